@@ -1,0 +1,24 @@
+"""Boxes: XYWH in pixels, tight and half-open (a one-pixel mask has width 1)."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+
+def from_masks(masks: Bool[ndarray, "n h w"]) -> Float[ndarray, "n 4"]:
+    """Tight boxes of masks, float32 (N, 4); an empty mask has the box (0, 0, 0, 0)."""
+    boxes = np.zeros((len(masks), 4), np.float32)
+    for box, mask in zip(boxes, masks, strict=True):
+        columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+        if len(columns):
+            box[:] = columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]
+    return boxes
+
+
+def iou(one: Float[ndarray, "n 4"], two: Float[ndarray, "m 4"]) -> Float[ndarray, "n m"]:
+    """Pairwise IoU of two lists of boxes, in [0, 1]; 0 where both are empty."""
+    low = np.maximum(one[:, None, :2], two[None, :, :2])
+    high = np.minimum(one[:, None, :2] + one[:, None, 2:], two[None, :, :2] + two[None, :, 2:])
+    overlap = np.clip(high - low, 0, None).prod(-1)
+    union = one[:, 2:].prod(-1)[:, None] + two[:, 2:].prod(-1)[None] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)

@@ -1,0 +1,47 @@
+"""What each kind of component promises; the segmenter knows components only by these."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from jaxtyping import Float
+from numpy import ndarray
+
+from ris_core.types import EncodedImage, Expression, Image, Proposals, Scores
+
+
+class Proposer(Protocol):
+    """Image -> class-agnostic mask proposals."""
+
+    fingerprint: Mapping[str, object]
+    """Everything that decides the proposals, weights' digests included; JSON values."""
+
+    def propose(self, image: Image) -> Proposals:
+        """N proposals at the image's size; N may be 0."""
+
+
+class Encoder(Protocol):
+    """Image and proposals -> region features; texts -> text features."""
+
+    fingerprint: Mapping[str, object]
+    """Everything that decides the features, weights' digests included; JSON values."""
+    logit_scale: float
+    """Factor on the cosine between region and text features that the encoder was trained with."""
+
+    def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[ndarray, "n ..."]]:
+        """Region features by name, float32, the first axis of each is N."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Float[ndarray, "t e"]:
+        """Text features, float32 (T, E), not normalised."""
+
+
+class Method(Protocol):
+    """Region features and an expression -> scores; arithmetic in numpy only."""
+
+    settings: Mapping[str, object]
+    """Its settings, for the version of its answers; JSON values."""
+
+    def texts(self, expression: Expression) -> dict[str, str]:
+        """The strings it needs text features of, by a name of its own."""
+
+    def score(self, encoded: EncodedImage, texts: Mapping[str, Float[ndarray, "e"]], logit_scale: float) -> Scores:
+        """Judge the N >= 1 proposals of an image by the features of `texts(expression)`."""

@@ -1,0 +1,1 @@
+"""Components, one a file; see `ris_core.catalog`."""

@@ -1,0 +1,66 @@
+"""Binary masks: IoU, de-duplication, COCO run lengths, resizing to a token grid."""
+
+from typing import TypedDict
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from pycocotools import mask as coco
+
+
+class Rle(TypedDict):
+    """COCO compressed run lengths; `size` is height, width."""
+
+    size: list[int]
+    counts: str
+
+
+def iou(one: Bool[ndarray, "n h w"], two: Bool[ndarray, "m h w"]) -> Float[ndarray, "n m"]:
+    """Pairwise IoU of two stacks of masks of the same size, in [0, 1]; 0 where both are empty."""
+    a, b = (stack.reshape(len(stack), -1).astype(np.float32) for stack in (one, two))
+    overlap = a @ b.T
+    union = a.sum(1)[:, None] + b.sum(1)[None] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
+def keep_distinct(masks: Bool[ndarray, "n h w"], priority: Float[ndarray, "n"], max_iou: float) -> list[int]:
+    """Indices of masks that survive mask-IoU suppression, highest priority first.
+
+    Nested masks of similar boxes survive, which box suppression would drop (quirk Q-NMS of the released code).
+    """
+    overlaps = iou(masks, masks)
+    kept: list[int] = []
+    for i in np.argsort(-priority, kind="stable"):
+        if not any(overlaps[i, j] > max_iou for j in kept):
+            kept.append(int(i))
+    return kept
+
+
+def to_rle(mask: Bool[ndarray, "h w"]) -> Rle:
+    """Encode as COCO compressed run lengths, exactly."""
+    encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+
+
+def from_rle(rle: Rle) -> Bool[ndarray, "h w"]:
+    """Decode COCO compressed run lengths, exactly."""
+    return coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
+
+
+def to_grid(masks: Bool[ndarray, "n h w"], side: int) -> Float[ndarray, "n side side"]:
+    """Share of each cell of a square grid that a mask covers, float32 in [0, 1].
+
+    The average is over areas, so a mask that has a pixel has a cell (unlike quirk Q-VANISH of the released code).
+    """
+    rows, columns = (_cell_shares(length, side) for length in masks.shape[1:])
+    grids = np.zeros((len(masks), side, side), np.float32)
+    for grid, mask in zip(grids, masks, strict=True):  # one by one: all at once would take four times the masks' memory
+        grid[:] = rows @ mask.astype(np.float32) @ columns.T
+    return grids
+
+
+def _cell_shares(length: int, cells: int) -> Float[ndarray, "cells length"]:
+    """How much of each of `cells` equal cells each of `length` pixels fills."""
+    pixels, starts = np.arange(length), np.arange(cells)[:, None] * (length / cells)
+    overlap = np.minimum(pixels + 1, starts + length / cells) - np.maximum(pixels, starts)
+    return (np.clip(overlap, 0, None) * (cells / length)).astype(np.float32)

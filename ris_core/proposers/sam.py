@@ -1,0 +1,224 @@
+"""SAM asked at a grid of points: class-agnostic proposals, told apart by the overlap of their masks.
+
+Source: [0] Kirillov et al., "Segment Anything", ICCV 2023, appendix B; [1] the `segment_anything` package, whose models
+and automatic mask generation are used as they are. Its box suppression drops nested masks of similar boxes (quirk Q-NMS
+of published methods), so it is only used to drop near copies, and masks are compared here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from numpy import ndarray
+from safetensors.torch import load_file
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
+from segment_anything.modeling import Sam
+from segment_anything.utils.amg import remove_small_regions
+from torch import Tensor
+
+from ris_core import boxes, masks
+from ris_core.errors import BadInput, UnknownName
+from ris_core.proposers._tiny_sam import build_tiny_sam
+from ris_core.types import Image, Proposals
+from ris_core.weights import Store
+
+ARCHITECTURES = ("tiny", "vit_b", "vit_l", "vit_h")
+WORK_PX = 1024
+"""Long side at which masks are made: SAM's own; larger images are scaled down to it and their masks back up."""
+COMPARED_PX = 256
+"""Masks are compared at no more than this long side, the resolution of SAM's mask logits."""
+
+
+class Component:
+    """Proposals by SAM's automatic mask generation.
+
+    Args:
+        store: Where the weights are.
+        weights: Name of the weights.
+        architecture: One of `ARCHITECTURES`.
+        points_per_side: The image is asked at this many times this many points; three masks each.
+        pred_iou_thresh: Least IoU with an object that SAM itself expects, in [0, 1].
+        stability_score_thresh: Least IoU of a mask with itself when its threshold is shifted, in [0, 1].
+        box_nms_thresh: Masks whose boxes overlap more than this IoU are copies.
+        min_area_ratio: Holes, islands and whole masks smaller than this share of the image are dropped.
+        max_mask_iou: Of masks that overlap more than this IoU the best is kept.
+        device: A torch device, or "auto" for a GPU if there is one.
+        points_per_batch: How many points go through the model at once.
+        stability_score_offset: How far the threshold is shifted, in logits.
+        crop_n_layers: Layers of zoomed-in crops that are asked as well.
+        max_proposals: How many proposals to keep at most, the best first.
+
+    Raises:
+        UnknownName: If there is no such architecture.
+        WeightsMissing: If the weights are not here and cannot be downloaded.
+        BadInput: If the weights are of another architecture, or a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        weights: str,
+        architecture: str,
+        points_per_side: int,
+        pred_iou_thresh: float,
+        stability_score_thresh: float,
+        box_nms_thresh: float,
+        min_area_ratio: float,
+        max_mask_iou: float,
+        device: str = "cpu",
+        points_per_batch: int = 64,
+        stability_score_offset: float = 1.0,
+        crop_n_layers: int = 0,
+        max_proposals: int = 100,
+    ) -> None:
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        asks = {
+            "points_per_side": points_per_side,
+            "pred_iou_thresh": pred_iou_thresh,
+            "stability_score_thresh": stability_score_thresh,
+            "stability_score_offset": stability_score_offset,
+            "box_nms_thresh": box_nms_thresh,
+            "crop_n_layers": crop_n_layers,
+        }
+        keeps = {"min_area_ratio": min_area_ratio, "max_mask_iou": max_mask_iou, "max_proposals": max_proposals}
+        _check(asks | keeps)
+        self.net = _load(architecture, store.locate(weights)).to(device).eval()
+        self.generator = SamAutomaticMaskGenerator(self.net, points_per_batch=points_per_batch, **asks)
+        self.generator.predictor = _Predictor(self.net, pred_iou_thresh)
+        self.min_area_ratio, self.max_mask_iou, self.max_proposals = min_area_ratio, max_mask_iou, max_proposals
+        self.fingerprint = {
+            "component": "sam",
+            "architecture": architecture,
+            "weights": weights,
+            "digest": store.digest(weights),
+            "work_px": WORK_PX,
+            **asks,
+            **keeps,
+        }
+
+    def propose(self, image: Image) -> Proposals:
+        """Proposals, the best first; none if SAM finds nothing, or if the image is too thin for it to see."""
+        pixels = _shrink(image.pixels)
+        height, width = pixels.shape[:2]
+        if not self._can_see(height, width):
+            return _proposals([], image.size_hw)
+        found = [self._clean(record) for record in self.generator.generate(pixels)]
+        found = [record for record in found if record["area"] >= max(1, self.min_area_ratio * height * width)]
+        return _proposals([found[i] for i in self._best(found)], image.size_hw)
+
+    def _can_see(self, height: int, width: int) -> bool:
+        """No side of the image, or of a crop, shrinks to nothing."""
+        seen_hw = self.generator.predictor.transform.get_preprocess_shape(
+            height, width, self.net.image_encoder.img_size
+        )
+        return min(seen_hw) >= 1 and min(height, width) >= 4**self.generator.crop_n_layers
+
+    def _clean(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Without small holes and islands, and with estimates that are shares."""
+        mask, area = record["segmentation"], self.min_area_ratio * record["segmentation"].size
+        if area > 1:
+            mask, _ = remove_small_regions(mask, area, mode="holes")
+            mask, _ = remove_small_regions(mask, area, mode="islands")
+        return {
+            "segmentation": mask,
+            "area": int(mask.sum()),
+            "predicted_iou": min(max(record["predicted_iou"], 0.0), 1.0),  # SAM's head is a regression without bounds
+            "stability_score": record["stability_score"],
+        }
+
+    def _best(self, found: list[dict[str, Any]]) -> list[int]:
+        if not found:
+            return []
+        step = -(-max(found[0]["segmentation"].shape) // COMPARED_PX)
+        small = np.stack([record["segmentation"][::step, ::step] for record in found])
+        priority = np.array([record["predicted_iou"] * record["stability_score"] for record in found])
+        return masks.keep_distinct(small, priority, self.max_mask_iou)[: self.max_proposals]
+
+
+class _Predictor(SamPredictor):
+    """The stock predictor, but masks that the generator is about to drop for their predicted IoU are not enlarged.
+
+    Enlarging them is most of the time of the generation on a CPU; the proposals are the same.
+    """
+
+    def __init__(self, net: Sam, pred_iou_thresh: float) -> None:
+        super().__init__(net)
+        self.pred_iou_thresh = pred_iou_thresh
+
+    def predict_torch(
+        self,
+        point_coords: Tensor | None,
+        point_labels: Tensor | None,
+        boxes: Tensor | None = None,
+        mask_input: Tensor | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Mask logits (B, 3, H, W), predicted IoU (B, 3), logits at the decoder's resolution (B, 3, h, w)."""
+        sparse, dense = self.model.prompt_encoder(points=(point_coords, point_labels), boxes=boxes, masks=mask_input)
+        logits, predicted_iou = self.model.mask_decoder(
+            image_embeddings=self.features,
+            image_pe=self.model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask_output,
+        )
+        kept = (predicted_iou > self.pred_iou_thresh) | (self.pred_iou_thresh == 0)  # as the generator does
+        enlarged = logits.new_empty(*logits.shape[:2], *self.original_size)
+        if kept.any():
+            small = logits[kept][:, None]
+            enlarged[kept] = self.model.postprocess_masks(small, self.input_size, self.original_size)[:, 0]
+        return enlarged, predicted_iou, logits
+
+
+def _check(settings: Mapping[str, float | int]) -> None:
+    for name, value in settings.items():
+        if name in ("points_per_side", "max_proposals") and value < 1:
+            raise BadInput(f"{name} is {value}; give at least 1.")
+        if name.endswith(("_thresh", "_ratio", "_iou")) and not 0 <= value <= 1:
+            raise BadInput(f"{name} is {value}; give a share in [0, 1].")
+
+
+def _load(architecture: str, file: Path) -> Sam:
+    if architecture not in ARCHITECTURES:
+        raise UnknownName(f"No SAM architecture named {architecture!r}. Available: {', '.join(ARCHITECTURES)}.")
+    net = build_tiny_sam() if architecture == "tiny" else sam_model_registry[architecture]()
+    state = (
+        load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    )
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise BadInput(f"{file.name} is not a SAM of the architecture {architecture!r} ({error}).") from error
+    return net
+
+
+def _shrink(pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "y x 3"]:
+    height, width = pixels.shape[:2]
+    scale = WORK_PX / max(height, width)
+    if scale >= 1:
+        return pixels
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)
+
+
+def _proposals(records: list[dict[str, Any]], size_hw: tuple[int, int]) -> Proposals:
+    stack = np.zeros((len(records), *size_hw), bool)
+    for mask, record in zip(stack, records, strict=True):
+        mask[:] = _enlarge(record["segmentation"], size_hw)
+    return Proposals(
+        masks=stack,
+        boxes_xywh=boxes.from_masks(stack),
+        predicted_iou=np.array([record["predicted_iou"] for record in records], np.float32),
+        stability=np.array([record["stability_score"] for record in records], np.float32),
+    )
+
+
+def _enlarge(mask: Bool[ndarray, "y x"], size_hw: tuple[int, int]) -> Bool[ndarray, "h w"]:
+    if mask.shape == size_hw:
+        return mask
+    return cv2.resize(mask.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5

@@ -1,0 +1,147 @@
+"""The method as a whole: encode an image once, then segment any number of expressions on it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ris_core import masks
+from ris_core.components import Encoder, Method, Proposer
+from ris_core.errors import BadInput
+from ris_core.text import Parser
+from ris_core.types import Decision, EncodedImage, Expression, Image, Prediction, Proposals, Scores
+
+SAME_THING_IOU = 0.5
+"""Candidates that overlap more than this are taken for the same thing when ambiguity is judged."""
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A profile's components, loaded. Made by `load_segmenter`.
+
+    Attributes:
+        profile: Name of the profile.
+        method_name: Name of the method.
+        version_prefix: What the versions of its answers begin with.
+        warning: What must be said with every answer, or empty.
+        ambiguous_ratio: In (0, 1]: a second thing that scores at least this share of the best makes the answer ambiguous.
+    """
+
+    profile: str
+    method_name: str
+    proposer: Proposer
+    encoder: Encoder
+    method: Method
+    parser: Parser
+    version_prefix: str
+    warning: str = ""
+    ambiguous_ratio: float = 0.8
+
+    @property
+    def encode_fp(self) -> str:
+        """Digest of what makes the encoded arrays: proposer, encoder, weights, preprocessing."""
+        return _digest({"proposer": self.proposer.fingerprint, "encoder": self.encoder.fingerprint})
+
+    @property
+    def model_version(self) -> str:
+        """Profile, method and digest of everything that decides an answer; never contains the expression."""
+        decides = {
+            "encode": self.encode_fp,
+            "method": [self.method_name, self.method.settings],
+            "parser": self.parser.fingerprint,
+            "ambiguous_ratio": self.ambiguous_ratio,
+        }
+        return f"{self.version_prefix}.{self.method_name}.{_digest(decides)[:8]}"
+
+    def encode(self, image: Image, proposals: Proposals | None = None) -> EncodedImage:
+        """Do everything that does not depend on the expression.
+
+        Args:
+            image: The image.
+            proposals: Use these instead of the profile's own; their masks have the image's size.
+
+        Raises:
+            BadInput: If the proposals are not of the image's size.
+        """
+        encode_fp = self.encode_fp
+        if proposals is None:
+            proposals = self.proposer.propose(image)
+        elif proposals.masks.shape[1:] != image.size_hw:
+            raise BadInput(
+                f"The proposals are {proposals.masks.shape[1:]} (H, W), the image is {image.size_hw}. Resize the masks."
+            )
+        else:
+            encode_fp = _digest({"proposals": proposals.digest(), "encoder": self.encoder.fingerprint})
+        return EncodedImage(
+            image_sha256=image.sha256,
+            size_hw=image.size_hw,
+            proposals=proposals,
+            features=self.encoder.encode(image, proposals),
+            encode_fp=encode_fp,
+        )
+
+    def segment(self, encoded: EncodedImage, expression: str | Expression, top_k: int = 5) -> Prediction:
+        """Find what an expression refers to.
+
+        Args:
+            encoded: What `encode` returned.
+            expression: As typed, or parsed already.
+            top_k: How many candidates to return at most, at least 1.
+
+        Raises:
+            BadExpression: If there is nothing to read in the expression.
+            BadInput: If `top_k` is below 1.
+        """
+        if top_k < 1:
+            raise BadInput(f"top_k is {top_k}; ask for at least 1 candidate.")
+        if isinstance(expression, str):
+            expression = self.parser.parse(expression)
+        if len(encoded.proposals) == 0:
+            return self._prediction(encoded, expression, _no_scores(), top_k)
+        texts = self.method.texts(expression)
+        features = dict(zip(texts, self.encoder.encode_texts(list(texts.values())), strict=True))
+        return self._prediction(
+            encoded, expression, self.method.score(encoded, features, self.encoder.logit_scale), top_k
+        )
+
+    def _prediction(self, encoded: EncodedImage, expression: Expression, scores: Scores, top_k: int) -> Prediction:
+        best = np.argsort(-scores.values, kind="stable")[:top_k]
+        candidates = encoded.proposals.masks[best]
+        quality = {"predicted_iou": encoded.proposals.predicted_iou, "stability": encoded.proposals.stability}
+        parts = {**scores.parts, **quality}
+        decision = _decide(scores.values, encoded.proposals.masks, self.ambiguous_ratio)
+        return Prediction(
+            expression=expression,
+            masks=candidates,
+            scores=scores.values[best],
+            boxes_xywh=encoded.proposals.boxes_xywh[best],
+            parts=[{name: float(values[i]) for name, values in parts.items()} for i in best],
+            decision=decision,
+            selected=() if decision == "no_match" else (0,),
+            model_version=self.model_version,
+            warnings=(self.warning,) if self.warning else (),
+        )
+
+
+def _decide(values: np.ndarray, all_masks: np.ndarray, ambiguous_ratio: float) -> Decision:
+    """ "no_match" without proposals; "ambiguous" if another thing scores nearly as well; else "match".
+
+    The scores are shares among the proposals, so they cannot tell that the thing is absent.
+    """
+    if len(values) == 0:
+        return "no_match"
+    best = int(values.argmax())
+    rivals = np.flatnonzero(values >= ambiguous_ratio * values[best])
+    overlaps = masks.iou(all_masks[[best]], all_masks[rivals])[0]
+    return "ambiguous" if (overlaps < SAME_THING_IOU).any() else "match"
+
+
+def _no_scores() -> Scores:
+    return Scores(values=np.zeros(0), parts={})
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

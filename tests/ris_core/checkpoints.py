@@ -1,0 +1,133 @@
+"""Checkpoint files in their true formats, with random weights: SAM's .pth, open_clip's folder, the hub's layout."""
+
+import hashlib
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from safetensors.torch import save_file
+from segment_anything import sam_model_registry
+
+from ris_core.proposers._tiny_sam import build_tiny_sam
+from ris_core.weights import Store, Weight
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+TINY_CLIP = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 48, "layers": 4, "head_width": 16},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+PREPROCESSING = {
+    "size": 32,
+    "mean": [0.48145466, 0.4578275, 0.40821073],
+    "std": [0.26862954, 0.26130258, 0.27577711],
+    "interpolation": "bicubic",
+    "resize_mode": "squash",
+}
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def local_store(**paths: Path) -> Store:
+    """A store whose weights are the files given."""
+    return Store(offline=True, registry={name: Weight(name=name, path=str(path)) for name, path in paths.items()})
+
+
+def write_clip_folder(
+    folder: Path, model_cfg: dict[str, Any] = TINY_CLIP, preprocess_cfg: dict[str, Any] = PREPROCESSING
+) -> Path:
+    """A folder as open_clip's `local-dir:` reads it, half precision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    net = open_clip.create_model(f"local-dir:{folder}")
+    half = {name: value.half().contiguous() for name, value in net.state_dict().items()}
+    save_file(half, folder / "open_clip_model.safetensors")
+    return folder
+
+
+def write_clip_file(file: Path, model: str) -> Path:
+    """A file as published CLIPs have them: open_clip's names, single precision."""
+    generator = torch.Generator().manual_seed(0)
+    state = {name: torch.randn(shape, generator=generator) for name, shape in _clip_shapes(model).items()}
+    save_file({name: 0.03 * value + float(value.ndim == 1) for name, value in state.items()}, file)
+    return file
+
+
+def write_sam(file: Path, architecture: str) -> Path:
+    """SAM's own format: the state dict, by `torch.save`; SAM-tiny's: safetensors in half precision."""
+    torch.manual_seed(0)
+    if architecture == "tiny":
+        state = {name: value.half().contiguous() for name, value in build_tiny_sam().state_dict().items()}
+        save_file(state, file)
+    else:
+        torch.save(sam_model_registry[architecture]().state_dict(), file)
+    return file
+
+
+def write_hub_file(cache: Path, repo: str, file: Path) -> Path:
+    """Put a file into the model hub's cache layout: blobs/<sha256>, refs/main, snapshots/<commit>/<name>."""
+    root = cache / f"models--{repo.replace('/', '--')}"
+    blob, snapshot = root / "blobs" / sha256(file), root / "snapshots" / REVISION
+    for folder in (blob.parent, snapshot, root / "refs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (root / "refs" / "main").write_text(REVISION)
+    file.rename(blob)
+    (snapshot / file.name).symlink_to(Path("../../blobs") / blob.name)
+    return snapshot / file.name
+
+
+def write_golden_clip(file: Path, model: str, base_seed: int) -> Path:
+    """The recorded outputs' random weights, made again by their recipe (tests/data/golden/README.md, section 1)."""
+    shapes = _clip_shapes(model)
+    state = {name: torch.from_numpy(_golden_values(name, shape, base_seed)) for name, shape in shapes.items()}
+    save_file(state, file)
+    return file
+
+
+def golden_digest(state: dict[str, torch.Tensor]) -> str:
+    """Digest over names and bytes, as in weights_check.json."""
+    hasher = hashlib.sha256()
+    for name in sorted(state):
+        hasher.update(name.encode() + state[name].numpy().tobytes())
+    return hasher.hexdigest()
+
+
+def _clip_shapes(model: str) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        net = open_clip.CLIP(**open_clip.get_model_config(model))
+    return {name: tuple(value.shape) for name, value in net.state_dict().items()}
+
+
+def _golden_values(name: str, shape: tuple[int, ...], base_seed: int) -> np.ndarray:
+    if name == "logit_scale":
+        return np.array(np.log(100), np.float32)
+    offset, std = _golden_rule(name, shape)
+    generator = np.random.RandomState((zlib.crc32(name.encode()) + base_seed) % 2**32)
+    return (offset + std * generator.standard_normal(size=shape)).astype(np.float32)
+
+
+def _golden_rule(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Offset and deviation of a vision transformer's entry."""
+    last = name.rsplit(".", 1)[-1]
+    if last in ("bias", "in_proj_bias"):
+        return 0, 0.05
+    fixed = {"visual.class_embedding": 0.5, "visual.positional_embedding": 0.3, "positional_embedding": 0.06}
+    fixed["token_embedding.weight"] = 0.5
+    if name in fixed:
+        return 0, fixed[name]
+    if name in ("visual.proj", "text_projection"):
+        return 0, shape[0] ** -0.5
+    if len(shape) == 1:
+        return 1, 0.1
+    if last == "in_proj_weight":
+        return 0, (1.4 if name.startswith("visual.") else 2.8) * shape[1] ** -0.5
+    return 0, float(np.prod(shape[1:])) ** -0.5

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ris_core import EncodedImage, Proposals
+from ris_core.methods.global_local import Component, cosine, softmax
+
+RNG = np.random.default_rng(0)
+
+
+def encoded(n: int = 4, e: int = 8) -> EncodedImage:
+    masks = np.zeros((n, 6, 6), bool)
+    masks[np.arange(n), np.arange(n), 0] = True
+    features = {"global": RNG.normal(size=(n, e)), "local": RNG.normal(size=(n, e))}
+    return EncodedImage("0" * 64, (6, 6), Proposals.from_masks(masks), features, "fp")
+
+
+TEXTS = {"sentence": RNG.normal(size=8), "noun_phrase": RNG.normal(size=8)}
+
+
+def test_the_logit_is_the_scaled_cosine_of_the_unnormalised_mixes():
+    image = encoded()
+    scores = Component(visual_mix=0.85, text_mix=0.5).score(image, TEXTS, 100.0)
+    visual = 0.85 * image.features["global"] + 0.15 * image.features["local"]
+    text = (TEXTS["sentence"] + TEXTS["noun_phrase"]) / 2
+    by_hand = [100 * v @ text / np.linalg.norm(v) / np.linalg.norm(text) for v in visual]
+    assert scores.parts["logit"] == pytest.approx(by_hand)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(1.0, 100.0))
+def test_scores_are_shares_in_the_order_of_the_logits(visual_mix, text_mix, scale):
+    scores = Component(visual_mix, text_mix).score(encoded(), TEXTS, scale)
+    assert scores.values.sum() == pytest.approx(1)
+    assert (np.argsort(scores.values) == np.argsort(scores.parts["logit"])).all()
+
+
+def test_with_all_weight_on_one_branch_the_other_does_not_matter():
+    image = encoded()
+    scores = Component(visual_mix=1.0, text_mix=1.0).score(image, TEXTS, 100.0)
+    assert scores.parts["logit"] == pytest.approx(100 * scores.parts["global_sentence"])
+
+
+def test_a_zero_feature_scores_zero_instead_of_nan():
+    assert cosine(np.zeros((1, 4)), np.ones(4)).tolist() == [0]
+
+
+def test_softmax_survives_large_logits():
+    assert softmax(np.array([1000.0, 999.0])) == pytest.approx([0.7311, 0.2689], abs=1e-4)
+
+
+@pytest.mark.parametrize("setting", ["visual_mix", "text_mix"])
+def test_a_weight_outside_its_range_is_named(setting):
+    with pytest.raises(ValueError, match=rf"{setting} is 1\.5; give a weight in \[0, 1\]"):
+        Component(**{setting: 1.5})

@@ -1,0 +1,1 @@
+"""The Label Studio ML backend around `ris_core`: HTTP, queue, state."""

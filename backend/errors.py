@@ -1,0 +1,25 @@
+"""What the backend raises on purpose; heads into the core's tree, so one table maps all of it to HTTP and exit codes."""
+
+from ris_core.errors import BadInput, RisError
+
+
+class BadConfig(BadInput):
+    """A label config that no mask can be returned for."""
+
+
+class BadSettings(BadInput):
+    """A setting has a value that cannot be used."""
+
+
+class ImageUnreachable(BadInput):
+    """An image's bytes cannot, or may not, be fetched."""
+
+
+class Unreachable(RisError):
+    """A service that is needed does not answer."""
+
+    exit_code = 4
+
+
+class Busy(Unreachable):
+    """The queue is full."""

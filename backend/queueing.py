@@ -1,0 +1,306 @@
+"""Redis as transport: jobs by name and id, who is working, and word that a job is over. No model, no SQL, no pickle."""
+
+import dataclasses
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+from rq.utils import as_text
+
+from backend.errors import Busy, Unreachable
+
+QUEUES = ("interactive", "bulk")
+"""In the order in which workers empty them."""
+SEGMENT_TASK = "backend.jobs.segment_task"
+ENCODE_TASK = "backend.jobs.encode_task"
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 15.0
+"""Longest silence of Redis; longer than `BLOCK_S`."""
+BLOCK_S = 5.0
+"""Longest single wait inside Redis."""
+SHORTEST_BLOCK_S = 0.01
+"""Shortest one: Redis takes less than a millisecond for zero, which is for ever."""
+FAILURE_KEPT_S = 3600
+"""How long Redis keeps a failed job, for `rq info`; SQL keeps the reason."""
+OVER_KEPT_S = 120
+"""How long the word that a job is over waits for whoever asked."""
+WORKER_TTL_S = 20
+"""A worker that is not heard of for so long is dead, and its jobs go back to their queues."""
+MODEL_VERSION_KEY = "ris:model_version"
+"""Version that the last worker reported; stays when workers are gone."""
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """What a worker says of itself, at least every `WORKER_TTL_S` seconds.
+
+    Attributes:
+        machine: Host and process namespace that `pid` belongs to.
+        state: "loading" until the model is warm.
+        model_version: Empty while loading.
+        device: Torch device, as configured.
+        started_at, last_seen: Seconds since 1970.
+        jobs: How many jobs it has finished, in whatever way.
+    """
+
+    name: str
+    machine: str
+    pid: int
+    started_at: float
+    profile: str
+    device: str
+    model_version: str = ""
+    state: Literal["loading", "ready"] = "loading"
+    last_seen: float = 0.0
+    jobs: int = 0
+
+
+def connect(redis_url: str) -> redis.Redis:
+    """A client of Redis; connects when it is first used, and again when the connection was lost.
+
+    Args:
+        redis_url: redis://, rediss:// or unix://.
+
+    Raises:
+        Unreachable: If the URL is not one.
+    """
+    try:
+        return redis.Redis.from_url(
+            redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S
+        )
+    except ValueError as error:
+        raise Unreachable(
+            f"REDIS_URL cannot be used ({error}). Give redis://host:6379/0 or unix:///folder/redis.sock."
+        ) from error
+
+
+def ping(conn: redis.Redis) -> None:
+    """Return if Redis answers.
+
+    Raises:
+        Unreachable: If it does not.
+    """
+    with _reaching():
+        conn.ping()
+
+
+def enqueue(
+    conn: redis.Redis,
+    function_name: str,
+    request_id: str,
+    queue: str = "interactive",
+    timeout_s: float = 90,
+    max_queued: int | None = None,
+) -> str:
+    """Put a request at the end of a queue; the job has the request's id, which is returned.
+
+    Args:
+        function_name: `SEGMENT_TASK` or `ENCODE_TASK`; workers refuse others.
+        timeout_s: How long the job may run.
+        max_queued: How many jobs may wait in this queue; None for any number.
+
+    Raises:
+        Busy: If so many jobs wait already.
+        Unreachable: If Redis does not answer.
+    """
+    jobs = _queue(conn, queue)
+    with _reaching():
+        if max_queued is not None and (waiting := jobs.count) >= max_queued:
+            raise Busy(
+                f"{waiting} requests wait in the queue {queue!r}; the limit is {max_queued}. "
+                "Try again later, or start more workers."
+            )
+        job = jobs.enqueue_call(
+            function_name,
+            args=(request_id,),
+            job_id=request_id,
+            timeout=max(1, round(timeout_s)),
+            result_ttl=0,
+            failure_ttl=FAILURE_KEPT_S,
+            description=f"{function_name}({request_id})",
+        )
+    return cast(str, job.id)
+
+
+def wait_for(conn: redis.Redis, request_id: str, timeout_s: float) -> bool:
+    """Block until a job is over, however it ended; False if that takes longer than `timeout_s`.
+
+    Raises:
+        Unreachable: If Redis does not answer.
+    """
+    deadline = time.monotonic() + timeout_s
+    with _reaching():
+        while (left_s := deadline - time.monotonic()) > 0:
+            if conn.blpop([_over_key(request_id)], timeout=max(SHORTEST_BLOCK_S, min(left_s, BLOCK_S))):
+                return True
+    return False
+
+
+def announce(conn: redis.Redis, request_id: str) -> None:
+    """Tell whoever waits for a job that it is over."""
+    with conn.pipeline() as pipeline:
+        pipeline.rpush(_over_key(request_id), 1)
+        pipeline.expire(_over_key(request_id), OVER_KEPT_S)
+        pipeline.execute()
+
+
+def queue_lengths(conn: redis.Redis) -> dict[str, int]:
+    """How many jobs wait, by queue.
+
+    Raises:
+        Unreachable: If Redis does not answer.
+    """
+    with _reaching():
+        return {name: _queue(conn, name).count for name in QUEUES}
+
+
+def report_worker(conn: redis.Redis, info: WorkerInfo) -> None:
+    """Say that a worker lives; what was said before is replaced."""
+    fields: dict[Any, Any] = {**dataclasses.asdict(info), "last_seen": time.time()}
+    with conn.pipeline() as pipeline:
+        pipeline.hset(_worker_key(info.name), mapping=fields)
+        pipeline.expire(_worker_key(info.name), WORKER_TTL_S)
+        if info.state == "ready":
+            pipeline.set(MODEL_VERSION_KEY, info.model_version)
+        pipeline.execute()
+
+
+def forget_worker(conn: redis.Redis, name: str) -> None:
+    """Say that a worker is gone."""
+    conn.delete(_worker_key(name))
+
+
+def list_workers(conn: redis.Redis) -> list[WorkerInfo]:
+    """The workers that were heard of in the last `WORKER_TTL_S` seconds, oldest first.
+
+    Raises:
+        Unreachable: If Redis does not answer.
+    """
+    with _reaching():
+        rows = [conn.hgetall(key) for key in conn.scan_iter(match=_worker_key("*"), count=1000)]
+    return sorted((_read_worker(row) for row in rows if row), key=lambda info: info.started_at)
+
+
+def model_version(conn: redis.Redis) -> str | None:
+    """Version of the answers, as the last worker that got ready reported it; None if there never was one.
+
+    Raises:
+        Unreachable: If Redis does not answer.
+    """
+    with _reaching():
+        value = conn.get(MODEL_VERSION_KEY)
+    return as_text(value) if value else None
+
+
+# What only workers use. A job that is taken is kept in a list of its worker's until it is over, so that it outlives a
+# worker that dies.
+
+
+def take(conn: redis.Redis, worker_name: str, wait_s: float) -> tuple[str, str] | None:
+    """Move the next job to a worker's own list; (queue, job id), or None if none comes within `wait_s`.
+
+    The queues are emptied strictly in the order of `QUEUES`.
+    """
+    for name in QUEUES:
+        if job_id := conn.lmove(_queue_key(name), _taken_key(name, worker_name), "LEFT", "RIGHT"):
+            return name, as_text(job_id)
+    first = QUEUES[0]
+    # redis-py's types want whole seconds; Redis takes fractions
+    job_id = conn.blmove(_queue_key(first), _taken_key(first, worker_name), cast(int, wait_s), "LEFT", "RIGHT")
+    return (first, as_text(job_id)) if job_id else None
+
+
+def drop_taken(conn: redis.Redis, worker_name: str, queue: str, job_id: str) -> None:
+    """A job is over: remove it from its worker's list."""
+    conn.lrem(_taken_key(queue, worker_name), 1, job_id)
+
+
+def put_back(conn: redis.Redis, worker_name: str) -> list[str]:
+    """Move what a worker had taken to the front of the queues; the jobs' ids."""
+    moved = []
+    for name in QUEUES:
+        while job_id := conn.lmove(_taken_key(name, worker_name), _queue_key(name), "RIGHT", "LEFT"):
+            moved.append(as_text(job_id))
+    return moved
+
+
+def recover(conn: redis.Redis) -> list[str]:
+    """Put back what dead workers had taken; the jobs' ids. Any number of workers may do this at once."""
+    names = {as_text(key).rsplit(":", 1)[1] for key in conn.scan_iter(match=_taken_key("*", "*"), count=1000)}
+    return [job_id for name in sorted(names) if not _is_alive(conn, name) for job_id in put_back(conn, name)]
+
+
+def this_machine() -> str:
+    """Host and process namespace: what makes a process id mean something."""
+    namespace = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{namespace.readlink() if namespace.exists() else ''}"
+
+
+def _is_alive(conn: redis.Redis, worker_name: str) -> bool:
+    """Whether a worker was heard of lately, and, if that was on this machine, whether its process still exists."""
+    row = conn.hgetall(_worker_key(worker_name))
+    if not row:
+        return False
+    info = _read_worker(row)
+    return info.machine != this_machine() or process_exists(info.pid)
+
+
+def process_exists(pid: int) -> bool:
+    """Whether there is a process of that id on this machine that is not a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:  # not Linux
+        return True
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def _read_worker(row: Mapping[Any, Any]) -> WorkerInfo:
+    text = {as_text(key): as_text(value) for key, value in row.items()}
+    convert = {"pid": int, "jobs": int, "started_at": float, "last_seen": float}
+    known = {field.name for field in dataclasses.fields(WorkerInfo)}
+    values: dict[str, Any] = {name: convert.get(name, str)(value) for name, value in text.items() if name in known}
+    return WorkerInfo(**values)
+
+
+def _queue(conn: redis.Redis, name: str) -> Queue:
+    return Queue(name, connection=conn, serializer=JSONSerializer)
+
+
+def _queue_key(name: str) -> str:
+    return f"{Queue.redis_queue_namespace_prefix}{name}"
+
+
+def _taken_key(queue: str, worker_name: str) -> str:
+    return f"ris:taken:{queue}:{worker_name}"
+
+
+def _worker_key(worker_name: str) -> str:
+    return f"ris:worker:{worker_name}"
+
+
+def _over_key(request_id: str) -> str:
+    return f"ris:over:{request_id}"
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    try:
+        yield
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+        raise Unreachable(
+            f"Redis does not answer ({error}). Check REDIS_URL, or start everything with `make up`."
+        ) from error

@@ -1,0 +1,184 @@
+import multiprocessing
+import os
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from structlog.testing import capture_logs
+
+from backend.feature_cache import SUFFIX, UNFINISHED_KEPT_S, FeatureCache
+from ris_core.types import EncodedImage, Proposals
+
+SHA = "ab" * 32
+
+
+def an_image(
+    sha256: str = SHA, encode_fp: str = "fp", seed: int = 0, count: int = 3, size_hw: tuple[int, int] = (5, 9)
+) -> EncodedImage:
+    rng = np.random.default_rng(seed)
+    masks = rng.random((count, *size_hw)) > 0.5
+    return EncodedImage(
+        image_sha256=sha256,
+        size_hw=size_hw,
+        proposals=Proposals(masks, *(rng.random(shape).astype(np.float32) for shape in ((count, 4), count, count))),
+        features={
+            "global": rng.random((count, 4)).astype(np.float32),
+            "masks": rng.random((count, 2, 2)).astype(np.float16),
+        },
+        encode_fp=encode_fp,
+    )
+
+
+def assert_equal(one: EncodedImage, two: EncodedImage) -> None:
+    assert (one.image_sha256, one.size_hw, one.encode_fp) == (two.image_sha256, two.size_hw, two.encode_fp)
+    for name in ("masks", "boxes_xywh", "predicted_iou", "stability"):
+        np.testing.assert_array_equal(getattr(one.proposals, name), getattr(two.proposals, name), strict=True)
+    assert one.features.keys() == two.features.keys()
+    for name, array in one.features.items():
+        np.testing.assert_array_equal(array, two.features[name], strict=True)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return FeatureCache(tmp_path / "features", 1 << 20)
+
+
+@st.composite
+def encoded_images(draw):
+    count, height, width = draw(st.integers(0, 4)), draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    shapes = st.lists(st.integers(1, 4), min_size=0, max_size=2)
+    names = draw(st.sets(st.text("abcmasks_.", min_size=1, max_size=6), max_size=3))
+    features = {
+        name: draw(arrays.arrays(np.float32, (count, *draw(shapes)), elements=st.floats(width=32))) for name in names
+    }
+    quality = [
+        draw(arrays.arrays(np.float32, shape, elements=st.floats(0, 1, width=32)))
+        for shape in ((count, 4), count, count)
+    ]
+    masks = draw(arrays.arrays(bool, (count, height, width)))
+    return EncodedImage(SHA, (height, width), Proposals(masks, *quality), features, "fp")
+
+
+@given(encoded=encoded_images())
+@settings(max_examples=60, deadline=None)
+def test_what_is_put_in_comes_out(tmp_path_factory, encoded):
+    cache = FeatureCache(tmp_path_factory.getbasetemp() / "round-trip", 1 << 30)
+    cache.put(encoded)
+    assert_equal(cache.get("fp", SHA), encoded)
+
+
+def test_transposed_features_come_out_as_they_were(cache):
+    encoded = an_image()
+    turned = EncodedImage(
+        SHA, encoded.size_hw, encoded.proposals, {"x": np.arange(12, dtype=np.float32).reshape(4, 3).T}, "fp"
+    )
+    cache.put(turned)
+    assert_equal(cache.get("fp", SHA), turned)
+
+
+def test_image_is_kept_by_encoder_and_digest(cache):
+    cache.put(an_image())
+    assert cache.get("other", SHA) is None
+    assert cache.get("fp", "cd" * 32) is None
+    cache.put(an_image(encode_fp="other", seed=1))
+    assert_equal(cache.get("fp", SHA), an_image())
+    assert_equal(cache.get("other", SHA), an_image(encode_fp="other", seed=1))
+
+
+def test_later_put_replaces(cache):
+    cache.put(an_image(seed=0))
+    cache.put(an_image(seed=1))
+    assert_equal(cache.get("fp", SHA), an_image(seed=1))
+
+
+DAMAGE = {
+    "cut short": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "other bytes": lambda data: b"x" * len(data),
+    "other format": lambda data: data.replace(b'"format":"1"', b'"format":"0"'),
+    "other size": lambda data: data.replace(b'"[5, 9]"', b'"[6, 9]"'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_file_is_a_miss_and_goes(tmp_path, cache, damage):
+    cache.put(an_image())
+    file = next((tmp_path / "features").rglob(f"*{SUFFIX}"))
+    before = file.read_bytes()
+    assert damage(before) != before
+    file.write_bytes(damage(before))
+    with capture_logs() as logs:
+        assert cache.get("fp", SHA) is None
+    assert not file.exists()
+    assert str(file) in logs[0]["file"]
+    cache.put(an_image())
+    assert_equal(cache.get("fp", SHA), an_image())
+
+
+def test_least_recently_used_goes_first(tmp_path):
+    digests = [f"{i:02d}" * 32 for i in range(4)]
+    folder = tmp_path / "features"
+    FeatureCache(folder, 1 << 20).put(an_image(digests[0]))
+    one_file = FeatureCache(folder, 0).size_bytes()
+    cache = FeatureCache(folder, 3 * one_file)
+    for i, digest in enumerate(digests[:3]):
+        cache.put(an_image(digest))
+        file = folder / "fp" / digest[:2] / f"{digest}{SUFFIX}"
+        os.utime(file, (1000 + i, 1000 + i))
+    assert cache.get("fp", digests[0]) is not None  # used now
+    cache.put(an_image(digests[3]))
+    assert [cache.get("fp", digest) is not None for digest in digests] == [True, False, True, True]
+    assert cache.size_bytes() <= 3 * one_file
+
+
+def test_no_room_at_all_keeps_nothing(tmp_path):
+    cache = FeatureCache(tmp_path, 0)
+    cache.put(an_image())
+    assert cache.get("fp", SHA) is None
+    assert cache.size_bytes() == 0
+
+
+def test_left_overs_of_dead_writers_go(tmp_path, cache):
+    cache.put(an_image())
+    folder = next((tmp_path / "features").rglob(f"*{SUFFIX}")).parent
+    old, new = folder / ".old.part", folder / ".new.part"
+    for file in (old, new):
+        file.write_bytes(b"half")
+    long_ago = time.time() - UNFINISHED_KEPT_S - 1
+    os.utime(old, (long_ago, long_ago))
+    cache.put(an_image(seed=1))
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_folder_that_cannot_be_written_costs_only_the_entry(tmp_path):
+    (tmp_path / "features").write_text("a file")
+    with capture_logs() as logs:
+        FeatureCache(tmp_path / "features", 1 << 20).put(an_image())
+    assert "cannot be kept" in logs[0]["event"]
+
+
+def _put_and_get(folder, seed: int, rounds: int) -> None:
+    cache = FeatureCache(folder, 20_000)  # room for some only: there is eviction all the time
+    rng = np.random.default_rng(seed)
+    for _ in range(rounds):
+        i = int(rng.integers(20))
+        cache.put(an_image(f"{i:02d}" * 32, seed=i))
+        j = int(rng.integers(20))
+        found = cache.get("fp", f"{j:02d}" * 32)
+        if found:
+            assert_equal(found, an_image(f"{j:02d}" * 32, seed=j))
+
+
+def test_processes_share_a_folder(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=_put_and_get, args=(tmp_path, seed, 60)) for seed in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert FeatureCache(tmp_path, 0).size_bytes() <= 20_000

@@ -1,0 +1,38 @@
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from backend.store import MIGRATIONS, metadata, open_store
+
+
+def test_migrated_tables_are_those_that_the_store_uses(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path / 'ris.sqlite3'}")
+    with store._engine.connect() as db:
+        assert compare_metadata(MigrationContext.configure(db), metadata) == []
+
+
+def test_there_is_one_newest_version_and_the_store_is_at_it(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path / 'ris.sqlite3'}")
+    with store._engine.connect() as db:
+        at = MigrationContext.configure(db).get_current_revision()
+    assert at == ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+def test_opening_again_changes_nothing(tmp_path):
+    url = f"sqlite:///{tmp_path / 'ris.sqlite3'}"
+    open_store(url).add_webhook("x", None, "{}")
+    assert open_store(url).counts()["webhook"] == {"x": 1}
+
+
+def test_migrations_can_be_taken_back(tmp_path):
+    url = f"sqlite:///{tmp_path / 'ris.sqlite3'}"
+    open_store(url).close()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with sa.create_engine(url).connect() as db:
+        config.attributes["connection"] = db
+        command.downgrade(config, "base")
+        assert set(sa.inspect(db).get_table_names()) == {"alembic_version"}

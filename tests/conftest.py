@@ -1,0 +1,39 @@
+"""Fixtures: the real services, made small and private."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from backend import queueing, redis_server
+from backend.store import Store, open_store
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
+
+
+@pytest.fixture(scope="session")
+def _redis_server_url() -> Iterator[str]:
+    """One real Redis for all tests, in a folder whose name is short enough for a unix socket."""
+    folder = Path(tempfile.mkdtemp(prefix="ris-"))
+    yield redis_server.ensure(None, folder)
+    redis_server.stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def redis_url(_redis_server_url: str) -> str:
+    """URL of a real Redis with nothing in it."""
+    queueing.connect(_redis_server_url).flushdb()
+    return _redis_server_url
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store on a real SQLite file."""
+    opened = open_store(f"sqlite:///{tmp_path / 'state' / 'ris.sqlite3'}")
+    yield opened
+    opened.close()

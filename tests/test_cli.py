@@ -1,0 +1,124 @@
+"""The command line as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from demo.expressions import make_expressions
+from demo.scenes import make_scene
+from ris_core.masks import from_rle, iou
+
+pytestmark = pytest.mark.slow
+
+RIS = [sys.executable, "-m", "backend"]
+ROOT = Path(__file__).parents[1]
+
+
+def ris(*arguments: str, **env: str) -> subprocess.CompletedProcess:
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "OMP_NUM_THREADS")}
+    return subprocess.run(
+        [*RIS, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, env={**kept, **env}
+    )
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene(31)
+
+
+@pytest.fixture(scope="module")
+def scene_file(scene, tmp_path_factory):
+    file = tmp_path_factory.mktemp("scene") / "scene.png"
+    Pil.fromarray(scene.image).save(file)
+    return file
+
+
+def test_segment_answers_with_one_document_and_a_picture(scene, scene_file, tmp_path):
+    expression = make_expressions(scene, ("attribute",))[0]
+    overlay = tmp_path / "answer.png"
+    done = ris("segment", str(scene_file), expression.text, "--profile", "demo", "--json", "--overlay", str(overlay))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["image"]["size_hw"] == list(scene.image.shape[:2])
+    assert document["model_version"].startswith("demo-scenes-only.global_local.")
+    answer = from_rle(document["candidates"][document["selected"][0]]["mask"])
+    assert iou(answer[None], scene.objects[expression.targets[0]].mask[None])[0, 0] > 0.6
+    assert Pil.open(overlay).width == scene.image.shape[1]
+    assert "knows only its own synthetic scenes" in done.stderr
+
+
+def test_segment_prints_a_table_for_people(scene_file):
+    done = ris("segment", str(scene_file), "the thing", "--profile", "demo", "--top-k", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(("match: ", "ambiguous: "))
+    assert "#1" in done.stdout
+    assert "#2" in done.stdout
+    assert "logit" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        pytest.param(["nothing.png", "dog"], 2, ["nothing.png", "Check the path"], id="no such file"),
+        pytest.param(["README.md", "dog"], 2, ["README.md", "not an image", "JPEG"], id="not an image"),
+        pytest.param(["SCENE", "  "], 2, ["blank", "Type what to find"], id="blank expression"),
+        pytest.param(["SCENE", "dog", "--profile", "huge"], 2, ["'huge'", "base, demo"], id="unknown profile"),
+        pytest.param(["SCENE", "dog", "--method", "x"], 2, ["'x'", "global_local"], id="unknown method"),
+        pytest.param(["SCENE", "dog", "--top-k", "0"], 2, ["--top-k is 0"], id="no candidates"),
+        pytest.param(
+            ["SCENE", "dog", "--overlay", "/nowhere/a.png"],
+            2,
+            ["/nowhere/a.png", "no folder /nowhere"],
+            id="overlay cannot be written",
+        ),
+    ],
+)
+def test_bad_input_ends_with_a_message_not_a_traceback(arguments, code, says, scene_file):
+    typed = [str(scene_file) if argument == "SCENE" else argument for argument in arguments]
+    done = ris("segment", *(typed if "--profile" in typed else [*typed, "--profile", "demo"]))
+    assert done.returncode == code
+    assert done.stderr.splitlines()[-1].startswith("ris: ")
+    assert [part for part in says if part not in done.stderr] == []
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_weights_end_with_exit_code_3(scene_file, tmp_path):
+    done = ris("segment", str(scene_file), "dog", "--profile", "base", MODEL_DIR=str(tmp_path), HF_HUB_OFFLINE="1")
+    assert done.returncode == 3
+    assert [
+        part for part in ("sam_vit_b_01ec64.pth", str(tmp_path), "ris models pull base") if part not in done.stderr
+    ] == []
+
+
+def test_models_list_says_what_is_there(tmp_path):
+    done = ris("models", "list", MODEL_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert any("sam-tiny" in line and "ready" in line for line in lines)
+    assert any("sam-vit-b" in line and "missing" in line for line in lines)
+
+
+def test_a_bad_setting_is_named(scene_file):
+    done = ris("segment", str(scene_file), "dog", PORT="many")
+    assert done.returncode == 2
+    assert "PORT has the value 'many'" in done.stderr
+
+
+def test_the_world_is_not_served_without_credentials(tmp_path):
+    done = ris("serve", HOST="0.0.0.0", RIS_STATE_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert "HOST is 0.0.0.0" in done.stderr
+
+
+def test_an_image_of_one_colour_is_answered_without_a_crash(tmp_path):
+    file = tmp_path / "plain.png"
+    Pil.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(file)
+    done = ris("segment", str(file), "dog", "--profile", "demo", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["decision"] in ("match", "ambiguous", "no_match")

@@ -1,0 +1,55 @@
+"""A real worker process whose segmenter is the toy one: `python -m tests.toy_worker`, settings from the environment.
+
+While the file `hold` exists in the state folder, encoding an image waits, and says so by the file `holding`; so do the
+warm-up while `hold-loading` exists, and encoding, deaf to signals as native code is, while `hold-deaf` exists.
+"""
+
+import functools
+import signal
+import time
+from pathlib import Path
+
+from backend import wiring, worker
+from backend.feature_cache import FeatureCache
+from backend.label_studio.client import ImageFetcher
+from backend.service import Service
+from backend.settings import Settings
+from backend.store import open_store
+from tests.toy import ColourEncoder, toy_segmenter
+
+WARM_UP_SIZE_HW = (64, 64)
+
+
+class HeldEncoder(ColourEncoder):
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def encode(self, image, proposals):
+        if image.size_hw == WARM_UP_SIZE_HW:
+            self._wait("hold-loading")
+        else:
+            self._wait("hold")
+            if (self._folder / "hold-deaf").exists():
+                signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            self._wait("hold-deaf")
+        return super().encode(image, proposals)
+
+    def _wait(self, name: str) -> None:
+        while (self._folder / name).exists():
+            (self._folder / "holding").touch()
+            time.sleep(0.01)
+
+
+@functools.cache
+def build_toy_service(settings: Settings) -> Service:
+    segmenter = toy_segmenter(encoder=HeldEncoder(settings.state_dir))
+    cache = FeatureCache(settings.state_dir / "features", settings.cache_bytes)
+    return Service(
+        open_store(settings.sql_url), cache, ImageFetcher(), segmenter, settings.max_image_pixels, settings.top_k
+    )
+
+
+if __name__ == "__main__":
+    wiring.build_service = build_toy_service
+    worker.HEARTBEAT_S, worker.GRACE_S = 0.2, 1.0
+    worker.main()

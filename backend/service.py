@@ -24,7 +24,7 @@ WARM_UP_SIDE_PX = 64
 
 
 class Fetcher(Protocol):
-    """Gets the bytes of an image as a task names it (`label_studio.client.ImageFetcher`)."""
+    """Gets the bytes of an image as a task names it (`label_studio.images.ImageFetcher`)."""
 
     def fetch(
         self, url: str, hostname: str | None = None, token: str | None = None, task_id: int | str | None = None

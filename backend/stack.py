@@ -1,7 +1,6 @@
 """Everything that answers Label Studio on this machine: Redis, one supervised worker, the HTTP backend."""
 
 import fcntl
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -117,9 +116,7 @@ def code_version() -> str:
 def _program(name: str, settings: Settings) -> Program:
     verb = {"worker": "worker", "backend": "serve"}[name]
     address = f"http://{_reachable(settings.host)}:{settings.port}" if name == "backend" else ""
-    # Threads that spin while they wait make encoding four times slower where the cores are shared, as with Label Studio.
-    env = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"), **environment(settings)}
-    return Program(name, (sys.executable, "-m", "backend", verb), env, address, code_version())
+    return Program(name, (sys.executable, "-m", "backend", verb), environment(settings), address, code_version())
 
 
 def _wait_for_worker(child: Child, redis_url: str, state_dir: Path, timeout_s: float) -> str:

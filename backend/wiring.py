@@ -3,7 +3,7 @@
 import functools
 
 from backend.feature_cache import FeatureCache
-from backend.label_studio.client import ImageFetcher
+from backend.label_studio.images import ImageFetcher
 from backend.service import Service
 from backend.settings import Settings, read_settings
 from backend.store import open_store

@@ -47,9 +47,7 @@ def load_secrets(state_dir: Path) -> Secrets:
     file = state_dir / "demo-secrets.json"
     if file.exists():
         return Secrets(**json.loads(file.read_text(encoding="utf-8")))
-    made = Secrets(
-        secrets.token_hex(5), secrets.token_hex(20), secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-    )
+    made = Secrets(secrets.token_hex(5), secrets.token_hex(20), secrets.token_urlsafe(24), secrets.token_urlsafe(24))
     file.touch(mode=0o600)
     file.write_text(json.dumps(asdict(made)), encoding="utf-8")
     return made

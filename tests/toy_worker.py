@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backend import wiring, worker
 from backend.feature_cache import FeatureCache
-from backend.label_studio.client import ImageFetcher
+from backend.label_studio.images import ImageFetcher
 from backend.service import Service
 from backend.settings import Settings
 from backend.store import open_store

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from backend import store as tables
 from backend.feature_cache import FeatureCache
-from backend.label_studio.client import ImageFetcher
+from backend.label_studio.images import ImageFetcher
 from backend.service import Service
 from backend.store import Connection
 from ris_core import masks

@@ -44,7 +44,7 @@ def _with_caption(image: Pil.Image, prediction: Prediction) -> Pil.Image:
         colour = ANSWER_RGB if rank in prediction.selected else OTHER_RGB
         drawing.text(
             (x + 2, y + 1),
-            f"#{rank + 1} {prediction.scores[rank]:.2f}",
+            f"#{rank + 1} ({prediction.scores[rank]:.2f})",
             colour,
             font,
             stroke_width=2,

@@ -1,0 +1,84 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Idle threads that spin take the cores from whoever works.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+PYTHON ?= python3.11
+STATE ?= .state
+TREEBANK ?=
+LABEL_STUDIO := label-studio==1.23.2
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := -m pip --disable-pip-version-check -qq install
+
+# Stamps: a second run of any target finds everything in place and is quick.
+PRODUCT := $(VENV)/.product
+TOOLS := $(VENV)/.tools
+STUDIO := .venv-ls/.label-studio
+
+.PHONY: help install demo up down check test docs measure demo-train chromium
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
+
+install: $(PRODUCT) ## the product in .venv, with the command `ris`
+
+demo: $(PRODUCT) $(STUDIO) ## everything from nothing: Label Studio with 12 scenes, connected; then says where to look
+	@$(PY) -m demo.up --state-dir $(STATE)
+
+up: $(PRODUCT) ## Redis, a worker and the backend, for a Label Studio of yours (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY)
+	@RIS_STATE_DIR=$(STATE) $(PY) -m backend up
+
+down: ## stop exactly what `make demo` or `make up` started
+	@if [ -x $(PY) ]; then RIS_STATE_DIR=$(STATE) $(PY) -m backend down; else echo "Nothing is installed, so nothing runs."; fi
+
+check: $(TOOLS) ## lint, types and unit tests: seconds
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest -q -m "not slow and not e2e and not browser"
+
+test: $(TOOLS) $(STUDIO) chromium ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
+	$(PY) -m pytest --durations=10
+
+docs: $(TOOLS) ## write the generated tables of README.md anew
+	$(VENV)/bin/cog -r README.md
+
+measure: $(PRODUCT) ## the demo models on 300 scenes they were not trained on, as the model card states it
+	$(PY) -m demo.measure
+
+demo-train: $(TOOLS) ## train the demo models again, resumable: at most 4 h on 2 cores; TREEBANK=folder of UD English EWT
+	@if [ -z "$(TREEBANK)" ]; then echo "Say where UD English EWT is: make demo-train TREEBANK=folder"; exit 2; fi
+	$(PY) -m demo.train_sam --threads 1 & sam=$$!; \
+	$(PY) -m demo.train_clip --threads 1 && $(PY) -m demo.train_parser --treebank "$(TREEBANK)" && wait $$sam
+
+chromium: ## Chromium for the browser tests: where this is root on Debian, else the one that is there
+	@if command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium …"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	else echo "No Chromium, and no right to install it: the browser tests will be skipped. Remedy: apt install chromium"; fi
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there. Install it, or name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(PRODUCT): requirements.txt requirements-secure.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the product into $(VENV): some minutes, once …"
+	$(PY) $(PIP) -r requirements.txt
+	$(PY) $(PIP) --no-deps --no-warn-conflicts -r requirements-secure.txt
+	$(PY) $(PIP) --no-deps --editable .
+	@touch $@
+
+$(TOOLS): requirements-dev.txt $(PRODUCT)
+	$(PY) $(PIP) -r requirements-dev.txt
+	@touch $@
+
+# In an environment of its own: 160 packages, some of them in other versions than ours.
+$(STUDIO): Makefile
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there. Install it, or name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "Installing $(LABEL_STUDIO) into .venv-ls: a minute or two, once …"
+	@test -x .venv-ls/bin/python || $(PYTHON) -m venv .venv-ls
+	.venv-ls/bin/python $(PIP) $(LABEL_STUDIO)
+	@touch $@

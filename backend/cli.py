@@ -10,13 +10,16 @@ import typer
 
 from backend.errors import BadSettings
 from backend.logs import configure_logging
-from backend.settings import read_settings
+from backend.settings import Settings, read_settings
 from ris_core.errors import BadInput, RisError
 
 if TYPE_CHECKING:
+    from backend.label_studio.client import LabelStudio
     from ris_core.types import Image, Prediction
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+ABOUT = "Type an expression, get the mask: referring image segmentation for Label Studio."
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=ABOUT)
 models = typer.Typer(no_args_is_help=True, help="Weights: what is there, and fetching what is not.")
 app.add_typer(models, name="models")
 
@@ -128,17 +131,25 @@ def models_pull(profile: Annotated[str, typer.Argument(help="Profile, or one of 
 
     store = Store(read_settings().model_dir)
     names = profile_weights(profile) if profile in profile_names() else [profile]
-    for name, path in zip(names, store.pull(names, _print_progress), strict=True):
+    for name, path in zip(names, store.pull(names, ProgressPrinter()), strict=True):
         print(f"{name} is there and verified: {path}")
 
 
-def _print_progress(name: str, done: int, total: int) -> None:
-    """One line on standard error that counts up; a line every tenth where that is no terminal."""
-    share = f"{done / total:4.0%} of {total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB"
-    if sys.stderr.isatty():
-        print(f"\r{name}: {share}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-    elif total and done * 10 // total != (done - 1) * 10 // total:
-        print(f"{name}: {share}", file=sys.stderr)
+class ProgressPrinter:
+    """Counts a download up on one line of standard error; a line every tenth where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._printed: dict[str, int] = {}
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Take note that `done` of `total` bytes are there; a `total` of 0 is unknown."""
+        share = f"{done / total:4.0%} of {total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB"
+        tenth = done * 10 // total if total else 0
+        if sys.stderr.isatty():
+            print(f"\r{name}: {share}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif tenth > self._printed.get(name, 0):
+            print(f"{name}: {share}", file=sys.stderr, flush=True)
+        self._printed[name] = tenth
 
 
 @app.command()
@@ -172,8 +183,13 @@ def up() -> None:
 
     settings = read_settings()
     configure_logging("WARNING")
+    studio = _label_studio(settings) if settings.label_studio_url else None
+    steps = Steps([*stack.STEPS, *(["Label Studio"] if studio else [])])
     with stack.lock(settings.state_dir):
-        running = stack.up(settings, Steps(stack.STEPS))
+        running = stack.up(settings, steps)
+    if studio:
+        with steps.take("Label Studio") as step:
+            step.note = f"{studio.url} knows us as {studio.request('GET', '/api/current-user/whoami')['email']}"
     print(f"\nThe backend answers at {running.backend_url}. Connect a project: ris connect --project NUMBER")
 
 
@@ -197,17 +213,22 @@ def connect(
 ) -> None:
     """Add the backend to a Label Studio project, interactive, with its webhook's authentication."""
     from backend.label_studio import connect as connecting
-    from backend.label_studio.client import LabelStudio
 
     settings = read_settings()
-    if not (settings.label_studio_url and settings.label_studio_api_key):
-        raise BadSettings("Label Studio is not known. Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
     password = settings.basic_auth_pass.get_secret_value() if settings.basic_auth_pass else ""
     made = connecting.connect(
-        LabelStudio(settings.label_studio_url, settings.label_studio_api_key.get_secret_value()),
+        _label_studio(settings),
         project,
         url or f"http://{settings.host}:{settings.port}",
         (settings.basic_auth_user or "", password) if settings.has_credentials else None,
         settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
     )
     print(f"Project {project} is connected, interactive, to {made.model_version}.")
+
+
+def _label_studio(settings: Settings) -> "LabelStudio":
+    from backend.label_studio.client import LabelStudio
+
+    if not (settings.label_studio_url and settings.label_studio_api_key):
+        raise BadSettings("Label Studio is not known. Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
+    return LabelStudio(settings.label_studio_url, settings.label_studio_api_key.get_secret_value())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from backend.cli import ProgressPrinter
 from demo.expressions import make_expressions
 from demo.scenes import make_scene
 from ris_core.masks import from_rle, iou
@@ -122,3 +123,13 @@ def test_an_image_of_one_colour_is_answered_without_a_crash(tmp_path):
     done = ris("segment", str(file), "dog", "--profile", "demo", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["decision"] in ("match", "ambiguous", "no_match")
+
+
+def test_progress_is_a_line_every_tenth_where_nobody_watches(capsys):
+    show = ProgressPrinter()
+    for done in range(0, 1_000_000_000, 7_654_321):  # chunks that meet no tenth exactly
+        show("sam-vit-b", done, 1_000_000_000)
+    show("sam-vit-b", 1_000_000_000, 1_000_000_000)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[-1] == "sam-vit-b: 100% of 1000 MB"

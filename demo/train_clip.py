@@ -8,7 +8,6 @@ mean something. The frames are masked inside the network as the methods do it, a
 import argparse
 import json
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from demo.scenes import make_scene
 from demo.tokenizer import BPE_FILE, load_tokenizer
-from demo.training import TRAIN_SEED, Optimiser, save_weights
+from demo.training import TRAIN_SEED, Optimiser, Progress, load_state, save_state, save_weights
 from demo.views import COLOURS, MEAN_RGB, NOUNS, Batch, make_batch, match, squash, to_grid
 
 WEIGHT_DIR = BPE_FILE.parent
@@ -242,43 +241,20 @@ def train(steps: int, scenes: int, out: Path, state_file: Path, workers: int, th
     tokenizer, model = load_tokenizer(), build_model().to(device)
     heads = Heads(model.visual.output_dim).to(device)
     optimiser = Optimiser([model, heads], muon_lr=2e-3, adam_lr=1.2e-3)
-    step = 0
-    if state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        heads.load_state_dict(state["heads"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = state["step"]
-        print(f"resumed at step {step}", flush=True)
-    views = Views(step, steps, scenes)
+    parts = {"model": model, "heads": heads, "optimiser": optimiser}
+    first = load_state(state_file, parts)
+    views = Views(first, steps, scenes)
     data = torch.utils.data.DataLoader(views, batch_size=None, num_workers=workers, collate_fn=_same)
-    begun, started, seen = step, time.time(), 0
-    history: list[list[float]] = []
-    for batch in data:
-        optimiser.schedule(step, steps, warmup=200)
+    progress = Progress(first, steps, "views")
+    for step, batch in enumerate(data, first + 1):
+        optimiser.schedule(step - 1, steps, warmup=200)
         losses = compute_loss(model, heads, tokenizer, batch.to(device))
         optimiser.step(torch.stack(list(losses.values())).sum())
-        step += 1
-        seen += len(batch.labels.noun)
-        history.append([loss.item() for loss in losses.values()])
-        if step % 100 == 0 or step == steps:
-            seconds = time.time() - started
-            line = {"step": step, "of": steps} | dict(
-                zip(losses, np.mean(history, axis=0).round(3).tolist(), strict=True)
-            )
-            line["scale"] = round(model.logit_scale.exp().item(), 1)
-            line["views_per_s"] = round(seen / seconds, 1)
-            line["minutes_left"] = round((steps - step) * seconds / (step - begun) / 60, 1)
-            print(json.dumps(line), flush=True)
-            history = []
+        values = {name: loss.item() for name, loss in losses.items()}
+        progress.add(step, len(batch.labels.noun), {**values, "scale": model.logit_scale.exp().item()})
         if step % measure_every == 0 or step == steps:
-            state_file.parent.mkdir(parents=True, exist_ok=True)
-            parts = {"model": model, "heads": heads, "optimiser": optimiser}
-            state = {name: part.state_dict() for name, part in parts.items()} | {"step": step}
-            torch.save(state, state_file.with_suffix(".part"))
-            state_file.with_suffix(".part").replace(state_file)
-            save_weights(model, out.with_suffix(".part"))
-            out.with_suffix(".part").replace(out)
+            save_state(state_file, parts, step)
+            save_weights(model, out)
             print(json.dumps({"step": step, "top1": measure(model, tokenizer, scenes=60)}), flush=True)
 
 

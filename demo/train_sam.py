@@ -6,8 +6,6 @@ the encoder started and is dropped afterwards.
 """
 
 import argparse
-import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from demo.scenes import make_scene
-from demo.training import TRAIN_SEED, Optimiser, save_weights
+from demo.training import TRAIN_SEED, Optimiser, Progress, load_state, save_state, save_weights
 from ris_core.proposers._tiny_sam import EMBEDDING_CHANNELS, IMAGE_PX, PIXEL_MEAN, PIXEL_STD, build_tiny_sam
 
 POINTS = 8
@@ -26,6 +24,8 @@ POINTS = 8
 BACKGROUND_POINTS = 1
 MASK_PX = 64
 """Side of the decoder's mask logits."""
+SAVE_STEPS = 500
+"""Steps from one saved state to the next."""
 
 
 class Scenes(torch.utils.data.IterableDataset):
@@ -131,58 +131,25 @@ def train(steps: int, batch: int, out: Path, state_file: Path, workers: int, thr
     sam, head = build_tiny_sam().to(device), DenseHead().to(device)
     sam.image_encoder.to(memory_format=torch.channels_last)
     optimiser = Optimiser([sam, head], muon_lr=1.8e-3, adam_lr=1.2e-3)
-    step = 0
-    if state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
-        sam.load_state_dict(state["sam"])
-        head.load_state_dict(state["head"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = state["step"]
-        print(f"resumed at step {step}", flush=True)
-    data = torch.utils.data.DataLoader(Scenes(step * batch, steps * batch), batch_size=batch, num_workers=workers)
-    seen, started, means = step, time.time(), []
-    for images, soft, points, dense in data:
-        optimiser.schedule(step, steps, warmup=300)
-        images, soft, points, dense = (t.to(device) for t in (images, soft, points, dense))
+    parts = {"sam": sam, "head": head, "optimiser": optimiser}
+    first = load_state(state_file, parts)
+    data = torch.utils.data.DataLoader(Scenes(first * batch, steps * batch), batch_size=batch, num_workers=workers)
+    progress = Progress(first, steps, "images")
+    for step, (images, soft, points, dense) in enumerate((_move(sample, device) for sample in data), first + 1):
+        optimiser.schedule(step - 1, steps, warmup=300)
         embeddings = sam.image_encoder(images.contiguous(memory_format=torch.channels_last))
-        loss, ious = head.loss(embeddings, dense), []
-        for embedding, image_soft, image_points in zip(embeddings, soft, points, strict=True):
-            image_loss, iou = losses(sam, embedding, image_soft, image_points)
-            loss = loss + image_loss / batch
-            ious.append(iou)
+        each = [losses(sam, *prompts) for prompts in zip(embeddings, soft, points, strict=True)]
+        loss = head.loss(embeddings, dense) + torch.stack([loss for loss, _ in each]).mean()
         optimiser.step(loss)
-        step += 1
-        means.append([loss.item(), torch.stack(ious).mean().item()])
-        if step % 100 == 0 or step == steps:
-            rate = (step - seen) / (time.time() - started)
-            mean_loss, mean_iou = np.mean(means, axis=0)
-            left_min = (steps - step) / rate / 60
-            print(
-                json.dumps(
-                    {
-                        "step": step,
-                        "of": steps,
-                        "images": step * batch,
-                        "loss": round(mean_loss, 3),
-                        "iou": round(mean_iou, 3),
-                        "images_per_s": round(rate * batch, 1),
-                        "minutes_left": round(left_min, 1),
-                    }
-                ),
-                flush=True,
-            )
-            means = []
-        if step % 500 == 0 or step == steps:
-            state_file.parent.mkdir(parents=True, exist_ok=True)
-            state = {
-                "sam": sam.state_dict(),
-                "head": head.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-            }
-            torch.save(state, state_file.with_suffix(".part"))
-            state_file.with_suffix(".part").replace(state_file)
+        iou = torch.stack([iou for _, iou in each]).mean()
+        progress.add(step, batch, {"loss": loss.item(), "iou": iou.item()})
+        if step % SAVE_STEPS == 0 or step == steps:
+            save_state(state_file, parts, step)
             save_weights(sam, out)
+
+
+def _move(tensors: list[Tensor], device: str) -> list[Tensor]:
+    return [tensor.to(device) for tensor in tensors]
 
 
 def main() -> None:

@@ -1,8 +1,11 @@
-"""What the training scripts share: the optimiser, seeds, and how weights are written."""
+"""What the training scripts share: seeds, the optimiser, progress, states to resume from, and how weights are written."""
 
+import json
 import math
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -10,6 +13,8 @@ from torch import Tensor, nn
 
 TRAIN_SEED = 10_000_000
 """First scene seed of training; seeds below one million are for measuring and are never trained on."""
+REPORT_STEPS = 100
+"""Steps from one line of progress to the next."""
 
 
 class Optimiser:
@@ -60,9 +65,59 @@ class Optimiser:
             optimiser.load_state_dict(state)
 
 
+class Progress:
+    """Prints a JSON line every `REPORT_STEPS` steps: means since the last line, the rate, the minutes left.
+
+    Args:
+        first: The step that this run starts from.
+        steps: The last step.
+        unit: What is counted, "images" or "views".
+    """
+
+    def __init__(self, first: int, steps: int, unit: str) -> None:
+        self._first, self._steps, self._unit = first, steps, unit
+        self._started, self._items = time.time(), 0
+        self._since: list[dict[str, float]] = []
+
+    def add(self, step: int, items: int, values: Mapping[str, float]) -> None:
+        """A step is done, in which `items` were seen and these values were found."""
+        self._items += items
+        self._since.append(dict(values))
+        if step % REPORT_STEPS and step != self._steps:
+            return
+        seconds = time.time() - self._started
+        means = {name: sum(row[name] for row in self._since) / len(self._since) for name in values}
+        line = {"step": step, "of": self._steps, **{name: round(mean, 3) for name, mean in means.items()}}
+        line[f"{self._unit}_per_s"] = round(self._items / seconds, 1)
+        line["minutes_left"] = round((self._steps - step) * seconds / (step - self._first) / 60, 1)
+        print(json.dumps(line), flush=True)
+        self._since = []
+
+
+def load_state(file: Path, parts: Mapping[str, Any]) -> int:
+    """Put back what `save_state` kept of modules and optimisers; the step reached, 0 if there is no such file."""
+    if not file.exists():
+        return 0
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    print(f"resumed at step {state['step']}", flush=True)
+    return int(state["step"])
+
+
+def save_state(file: Path, parts: Mapping[str, Any], step: int) -> None:
+    """Keep modules and optimisers, so that training can be stopped at any time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".part")
+    torch.save({name: part.state_dict() for name, part in parts.items()} | {"step": step}, unfinished)
+    unfinished.replace(file)
+
+
 def save_weights(module: nn.Module, file: Path) -> None:
-    """Write a module's state as half-precision safetensors."""
+    """Write a module's state as half-precision safetensors, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     half = {name: t.half().contiguous() if t.is_floating_point() else t for name, t in module.state_dict().items()}
-    save_file(half, file)
-    file.chmod(0o644)  # safetensors writes for the owner only; images run as somebody else
+    unfinished = file.with_suffix(".part")
+    save_file(half, unfinished)
+    unfinished.chmod(0o644)  # safetensors writes for the owner only; images run as somebody else
+    unfinished.replace(file)

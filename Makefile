@@ -18,7 +18,7 @@ PRODUCT := $(VENV)/.product
 TOOLS := $(VENV)/.tools
 STUDIO := .venv-ls/.label-studio
 
-.PHONY: help install demo up down check test docs measure demo-train chromium
+.PHONY: help install demo up down lint check test docs measure demo-train chromium
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -34,13 +34,15 @@ up: $(PRODUCT) ## Redis, a worker and the backend, for a Label Studio of yours (
 down: ## stop exactly what `make demo` or `make up` started
 	@if [ -x $(PY) ]; then RIS_STATE_DIR=$(STATE) $(PY) -m backend down; else echo "Nothing is installed, so nothing runs."; fi
 
-check: $(TOOLS) ## lint, types and unit tests: seconds
+lint: $(TOOLS) ## style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+check: lint ## style, types and unit tests: seconds
 	$(PY) -m pytest -q -m "not slow and not e2e and not browser"
 
-test: $(TOOLS) $(STUDIO) chromium ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
+test: lint $(STUDIO) chromium ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
 	$(PY) -m pytest --durations=10
 
 docs: $(TOOLS) ## write the generated tables of README.md anew

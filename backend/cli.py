@@ -40,7 +40,8 @@ def main() -> None:
 def command_table() -> str:
     """Every command as a Markdown table: what the README shows."""
     rows = ["| command | what it does |", "| --- | --- |"]
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    group = typer.main.get_command(app)  # typed as any command; of an app with several it is a group
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
         for path, leaf in _leaves(f"ris {name}", command):
             arguments = "".join(f" {p.name.upper()}" for p in leaf.params if p.param_type_name == "argument")
             rows.append(f"| `{path}{arguments}` | {(leaf.help or '').splitlines()[0]} |")

@@ -110,13 +110,13 @@ class Service:
         handed_out = [region for _, shown in made for region in shown]
         score = min((region["score"] for region in handed_out), default=0.0)
         prediction = protocol.prediction(handed_out, score, self.model_version)
-        is_first = self.store.finish_request(
+        is_handed_out = self.store.finish_request(
             asked.id, prediction, [answer for answer, _ in made], " ".join(errors) or None
         )
         job.log_done(
             image=encoded.image_sha256,
             regions=len(handed_out),
-            **({} if is_first else {"discarded": "answered already"}),
+            **({} if is_handed_out else {"discarded": "too late, or answered already"}),
         )
 
     def _answer_all(

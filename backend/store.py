@@ -348,11 +348,12 @@ class Store:
             error: What went wrong with the others.
 
         Returns:
-            False, and nothing is recorded, if the request is not running: another worker was first.
+            False, and nothing is recorded, if the request is not running (another worker was first), or nobody waits for
+            it any more: what is recorded is what was handed out.
         """
         change = {"state": "done", "answer": answer, "error": error, "finished_at": time.time()}
         with self._engine.begin() as db:
-            if not _change_running(db, request_id, change):
+            if not _change_running(db, request_id, change, request.c.expires_at >= change["finished_at"]):
                 return False
             for record in records:
                 _insert_answer(db, request_id, record)
@@ -371,11 +372,6 @@ class Store:
         change = {"state": "expired", "error": "no worker finished it in time", "finished_at": time.time()}
         with self._engine.begin() as db:
             return db.execute(sa.update(request).where(overdue).values(change)).rowcount
-
-    def add_answer(self, request_id: str, record: Answer) -> int:
-        """Record one answer of a request, with its regions; its id."""
-        with self._engine.begin() as db:
-            return _insert_answer(db, request_id, record)
 
     # What was typed last
 
@@ -462,12 +458,14 @@ class Store:
             }
 
 
-def _change_running(db: sa.Connection, request_id: str, change: Mapping[str, Any]) -> bool:
+def _change_running(
+    db: sa.Connection, request_id: str, change: Mapping[str, Any], *conditions: sa.ColumnElement[bool]
+) -> bool:
     is_running = (request.c.id == request_id) & (request.c.state == "running")
-    return db.execute(sa.update(request).where(is_running).values(change)).rowcount == 1
+    return db.execute(sa.update(request).where(is_running, *conditions).values(change)).rowcount == 1
 
 
-def _insert_answer(db: sa.Connection, request_id: str, record: Answer) -> int:
+def _insert_answer(db: sa.Connection, request_id: str, record: Answer) -> None:
     asked = db.execute(sa.select(request.c.project, request.c.task).where(request.c.id == request_id)).one()
     row = {
         "request_id": request_id,
@@ -494,7 +492,6 @@ def _insert_answer(db: sa.Connection, request_id: str, record: Answer) -> int:
             "label": made.label,
         }
         db.execute(sa.insert(region).values(answer_id=answer_id, **handed_out))
-    return answer_id
 
 
 def _upsert(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:

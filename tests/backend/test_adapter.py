@@ -22,7 +22,7 @@ TRAFFIC = Path(__file__).parents[1] / "data" / "label-studio-traffic"
 
 
 class StandIn:
-    """`LabelStudioMLBase` of 2.x, as far as it calls or is called."""
+    """`LabelStudioMLBase` of 2.x, as far as it calls or is called; `predict` and `fit` are for subclasses, as there."""
 
     def __init__(self, project_id=None, label_config=None):
         self.project_id = project_id or ""

@@ -260,7 +260,7 @@ def test_answer_that_comes_second_is_discarded(store, tmp_path):
         request = ask(make_service(store, tmp_path, toy_segmenter(encoder=Slower())), "the blue square")
     assert request.answer == {"result": ["first"]}
     assert rows(store, tables.region) == []
-    assert logs[-1]["discarded"] == "answered already"
+    assert logs[-1]["discarded"] == "too late, or answered already"
 
 
 def test_rotated_photo_is_answered_upright(service, tmp_path):

@@ -154,6 +154,17 @@ def test_request_that_kills_its_workers_is_given_up(store):
     assert "workers died" in request.error
 
 
+def test_answer_that_comes_too_late_is_not_recorded_as_handed_out(store):
+    """Label Studio was answered without it."""
+    request_id = add(store, lifetime_s=0.05)
+    assert store.start_request(request_id)
+    module.time.sleep(0.1)
+    assert not store.finish_request(request_id, {}, [an_answer("aaaaaaaaaa")])
+    assert count(store, module.region) == 0
+    assert store.expire_overdue() == 1
+    assert store.get_request(request_id).state == "expired"
+
+
 def test_overdue_requests_are_closed(store):
     waiting, overdue, running = add(store), add(store, lifetime_s=0.05), add(store, lifetime_s=0.05)
     store.start_request(running)
@@ -214,12 +225,6 @@ def test_counts_are_by_kind_state_decision_and_action(store):
         "webhook": {"ANNOTATION_CREATED": 1},
         "region": {"all": 1},
     }
-
-
-def test_answer_can_be_added_to_a_request(store):
-    request_id = add(store)
-    assert store.add_answer(request_id, an_answer("aaaaaaaaaa")) > 0
-    assert count(store, module.region) == 1
 
 
 def test_file_and_its_new_folder_are_private(tmp_path):

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from demo.scenes import MIN_VISIBLE, make_scene
+from demo.scenes import make_scene
 from demo.sprites import sprites, vocabulary
 
 DIGESTS = {0: "16deac0e", 1: "0e8116dd", 2: "5a2efd6c", 3: "de6ebfdc", 4: "b077420a", 5: "ea85360e"}
@@ -32,17 +32,16 @@ def test_masks_are_apart_and_boxes_are_tight(seed):
 
 def test_scenes_hold_three_to_seven_things_and_repeat_nouns():
     scenes = [make_scene(seed) for seed in range(200, 240)]
-    assert {len(scene.objects) for scene in scenes} <= set(range(1, 8))
+    assert {len(scene.objects) for scene in scenes} == set(range(3, 8))
     assert np.mean([len(scene.objects) for scene in scenes]) > 4
     repeated = [len({thing.noun for thing in scene.objects}) < len(scene.objects) for scene in scenes]
     assert 0.3 < np.mean(repeated) < 1
 
 
 def test_a_mask_is_where_the_picture_changed():
-    """Without its last object a scene differs exactly in and around that object's mask."""
+    """On a scene with a plain background: the topmost object's pixels have another colour than those around it."""
     scene = make_scene(3)
     thing = scene.objects[-1]
-    assert thing.mask.sum() > MIN_VISIBLE * 100
     ring = np.zeros_like(thing.mask)
     x, y, w, h = thing.box_xywh
     ring[max(0, y - 3) : y + h + 3, max(0, x - 3) : x + w + 3] = True

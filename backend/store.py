@@ -1,126 +1,28 @@
-"""What is true about requests and answers, in SQL: SQLite, or PostgreSQL by URL. Redis may be lost, this may not.
+"""What is true about requests and answers, in SQL. Redis may be lost, this may not.
 
 Times are seconds since 1970, UTC. Every method is one transaction; any number of processes may use the same database.
 """
 
-import contextlib
-import fcntl
 import hashlib
-import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.dialects import postgresql, sqlite
 
-from backend.errors import BadSettings, Unreachable
+from backend.database import open_database
+from backend.tables import answer, connection, image_source, prompt, region, request, webhook
 
 Kind = Literal["interactive", "open", "encode"]
 State = Literal["queued", "running", "done", "failed", "superseded", "expired"]
 
-BUSY_TIMEOUT_S = 30
-"""How long a writer waits for another process's transaction."""
 MAX_ATTEMPTS = 3
 """A request that is started more often than this killed its workers and is given up."""
 SOURCE_LIFETIME_S = 3600.0
 """How long the picture behind a URL is taken to stay the same."""
-MIGRATIONS = Path(__file__).parent / "migrations"
-
-metadata = sa.MetaData()
-_id = sa.Integer().with_variant(sa.BigInteger, "postgresql")
-
-request = sa.Table(
-    "request",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("expires_at", sa.Double, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("project", sa.Integer),
-    sa.Column("task", sa.Text, nullable=False),
-    sa.Column("prompt_id", sa.Text),
-    sa.Column("user", sa.Integer),
-    sa.Column("body", sa.JSON, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("error", sa.Text),
-    sa.Column("answer", sa.JSON(none_as_null=True)),
-    sa.Column("finished_at", sa.Double),
-    sa.Index("request_by_task", "project", "task", "state"),
-    sa.Index("request_by_state", "state", "expires_at"),
-)
-prompt = sa.Table(
-    "prompt",
-    metadata,
-    sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("task", sa.Text, primary_key=True),
-    sa.Column("prompt_id", sa.Text, primary_key=True),
-    sa.Column("texts", sa.JSON, nullable=False),
-    sa.Column("updated_at", sa.Double, nullable=False),
-)
-answer = sa.Table(
-    "answer",
-    metadata,
-    sa.Column("id", _id, primary_key=True),
-    sa.Column("request_id", sa.Text, sa.ForeignKey("request.id"), nullable=False, index=True),
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("project", sa.Integer),
-    sa.Column("task", sa.Text, nullable=False),
-    sa.Column("expression", sa.Text, nullable=False),
-    sa.Column("label", sa.Text, nullable=False),
-    sa.Column("decision", sa.Text, nullable=False),
-    sa.Column("model_version", sa.Text, nullable=False),
-    sa.Column("encode_fp", sa.Text, nullable=False),
-    sa.Column("image_sha256", sa.Text, nullable=False),
-    sa.Column("height", sa.Integer, nullable=False),
-    sa.Column("width", sa.Integer, nullable=False),
-    sa.Column("candidates", sa.JSON, nullable=False),
-    sa.Column("selected", sa.JSON, nullable=False),
-    sa.Index("answer_by_task", "project", "task"),
-)
-region = sa.Table(
-    "region",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("answer_id", _id, sa.ForeignKey("answer.id"), nullable=False, index=True),
-    sa.Column("candidate_rank", sa.Integer, nullable=False),
-    sa.Column("from_name", sa.Text, nullable=False),
-    sa.Column("label", sa.Text, nullable=False),
-)
-webhook = sa.Table(
-    "webhook",
-    metadata,
-    sa.Column("id", _id, primary_key=True),
-    sa.Column("received_at", sa.Double, nullable=False),
-    sa.Column("action", sa.Text, nullable=False),
-    sa.Column("project", sa.Integer),
-    sa.Column("body", sa.Text, nullable=False),
-)
-connection = sa.Table(
-    "connection",
-    metadata,
-    sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("hostname", sa.Text),
-    sa.Column("access_token", sa.Text),
-    sa.Column("label_config", sa.Text, nullable=False),
-    sa.Column("extra_params", sa.JSON, nullable=False),
-    sa.Column("updated_at", sa.Double, nullable=False),
-)
-image_source = sa.Table(
-    "image_source",
-    metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("image_sha256", sa.Text, nullable=False),
-    sa.Column("height", sa.Integer, nullable=False),
-    sa.Column("width", sa.Integer, nullable=False),
-    sa.Column("fetched_at", sa.Double, nullable=False),
-)
 
 
 @dataclass(frozen=True)
@@ -223,25 +125,7 @@ def open_store(database_url: str) -> "Store":
         BadSettings: If the URL is not one, or its driver is not installed.
         Unreachable: If the database cannot be opened.
     """
-    try:
-        engine = _make_engine(sa.make_url(database_url))
-    except (sa.exc.ArgumentError, ImportError) as error:
-        raise BadSettings(
-            f"DATABASE_URL cannot be used ({error}). Give sqlite:////folder/file.sqlite3 or postgresql+psycopg://…."
-        ) from error
-    except OSError as error:
-        raise Unreachable(
-            f"The database file cannot be made ({error}). Set RIS_STATE_DIR or DATABASE_URL to a writable place."
-        ) from error
-    try:
-        _migrate(engine)
-    except (sa.exc.DatabaseError, OSError) as error:
-        reason = getattr(error, "orig", None) or error
-        where = engine.url.render_as_string(hide_password=True)
-        raise Unreachable(
-            f"The database {where} cannot be opened ({reason}). Check DATABASE_URL and that it runs."
-        ) from error
-    return Store(engine)
+    return Store(open_database(database_url))
 
 
 class Store:
@@ -508,65 +392,3 @@ def _count_by(db: sa.Connection, column: sa.Column[str]) -> dict[str, int]:
 
 def _source_key(project: int | None, url: str) -> str:
     return hashlib.sha256(f"{project or 0}\n{url}".encode()).hexdigest()
-
-
-def _make_engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True)
-    if url.database:
-        _make_private_file(Path(url.database))
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-    sa.event.listen(engine, "connect", _set_up_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _make_private_file(file: Path) -> None:
-    """An empty file that only its owner may read, in a folder that only its owner may enter if it is new."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(_open_private(file, os.O_CREAT | os.O_RDWR))
-    if file.stat().st_uid == os.getuid():
-        file.chmod(0o600)
-
-
-def _open_private(file: str | Path, flags: int) -> int:
-    return os.open(file, flags, 0o600)
-
-
-def _set_up_sqlite(db: Any, _record: object) -> None:
-    db.isolation_level = None  # transactions begin in _begin_sqlite, not where the driver thinks
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
-        "journal_mode = WAL",
-        "synchronous = NORMAL",
-        "foreign_keys = ON",
-    ):
-        db.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(db: sa.Connection) -> None:
-    """Take the write lock at once: a transaction that reads before it writes fails if another one wrote in between."""
-    db.exec_driver_sql("BEGIN" if db.get_execution_options().get("is_read_only") else "BEGIN IMMEDIATE")
-
-
-def _migrate(engine: sa.Engine) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with _migration_lock(engine), engine.connect() as db:
-        config.attributes["connection"] = db
-        command.upgrade(config, "head")
-
-
-@contextlib.contextmanager
-def _migration_lock(engine: sa.Engine) -> Iterator[None]:
-    """One process at a time migrates: a file lock beside a SQLite file, an advisory lock in PostgreSQL."""
-    if engine.dialect.name == "sqlite" and engine.url.database:
-        with open(f"{engine.url.database}.lock", "a", opener=_open_private) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-    elif engine.dialect.name == "postgresql":
-        with engine.begin() as db:
-            db.execute(sa.text("SELECT pg_advisory_xact_lock(724620)"))  # any number, as long as it is always the same
-            yield
-    else:
-        yield

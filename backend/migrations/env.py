@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import context
 
-from backend.store import metadata
+from backend.tables import metadata
 
 
 def migrate(connection: sa.Connection) -> None:

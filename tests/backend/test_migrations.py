@@ -5,7 +5,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from backend.store import MIGRATIONS, metadata, open_store
+from backend.database import MIGRATIONS
+from backend.store import open_store
+from backend.tables import metadata
 
 
 def test_migrated_tables_are_those_that_the_store_uses(tmp_path):

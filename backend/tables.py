@@ -1,0 +1,93 @@
+"""The tables of the database. A change here needs a migration; a test compares the two."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+_id = sa.Integer().with_variant(sa.BigInteger, "postgresql")
+
+request = sa.Table(
+    "request",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("project", sa.Integer),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("prompt_id", sa.Text),
+    sa.Column("user", sa.Integer),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("answer", sa.JSON(none_as_null=True)),
+    sa.Column("finished_at", sa.Double),
+    sa.Index("request_by_task", "project", "task", "state"),
+    sa.Index("request_by_state", "state", "expires_at"),
+)
+prompt = sa.Table(
+    "prompt",
+    metadata,
+    sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("prompt_id", sa.Text, primary_key=True),
+    sa.Column("texts", sa.JSON, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+)
+answer = sa.Table(
+    "answer",
+    metadata,
+    sa.Column("id", _id, primary_key=True),
+    sa.Column("request_id", sa.Text, sa.ForeignKey("request.id"), nullable=False, index=True),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("project", sa.Integer),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("expression", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("decision", sa.Text, nullable=False),
+    sa.Column("model_version", sa.Text, nullable=False),
+    sa.Column("encode_fp", sa.Text, nullable=False),
+    sa.Column("image_sha256", sa.Text, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("candidates", sa.JSON, nullable=False),
+    sa.Column("selected", sa.JSON, nullable=False),
+    sa.Index("answer_by_task", "project", "task"),
+)
+region = sa.Table(
+    "region",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("answer_id", _id, sa.ForeignKey("answer.id"), nullable=False, index=True),
+    sa.Column("candidate_rank", sa.Integer, nullable=False),
+    sa.Column("from_name", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+)
+webhook = sa.Table(
+    "webhook",
+    metadata,
+    sa.Column("id", _id, primary_key=True),
+    sa.Column("received_at", sa.Double, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("project", sa.Integer),
+    sa.Column("body", sa.Text, nullable=False),
+)
+connection = sa.Table(
+    "connection",
+    metadata,
+    sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("hostname", sa.Text),
+    sa.Column("access_token", sa.Text),
+    sa.Column("label_config", sa.Text, nullable=False),
+    sa.Column("extra_params", sa.JSON, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+)
+image_source = sa.Table(
+    "image_source",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("image_sha256", sa.Text, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("fetched_at", sa.Double, nullable=False),
+)

@@ -1,6 +1,6 @@
 """Train SAM-tiny on generated scenes: `python -m demo.train_sam`. Resumes from its last checkpoint.
 
-Loss per prompt: 10 x focal + dice on (single mask + best of three + 0.05 x mean of three), IoU regression on all four mask
+Loss of a prompt: 10 x focal + dice on (single mask + best of three + 0.05 x mean of three), IoU regression on all four mask
 tokens with target 0 for background points; an auxiliary dense head (foreground, boundary, offset to the centroid) gets
 the encoder started and is dropped afterwards.
 """
@@ -97,31 +97,57 @@ class DenseHead(nn.Module):
         return F.binary_cross_entropy_with_logits(out[:, :2], dense[:, :2]) + offset
 
 
-def losses(sam: Sam, embedding: Tensor, soft: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and mean selected IoU of one image's prompts: embedding (128, 16, 16), soft (P, 64, 64), points (P, 2)."""
-    labels = torch.ones(len(points), 1, device=points.device)
-    sparse, dense = sam.prompt_encoder(points=(points[:, None], labels), boxes=None, masks=None)
-    logits, predicted_iou = sam.mask_decoder.predict_masks(
-        image_embeddings=embedding[None],
-        image_pe=sam.prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-    )  # (P, 4, 64, 64), (P, 4)
-    target = soft[:, None].expand_as(logits)
+def losses(sam: Sam, embeddings: Tensor, soft: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss and mean selected IoU, means over the images of a batch.
+
+    Args:
+        embeddings: (B, 128, 16, 16).
+        soft: True masks in [0, 1] (B, P, 64, 64), all 0 for a background point.
+        points: x, y in pixels of the padded image (B, P, 2).
+    """
+    logits, predicted_iou = predict_masks(sam, embeddings, points)  # (B, P, 4, 64, 64), (B, P, 4)
+    target = soft[:, :, None].expand_as(logits)
     probability = logits.sigmoid()
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    focal = (bce * (probability - target).abs() ** 2).mean((2, 3))
-    dice = 1 - (2 * (probability * target).sum((2, 3)) + 1) / ((probability + target).sum((2, 3)) + 1)
-    mask_loss = 10 * focal + dice  # (P, 4)
-    is_object = (soft.amax((1, 2)) > 0).float()
-    per_prompt = mask_loss[:, 0] + mask_loss[:, 1:].min(1).values + 0.05 * mask_loss[:, 1:].mean(1)
+    focal = (bce * (probability - target).abs() ** 2).mean((-2, -1))
+    dice = 1 - (2 * (probability * target).sum((-2, -1)) + 1) / ((probability + target).sum((-2, -1)) + 1)
+    mask_loss = 10 * focal + dice  # (B, P, 4)
+    is_object = (soft.amax((-2, -1)) > 0).float()
+    objects = is_object.sum(1).clamp(min=1)
+    per_prompt = mask_loss[..., 0] + mask_loss[..., 1:].amin(-1) + 0.05 * mask_loss[..., 1:].mean(-1)
     with torch.no_grad():
         hard, truth = logits > 0, target > 0.5
-        iou = (hard & truth).sum((2, 3)) / (hard | truth).sum((2, 3)).clamp(min=1)
-        iou = iou * is_object[:, None]
-        selected = iou[:, 1:].gather(1, predicted_iou[:, 1:].argmax(1, keepdim=True))[:, 0]
-    total = (per_prompt * is_object).sum() / is_object.sum().clamp(min=1) + F.mse_loss(predicted_iou, iou)
-    return total, (selected * is_object).sum() / is_object.sum().clamp(min=1)
+        iou = (hard & truth).sum((-2, -1)) / (hard | truth).sum((-2, -1)).clamp(min=1)
+        iou = iou * is_object[..., None]
+        selected = iou[..., 1:].gather(-1, predicted_iou[..., 1:].argmax(-1, keepdim=True))[..., 0]
+    total = (per_prompt * is_object).sum(1) / objects + F.mse_loss(predicted_iou, iou, reduction="none").mean((1, 2))
+    return total.mean(), ((selected * is_object).sum(1) / objects).mean()
+
+
+def predict_masks(sam: Sam, embeddings: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """The stock decoder on several images at once, which its own `predict_masks` cannot: one positive point a prompt.
+
+    Args:
+        embeddings: (B, C, 16, 16).
+        points: x, y in pixels of the padded image (B, P, 2).
+
+    Returns:
+        Logits (B, P, 4, 64, 64) and predicted IoUs (B, P, 4), of the single mask and the three others.
+    """
+    decoder, (batch, prompts) = sam.mask_decoder, points.shape[:2]
+    labels = torch.ones(batch * prompts, 1, device=points.device)
+    sparse, dense = sam.prompt_encoder(points=(points.flatten(0, 1)[:, None], labels), boxes=None, masks=None)
+    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(len(sparse), -1, -1)
+    pictures = embeddings.repeat_interleave(prompts, 0) + dense
+    position = sam.prompt_encoder.get_dense_pe().expand(len(sparse), -1, -1, -1)
+    tokens, seen = decoder.transformer(pictures, position, torch.cat([own, sparse], 1))
+    upscaled = decoder.output_upscaling(seen.transpose(1, 2).reshape(pictures.shape))
+    read = enumerate(decoder.output_hypernetworks_mlps, 1)
+    weights = torch.stack([mlp(tokens[:, i]) for i, mlp in read], 1)  # (B * P, 4, C / 8)
+    logits = torch.einsum("nkc,nchw->nkhw", weights, upscaled)
+    return logits.unflatten(0, (batch, prompts)), decoder.iou_prediction_head(tokens[:, 0]).unflatten(
+        0, (batch, prompts)
+    )
 
 
 def train(steps: int, batch: int, out: Path, state_file: Path, workers: int, threads: int) -> None:
@@ -138,10 +164,9 @@ def train(steps: int, batch: int, out: Path, state_file: Path, workers: int, thr
     for step, (images, soft, points, dense) in enumerate((_move(sample, device) for sample in data), first + 1):
         optimiser.schedule(step - 1, steps, warmup=300)
         embeddings = sam.image_encoder(images.contiguous(memory_format=torch.channels_last))
-        each = [losses(sam, *prompts) for prompts in zip(embeddings, soft, points, strict=True)]
-        loss = head.loss(embeddings, dense) + torch.stack([loss for loss, _ in each]).mean()
+        prompt_loss, iou = losses(sam, embeddings, soft, points)
+        loss = head.loss(embeddings, dense) + prompt_loss
         optimiser.step(loss)
-        iou = torch.stack([iou for _, iou in each]).mean()
         progress.add(step, batch, {"loss": loss.item(), "iou": iou.item()})
         if step % SAVE_STEPS == 0 or step == steps:
             save_state(state_file, parts, step)

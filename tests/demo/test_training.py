@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from demo import train_clip, train_sam
 from demo.training import Optimiser
+from ris_core.proposers._tiny_sam import build_tiny_sam
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,18 @@ def test_sam_resumes_where_it_was_stopped(tmp_path, capsys, monkeypatch):
     assert [line["step"] for line in lines(capsys)] == [2]
     one, other = load_file(whole), load_file(halves)
     assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-3) for name in one)
+
+
+def test_batched_decoding_is_the_stock_decoder_image_by_image():
+    torch.manual_seed(0)
+    sam = build_tiny_sam()
+    embeddings, points = torch.randn(2, 128, 16, 16), torch.rand(2, 3, 2) * 256
+    logits, predicted_iou = train_sam.predict_masks(sam, embeddings, points)
+    for i in range(2):
+        sparse, dense = sam.prompt_encoder((points[i][:, None], torch.ones(3, 1)), boxes=None, masks=None)
+        position = sam.prompt_encoder.get_dense_pe()
+        stock = sam.mask_decoder.predict_masks(embeddings[i : i + 1], position, sparse, dense)
+        torch.testing.assert_close((logits[i], predicted_iou[i]), stock)
 
 
 def test_clip_writes_its_state_weights_and_accuracy(tmp_path, capsys, monkeypatch):

@@ -12,6 +12,7 @@ import httpx
 
 from backend.errors import Unreachable
 from backend.label_studio.client import LabelStudio
+from backend.label_studio.protocol import MESSAGE_NAME
 from backend.processes import Program
 from demo.gallery import GALLERY, Exhibit
 
@@ -141,7 +142,7 @@ def ask(label_studio: LabelStudio, backend: int, task: int, expression: str) -> 
         raise Unreachable(
             f"Label Studio got no answer from the backend: {errors[0]}. Look into backend.log and worker.log."
         )
-    return answer["data"]["result"]
+    return [result for result in answer["data"]["result"] if result["from_name"] != MESSAGE_NAME]
 
 
 def _task_ids(label_studio: LabelStudio, project: int) -> dict[Exhibit, int]:

@@ -168,10 +168,12 @@ RELEASED_IGNORED = _words("""
 RELEASED_FRAME_NOUNS = _words("part image side picture half region section photo")
 """Nouns that stand for the picture or a part of it, as released."""
 
-_FRAME_NOUNS = RELEASED_FRAME_NOUNS | _words("""
+FRAME_NOUNS = RELEASED_FRAME_NOUNS | _words("""
     corner edge end background foreground frame screen scene view photograph pic shot area distance
     """)
-PLACES = RELEASED_IGNORED | _FRAME_NOUNS | _words("bottom center centre rear leftmost rightmost")
+"""Nouns that stand for the picture or a part of it."""
+
+PLACES = RELEASED_IGNORED | FRAME_NOUNS | _words("bottom center centre rear leftmost rightmost")
 """Head words of noun phrases that are places in the picture rather than things."""
 
 
@@ -222,7 +224,9 @@ _DISTANCES = _words("closer closest further furthest farther farthest")
 _PREPOSITIONS = _words("above below under behind between beneath underneath inside within atop")
 """Keywords that take their landmark directly; all others need a link."""
 
-_LINKS = _words("of to from than")
+LINKS = _words("of to from than")
+"""Words between a keyword and its landmark."""
+
 _GAZES = _words("facing looking turned turning pointing heading leaning walking running")
 
 
@@ -247,7 +251,11 @@ def _scan(doc: Doc, keywords: Mapping[str, str], accepts: Callable[[Token], bool
 
 def _is_keyword(token: Token, others: list[Span]) -> bool:
     """Whether a keyword can speak about the target at all."""
-    is_inside_other = any(phrase.start <= token.i < phrase.end for phrase in others)
+    return is_free(token) and not any(phrase.start <= token.i < phrase.end for phrase in others)
+
+
+def is_free(token: Token) -> bool:
+    """Whether a keyword says where something is, and is not an intensifier, particle, verb, gaze or part of a body."""
     is_intensifier = (
         token.lower_ == "right"
         and token.dep_ == "advmod"
@@ -255,12 +263,21 @@ def _is_keyword(token: Token, others: list[Span]) -> bool:
         and token.head.pos_ in ("ADP", "ADV")
     )
     is_body_part = any(child.dep_ == "poss" for child in token.children)  # "with his back to us"
-    return not (is_inside_other or is_intensifier or is_body_part or token.dep_ == "prt" or _is_gaze(token))
+    return not (is_intensifier or is_body_part or token.dep_ == "prt" or _is_gaze(token) or _is_leaving(token))
 
 
 def _is_gaze(token: Token) -> bool:
     head = token.head.head if token.head.lower_ in ("to", "toward", "towards") else token.head
     return head.lower_ in _GAZES and token.pos_ != "ADP"
+
+
+def _is_leaving(token: Token) -> bool:
+    """ "the bag LEFT on the chair": a participle, which parsers often take for the side."""
+    follows = token.doc[token.i + 1] if token.i + 1 < len(token.doc) else None
+    if token.lower_ != "left" or follows is None or follows.pos_ != "ADP" or follows.lower_ in LINKS:
+        return False
+    is_bare = token.dep_ in ("acl", "advmod", "relcl") or token.pos_ == "VERB"
+    return is_bare and any(p.start == follows.i + 1 and p.root.lower_ not in PLACES for p in token.doc.noun_chunks)
 
 
 def _compares(token: Token, target: Target | None) -> bool:
@@ -278,9 +295,9 @@ def _has_landmark(token: Token, target: Target | None) -> bool:
         return False
     doc = token.doc
     i = token.i + 1
-    while i < len(doc) and doc[i].lower_ in _FRAME_NOUNS:  # "on the left side of the dog"
+    while i < len(doc) and doc[i].lower_ in FRAME_NOUNS:  # "on the left side of the dog"
         i += 1
-    if i < len(doc) and doc[i].lower_ in _LINKS:
+    if i < len(doc) and doc[i].lower_ in LINKS:
         i += 1
     elif token.lower_ not in _PREPOSITIONS:
         return False

@@ -1,5 +1,6 @@
 """Binary masks: IoU, de-duplication, COCO run lengths, resizing to a token grid."""
 
+import math
 from typing import TypedDict
 
 import numpy as np
@@ -17,7 +18,8 @@ class Rle(TypedDict):
 
 def iou(one: Bool[ndarray, "n h w"], two: Bool[ndarray, "m h w"]) -> Float[ndarray, "n m"]:
     """Pairwise IoU of two stacks of masks of the same size, in [0, 1]; 0 where both are empty."""
-    a, b = (stack.reshape(len(stack), -1).astype(np.float32) for stack in (one, two))
+    pixels = math.prod(one.shape[1:])  # -1 would not do: of no masks it cannot be told
+    a, b = (stack.reshape(len(stack), pixels).astype(np.float32) for stack in (one, two))
     overlap = a @ b.T
     union = a.sum(1)[:, None] + b.sum(1)[None] - overlap
     return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)

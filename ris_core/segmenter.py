@@ -42,7 +42,7 @@ class Segmenter:
 
     @property
     def encode_fp(self) -> str:
-        """Digest of what makes the encoded arrays: proposer, encoder, weights, preprocessing."""
+        """Digest of what makes the encoded arrays, and of which: proposer, encoder, weights, preprocessing."""
         return _digest({"proposer": self.proposer.fingerprint, "encoder": self.encoder.fingerprint})
 
     @property
@@ -93,7 +93,7 @@ class Segmenter:
 
         Raises:
             BadExpression: If there is nothing to read in the expression.
-            BadInput: If `top_k` is below 1.
+            BadInput: If `top_k` is below 1, or `encoded` lacks features that the method reads.
         """
         if top_k < 1:
             raise BadInput(f"top_k is {top_k}; ask for at least 1 candidate.")
@@ -101,26 +101,33 @@ class Segmenter:
             expression = self.parser.parse(expression)
         if len(encoded.proposals) == 0:
             return self._prediction(encoded, expression, _no_scores(), top_k)
+        if missing := sorted(set(self.method.features) - set(encoded.features)):
+            raise BadInput(
+                f"The image was encoded without {', '.join(missing)}, which {self.method_name} reads. Encode it with a "
+                "segmenter of this method, or name them in the encoder's features."
+            )
         texts = self.method.texts(expression)
         features = dict(zip(texts, self.encoder.encode_texts(list(texts.values())), strict=True))
-        return self._prediction(
-            encoded, expression, self.method.score(encoded, features, self.encoder.logit_scale), top_k
-        )
+        scores = self.method.score(encoded, expression, features, self.encoder.logit_scale)
+        return self._prediction(encoded, expression, scores, top_k)
 
     def _prediction(self, encoded: EncodedImage, expression: Expression, scores: Scores, top_k: int) -> Prediction:
-        best = np.argsort(-scores.values, kind="stable")[:top_k]
-        candidates = encoded.proposals.masks[best]
+        best = np.argsort(-scores.values, kind="stable")[:top_k].tolist()
+        decision, answers = scores.decision, scores.selected
+        if decision is None:
+            decision = _decide(scores.values, encoded.proposals.masks, self.ambiguous_ratio)
+            answers = () if decision == "no_match" else (best[0],)
+        kept = best + [i for i in answers if i not in best]  # an answer is never cut
         quality = {"predicted_iou": encoded.proposals.predicted_iou, "stability": encoded.proposals.stability}
         parts = {**scores.parts, **quality}
-        decision = _decide(scores.values, encoded.proposals.masks, self.ambiguous_ratio)
         return Prediction(
             expression=expression,
-            masks=candidates,
-            scores=scores.values[best],
-            boxes_xywh=encoded.proposals.boxes_xywh[best],
-            parts=[{name: float(values[i]) for name, values in parts.items()} for i in best],
+            masks=encoded.proposals.masks[kept],
+            scores=scores.values[kept],
+            boxes_xywh=encoded.proposals.boxes_xywh[kept],
+            parts=[{name: float(part[i]) for name, part in parts.items() if not np.isnan(part[i])} for i in kept],
             decision=decision,
-            selected=() if decision == "no_match" else (0,),
+            selected=tuple(kept.index(i) for i in answers),
             model_version=self.model_version,
             warnings=(self.warning,) if self.warning else (),
         )

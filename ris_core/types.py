@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from ris_core import boxes, decoding, grammar
+from ris_core import boxes, decoding, grammar, reading
+from ris_core.wording import Referent
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -110,6 +111,8 @@ class Expression:
         position: "left", "right", "middle", "up", "down" or "none": where in the image.
         relation: "left", "right", "up", "down", "big", "small", "within" or "none": against the other things.
         is_whole: No noun phrase was found; the target phrase is the whole text.
+        referents: What is asked for in full, with its clauses: one thing, or several that are joined by "and". Empty if it
+            was not read.
     """
 
     raw: str
@@ -120,6 +123,7 @@ class Expression:
     position: str
     relation: str
     is_whole: bool
+    referents: tuple[Referent, ...] = ()
 
     @classmethod
     def from_doc(cls, doc: Doc, quirks: frozenset[str] = frozenset(), raw: str | None = None) -> Self:
@@ -140,6 +144,7 @@ class Expression:
             position=phrases.position,
             relation=phrases.relation,
             is_whole=phrases.is_whole,
+            referents=reading.read(doc),
         )
 
 
@@ -151,8 +156,8 @@ class EncodedImage:
         image_sha256: Digest of the image's bytes.
         size_hw: Height and width of the image in pixels.
         proposals: Its N mask proposals.
-        features: Arrays by name; the first axis of each is N.
-        encode_fp: Digest of what made the arrays: proposer, encoder, weights, preprocessing.
+        features: Arrays by name: of the proposals, with N for their first axis, or of the whole image on a grid.
+        encode_fp: Digest of what made the arrays and of which there are: proposer, encoder, weights, preprocessing.
     """
 
     image_sha256: str
@@ -167,17 +172,22 @@ class Scores:
     """A method's judgement of N proposals.
 
     Attributes:
-        values: float64 (N,), in [0, 1], larger is better; a share among the proposals, not a probability of being right.
-        parts: float (N,) by name: the terms that the values are made of.
+        values: float64 (N,), in [0, 1], larger is better. A share among the proposals, not a probability of being right;
+            of a method that decides, a calibrated probability that the IoU is at least 0.5.
+        parts: float (N,) by name: the terms that the values are made of; NaN where a proposal has no such term.
+        decision: The method's own; None leaves it to the segmenter.
+        selected: Indices of the proposals that answer, if there is a decision: none, one, or several of a plural.
     """
 
     values: Float[ndarray, "n"]
     parts: Mapping[str, Float[ndarray, "n"]]
+    decision: Decision | None = None
+    selected: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The answer to one expression on one image: K candidates, best first.
+    """The answer to one expression on one image: K candidates, best first, or more if more of them answer.
 
     Attributes:
         expression: What was asked, as it was read.

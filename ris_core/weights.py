@@ -99,6 +99,18 @@ def _sam(architecture: str, file: str, sha256: str, profile: str = "") -> Weight
     )
 
 
+def _openai_clip(name: str, file: str, sha256: str, about: str, profile: str) -> Weight:
+    return Weight(
+        name=name,
+        path=f"{name}/{file}",
+        about=f"OpenAI CLIP {about}, to be used with QuickGELU",
+        licence="MIT",
+        sha256=sha256,
+        url=f"https://openaipublic.azureedge.net/clip/models/{sha256}/{file}",
+        profile=profile,
+    )
+
+
 REGISTRY: Mapping[str, Weight] = {
     weight.name: weight
     for weight in (
@@ -126,7 +138,9 @@ REGISTRY: Mapping[str, Weight] = {
             "vit-b", "sam_vit_b_01ec64.pth", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912", "base"
         ),
         _sam("vit-l", "sam_vit_l_0b3195.pth", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
-        _sam("vit-h", "sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+        _sam(
+            "vit-h", "sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e", "large"
+        ),
         Weight(
             name="clip-vit-b-16",
             path="clip-vit-b-16/open_clip_model.safetensors",
@@ -136,6 +150,27 @@ REGISTRY: Mapping[str, Weight] = {
             hub_repo="timm/vit_base_patch16_clip_224.openai",
             hub_revision="977e3dd0ec55ab8da155f2fbeb6b5f54948b6e3d",
             profile="base",
+        ),
+        _openai_clip(
+            "clip-vit-b-32",
+            "ViT-B-32.pt",
+            "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+            "ViT-B/32",
+            "paper-gl",
+        ),
+        _openai_clip(
+            "clip-rn50",
+            "RN50.pt",
+            "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
+            "ResNet-50",
+            "paper-gl-rn50",
+        ),
+        _openai_clip(
+            "clip-vit-l-14",
+            "ViT-L-14.pt",
+            "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+            "ViT-L/14",
+            "large",
         ),
     )
 }

@@ -1,12 +1,15 @@
-"""What a vision tower is shown: the whole image, and each proposal cut out; each as the released code did it or mended.
+"""What an image tower is shown: the whole image, each proposal cut out, each proposal in its frame; as released or mended.
 
-Source: [0] Yu, Seo, Son, "Zero-shot Referring Image Segmentation with Global-Local Context Features", CVPR 2023. Section
-3.2 describes the views; the quirks are what its released code does and its text does not ask for.
+Sources: [0] Yu, Seo, Son, "Zero-shot Referring Image Segmentation with Global-Local Context Features", CVPR 2023, Section 3.2;
+[1] Liu and Li, "Hybrid Global-Local Representation with Augmented Spatial Guidance", CVPR 2025, Section 3.2. The quirks
+are what their released code does and their text does not ask for.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -17,21 +20,21 @@ from torch import Tensor
 
 from ris_core import boxes, masks
 
-QUIRKS = {
-    "Q-NORM": "normalise with ImageNet's mean and deviation, not the model's own",
-    "Q-AA": "shrink bilinearly without anti-aliasing, not with it",
-    "Q-FILL": "fill around a cut-out with a warm grey, not the mean colour",
-    "Q-ROUNDTRIP": "view the image scaled to a short side of 800 px (and back, for the cut-outs), not its own pixels",
-    "Q-FSBOX": "box a mask by its centre of mass and extent, cut down to integers, not tightly",
-    "Q-VANISH": "sample a mask at the centres of the grid's cells, not average it over them",
-}
-"""Behaviours of the released code that can be switched on, and what is done otherwise."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 ROUNDTRIP_PX = 800
 """Short side of the image in quirk Q-ROUNDTRIP."""
 ROUNDTRIP_LIMIT_PX = 8000
 """Long side that is not exceeded for it, however thin the image."""
+BLUR_PX = 15
+"""Side of the Gaussian kernel around a proposal in [1]; its deviation, 2.6 px, follows from it."""
+INSIDE_SHARE = 0.25
+"""A patch is inside a mask if the mask covers at least this share of what it covers of its fullest patch."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in whole pixels, half-open."""
+Picture = TypeVar("Picture", ndarray, Tensor)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class Views:
         mean, std: The model's own normalisation, per channel of RGB in [0, 1].
         interpolation: The model's own, "bicubic" or "bilinear".
         context_margin: How much larger a cut-out's box is on each side, as a share of the box's side.
-        quirks: Keys of `QUIRKS`.
+        frame_margin: The same of the frame in which [1] shows a proposal.
+        quirks: Identifiers of released behaviours, see `ris_core.encoders.clip.QUIRKS`.
+        device: Where the pictures are made.
     """
 
     size_px: int
@@ -53,60 +58,138 @@ class Views:
     std: tuple[float, ...]
     interpolation: str
     context_margin: float = 0.0
+    frame_margin: float = 1.0
     quirks: frozenset[str] = frozenset()
+    device: str = "cpu"
 
     def whole(self, pixels: UInt8[ndarray, "h w 3"]) -> Float[Tensor, "1 3 size size"]:
         """The whole image, normalised."""
-        return self._resize(self._source(pixels), (self.size_px, self.size_px))
+        return self._resize(self._normalise(_unit(self._enlarged(pixels), self.device)))
 
     def cut_outs(
         self, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
     ) -> Iterator[Float[Tensor, "3 size size"]]:
-        """For each mask its box, filled around the mask, normalised."""
-        source = self._source(pixels)
+        """[0]'s local images: for each mask its box, filled around the mask, normalised."""
+        source = self._normalise(_unit(self._enlarged(pixels), self.device))
         if "Q-ROUNDTRIP" in self.quirks:
             source = self._resize(source, pixels.shape[:2])
-        fill = torch.tensor(IMAGENET_MEAN if "Q-FILL" in self.quirks else (0.0, 0.0, 0.0))[:, None, None]
-        for mask, (left, top, right, bottom) in zip(stack, self.boxes_xyxy(stack), strict=True):
-            inside = torch.from_numpy(mask[top:bottom, left:right].astype(np.float32))
-            part = source[:, :, top:bottom, left:right] * inside + fill * (1 - inside)
-            yield self._resize(part, (self.size_px, self.size_px))[0]
+        for mask, box in zip(stack, self.boxes_xyxy(stack), strict=True):
+            yield self._resize(self._fill(source, mask, box, IMAGENET_MEAN))[0]
+
+    def framed(
+        self, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
+    ) -> Iterator[Float[Tensor, "3 size size"]]:
+        """[1]'s local images: for each mask its frame, filled around the mask, normalised."""
+        source = self._normalise(_unit(pixels, self.device))
+        for mask, frame in zip(stack, self.frames_xyxy(stack), strict=True):
+            yield self._resize(self._fill(source, mask, frame, CLIP_MEAN))[0]
+
+    def blurred(
+        self, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
+    ) -> Iterator[Float[Tensor, "3 size size"]]:
+        """[1]'s global images: for each mask its frame, blurred around the mask, normalised."""
+        sharp = _unit(pixels, self.device)
+        soft = _unit(cv2.GaussianBlur(np.ascontiguousarray(pixels), (BLUR_PX, BLUR_PX), 0), self.device)
+        for mask, frame in zip(stack, self.frames_xyxy(stack), strict=True):
+            inside = torch.from_numpy(_cut(mask, frame)).to(self.device)
+            composite = torch.where(inside, _cut(sharp, frame), _cut(soft, frame))
+            yield self._normalise(self._resize(composite))[0]
+
+    def square(self, pixels: UInt8[ndarray, "h w 3"], size_px: int) -> Float[Tensor, "1 3 size size"]:
+        """The whole image at another size, resampled as pictures are (bicubic, anti-aliased), with the model's own mean."""
+        resized = Pil.fromarray(pixels).resize((size_px, size_px), Pil.Resampling.BICUBIC)
+        return self._scale(_unit(np.asarray(resized), self.device), self.mean, self.std)
 
     def grids(self, stack: Bool[ndarray, "n h w"]) -> Float[Tensor, "n cells"]:
-        """Each mask on the model's patches, in [0, 1], row by row."""
-        if "Q-VANISH" not in self.quirks:
-            return torch.from_numpy(masks.to_grid(stack, self.grid)).flatten(1)
-        sampled = [
-            _sample(torch.from_numpy(mask)[None, None].float(), (self.grid, self.grid)).flatten() for mask in stack
+        """Each mask on the patches of the whole image, in [0, 1], row by row."""
+        return self._to_grid(stack)
+
+    def framed_grids(self, stack: Bool[ndarray, "n h w"]) -> Float[Tensor, "n cells"]:
+        """Each mask on the patches of its frame, in [0, 1], row by row."""
+        parts = [
+            self._to_grid(_cut(mask, frame)[None]) for mask, frame in zip(stack, self.frames_xyxy(stack), strict=True)
         ]
-        return torch.stack(sampled) if sampled else torch.zeros(0, self.grid**2)
+        return torch.cat(parts) if parts else self._to_grid(stack)
 
-    def boxes_xyxy(self, stack: Bool[ndarray, "n h w"]) -> list[tuple[int, int, int, int]]:
-        """The box of each cut-out in whole pixels, half-open, within the image, at least one pixel large."""
-        height, width = stack.shape[1:]
+    def inside(self, grids: Float[Tensor, "n cells"]) -> Bool[Tensor, "n cells"]:
+        """The patches that count as inside a mask where it is yes or no."""
+        if "Q-NONZERO" in self.quirks:
+            return grids != 0
+        return (grids >= INSIDE_SHARE * grids.amax(1, keepdim=True)) & (grids > 0)
+
+    def boxes_xyxy(self, stack: Bool[ndarray, "n h w"]) -> list[Box]:
+        """The box of each cut-out, within the image, at least one pixel large."""
         found = [_mass_box(mask) for mask in stack] if "Q-FSBOX" in self.quirks else boxes.from_masks(stack)
-        return [self._fit(box, width, height) for box in found]
+        return [_fit(box, self.context_margin, stack.shape[1:]) for box in found]
 
-    def _fit(self, box_xywh: Float[ndarray, "4"], width: int, height: int) -> tuple[int, int, int, int]:
-        x, y, w, h = (float(value) for value in box_xywh)
-        margin_x, margin_y = self.context_margin * w, self.context_margin * h
-        left, top = (min(max(int(low), 0), side - 1) for low, side in ((x - margin_x, width), (y - margin_y, height)))
-        right = min(max(int(x + w + margin_x), left + 1), width)
-        bottom = min(max(int(y + h + margin_y), top + 1), height)
-        return left, top, right, bottom
+    def frames_xyxy(self, stack: Bool[ndarray, "n h w"]) -> list[Box]:
+        """The frame of each mask, within the image."""
+        height, width = stack.shape[1:]
+        if "Q-NOCROP" in self.quirks:
+            return [(0, 0, width, height)] * len(stack)
+        return [_fit(box, self.frame_margin, (height, width)) for box in boxes.from_masks(stack)]
 
-    def _source(self, pixels: UInt8[ndarray, "h w 3"]) -> Float[Tensor, "1 3 y x"]:
-        if "Q-ROUNDTRIP" in self.quirks:
-            size_wh = _roundtrip_size(*pixels.shape[1::-1])
-            pixels = np.asarray(Pil.fromarray(pixels).resize(size_wh, Pil.Resampling.BILINEAR))
+    def _enlarged(self, pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "y x 3"]:
+        if "Q-ROUNDTRIP" not in self.quirks:
+            return pixels
+        size_wh = _roundtrip_size(*pixels.shape[1::-1])
+        return np.asarray(Pil.fromarray(pixels).resize(size_wh, Pil.Resampling.BILINEAR))
+
+    def _normalise(self, values: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if "Q-NORM" in self.quirks else (self.mean, self.std)
-        values = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32))[None] / 255
-        return (values - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+        return self._scale(values, mean, std)
 
-    def _resize(self, values: Float[Tensor, "b 3 h w"], size_hw: tuple[int, int]) -> Float[Tensor, "b 3 y x"]:
+    def _scale(
+        self, values: Float[Tensor, "1 3 h w"], mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> Float[Tensor, "1 3 h w"]:
+        return (values - values.new_tensor(mean)[:, None, None]) / values.new_tensor(std)[:, None, None]
+
+    def _fill(
+        self, source: Float[Tensor, "1 3 h w"], mask: Bool[ndarray, "h w"], box: Box, grey: tuple[float, ...]
+    ) -> Float[Tensor, "1 3 y x"]:
+        """A box of a normalised image; around the mask the mean colour, which is 0, or, as released, a warm grey."""
+        inside = torch.from_numpy(_cut(mask, box).astype(np.float32)).to(self.device)
+        fill = source.new_tensor(grey if "Q-FILL" in self.quirks else (0.0, 0.0, 0.0))[:, None, None]
+        return _cut(source, box) * inside + fill * (1 - inside)
+
+    def _resize(
+        self, values: Float[Tensor, "1 3 h w"], size_hw: tuple[int, ...] | None = None
+    ) -> Float[Tensor, "1 3 y x"]:
+        size_hw = size_hw or (self.size_px, self.size_px)
         if "Q-AA" in self.quirks:
             return _sample(values, size_hw)
         return F.interpolate(values, size_hw, mode=self.interpolation, align_corners=False, antialias=True)
+
+    def _to_grid(self, stack: Bool[ndarray, "n h w"]) -> Float[Tensor, "n cells"]:
+        if "Q-VANISH" not in self.quirks:
+            return torch.from_numpy(masks.to_grid(stack, self.grid)).flatten(1).to(self.device)
+        sides = self.grid, self.grid
+        sampled = [_sample(torch.from_numpy(mask)[None, None].float(), sides).flatten() for mask in stack]
+        return (torch.stack(sampled) if sampled else torch.zeros(0, self.grid**2)).to(self.device)
+
+
+def _unit(pixels: UInt8[ndarray, "h w 3"], device: str) -> Float[Tensor, "1 3 h w"]:
+    """RGB in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32))[None].to(device) / 255
+
+
+def _cut(values: Picture, box: Box) -> Picture:
+    left, top, right, bottom = box
+    return values[..., top:bottom, left:right]
+
+
+def _sample(values: Float[Tensor, "b c h w"], size_hw: tuple[int, ...]) -> Float[Tensor, "b c y x"]:
+    """Bilinear at the centres of the new pixels, without anti-aliasing."""
+    return F.interpolate(values, size_hw, mode="bilinear", align_corners=False)
+
+
+def _fit(box_xywh: Float[ndarray, "4"], margin: float, size_hw: tuple[int, ...]) -> Box:
+    """A box grown by its margin on each side, cut to the image and to integers, at least one pixel large."""
+    (x, y, w, h), (height, width) = (float(value) for value in box_xywh), size_hw
+    left, top = (min(max(int(low), 0), side - 1) for low, side in ((x - margin * w, width), (y - margin * h, height)))
+    right = min(max(int(x + w + margin * w), left + 1), width)
+    bottom = min(max(int(y + h + margin * h), top + 1), height)
+    return left, top, right, bottom
 
 
 def _roundtrip_size(width: int, height: int) -> tuple[int, int]:
@@ -115,11 +198,6 @@ def _roundtrip_size(width: int, height: int) -> tuple[int, int]:
     if long > ROUNDTRIP_LIMIT_PX:
         short, long = max(1, short * ROUNDTRIP_LIMIT_PX // long), ROUNDTRIP_LIMIT_PX
     return (long, short) if width > height else (short, long)
-
-
-def _sample(values: Float[Tensor, "b c h w"], size_hw: tuple[int, int]) -> Float[Tensor, "b c y x"]:
-    """Bilinear at the centres of the new pixels, without anti-aliasing."""
-    return F.interpolate(values, size_hw, mode="bilinear", align_corners=False)
 
 
 def _mass_box(mask: Bool[ndarray, "h w"]) -> Float[ndarray, "4"]:

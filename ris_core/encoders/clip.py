@@ -1,50 +1,88 @@
-"""CLIP as the encoder of regions and texts: the region in its scene by token masking, the region alone as a cut-out.
+"""CLIP as the encoder of regions and texts: regions in their scene, alone, both fused, and patches that words find.
 
-Source: [0] Yu, Seo, Son, "Zero-shot Referring Image Segmentation with Global-Local Context Features", CVPR 2023, Section
-3.2; [1] the `open_clip` package, whose models are used as they are.
+Sources: [0] Yu, Seo, Son, "Zero-shot Referring Image Segmentation with Global-Local Context Features", CVPR 2023;
+[1] Liu and Li, "Hybrid Global-Local Representation with Augmented Spatial Guidance", CVPR 2025; [2] Bousselham et al.,
+"Grounding Everything", CVPR 2024; [3] the `open_clip` package, whose models are used as they are.
 """
 
-import json
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
-from open_clip.transformer import VisionTransformer
+from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor
 
-from ris_core.encoders._views import QUIRKS, Views
+from ris_core.encoders import _gem, _open_clip
+from ris_core.encoders._resnet import ResNetTower
+from ris_core.encoders._texts import TextTower
+from ris_core.encoders._views import Views
+from ris_core.encoders._vit import VisionTower
 from ris_core.errors import BadInput, UnknownName
 from ris_core.types import Image, Proposals
 from ris_core.weights import Store
 
-TEXTS_KEPT = 10_000
-"""How many texts' features are remembered."""
+QUIRKS = {
+    "Q-NORM": "normalise with ImageNet's mean and deviation, not the model's own",
+    "Q-AA": "shrink bilinearly without anti-aliasing, not with it",
+    "Q-FILL": "fill around a region with a warm grey, not the mean colour",
+    "Q-ROUNDTRIP": "view the image scaled to a short side of 800 px (and back, for the cut-outs), not its own pixels",
+    "Q-FSBOX": "box a mask by its centre of mass and extent, cut down to integers, not tightly",
+    "Q-VANISH": "sample a mask at the centres of the grid's cells, not average it over them",
+    "Q-NOCROP": "fuse regions in the whole picture, not in a frame around each",
+    "Q-NONZERO": "let the class token see every patch that a mask touches, not those that it covers well",
+    "Q-GL-ATTN": "ignore the mask in the global branch's attention, not restrict the class token to it",
+    "Q-LAST": "end attention masking of local images before the last block, not after it",
+    "Q-LONG": "refuse a text of more tokens than the model reads, not cut it",
+}
+"""Behaviours of the released code that can be switched on, and what is done otherwise."""
+FUSED = ("hybrid_G2L", "hybrid_L2G")
+"""[1]'s features that see the blurred images too."""
+HYBRID = (*FUSED, "hybrid_attn_masking", "hybrid_token_masking", "hybrid_crop")
+RESNET_FEATURES = ("global", "local")
+VIT_FEATURES = (*RESNET_FEATURES, "global_attention", *HYBRID, "heat")
 
 
 class Component:
-    """A CLIP whose image tower is a vision transformer with a class token.
+    """A CLIP whose image tower is a vision transformer with a class token, or a ResNet.
+
+    The features, float32, (N, E) and not normalised but for the last one:
+
+        global            the region in its scene: tokens [0] Eq. 2, or a ResNet's feature map [0] Eq. 1, masked
+        global_attention  the same by attention of the class token to the region alone; not of a ResNet
+        local             the region cut out
+        hybrid_…          [1]'s streams: G2L, L2G, attn_masking, token_masking, crop; not of a ResNet
+        heat              [2]'s patches of the whole image, (g, g, E), each of length 1; not of a ResNet
 
     Args:
         store: Where the weights are.
         weights: Name of the weights.
         model: `open_clip`'s name of the model, such as "ViT-B-16-quickgelu"; empty if the weights are a folder that
             brings its own configuration.
+        features: Names of the features to make.
         device: A torch device, or "auto" for a GPU if there is one.
-        masked_blocks: Before each of this many last blocks the patch tokens are masked, as in [0]; at least 1.
+        masked_blocks: A vision transformer's blocks that are masked: how many last ones, or their indices from 0.
         context_margin: How much larger a cut-out's box is on each side, as a share of the box's side, at least 0.
+        frame_margin: The same of the frame in which [1]'s regions are shown.
+        heat_px: Side of the image for "heat"; twice the model's own by default.
+        heat_blocks: How many last blocks ground; half of them by default, as in [2].
+        heat_rounds: Times that [2] draws alike tokens together.
+        heat_temperature: Factor on cosines in [2]; from the tokens' norms by default.
+        unit_map: Whether the vectors of a ResNet's map are scaled to length 1 before it is masked, as in [0].
+        masked_query: Whether a ResNet's pool asks with the mean of the masked map, as in [0], or of the whole one.
         batch_size: How many regions or texts go through the model at once.
         quirks: Behaviours of the released code to reproduce, keys of `QUIRKS`.
 
     Raises:
         UnknownName: If there is no such model or quirk.
         WeightsMissing: If the weights are not here and cannot be downloaded.
-        BadInput: If the image tower is another one, or a setting is out of range.
+        BadInput: If the image tower is another one or lacks what is asked for, or a setting is out of range.
     """
 
     def __init__(
@@ -52,153 +90,194 @@ class Component:
         store: Store,
         weights: str,
         model: str = "",
+        features: Sequence[str] = ("global", "local"),
         device: str = "cpu",
-        masked_blocks: int = 3,
+        masked_blocks: int | Sequence[int] | None = None,
         context_margin: float = 0.0,
+        frame_margin: float = 1.0,
+        heat_px: int | None = None,
+        heat_blocks: int | None = None,
+        heat_rounds: int = 1,
+        heat_temperature: float | None = None,
+        unit_map: bool = True,
+        masked_query: bool = True,
         batch_size: int = 64,
         quirks: Sequence[str] = (),
     ) -> None:
-        _check_quirks(quirks)
+        _check(quirks, context_margin=context_margin, frame_margin=frame_margin)
+        name = model or weights
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        self.device, self.batch_size = torch.device(device), batch_size
-        self.net, self.tokenizer = _load(store.locate(weights), model)
-        self.net.to(self.device).eval().requires_grad_(False)
-        self.visual = _vision_transformer(self.net, model or weights)
-        depth = len(self.visual.transformer.resblocks)
-        if not 1 <= masked_blocks <= depth:
-            raise BadInput(
-                f"masked_blocks is {masked_blocks}; {model or weights} has {depth} blocks: give 1 to {depth}."
-            )
-        if context_margin < 0:
-            raise BadInput(f"context_margin is {context_margin}; give 0 or more.")
-        self.masked_blocks = masked_blocks
-        self.views = _views(self.visual, context_margin, frozenset(quirks))
-        self.logit_scale = self.net.logit_scale.exp().item()
+        self.device, self.batch_size, self.quirks = torch.device(device), batch_size, frozenset(quirks)
+        net, tokenizer = _open_clip.load(store.locate(weights), model)
+        net.to(self.device)
+        self.tower: VisionTower | ResNetTower
+        if isinstance(net.visual, ModifiedResNet):
+            _refuse(name, masked_blocks=masked_blocks, heat_px=heat_px, heat_blocks=heat_blocks)
+            self.features = _known(features, RESNET_FEATURES, name)
+            self.tower = ResNetTower(net.visual, unit_map, masked_query)
+            asks: dict[str, object] = {"unit_map": unit_map, "masked_query": masked_query}
+        else:
+            self.features = _known(features, VIT_FEATURES, name)
+            self.tower = VisionTower(net.visual, masked_blocks, name)
+            self.grounding = _gem.Grounding.of(self.tower, heat_px, heat_blocks, heat_rounds, heat_temperature)
+            asks = {"masked_blocks": list(self.tower.masked), "grounding": list(self.grounding)}
+        self.views = _views(net.visual, self.tower, context_margin, frame_margin, self.quirks, str(self.device))
+        self.texts = TextTower(net, tokenizer, self.device, batch_size, refuses_long="Q-LONG" in self.quirks)
+        self.width, self.logit_scale = net.visual.output_dim, net.logit_scale.exp().item()
         self.fingerprint = {
             "component": "clip",
             "model": model,
             "weights": weights,
             "digest": store.digest(weights),
-            "masked_blocks": masked_blocks,
+            "features": self.features,
+            **asks,
             "context_margin": context_margin,
+            "frame_margin": frame_margin,
             "quirks": sorted(quirks),
             "preprocessing": [self.views.size_px, self.views.mean, self.views.std, self.views.interpolation],
         }
-        self._remembered: OrderedDict[str, Float[ndarray, "e"]] = OrderedDict()
 
     @torch.inference_mode()
-    def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[ndarray, "n e"]]:
-        """Features of each proposal, float32 (N, E), not normalised.
-
-        "global" sees the whole image and, in the last blocks, only the patches of the region; "local" sees the cut-out.
-        """
+    def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[ndarray, "..."]]:
+        """The features of an image's proposals by name; without proposals they are empty."""
         if not len(proposals):
-            nothing = np.zeros((0, self.visual.output_dim), np.float32)
-            return {"global": nothing, "local": nothing.copy()}
-        whole = self.views.whole(image.pixels).to(self.device)
-        cut_outs = self.views.cut_outs(image.pixels, proposals.masks)
-        return {
-            "global": self._gather(self._mask_tokens(whole, self.views.grids(proposals.masks))),
-            "local": self._gather(self.visual(part.to(self.device)) for part in _stacks(cut_outs, self.batch_size)),
-        }
+            shapes = {name: (0, 0, self.width) if name == "heat" else (0, self.width) for name in self.features}
+            return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        tower, pixels, stack = self.tower, image.pixels, proposals.masks
+        found: dict[str, Tensor] = {}
+        with _full_precision(self.device):
+            if "local" in self.features:
+                cut_outs = _stacks(self.views.cut_outs(pixels, stack), self.batch_size)
+                found["local"] = torch.cat([tower.plain(part) for part in cut_outs])
+            if isinstance(tower, ResNetTower):
+                if "global" in self.features:
+                    shared = tower.early(self.views.whole(pixels))
+                    found["global"] = self._by_batch(partial(tower.mask_map, shared), self.views.grids(stack))
+            else:
+                found |= self._encode_by_blocks(tower, pixels, stack)
+        return {name: found[name].float().cpu().numpy() for name in self.features}
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Float[ndarray, "t e"]:
-        """Text features, float32 (T, E), not normalised; a text that is too long is cut, its end token kept."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._remembered]
-        for start in range(0, len(new), self.batch_size):
-            part = new[start : start + self.batch_size]
-            features = self.net.encode_text(self.tokenizer(part).to(self.device)).float().cpu().numpy()
-            self._remembered.update(zip(part, features, strict=True))
-        for text in texts:
-            self._remembered.move_to_end(text)
-        found = [self._remembered[text] for text in texts]
-        while len(self._remembered) > TEXTS_KEPT:
-            self._remembered.popitem(last=False)
-        return np.stack(found) if found else np.zeros((0, self.visual.output_dim), np.float32)
+        """Text features, float32 (T, E), not normalised; a text that is too long is cut, its end token kept.
 
-    def _mask_tokens(
-        self, whole: Float[Tensor, "1 3 size size"], grids: Float[Tensor, "n cells"]
-    ) -> Iterator[Float[Tensor, "b e"]]:
-        """[0] Eq. 2: patch tokens times the region's share of the patch, before each of the last blocks."""
-        blocks = list(self.visual.transformer.resblocks)
-        shared = self.visual._embeds(whole)  # (1, 1 + cells, width)
-        for block in blocks[: -self.masked_blocks]:
-            shared = block(shared)
-        for grid in grids.to(self.device).split(self.batch_size):
-            keep = torch.cat([grid.new_ones(len(grid), 1), grid], dim=1)[:, :, None]  # the class token is kept
-            tokens = shared.expand(len(grid), -1, -1)
-            for block in blocks[-self.masked_blocks :]:
-                tokens = block(tokens * keep)
-            yield self.visual._pool(tokens)[0] @ self.visual.proj
+        Raises:
+            BadExpression: If a text is too long and quirk Q-LONG is on.
+        """
+        return self.texts.encode(texts)
 
-    def _gather(self, parts: Iterable[Float[Tensor, "b e"]]) -> Float[ndarray, "n e"]:
-        return torch.cat([part.float().cpu() for part in parts]).numpy()
+    def _encode_by_blocks(
+        self, tower: VisionTower, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
+    ) -> dict[str, Tensor]:
+        """The features that need the inside of a vision transformer."""
+        found: dict[str, Tensor] = {}
+        if {"global", "global_attention"} & set(self.features):
+            shared, share = tower.early(self.views.whole(pixels)), self.views.grids(stack)
+            if "global" in self.features:
+                found["global"] = self._by_batch(partial(tower.mask_tokens, shared), share)
+            if "global_attention" in self.features:
+                inside = (
+                    torch.ones_like(share, dtype=torch.bool) if "Q-GL-ATTN" in self.quirks else self.views.inside(share)
+                )
+                found["global_attention"] = self._by_batch(partial(tower.mask_attention, shared), inside)
+        if set(HYBRID) & set(self.features):
+            found |= self._encode_hybrid(tower, pixels, stack)
+        if "heat" in self.features:
+            inputs = _gem.inputs(tower, self.views.square(pixels, self.grounding.px))
+            patches = _gem.ground(tower, inputs, self.grounding)[1:]
+            side = self.grounding.px // tower.patch_px
+            found["heat"] = F.normalize(patches, dim=-1).unflatten(0, (side, side))
+        return found
+
+    def _encode_hybrid(
+        self, tower: VisionTower, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
+    ) -> dict[str, Float[Tensor, "n e"]]:
+        """[1]'s features; its two streams are the local and the blurred images."""
+        found: dict[str, list[Tensor]] = {name: [] for name in HYBRID if name in self.features}
+        grids = self.views.framed_grids(stack)
+        local_images = _stacks(self.views.framed(pixels, stack), self.batch_size)
+        blurred_images = _stacks(self.views.blurred(pixels, stack), self.batch_size)
+        for share in grids.split(self.batch_size):
+            inside, local = self.views.inside(share), tower.early(next(local_images))
+            if set(FUSED) & set(found):
+                blurred = tower.early(next(blurred_images))
+            for name, parts in found.items():
+                if name == "hybrid_G2L":
+                    parts.append(tower.fuse_into_local(local, blurred, share, inside))
+                elif name == "hybrid_L2G":
+                    parts.append(tower.fuse_into_global(local, blurred, inside))
+                elif name == "hybrid_attn_masking":
+                    parts.append(tower.mask_attention(local, inside, skips_last="Q-LAST" in self.quirks))
+                elif name == "hybrid_token_masking":
+                    parts.append(tower.mask_tokens(local, share))
+                else:
+                    parts.append(tower.finish(local))
+        return {name: torch.cat(parts) for name, parts in found.items()}
+
+    def _by_batch(
+        self,
+        encode: Callable[[Tensor], Float[Tensor, "b e"]],
+        grids: Float[Tensor, "n cells"] | Bool[Tensor, "n cells"],
+    ) -> Float[Tensor, "n e"]:
+        return torch.cat([encode(part) for part in grids.split(self.batch_size)])
 
 
-def _check_quirks(quirks: Sequence[str]) -> None:
+def _check(quirks: Sequence[str], **at_least_zero: float) -> None:
     unknown = sorted(set(quirks) - set(QUIRKS))
     if unknown:
         raise UnknownName(f"The encoder 'clip' has no quirk {', '.join(unknown)}. Available: {', '.join(QUIRKS)}.")
+    for setting, value in at_least_zero.items():
+        if value < 0:
+            raise BadInput(f"{setting} is {value}; give 0 or more.")
 
 
-def _load(path: Path, model: str) -> tuple[Any, Any]:
-    """The model on the CPU in float32, and its tokenizer."""
-    if path.is_dir():
-        if model:
-            raise BadInput(
-                f"The weights {path.name!r} bring their own configuration; leave the model empty, not {model!r}."
-            )
-        name = f"local-dir:{path}"
-        return open_clip.create_model(name, require_pretrained=True), open_clip.get_tokenizer(name, **_merges(path))
-    if model not in open_clip.list_models():
-        raise UnknownName(
-            f"No CLIP model named {model!r}. Available: open_clip.list_models(), such as 'ViT-B-16-quickgelu'."
-        )
-    return open_clip.create_model(model, pretrained=str(path), require_pretrained=True), open_clip.get_tokenizer(model)
-
-
-def _merges(folder: Path) -> dict[str, str]:
-    """The tokenizer's file of merges, which the configuration names relative to its folder."""
-    config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
-    settings = config["model_cfg"]["text_cfg"].get("tokenizer_kwargs", {})
-    return {"bpe_path": str(folder / settings["bpe_path"])} if "bpe_path" in settings else {}
-
-
-def _vision_transformer(net: Any, name: str) -> VisionTransformer:
-    visual = net.visual
-    if not isinstance(visual, VisionTransformer) or visual.pool_type != "tok" or visual.attn_pool is not None:
+def _refuse(name: str, **of_transformers: object) -> None:
+    given = sorted(setting for setting, value in of_transformers.items() if value is not None)
+    if given:
         raise BadInput(
-            f"The image tower of {name} is a {type(visual).__name__} without a class token to read; token masking needs "
-            "a vision transformer with one, such as ViT-B-16-quickgelu."
+            f"The image tower of {name} is a ResNet, and {', '.join(given)} only mean something to a vision transformer. "
+            f"Leave them out, or give a model such as ViT-B-16-quickgelu. Features of a ResNet: {', '.join(RESNET_FEATURES)}."
         )
-    if visual.grid_size[0] != visual.grid_size[1]:
-        raise BadInput(
-            f"The image tower of {name} sees {visual.grid_size} patches (H, W); give a model of square images."
-        )
-    return visual
 
 
-def _views(visual: VisionTransformer, context_margin: float, quirks: frozenset[str]) -> Views:
+def _known(features: Sequence[str], known: Sequence[str], name: str) -> list[str]:
+    """The features without repetition, sorted."""
+    unknown = sorted(set(features) - set(known))
+    if unknown:
+        raise BadInput(f"{name} has no features {', '.join(unknown)}. Available: {', '.join(known)}.")
+    return sorted(set(features))
+
+
+def _views(
+    visual: Any,
+    tower: VisionTower | ResNetTower,
+    context_margin: float,
+    frame_margin: float,
+    quirks: frozenset[str],
+    device: str,
+) -> Views:
     own = visual.preprocess_cfg
     return Views(
-        size_px=visual.image_size[0],
-        grid=visual.grid_size[0],
+        size_px=tower.size_px,
+        grid=tower.grid,
         mean=tuple(own["mean"]),
         std=tuple(own["std"]),
         interpolation=own["interpolation"],
         context_margin=context_margin,
+        frame_margin=frame_margin,
         quirks=quirks,
+        device=device,
     )
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[None]:
+    """Convolutions in float32: the library's default on a GPU keeps three digits of them."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def _stacks(images: Iterator[Float[Tensor, "3 size size"]], size: int) -> Iterator[Float[Tensor, "b 3 size size"]]:
     """Collect images into batches."""
-    batch: list[Tensor] = []
-    for image in images:
-        batch.append(image)
-        if len(batch) == size:
-            yield torch.stack(batch)
-            batch = []
-    if batch:
+    while batch := list(islice(images, size)):
         yield torch.stack(batch)

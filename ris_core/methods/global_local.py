@@ -3,13 +3,20 @@
 Source: [0] Yu, Seo, Son, "Zero-shot Referring Image Segmentation with Global-Local Context Features", CVPR 2023, Eq. 1-7.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from ris_core.methods._settings import check_choice, check_quirks, check_weights
+from ris_core.methods._similarity import cosine, softmax, unit
 from ris_core.types import EncodedImage, Expression, Scores
+
+QUIRKS = {"Q-RN-NORM": "score by dot products, so that the longer of two features wins, not by cosines"}
+"""Behaviours of the released code that can be switched on, and what is done otherwise."""
+MASKING = {"tokens": "global", "attention": "global_attention"}
+"""How the region is seen in its scene, and the encoder's name of that feature."""
 
 
 class Component:
@@ -18,42 +25,60 @@ class Component:
     Args:
         visual_mix: Weight v of the global feature, in [0, 1]; [0] uses 0.95, and 0.85 for RefCOCOg.
         text_mix: Weight r of the whole sentence against its noun phrase, in [0, 1]; [0] uses 0.5.
+        masking: One of `MASKING`; [0] uses "tokens".
+        unit_parts: Scale the local feature and both texts to length 1 before they are mixed, as [0] does with a ResNet.
+        quirks: Behaviours of the released code to reproduce, keys of `QUIRKS`.
+
+    Raises:
+        BadInput: If a weight is outside [0, 1], or there is no such masking.
+        UnknownName: If there is no such quirk.
     """
 
-    def __init__(self, visual_mix: float = 0.95, text_mix: float = 0.5) -> None:
-        for name, value in {"visual_mix": visual_mix, "text_mix": text_mix}.items():
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value}; give a weight in [0, 1].")
-        self.visual_mix, self.text_mix = visual_mix, text_mix
-        self.settings = {"visual_mix": visual_mix, "text_mix": text_mix}
+    def __init__(
+        self,
+        visual_mix: float = 0.95,
+        text_mix: float = 0.5,
+        masking: str = "tokens",
+        unit_parts: bool = False,
+        quirks: Sequence[str] = (),
+    ) -> None:
+        check_weights(visual_mix=visual_mix, text_mix=text_mix)
+        check_choice("masking", masking, MASKING)
+        self.visual_mix, self.text_mix, self.unit_parts = visual_mix, text_mix, unit_parts
+        self.features = (MASKING[masking], "local")
+        self.quirks = check_quirks("global_local", quirks, QUIRKS)
+        self.settings = {
+            "visual_mix": visual_mix,
+            "text_mix": text_mix,
+            "masking": masking,
+            "unit_parts": unit_parts,
+            "quirks": sorted(quirks),
+        }
 
     def texts(self, expression: Expression) -> dict[str, str]:
         """The sentence and its target noun phrase."""
         return {"sentence": expression.text, "noun_phrase": expression.target_phrase}
 
-    def score(self, encoded: EncodedImage, texts: Mapping[str, Float[ndarray, "e"]], logit_scale: float) -> Scores:
+    def score(
+        self,
+        encoded: EncodedImage,
+        expression: Expression,
+        texts: Mapping[str, Float[ndarray, "e"]],
+        logit_scale: float,
+    ) -> Scores:
         """Softmax over the proposals of the scaled cosine between mixed visual and mixed textual features.
 
         The parts are that logit and the cosine of each branch alone with each text.
         """
-        whole, alone = encoded.features["global"], encoded.features["local"]  # (N, E), not normalised
+        whole, alone = (encoded.features[name] for name in self.features)  # (N, E), not normalised
+        parts = {
+            f"{branch}_{name}": cosine(features, text)
+            for branch, features in {"global": whole, "local": alone}.items()
+            for name, text in texts.items()
+        }
+        if self.unit_parts:
+            alone, texts = unit(alone), {name: unit(text) for name, text in texts.items()}
         visual = self.visual_mix * whole + (1 - self.visual_mix) * alone  # [0] Eq. 3
         text = self.text_mix * texts["sentence"] + (1 - self.text_mix) * texts["noun_phrase"]  # [0] Eq. 6
-        logits = logit_scale * cosine(visual, text)
-        parts = {"logit": logits}
-        for branch, features in {"global": whole, "local": alone}.items():
-            for name, feature in texts.items():
-                parts[f"{branch}_{name}"] = cosine(features, feature)
-        return Scores(values=softmax(logits), parts=parts)
-
-
-def cosine(features: Float[ndarray, "n e"], text: Float[ndarray, "e"]) -> Float[ndarray, "n"]:
-    """Cosine similarity of each row with one vector, in [-1, 1]; 0 where either is all zero."""
-    norms = np.linalg.norm(features, axis=1) * np.linalg.norm(text)
-    return np.divide(features @ text, norms, out=np.zeros(len(features)), where=norms > 0)
-
-
-def softmax(logits: Float[ndarray, "n"]) -> Float[ndarray, "n"]:
-    """Shares in [0, 1] that sum to 1, float64."""
-    powers = np.exp(logits - logits.max())
-    return powers / powers.sum()
+        logits = logit_scale * (visual @ text if "Q-RN-NORM" in self.quirks else cosine(visual, text))
+        return Scores(values=softmax(logits), parts={"logit": np.asarray(logits, np.float64), **parts})

@@ -1,7 +1,7 @@
 """Profiles: which components with which settings, one TOML file each; the file's name is the profile's name."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,23 @@ def profile_names() -> list[str]:
 
 
 def read_profile(name: str) -> dict[str, Any]:
-    """A profile's sections as its file states them.
+    """A profile's sections; those that it does not state are those of the profile that it extends.
 
     Raises:
         UnknownName: If there is no such profile.
     """
-    file = HERE / f"{name}.toml"
     if name not in profile_names():
         raise UnknownName(f"No profile named {name!r}. Available: {', '.join(profile_names())}.")
-    return tomllib.loads(file.read_text(encoding="utf-8"))
+    sections = tomllib.loads((HERE / f"{name}.toml").read_text(encoding="utf-8"))
+    base = sections.pop("extends", None)
+    return _merged(read_profile(base), sections) if base else sections
 
 
 def profile_weights(name: str) -> list[str]:
-    """Names of the weights that a profile needs."""
+    """Names of the weights that a profile needs; a parser that is a Python package is none of them."""
     sections = read_profile(name)
-    return [
-        sections["proposer"]["settings"]["weights"],
-        sections["encoder"]["settings"]["weights"],
-        sections["parser"]["weights"],
-    ]
+    named = [sections["proposer"]["settings"], sections["encoder"]["settings"], sections["parser"]]
+    return [section["weights"] for section in named if "weights" in section]
 
 
 def load_segmenter(
@@ -56,11 +54,32 @@ def load_segmenter(
         device: A torch device: "cpu", "cuda", "cuda:1", "auto" for a GPU if there is one.
         store: Where weights are found; the default folder if not given.
         **overrides: `proposer`, `encoder`, `method`, `parser`, `decision`: the name of another component, or settings that
-            replace the profile's, as in `method="global_local"`, `proposer={"points_per_side": 8}`.
+            replace the profile's, as in `method="global_local"`, `proposer={"points_per_side": 8}`; both with a "name"
+            among the settings, `method={"name": "global_local", "visual_mix": 0.85}`.
 
     Raises:
         UnknownName: If the profile, a component or a setting does not exist.
         WeightsMissing: If a file of weights is not there and cannot be downloaded.
+    """
+    methods = [overrides.pop("method")] if "method" in overrides else [{}]
+    return load_segmenters(profile, methods, device=device, store=store, **overrides)[0]
+
+
+def load_segmenters(
+    profile: str,
+    methods: Sequence[str | Mapping[str, Any]],
+    *,
+    device: str = "cpu",
+    store: weights.Store | None = None,
+    **overrides: str | Mapping[str, Any],
+) -> list[Segmenter]:
+    """Load a profile's components once for several methods.
+
+    What one of the segmenters encodes serves all: the encoder makes the features that any of the methods reads.
+
+    Args:
+        methods: For each segmenter what `load_segmenter` takes for `method`; {} is the profile's own.
+        profile, device, store, **overrides: As of `load_segmenter`.
     """
     sections = read_profile(profile)
     unknown = sorted(set(overrides) - {*COMPONENTS, "parser", "decision"})
@@ -70,37 +89,54 @@ def load_segmenter(
         )
     for kind, override in overrides.items():
         sections[kind] = _overridden(kind, sections.get(kind, {}), override)
+    chosen = [_overridden("method", sections["method"], method) for method in methods]
+    built = [catalog.build("methods", section["name"], section.get("settings", {})) for section in chosen]
     store = store or weights.Store()
-    runtime = {
-        "proposer": {"store": store, "device": device},
-        "encoder": {"store": store, "device": device},
-        "method": {},
+    own = sections["encoder"].get("settings", {})
+    features = sorted({*own.get("features", ()), *(name for method in built for name in method.features)})
+    shared = {
+        "parser": _parser(sections["parser"], store),  # first: it is small, and may be missing
+        "proposer": _component("proposer", sections, store=store, device=device),
+        "encoder": _component("encoder", sections, store=store, device=device, features=features),
     }
-    built = {
-        kind: catalog.build(
-            COMPONENTS[kind], sections[kind]["name"], {**sections[kind].get("settings", {}), **runtime[kind]}
+    return [
+        Segmenter(
+            profile=profile,
+            method_name=section["name"],
+            method=method,
+            version_prefix=sections["version_prefix"],
+            warning=sections.get("warning", ""),
+            **sections.get("decision", {}),
+            **shared,
         )
-        for kind in COMPONENTS
-    }
-    return Segmenter(
-        profile=profile,
-        method_name=sections["method"]["name"],
-        parser=_parser(sections["parser"], store),
-        version_prefix=sections["version_prefix"],
-        warning=sections.get("warning", ""),
-        **sections.get("decision", {}),
-        **built,
-    )
+        for section, method in zip(chosen, built, strict=True)
+    ]
+
+
+def _component(kind: str, sections: Mapping[str, Any], **runtime: Any) -> Any:
+    section = sections[kind]
+    return catalog.build(COMPONENTS[kind], section["name"], {**section.get("settings", {}), **runtime})
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The base with the changes laid over it, table by table; another component by name brings its own settings."""
+    if changes.get("name", base.get("name")) != base.get("name"):
+        return dict(changes)
+    both = {key for key in base if isinstance(base[key], dict) and isinstance(changes.get(key), dict)}
+    return {**base, **changes, **{key: _merged(base[key], changes[key]) for key in both}}
 
 
 def _overridden(kind: str, section: dict[str, Any], override: str | Mapping[str, Any]) -> dict[str, Any]:
     if kind == "parser":
-        return {"package": override} if isinstance(override, str) else dict(override)
-    if isinstance(override, str):
-        return section if override == section.get("name") else {"name": override}
-    if kind == "decision":
+        quirks = {"quirks": section["quirks"]} if "quirks" in section else {}
+        return quirks | ({"package": override} if isinstance(override, str) else dict(override))
+    if kind == "decision" and not isinstance(override, str):
         return {**section, **override}
-    return {**section, "settings": {**section.get("settings", {}), **override}}
+    settings = {} if isinstance(override, str) else dict(override)
+    name = override if isinstance(override, str) else settings.pop("name", section.get("name"))
+    if name != section.get("name"):
+        return {"name": name, "settings": settings}
+    return {**section, "settings": {**section.get("settings", {}), **settings}}
 
 
 def _parser(section: Mapping[str, Any], store: weights.Store) -> Parser:

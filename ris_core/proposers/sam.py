@@ -1,27 +1,32 @@
-"""SAM asked at a grid of points: class-agnostic proposals, told apart by the overlap of their masks.
+"""SAM asked at a grid of points: class-agnostic proposals, told apart by the overlap of their masks; or at clicks and boxes.
 
-Source: [0] Kirillov et al., "Segment Anything", ICCV 2023, appendix B; [1] the `segment_anything` package, whose models
-and automatic mask generation are used as they are. Its box suppression drops nested masks of similar boxes (quirk Q-NMS
-of published methods), so it is only used to drop near copies, and masks are compared here.
+Source: [0] Kirillov et al., "Segment Anything", ICCV 2023, appendices A and B; [1] the `segment_anything` package, whose
+models and automatic mask generation are used as they are. Its box suppression drops nested masks of similar boxes (quirk
+Q-NMS of published methods), so it is only used to drop near copies, and masks are compared here.
 """
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from safetensors.torch import load_file
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 from segment_anything.modeling import Sam
-from segment_anything.utils.amg import remove_small_regions
+from segment_anything.utils.amg import calculate_stability_score, remove_small_regions
+from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
 from ris_core import boxes, masks
 from ris_core.errors import BadInput, UnknownName
+from ris_core.prompts import PromptEmbedding, Prompts
+from ris_core.proposers import _prompting
 from ris_core.proposers._tiny_sam import build_tiny_sam
 from ris_core.types import Image, Proposals
 from ris_core.weights import Store
@@ -34,7 +39,7 @@ COMPARED_PX = 256
 
 
 class Component:
-    """Proposals by SAM's automatic mask generation.
+    """Proposals by SAM's automatic mask generation, and masks of what is pointed at.
 
     Args:
         store: Where the weights are.
@@ -90,32 +95,85 @@ class Component:
         self.generator = SamAutomaticMaskGenerator(self.net, points_per_batch=points_per_batch, **asks)
         self.generator.predictor = _Predictor(self.net, pred_iou_thresh)
         self.min_area_ratio, self.max_mask_iou, self.max_proposals = min_area_ratio, max_mask_iou, max_proposals
-        self.fingerprint = {
-            "component": "sam",
-            "architecture": architecture,
-            "weights": weights,
-            "digest": store.digest(weights),
-            "work_px": WORK_PX,
-            **asks,
-            **keeps,
-        }
+        sees = {"component": "sam", "architecture": architecture, "digest": store.digest(weights), "work_px": WORK_PX}
+        self.embed_fp = hashlib.sha256(json.dumps(sees, sort_keys=True).encode()).hexdigest()[:16]
+        self.fingerprint = {"weights": weights, **sees, **asks, **keeps}
+        self._seen: tuple[str, Tensor] | None = None
 
     def propose(self, image: Image) -> Proposals:
         """Proposals, the best first; none if SAM finds nothing, or if the image is too thin for it to see."""
         pixels = _shrink(image.pixels)
         height, width = pixels.shape[:2]
-        if not self._can_see(height, width):
+        if not self._can_see((height, width)) or min(height, width) < 4**self.generator.crop_n_layers:
             return _proposals([], image.size_hw)
+        self.generator.predictor.whole = self._see(image)
         found = [self._clean(record) for record in self.generator.generate(pixels)]
         found = [record for record in found if record["area"] >= max(1, self.min_area_ratio * height * width)]
-        return _proposals([found[i] for i in self._best(found)], image.size_hw)
+        quality = [record["predicted_iou"] * record["stability_score"] for record in found]
+        return _proposals(self._keep_distinct(found, quality)[: self.max_proposals], image.size_hw)
 
-    def _can_see(self, height: int, width: int) -> bool:
-        """No side of the image, or of a crop, shrinks to nothing."""
-        seen_hw = self.generator.predictor.transform.get_preprocess_shape(
-            height, width, self.net.image_encoder.img_size
-        )
-        return min(seen_hw) >= 1 and min(height, width) >= 4**self.generator.crop_n_layers
+    def embed(self, image: Image) -> PromptEmbedding:
+        """What `mask` needs of an image. The image encoder runs once if an image is embedded and proposed in a row.
+
+        An image that is too thin for SAM to see has an embedding of zeros.
+        """
+        if self._can_see(_work_hw(image.size_hw)):
+            array = self._see(image)[0].to("cpu", torch.float16).numpy()
+        else:
+            encoder = self.net.prompt_encoder
+            array = np.zeros((encoder.embed_dim, *encoder.image_embedding_size), np.float16)
+        return PromptEmbedding(image.sha256, image.size_hw, array, self.embed_fp)
+
+    @torch.no_grad()
+    def mask(self, embedding: PromptEmbedding, prompts: Prompts) -> Proposals:
+        """What is pointed at, cleaned as proposals are: up to three candidates for a single click, else one at most.
+
+        The candidate comes first whose IoU SAM expects to be highest.
+
+        Raises:
+            BadInput: If the embedding was made by other weights, or in another way.
+        """
+        if embedding.embed_fp != self.embed_fp:
+            raise BadInput(
+                f"The image was embedded as {embedding.embed_fp}, this is {self.embed_fp}. Embed it with this proposer."
+            )
+        work_hw = _work_hw(embedding.size_hw)
+        if not self._can_see(work_hw):
+            return _proposals([], embedding.size_hw)
+        found = [self._clean(record) for record in self._answer(embedding, prompts, work_hw)]
+        quality = [record["predicted_iou"] for record in found]
+        return _proposals(self._keep_distinct(found, quality), embedding.size_hw)
+
+    def _answer(
+        self, embedding: PromptEmbedding, prompts: Prompts, work_hw: tuple[int, int]
+    ) -> Iterator[dict[str, Any]]:
+        """The masks that are not empty, as records like those of the generator."""
+        seen_hw = self._seen_hw(work_hw)
+        features = torch.from_numpy(embedding.array)[None].float().to(self.net.device)
+        scale_xy = np.divide(seen_hw, embedding.size_hw)[::-1]
+        small, predicted_iou = _prompting.answer(self.net, features, prompts, scale_xy)
+        [logits] = self.net.postprocess_masks(small, seen_hw, work_hw)
+        threshold = self.net.mask_threshold
+        stability = calculate_stability_score(logits, threshold, self.generator.stability_score_offset)
+        for mask, iou, stable in zip((logits > threshold).cpu().numpy(), predicted_iou[0], stability, strict=True):
+            if mask.any():
+                yield {"segmentation": mask, "predicted_iou": float(iou), "stability_score": float(stable)}
+
+    def _see(self, image: Image) -> Float[Tensor, "1 c y x"]:
+        """What the image encoder says of an image; remembered until there is another."""
+        if self._seen is None or self._seen[0] != image.sha256:
+            predictor = SamPredictor(self.net)
+            predictor.set_image(_shrink(image.pixels))
+            self._seen = image.sha256, predictor.features
+        return self._seen[1]
+
+    def _can_see(self, work_hw: tuple[int, int]) -> bool:
+        """No side of the image shrinks to nothing."""
+        return min(self._seen_hw(work_hw)) >= 1
+
+    def _seen_hw(self, work_hw: tuple[int, int]) -> tuple[int, int]:
+        """The size at which the image encoder sees an image."""
+        return ResizeLongestSide.get_preprocess_shape(*work_hw, self.net.image_encoder.img_size)
 
     def _clean(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Without small holes and islands, and with estimates that are shares."""
@@ -130,24 +188,37 @@ class Component:
             "stability_score": record["stability_score"],
         }
 
-    def _best(self, found: list[dict[str, Any]]) -> list[int]:
+    def _keep_distinct(self, found: list[dict[str, Any]], quality: list[float]) -> list[dict[str, Any]]:
+        """Those of the highest quality, best first, without others of nearly the same mask."""
         if not found:
             return []
         step = -(-max(found[0]["segmentation"].shape) // COMPARED_PX)
         small = np.stack([record["segmentation"][::step, ::step] for record in found])
-        priority = np.array([record["predicted_iou"] * record["stability_score"] for record in found])
-        return masks.keep_distinct(small, priority, self.max_mask_iou)[: self.max_proposals]
+        return [found[i] for i in masks.keep_distinct(small, np.array(quality), self.max_mask_iou)]
 
 
 class _Predictor(SamPredictor):
-    """The stock predictor, but masks that the generator is about to drop for their predicted IoU are not enlarged.
+    """The stock predictor, but what is known already is not computed, and what is dropped is not enlarged.
 
-    Enlarging them is most of the time of the generation on a CPU; the proposals are the same.
+    Enlarging masks that the generator is about to drop for their predicted IoU is most of the time of the generation on
+    a CPU; the proposals are the same.
+
+    Attributes:
+        whole: What the image encoder says of the next image that is set; None to ask it.
     """
 
     def __init__(self, net: Sam, pred_iou_thresh: float) -> None:
         super().__init__(net)
         self.pred_iou_thresh = pred_iou_thresh
+        self.whole: Tensor | None = None
+
+    def set_torch_image(self, transformed_image: Tensor, original_image_size: tuple[int, ...]) -> None:
+        """Take an image; the generator begins with the whole one and goes on with its crops."""
+        if self.whole is None:
+            super().set_torch_image(transformed_image, original_image_size)
+            return
+        self.original_size, self.input_size = original_image_size, tuple(transformed_image.shape[-2:])
+        self.features, self.whole, self.is_image_set = self.whole, None, True
 
     def predict_torch(
         self,
@@ -159,13 +230,9 @@ class _Predictor(SamPredictor):
         return_logits: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Mask logits (B, 3, H, W), predicted IoU (B, 3), logits at the decoder's resolution (B, 3, h, w)."""
-        sparse, dense = self.model.prompt_encoder(points=(point_coords, point_labels), boxes=boxes, masks=mask_input)
-        logits, predicted_iou = self.model.mask_decoder(
-            image_embeddings=self.features,
-            image_pe=self.model.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=multimask_output,
+        points = None if point_coords is None or point_labels is None else (point_coords, point_labels)
+        logits, predicted_iou = _prompting.decode(
+            self.model, self.features, points, boxes, mask_input, multimask_output
         )
         kept = (predicted_iou > self.pred_iou_thresh) | (self.pred_iou_thresh == 0)  # as the generator does
         enlarged = logits.new_empty(*logits.shape[:2], *self.original_size)
@@ -198,12 +265,15 @@ def _load(architecture: str, file: Path) -> Sam:
 
 
 def _shrink(pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "y x 3"]:
-    height, width = pixels.shape[:2]
-    scale = WORK_PX / max(height, width)
-    if scale >= 1:
-        return pixels
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)
+    size_hw = _work_hw(pixels.shape[:2])
+    return pixels if size_hw == pixels.shape[:2] else cv2.resize(pixels, size_hw[::-1], interpolation=cv2.INTER_AREA)
+
+
+def _work_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
+    """The size at which masks of an image are made."""
+    scale = min(1.0, WORK_PX / max(size_hw))
+    height, width = (max(1, round(side * scale)) for side in size_hw)
+    return height, width
 
 
 def _proposals(records: list[dict[str, Any]], size_hw: tuple[int, int]) -> Proposals:

@@ -42,13 +42,39 @@ def test_sam_resumes_where_it_was_stopped(tmp_path, capsys, monkeypatch):
 def test_batched_decoding_is_the_stock_decoder_image_by_image():
     torch.manual_seed(0)
     sam = build_tiny_sam()
-    embeddings, points = torch.randn(2, 128, 16, 16), torch.rand(2, 3, 2) * 256
-    logits, predicted_iou = train_sam.predict_masks(sam, embeddings, points)
-    for i in range(2):
-        sparse, dense = sam.prompt_encoder((points[i][:, None], torch.ones(3, 1)), boxes=None, masks=None)
-        position = sam.prompt_encoder.get_dense_pe()
-        stock = sam.mask_decoder.predict_masks(embeddings[i : i + 1], position, sparse, dense)
-        torch.testing.assert_close((logits[i], predicted_iou[i]), stock)
+    embeddings, points, soft = torch.randn(2, 128, 16, 16), torch.rand(2, 3, 2) * 256, torch.rand(2, 3, 64, 64)
+    clicked, boxed = train_sam.first_prompts(soft, points)
+    corrected = [group.correct(torch.randn(2, 64, 64)) for group in (clicked, boxed)]
+    for groups in ((clicked, boxed), corrected):
+        logits, predicted_iou = train_sam.predict_masks(sam, embeddings, groups)
+        position, row = sam.prompt_encoder.get_dense_pe(), 0
+        for group in groups:
+            sparse, dense = group.encode(sam)
+            for i, image in enumerate(group.image.tolist()):
+                one = slice(i, i + 1)
+                stock = sam.mask_decoder.predict_masks(embeddings[[image]], position, sparse[one], dense[one])
+                torch.testing.assert_close((logits[[row]], predicted_iou[[row]]), stock)
+                row += 1
+
+
+def test_a_correction_clicks_on_what_is_wrong():
+    soft, logits = torch.zeros(2, 64, 64), torch.full((2, 64, 64), -1.0)
+    soft[0, 10:20, 30:40] = 1  # all of it was missed
+    soft[1, :32], logits[1] = 1, 1.0  # too much was found
+    before = train_sam.Prompts(torch.arange(2), soft, torch.zeros(2, 1, 2), torch.ones(2, 1))
+    after = before.correct(logits)
+    x, y = after.clicks[0, 1]
+    assert 120 <= x < 160
+    assert 40 <= y < 80
+    assert after.clicks[1, 1, 1] >= 128
+    assert after.labels.tolist() == [[1, 1], [1, 0]]
+
+
+def test_boxes_are_drawn_around_the_thing():
+    soft = torch.zeros(1, 64, 64)
+    soft[0, 8:24, 16:48] = 1
+    box = train_sam.loose_boxes(soft.expand(200, -1, -1)).mean(0)
+    torch.testing.assert_close(box, torch.tensor([64.0, 32.0, 192.0, 96.0]), atol=2.0, rtol=0)
 
 
 def test_clip_writes_its_state_weights_and_accuracy(tmp_path, capsys, monkeypatch):

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import zlib
+import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 from safetensors.torch import save_file
@@ -16,7 +15,6 @@ from ris_core.proposers._tiny_sam import build_tiny_sam
 from ris_core.weights import Store, Weight
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 TINY_CLIP = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 48, "layers": 4, "head_width": 16},
@@ -57,8 +55,26 @@ def write_clip_folder(
 def write_clip_file(file: Path, model: str) -> Path:
     """A file as published CLIPs have them: open_clip's names, single precision."""
     generator = torch.Generator().manual_seed(0)
-    state = {name: torch.randn(shape, generator=generator) for name, shape in _clip_shapes(model).items()}
+    state = {name: torch.randn(shape, generator=generator) for name, shape in clip_shapes(model).items()}
     save_file({name: 0.03 * value + float(value.ndim == 1) for name, value in state.items()}, file)
+    return file
+
+
+def write_clip_archive(file: Path, model: str) -> Path:
+    """A file as OpenAI publishes its CLIPs: a TorchScript archive, half precision, with three entries that are no weights."""
+    root = torch.nn.Module()
+    for name, shape in clip_shapes(model).items():
+        *path, last = name.split(".")
+        holder = root
+        for part in path:
+            if not hasattr(holder, part):
+                holder.add_module(part, torch.nn.Module())
+            holder = getattr(holder, part)
+        holder.register_buffer(last, torch.full(shape, 0.01, dtype=torch.half))
+    for name in ("input_resolution", "context_length", "vocab_size"):
+        root.register_buffer(name, torch.tensor(77))
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # the library means to give TorchScript up
+        torch.jit.save(torch.jit.script(root), file)
     return file
 
 
@@ -85,49 +101,7 @@ def write_hub_file(cache: Path, repo: str, file: Path) -> Path:
     return snapshot / file.name
 
 
-def write_golden_clip(file: Path, model: str, base_seed: int) -> Path:
-    """The recorded outputs' random weights, made again by their recipe (tests/data/golden/README.md, section 1)."""
-    shapes = _clip_shapes(model)
-    state = {name: torch.from_numpy(_golden_values(name, shape, base_seed)) for name, shape in shapes.items()}
-    save_file(state, file)
-    return file
-
-
-def golden_digest(state: dict[str, torch.Tensor]) -> str:
-    """Digest over names and bytes, as in weights_check.json."""
-    hasher = hashlib.sha256()
-    for name in sorted(state):
-        hasher.update(name.encode() + state[name].numpy().tobytes())
-    return hasher.hexdigest()
-
-
-def _clip_shapes(model: str) -> dict[str, tuple[int, ...]]:
+def clip_shapes(model: str) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         net = open_clip.CLIP(**open_clip.get_model_config(model))
     return {name: tuple(value.shape) for name, value in net.state_dict().items()}
-
-
-def _golden_values(name: str, shape: tuple[int, ...], base_seed: int) -> np.ndarray:
-    if name == "logit_scale":
-        return np.array(np.log(100), np.float32)
-    offset, std = _golden_rule(name, shape)
-    generator = np.random.RandomState((zlib.crc32(name.encode()) + base_seed) % 2**32)
-    return (offset + std * generator.standard_normal(size=shape)).astype(np.float32)
-
-
-def _golden_rule(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Offset and deviation of a vision transformer's entry."""
-    last = name.rsplit(".", 1)[-1]
-    if last in ("bias", "in_proj_bias"):
-        return 0, 0.05
-    fixed = {"visual.class_embedding": 0.5, "visual.positional_embedding": 0.3, "positional_embedding": 0.06}
-    fixed["token_embedding.weight"] = 0.5
-    if name in fixed:
-        return 0, fixed[name]
-    if name in ("visual.proj", "text_projection"):
-        return 0, shape[0] ** -0.5
-    if len(shape) == 1:
-        return 1, 0.1
-    if last == "in_proj_weight":
-        return 0, (1.4 if name.startswith("visual.") else 2.8) * shape[1] ** -0.5
-    return 0, float(np.prod(shape[1:])) ** -0.5

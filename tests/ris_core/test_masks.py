@@ -33,6 +33,10 @@ def test_a_grid_cell_holds_the_share_of_it_that_is_covered():
     assert masks.to_grid(mask[None], 2)[0].tolist() == [[0.5, 0], [0, 0]]
 
 
+def test_no_masks_overlap_with_nothing():
+    assert masks.iou(np.ones((2, 3, 4), bool), np.zeros((0, 3, 4), bool)).shape == (2, 0)
+
+
 @given(arrays(bool, (3, 9, 7)))
 def test_iou_is_symmetric_and_one_with_itself(stack):
     overlaps = masks.iou(stack, stack)

@@ -1,8 +1,15 @@
+import importlib
+import inspect
+
+import numpy as np
 import pytest
 
-from ris_core import load_segmenter
-from ris_core.errors import UnknownName, WeightsMissing
-from ris_core.profiles import profile_names, profile_weights, read_profile
+from ris_core import catalog, grammar, load_segmenter
+from ris_core.encoders import clip
+from ris_core.errors import BadInput, UnknownName, WeightsMissing
+from ris_core.methods import global_local, hybrid_gl
+from ris_core.profiles import COMPONENTS, load_segmenters, profile_names, profile_weights, read_profile
+from ris_core.types import Image, Proposals
 from ris_core.weights import REGISTRY, Store
 
 pytestmark = pytest.mark.slow
@@ -13,10 +20,81 @@ def test_a_profile_says_what_it_is_and_names_weights_that_exist(name):
     sections = read_profile(name)
     assert sections["about"]
     assert set(profile_weights(name)) <= set(REGISTRY)
+    assert sections["version_prefix"] not in {
+        read_profile(other)["version_prefix"] for other in set(profile_names()) - {name}
+    }
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_profile_gives_components_only_settings_that_they_have(name):
+    sections = read_profile(name)
+    for kind, folder in COMPONENTS.items():
+        component = importlib.import_module(f"ris_core.{folder}.{sections[kind]['name']}").Component
+        assert set(sections[kind]["settings"]) <= set(inspect.signature(component).parameters)
+    catalog.build("methods", sections["method"]["name"], sections["method"]["settings"])
+
+
+class TestPaper:
+    """The papers' numbers, and every quirk of their code but the one that carries over from image to image."""
+
+    def test_every_quirk_is_on(self):
+        sections = read_profile("paper")
+        assert set(sections["parser"]["quirks"]) == grammar.QUIRKS
+        assert set(sections["encoder"]["settings"]["quirks"]) == set(clip.QUIRKS)
+        assert set(sections["method"]["settings"]["quirks"]) == set(hybrid_gl.QUIRKS) - {"Q-KSHRINK"}
+        resnet = read_profile("paper-gl-rn50")["method"]["settings"]
+        assert (set(resnet["quirks"]), resnet["unit_parts"]) == (set(global_local.QUIRKS), True)
+
+    @pytest.mark.parametrize(
+        ("name", "kind", "expected"),
+        [
+            ("paper", "encoder", {"model": "ViT-B-16-quickgelu"}),
+            (
+                "paper",
+                "method",
+                {"fusion": "G2L", "candidates": 3, "compared": 6, "coherence_mix": 0.6, "text_mix": 0.5},
+            ),
+            ("paper", "proposer", {"points_per_side": 8, "pred_iou_thresh": 0.7, "stability_score_thresh": 0.7}),
+            ("paper", "proposer", {"architecture": "vit_h", "box_nms_thresh": 0.7, "max_mask_iou": 1.0}),
+            ("paper-phrasecut", "proposer", {"points_per_side": 64, "pred_iou_thresh": 0.86, "crop_n_layers": 1}),
+            ("paper-phrasecut", "proposer", {"stability_score_thresh": 0.92, "architecture": "vit_h"}),
+            ("paper-phrasecut", "method", {"fusion": "G2L"}),
+            ("paper-gl", "method", {"visual_mix": 0.95, "text_mix": 0.5}),
+            ("paper-gl", "encoder", {"model": "ViT-B-32-quickgelu"}),
+            ("paper-gl-refcocog", "method", {"visual_mix": 0.85}),
+            ("paper-gl-refcocog", "encoder", {"model": "ViT-B-32-quickgelu"}),
+            ("paper-gl-rn50", "encoder", {"model": "RN50-quickgelu"}),
+            ("paper-gl-rn50", "method", {"visual_mix": 0.95}),
+        ],
+    )
+    def test_numbers_for_each_data_set(self, name, kind, expected):
+        settings = read_profile(name)[kind]["settings"]
+        assert {key: settings[key] for key in expected} == expected
+
+    def test_a_method_of_its_own_brings_its_own_settings(self):
+        assert read_profile("paper-gl")["method"]["name"] == "global_local"
+        assert "fusion" not in read_profile("paper-gl")["method"]["settings"]
+
+    def test_the_papers_parser_is_asked_for_before_anything_large(self, tmp_path):
+        assert read_profile("paper")["parser"]["package"] == "en_core_web_lg"
+        with pytest.raises(WeightsMissing, match=r"en_none .* Get it with: python -m spacy download en_none"):
+            load_segmenter("paper", store=Store(tmp_path, offline=True), parser="en_none")
+
+    def test_another_parser_keeps_the_quirks(self, tmp_path):
+        with pytest.raises(WeightsMissing, match=r"sam_vit_h_4b8939\.pth"):
+            load_segmenter("paper", store=Store(tmp_path, offline=True), parser={"weights": "parser-tiny"})
+        paper = load_segmenter(
+            "paper",
+            parser={"weights": "parser-tiny"},
+            proposer=read_profile("demo")["proposer"]["settings"],
+            encoder={"weights": "clip-tiny", "model": ""},
+        )
+        assert paper.parser.parse("the dog right of the cat").relation == "none"
+        assert set(paper.encoder.features) == {"hybrid_G2L", "heat"}
 
 
 def test_an_unknown_profile_is_named_with_those_that_exist():
-    with pytest.raises(UnknownName, match=r"No profile named 'huge'\. Available: base, demo"):
+    with pytest.raises(UnknownName, match=r"No profile named 'huge'\. Available: base, demo, large, paper"):
         load_segmenter("huge")
 
 
@@ -47,11 +125,57 @@ def demo():
 
 
 def test_overrides_replace_settings_of_a_component(demo):
-    other = load_segmenter("demo", proposer={"points_per_side": 4}, method={"visual_mix": 0.1})
+    other = load_segmenter("demo", proposer={"points_per_side": 4}, method={"name": "global_local", "visual_mix": 0.1})
     assert other.proposer.fingerprint["points_per_side"] == 4
     assert other.method.settings["visual_mix"] == 0.1
     assert other.encode_fp != demo.encode_fp
 
 
-def test_another_method_by_name_keeps_what_is_encoded(demo):
-    assert load_segmenter("demo", method="global_local").encode_fp == demo.encode_fp
+def test_another_setting_of_the_method_keeps_what_is_encoded():
+    one, other = ({"name": "global_local", "visual_mix": mix} for mix in (0.2, 0.9))
+    assert load_segmenter("demo", method=one).encode_fp == load_segmenter("demo", method=other).encode_fp
+
+
+@pytest.fixture(scope="module")
+def several():
+    methods = [
+        "global_local",
+        {"name": "hybrid_gl", "guided": False, "fusion": "token_masking"},
+        "hybrid_gl",
+        "cropping",
+    ]
+    return load_segmenters("demo", methods, proposer={"points_per_side": 4})
+
+
+def test_methods_share_components_and_one_encoding_serves_them_all(several):
+    first, *others = several
+    assert all(o.encoder is first.encoder and o.proposer is first.proposer and o.parser is first.parser for o in others)
+    assert {segmenter.encode_fp for segmenter in several} == {first.encode_fp}
+    assert len({segmenter.model_version for segmenter in several}) == len(several)
+    image = Image.from_array(np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8))
+    masks = np.zeros((3, 96, 128), bool)
+    masks[0, 10:30, 10:30], masks[1, 40:90, 60:120], masks[2] = True, True, True
+    encoded = first.encode(image, Proposals.from_masks(masks))
+    for segmenter in several:
+        prediction = segmenter.segment(encoded, "the red apple left of the dog")
+        assert sorted(np.argsort(-prediction.scores).tolist()) == [0, 1, 2]
+
+
+def test_an_override_by_name_may_bring_settings(several):
+    assert several[1].method.settings["fusion"] == "token_masking"
+    assert several[0].method.settings["visual_mix"] == (
+        0.2 if read_profile("demo")["method"]["name"] == "global_local" else 0.95
+    )
+
+
+def test_an_encoding_that_lacks_what_a_method_reads_is_refused(several):
+    image = Image.from_array(np.zeros((40, 40, 3), np.uint8))
+    encoded = load_segmenter("demo", method="cropping").encode(image, Proposals.from_masks(np.ones((1, 40, 40), bool)))
+    with pytest.raises(BadInput, match=r"encoded without heat, hybrid_G2L, which hybrid_gl reads\. Encode it with"):
+        several[2].segment(encoded, "the dog")
+
+
+def test_features_named_in_the_profile_are_encoded_for_other_methods_too():
+    one = load_segmenter("demo", method="cropping", encoder={"features": ["global", "local"]})
+    other = load_segmenter("demo", method={"name": "global_local"}, encoder={"features": ["local"]})
+    assert one.encode_fp == other.encode_fp

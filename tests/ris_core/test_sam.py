@@ -1,17 +1,23 @@
-"""SAM as proposer: with random weights, so what it finds is arbitrary, but how it is filtered and told apart is not."""
+"""SAM as proposer, and asked at clicks and boxes: with random weights, so what it finds is arbitrary, but how it is asked,
+filtered and told apart is not; and with the demo's weights where it must be right."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from segment_anything import SamAutomaticMaskGenerator
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
+from demo.scenes import make_scene
 from ris_core import boxes, masks
 from ris_core.errors import BadInput, UnknownName
+from ris_core.profiles import read_profile
+from ris_core.prompts import PromptEmbedding, Prompts
+from ris_core.proposers._tiny_sam import TinyImageEncoder
 from ris_core.proposers.sam import Component, _enlarge
 from ris_core.types import Image, Proposals
 from ris_core.weights import Store, Weight
@@ -161,6 +167,11 @@ def test_fingerprint_tells_settings_and_weights_apart_but_not_batches(store: Sto
     assert make(other).fingerprint != same.fingerprint
 
 
+def test_embedding_is_the_same_for_all_settings_but_not_for_other_weights(store: Store, tmp_path: Path):
+    other = local_store(tiny=write_other(tmp_path / "other.safetensors"))
+    assert make(store).embed_fp == make(store, max_mask_iou=0.5).embed_fp != make(other).embed_fp
+
+
 def write_other(file: Path) -> Path:
     state = load_file(write_sam(file, "tiny"))
     state["mask_decoder.iou_token.weight"] += 1
@@ -198,3 +209,163 @@ def test_published_checkpoint_format_is_loaded(vit_b: Path):
     assert loaded.fingerprint["digest"] == weight.sha256
     with pytest.raises(BadInput, match="not a SAM of the architecture 'tiny'"):
         Component(store, "sam-vit-b", **SETTINGS)
+
+
+# Clicks and boxes
+
+CLICK, OTHER_CLICK, BOX = (30.0, 40.0), (90.0, 70.0), (14.0, 18.0, 52.0, 61.0)
+
+
+def prompt(*clicks: tuple[float, float], beside: tuple[int, ...] = (), box: tuple[float, ...] | None = None) -> Prompts:
+    """Clicks, of which those of the indices `beside` are negative; and a box."""
+    signs = np.array([i not in beside for i in range(len(clicks))], bool)
+    return Prompts(np.array(clicks, float).reshape(-1, 2), signs, None if box is None else np.array(box))
+
+
+def pick(found: Proposals) -> np.ndarray:
+    return found.masks[0]
+
+
+@pytest.fixture
+def encoder_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by the number of pictures whenever one of the tiny image encoders runs."""
+    calls: list[int] = []
+    forward = TinyImageEncoder.forward
+    monkeypatch.setattr(TinyImageEncoder, "forward", lambda self, x: calls.append(len(x)) or forward(self, x))
+    return calls
+
+
+@pytest.fixture(scope="module")
+def uncleaned(store: Store) -> Component:
+    return make(store, max_mask_iou=1.0)
+
+
+ASKED = {
+    "a click": (prompt(CLICK), [(1, None)]),
+    "a box": (prompt(box=BOX), [(0, BOX)]),
+    "a click that corrects another": (prompt(CLICK, OTHER_CLICK, beside=(1,)), [(1, None), (2, None)]),
+    "a click that corrects a box": (prompt(CLICK, box=BOX), [(0, BOX), (1, BOX)]),
+    "a first click that takes away": (prompt(OTHER_CLICK, CLICK, beside=(0,)), [(2, None)]),
+}
+
+
+@pytest.mark.parametrize(("prompts", "rounds"), ASKED.values(), ids=ASKED)
+def test_same_masks_as_the_stock_predictor(uncleaned: Component, image: Image, prompts: Prompts, rounds: list[Any]):
+    """Asked once for each prompt, with the best mask of before: three masks for a single click, else one."""
+    stock, best = SamPredictor(uncleaned.net), None
+    stock.set_image(image.pixels)
+    stock.features = stock.features.half().float()
+    for n, box in rounds:
+        clicks = (prompts.points_xy[:n], prompts.is_positive[:n].astype(int)) if n else (None, None)
+        is_vague = (n, box) == (1, None)
+        expected, iou, logits = stock.predict(*clicks, None if box is None else np.array(box), best, is_vague)
+        best = logits[[iou.argmax()]]
+    order = [i for i in np.argsort(-iou, kind="stable") if expected[i].any()]
+    found = uncleaned.mask(uncleaned.embed(image), prompts)
+    np.testing.assert_array_equal(found.masks, expected[order].astype(bool))
+    np.testing.assert_allclose(found.predicted_iou, iou[order].clip(0, 1), rtol=1e-5)
+
+
+def test_candidates_of_a_click_are_told_apart_like_proposals(store: Store, image: Image):
+    component = make(store, max_mask_iou=0.3)
+    found = component.mask(component.embed(image), prompt(CLICK))
+    assert 1 <= len(found) <= 3
+    assert found.masks.shape[1:] == image.size_hw
+    np.testing.assert_array_equal(found.boxes_xywh, boxes.from_masks(found.masks))
+    assert (masks.iou(found.masks, found.masks) - np.eye(len(found))).max() <= 0.3
+
+
+def test_specks_of_what_is_pointed_at_are_dropped(store: Store, image: Image):
+    raw, clean = make(store), make(store, min_area_ratio=0.1)
+    raw_mask, clean_mask = (pick(c.mask(c.embed(image), prompt(box=BOX))) for c in (raw, clean))
+    assert count_parts(raw_mask) > count_parts(clean_mask) == 1
+
+
+def count_parts(mask: np.ndarray) -> int:
+    return cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] - 1
+
+
+@pytest.mark.parametrize("crop_n_layers", [0, 1])
+def test_embedding_of_an_image_that_was_proposed_costs_nothing(
+    store: Store, image: Image, encoder_calls: list[int], crop_n_layers: int
+):
+    component, crops = make(store, crop_n_layers=crop_n_layers, points_per_side=2), 4 * crop_n_layers
+    proposals = component.propose(image)
+    embedding = component.embed(image)
+    assert encoder_calls == [1] * (1 + crops)
+    component.embed(Image.from_array(image.pixels[::-1]))
+    fresh = component.embed(image)
+    assert len(encoder_calls) == 3 + crops
+    np.testing.assert_array_equal(component.propose(image).masks, proposals.masks)
+    assert len(encoder_calls) == 3 + 2 * crops  # nor does the other way around
+    np.testing.assert_array_equal(embedding.array, fresh.array, strict=True)
+
+
+def test_clicks_on_an_embedded_image_run_no_image_encoder(store: Store, image: Image, encoder_calls: list[int]):
+    component = make(store)
+    embedding = component.embed(image)
+    for prompts in (prompt(CLICK), prompt(CLICK, OTHER_CLICK), prompt(box=BOX)):
+        component.mask(embedding, prompts)
+    assert encoder_calls == [1]
+
+
+def test_embedding_of_other_weights_is_refused(store: Store, image: Image):
+    embedding = PromptEmbedding(image.sha256, image.size_hw, np.zeros((128, 16, 16), np.float16), "other")
+    with pytest.raises(BadInput, match=r"embedded as other.*Embed it"):
+        make(store).mask(embedding, prompt(CLICK))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (1, 2000), (300, 4)])
+def test_odd_images_can_be_clicked_on(store: Store, shape: tuple[int, int]):
+    component = make(store)
+    embedding = component.embed(Image.from_array(np.full((*shape, 3), 127, np.uint8)))
+    assert embedding.array.shape == (128, 16, 16)
+    assert component.mask(embedding, prompt((0.5, 0.5))).masks.shape[1:] == shape
+
+
+@pytest.fixture(scope="module")
+def demo() -> Component:
+    return Component(Store(), **read_profile("demo")["proposer"]["settings"])
+
+
+def things(seed: int) -> Iterator[tuple[np.ndarray, tuple[float, float], tuple[float, ...]]]:
+    """True mask, innermost point and tight box of each object of a scene."""
+    for thing in make_scene(seed).objects:
+        depth = cv2.distanceTransform(np.pad(thing.mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        y, x = np.unravel_index(depth.argmax(), depth.shape)
+        left, upper, width, height = boxes.from_masks(thing.mask[None])[0].tolist()
+        yield thing.mask, (x + 0.5, y + 0.5), (left, upper, left + width, upper + height)
+
+
+def test_what_is_pointed_at_is_found(demo: Component):
+    by_click, by_box = [], []
+    for seed in (32, 38, 24):
+        embedding = demo.embed(Image.from_array(make_scene(seed).image))
+        for truth, inside, box in things(seed):
+            by_click.append(measure(demo.mask(embedding, prompt(inside)), truth))
+            by_box.append(measure(demo.mask(embedding, prompt(box=box)), truth))
+    assert np.mean(by_click) >= 0.75
+    assert np.mean(by_box) >= 0.75
+
+
+def measure(found: Proposals, truth: np.ndarray) -> float:
+    return float(masks.iou(found.masks[:1], truth[None])[0, 0])
+
+
+def test_clicks_at_a_larger_picture_are_at_its_pixels(demo: Component):
+    scene, (_, (x, y), _) = make_scene(32).image, next(things(32))
+    small = pick(demo.mask(demo.embed(Image.from_array(scene)), prompt((x, y))))
+    large = Image.from_array(scene.repeat(5, 0).repeat(5, 1))
+    found = pick(demo.mask(demo.embed(large), prompt((5 * x, 5 * y))))
+    assert found.shape == large.size_hw
+    assert masks.iou(found[None, 2::5, 2::5], small[None])[0, 0] >= 0.9
+
+
+def test_second_click_adds_a_thing_and_a_negative_one_takes_it_away(demo: Component):
+    (two, inside_two, _), (one, inside_one, _) = list(things(38))[:2]
+    embedding = demo.embed(Image.from_array(make_scene(38).image))
+    joined = pick(demo.mask(embedding, prompt(inside_one, inside_two)))
+    parted = pick(demo.mask(embedding, prompt(inside_one, inside_two, beside=(1,))))
+    assert min(joined[one].mean(), joined[two].mean()) > 0.8
+    assert parted[one].mean() > 0.6
+    assert parted[two].mean() < 0.1

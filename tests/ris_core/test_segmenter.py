@@ -1,10 +1,14 @@
+from dataclasses import replace
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
-from ris_core import Expression, Image, Proposals
+from ris_core import Expression, Image, Proposals, Scores
 from ris_core.documents import to_document
 from ris_core.errors import BadExpression, BadInput
 from ris_core.masks import from_rle
+from ris_core.methods import hybrid_gl
 from ris_core.overlay import draw
 from tests.toy import ColourEncoder, toy_pixels, toy_segmenter
 
@@ -81,6 +85,55 @@ def test_a_mask_and_nearly_the_same_mask_are_not_ambiguous():
     smaller[0] = False
     encoded = segmenter.encode(IMAGE, Proposals.from_masks(np.stack([red, smaller])))
     assert segmenter.segment(encoded, "red").decision == "match"
+
+
+class DecidingMethod:
+    """Gives every proposal the same score and decides for itself."""
+
+    features = ("global",)
+    settings: ClassVar[dict] = {}
+
+    def __init__(self, decision, selected):
+        self.decision, self.selected = decision, selected
+
+    def texts(self, expression):
+        return {"head": expression.head}
+
+    def score(self, encoded, expression, texts, logit_scale):
+        n = len(encoded.proposals)
+        parts = {"place": np.arange(n, dtype=float), "guided": np.where(np.arange(n) == 1, 7.0, np.nan)}
+        return Scores(np.full(n, 0.5), parts, self.decision, self.selected)
+
+
+class TestAMethodThatDecides:
+    def ask(self, decision, selected, top_k=2):
+        segmenter = replace(toy_segmenter(), method=DecidingMethod(decision, selected))
+        return segmenter.segment(segmenter.encode(IMAGE), "red squares", top_k)
+
+    @pytest.mark.parametrize(
+        ("decision", "selected"), [("match", (1,)), ("match", (1, 0)), ("ambiguous", (0,)), ("no_match", ())]
+    )
+    def test_its_decision_stands(self, decision, selected):
+        prediction = self.ask(decision, selected)
+        assert (prediction.decision, prediction.selected, len(prediction.masks)) == (decision, selected, 2)
+
+    def test_an_answer_of_many_is_never_cut(self):
+        prediction = self.ask("match", (0, 3, 2), top_k=1)
+        assert (len(prediction.masks), prediction.selected) == (3, (0, 1, 2))
+        assert [parts["place"] for parts in prediction.parts] == [0, 3, 2]
+        assert (prediction.answer == (toy_pixels() != (0, 255, 0)).any(-1)).all()
+
+    def test_terms_that_a_candidate_does_not_have_are_left_out(self):
+        assert [parts.get("guided") for parts in self.ask("match", (0,)).parts] == [None, 7.0]
+
+
+def test_features_that_were_not_encoded_are_named():
+    segmenter = toy_segmenter()
+    other = replace(segmenter, method=hybrid_gl.Component(guided=False), method_name="hybrid_gl")
+    with pytest.raises(
+        BadInput, match=r"without hybrid_G2L, which hybrid_gl reads\. Encode it with a segmenter of this"
+    ):
+        other.segment(segmenter.encode(IMAGE), "red")
 
 
 class TestFingerprints:

@@ -1,0 +1,96 @@
+"""The synthetic benchmark: scenes of fixed seeds, each expression with its exact targets.
+
+`ris eval --dataset scenes` runs it. Training uses seeds from 10,000,000 upwards; nothing was ever trained or tuned on the
+scenes of the split "test", and settings are chosen on those of "tune" only.
+"""
+
+import hashlib
+from functools import partial
+
+import numpy as np
+
+from demo.expressions import make_expressions
+from demo.scenes import Scene, make_scene
+from ris_core.errors import UnknownName
+from ris_core.evaluation.dataset import Case, Dataset, Item, Sample
+from ris_core.types import Image
+
+SEEDS = {"test": range(300), "tune": range(500_000, 500_200)}
+"""Seeds of the scenes that the tables are about, by split."""
+# fmt: off
+UNSEEN_SEEDS = {
+    "test": (
+        1020, 1021, 1026, 1045, 1046, 1058, 1068, 1075, 1087, 1091, 1092, 1100, 1105, 1113, 1114, 1116, 1155, 1162, 1168, 1201,
+        1204, 1206, 1209, 1212, 1216, 1230, 1240, 1245, 1246, 1254, 1266, 1277, 1299, 1302, 1307, 1318, 1338, 1369, 1385, 1387,
+        1390, 1396, 1399, 1400, 1401, 1427, 1437, 1460, 1471, 1485, 1489, 1492, 1521, 1532, 1550, 1554, 1556, 1560, 1565, 1589,
+    ),
+    "tune": (),
+}
+# fmt: on
+"""Seeds from 1,000 to 1,599 whose scenes ask about a drawing that training never used."""
+UNSEEN = "drawings never trained on"
+"""Name of the part with those objects, reported apart."""
+DIGESTED = 3
+"""Scenes that the digest of the benchmark is made from."""
+
+
+def read_scenes(split: str = "test") -> Dataset:
+    """The benchmark; scenes are drawn when they are needed.
+
+    Args:
+        split: A name of `SEEDS`.
+
+    Raises:
+        UnknownName: If there is no such split.
+    """
+    if split not in SEEDS:
+        raise UnknownName(f"The scenes have no split named {split!r}. Available: {', '.join(SEEDS)}.")
+    seen = [Item(f"scene-{seed}", partial(draw_case, seed)) for seed in SEEDS[split]]
+    unseen = [Item(f"unseen-{seed}", partial(draw_unseen_case, seed), UNSEEN) for seed in UNSEEN_SEEDS[split]]
+    return Dataset("scenes", split, (*seen, *unseen), digest=_digest(SEEDS[split]))
+
+
+def draw_case(seed: int) -> Case:
+    """A scene with all its expressions."""
+    return _case(make_scene(seed), wanted=None)
+
+
+def draw_unseen_case(seed: int) -> Case:
+    """A scene with only the objects whose drawing was held out, and the expressions about them alone."""
+    scene = make_scene(seed, held_out=True)
+    return _case(scene, wanted=frozenset(i for i, thing in enumerate(scene.objects) if thing.held_out))
+
+
+def _case(scene: Scene, wanted: frozenset[int] | None) -> Case:
+    kept = [i for i in range(len(scene.objects)) if wanted is None or i in wanted]
+    samples = []
+    for number, expression in enumerate(make_expressions(scene) if kept else []):
+        if wanted is not None and not (expression.targets and wanted.issuperset(expression.targets)):
+            continue
+        samples.append(
+            Sample(
+                id=f"{scene.seed}.{number}",
+                text=expression.text,
+                targets=tuple(kept.index(i) for i in expression.targets),
+                kind=expression.kind,
+                same_class=_same_noun(scene, expression.targets),
+            )
+        )
+    objects = np.array([scene.objects[i].mask for i in kept], bool).reshape(-1, *scene.image.shape[:2])
+    return Case(Image.from_array(scene.image), objects, tuple(samples))
+
+
+def _same_noun(scene: Scene, targets: tuple[int, ...]) -> int:
+    """How many objects share the noun of the only target; 0 if it is not the only one."""
+    if len(targets) != 1:
+        return 0
+    return sum(thing.noun == scene.objects[targets[0]].noun for thing in scene.objects)
+
+
+def _digest(seeds: range) -> str:
+    """Changes when the scenes or the expressions do."""
+    digest = hashlib.sha256()
+    for seed in seeds[:DIGESTED]:
+        scene = make_scene(seed)
+        digest.update(scene.image.tobytes() + repr(make_expressions(scene)).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,187 @@
+"""Fit the calibrator of the method `guided` for the profile demo: `python -m demo.tune_guided`.
+
+Uses scenes that neither trained nor measure anything: seeds from 500,000. First the look is fitted (does a proposal show a
+phrase?), then the answer (is the best one right?), with what is ambiguous among the expressions. Every figure comes from two
+halves of the scenes, each judged by what was fitted on the other; what is stored is fitted on all.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from demo.expressions import SceneExpression, make_expressions
+from demo.scenes import Scene, SceneObject, make_scene
+from ris_core import Image, load_segmenter, masks
+from ris_core.calibration import FOLDER, SUFFIX, Calibrator, Logistic
+from ris_core.lexicon import COLOURS
+from ris_core.methods.guided import answer_features
+from ris_core.segmenter import Segmenter
+from ris_core.types import EncodedImage, Expression
+from ris_core.wording import Referent
+
+FIRST_SEED = 500_000
+RIGHT_IOU = 0.5
+"""From this IoU a mask is right."""
+BINS = 10
+"""Bins of equal width for the reliability figures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A scene as the method sees it.
+
+    Attributes:
+        asked: What is asked of it, with the parse.
+        iou: (O, N), of its objects with the proposals.
+    """
+
+    scene: Scene
+    encoded: EncodedImage
+    asked: list[tuple[SceneExpression, Expression]]
+    iou: Float[ndarray, "o n"]
+
+
+def read_samples(segmenter: Segmenter, seeds: Sequence[int]) -> Iterator[Sample]:
+    """Encode scenes and parse their expressions; scenes without proposals are left out."""
+    for seed in seeds:
+        scene = make_scene(seed)
+        encoded = segmenter.encode(Image.from_array(scene.image))
+        expressions = [*make_expressions(scene), *_ambiguous(scene)]
+        if len(encoded.proposals):
+            yield Sample(
+                scene=scene,
+                encoded=encoded,
+                asked=[(expression, segmenter.parser.parse(expression.text)) for expression in expressions],
+                iou=masks.iou(np.stack([thing.mask for thing in scene.objects]), encoded.proposals.masks),
+            )
+
+
+def fit(segmenter: Segmenter, samples: Sequence[Sample]) -> Calibrator:
+    """Fit both models; every answer counts as one, so the threshold is 0."""
+    texts = _texts(segmenter, samples)
+    look = _fit_look(segmenter, samples, texts)
+    answers = _answers(segmenter, samples, texts, look)
+    return Calibrator(look, Logistic.fit(answers.features, answers.is_right), no_match_below=0.0)
+
+
+def cross_check(segmenter: Segmenter, samples: Sequence[Sample]) -> tuple[float, dict[str, object]]:
+    """The threshold that tells best between targets and none, and the figures with it, by halves."""
+    parts = []
+    texts = _texts(segmenter, samples)
+    for half in (0, 1):
+        fitted = fit(segmenter, samples[half::2])
+        answers = _answers(segmenter, samples[1 - half :: 2], texts, fitted.look)
+        presence = fitted.presence(answers.features)
+        parts.append((fitted.answer(answers.features), presence, answers.is_right, answers.has_target))
+    return _figures(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _ambiguous(scene: Scene) -> Iterator[SceneExpression]:
+    """Nouns that the scene has several of, each meant for one of them: who answers is right as often as chance allows."""
+    rng = np.random.default_rng([scene.seed, 9])
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, thing in enumerate(scene.objects):
+        groups[thing.noun].append(i)
+    for noun, group in groups.items():
+        if len(group) > 1:
+            yield SceneExpression(f"the {noun}", "ambiguous", (group[rng.integers(len(group))],))
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """The best proposal of each of M expressions."""
+
+    features: dict[str, Float[ndarray, "m"]]
+    is_right: Bool[ndarray, "m"]
+    has_target: Bool[ndarray, "m"]
+
+
+def _texts(segmenter: Segmenter, samples: Sequence[Sample]) -> dict[str, Float[ndarray, "e"]]:
+    asked = {text for s in samples for _, expression in s.asked for text in segmenter.method.texts(expression).values()}
+    return dict(zip(asked, segmenter.encoder.encode_texts(list(asked)), strict=True))
+
+
+def _fit_look(segmenter: Segmenter, samples: Sequence[Sample], texts: Mapping[str, Float[ndarray, "e"]]) -> Logistic:
+    columns: dict[str, list[Float[ndarray, "n"]]] = defaultdict(list)
+    truth: list[Bool[ndarray, "n"]] = []
+    for sample in samples:
+        judge = segmenter.method.judge(sample.encoded, texts, segmenter.encoder.logit_scale)
+        referents = [r for _, expression in sample.asked for top in expression.referents for r in _spoken_of(top)]
+        for phrase, head in sorted({(referent.phrase, referent.head) for referent in referents if referent.phrase}):
+            called = [_is_called(thing, phrase, head) for thing in sample.scene.objects]
+            truth.append((sample.iou * np.array(called)[:, None] >= RIGHT_IOU).any(0))
+            for name, values in judge.features(phrase).items():
+                columns[name].append(values)
+    return Logistic.fit({name: np.concatenate(parts) for name, parts in columns.items()}, np.concatenate(truth))
+
+
+def _answers(
+    segmenter: Segmenter, samples: Sequence[Sample], texts: Mapping[str, Float[ndarray, "e"]], look: Logistic
+) -> _Answers:
+    rows, is_right, has_target = [], [], []
+    for sample in samples:
+        judge = replace(segmenter.method.judge(sample.encoded, texts, segmenter.encoder.logit_scale), probability=look)
+        for asked, expression in sample.asked:
+            referent = expression.referents[0]
+            judged = judge.judge(referent)
+            best = judged.fit.argmax()
+            rows.append([values[best] for values in answer_features(judged, judge.same, referent.number).values()])
+            is_right.append(bool((sample.iou[list(asked.targets), best] >= RIGHT_IOU).any()))
+            has_target.append(bool(asked.targets))
+    names = answer_features(judged, judge.same, referent.number)
+    return _Answers(dict(zip(names, np.array(rows).T, strict=True)), np.array(is_right), np.array(has_target))
+
+
+def _spoken_of(referent: Referent) -> Iterator[Referent]:
+    yield referent
+    landmarks = (landmark for clause in referent.clauses for landmark in clause.landmarks)
+    for other in (*landmarks, *referent.excluded):
+        yield from _spoken_of(other)
+
+
+def _is_called(thing: SceneObject, phrase: str, head: str) -> bool:
+    return thing.noun == head and all(word in thing.colours for word in phrase.split() if word in COLOURS)
+
+
+def _figures(
+    said: Float[ndarray, "m"], presence: Float[ndarray, "m"], is_right: Bool[ndarray, "m"], has_target: Bool[ndarray, "m"]
+) -> tuple[float, dict[str, object]]:
+    there, absent = presence[has_target], presence[~has_target]
+    threshold = float(max(np.unique(presence.round(2)), key=lambda t: (there >= t).sum() + (absent < t).sum()))
+    bins = np.minimum((said * BINS).astype(int), BINS - 1)
+    reliability = [
+        {"answers": int((bins == b).sum()), "said": float(said[bins == b].mean()), "right": float(is_right[bins == b].mean())}
+        for b in np.unique(bins)
+    ]
+    gaps = [row["answers"] * abs(row["said"] - row["right"]) for row in reliability]
+    return threshold, {
+        "expected_calibration_error": sum(gaps) / len(said),
+        "targets_answered": float((there >= threshold).mean()),
+        "absences_told": float((absent < threshold).mean()),
+        "reliability": reliability,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=int, default=250)
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="measuring uses those below 500,000")
+    parser.add_argument("--out", type=Path, default=FOLDER / f"demo{SUFFIX}")
+    a = parser.parse_args()
+    segmenter = load_segmenter("demo", method={"calibration": ""})
+    samples = list(read_samples(segmenter, range(a.first_seed, a.first_seed + a.scenes)))
+    threshold, figures = cross_check(segmenter, samples)
+    about = {"scenes": a.scenes, "first_seed": a.first_seed, **figures}
+    replace(fit(segmenter, samples), no_match_below=threshold, about=about).save(a.out)
+    print(json.dumps(about, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""A run: every method on every expression, each image encoded once for all of them."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from ris_core.errors import BadExpression, BadInput
+from ris_core.evaluation.dataset import Case, Dataset, Item, Sample
+from ris_core.evaluation.journal import Journal
+from ris_core.evaluation.kinds import kind_of
+from ris_core.evaluation.record import Asked, Outcome, Record, judge, judge_oracle, judge_silence, overlap
+from ris_core.segmenter import Segmenter
+from ris_core.types import EncodedImage, Image
+
+TOP_K = 5
+"""Candidates that are looked at."""
+ORACLE = "oracle"
+"""Name of the best choice among the proposals, beside the methods' names."""
+
+
+class Progress(NamedTuple):
+    """How far a run is: images done and in all, expressions done now, seconds so far and still to go, by the clock."""
+
+    done: int
+    total: int
+    asked: int
+    elapsed_s: float
+    remaining_s: float
+
+
+def run(
+    dataset: Dataset,
+    segmenters: Mapping[str, Segmenter],
+    journal: Journal,
+    *,
+    encode: Callable[[Image], EncodedImage],
+    quirks: frozenset[str] = frozenset(),
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> None:
+    """Do what the journal does not have yet; may be stopped at any moment and called again.
+
+    Args:
+        dataset: What is asked.
+        segmenters: The methods by name; all of them answer from the same encoded image.
+        journal: Where the records go.
+        encode: Encodes an image for all of the segmenters, or takes the encoded image from somewhere.
+        quirks: Q-EMPTY-HY or nothing, see `ris_core.evaluation.protocol`.
+        report: Told after each image.
+
+    Raises:
+        BadInput: If an image cannot be read; with Q-EMPTY-HY, if nothing is proposed for one.
+    """
+    left = [item for item in dataset.items if item.image_id not in journal.records]
+    before = len(dataset.items) - len(left)
+    started, asked = time.monotonic(), 0
+    for number, item in enumerate(left, 1):
+        record = examine(item, segmenters, encode, quirks)
+        journal.append(record)
+        asked += len(record.asked)
+        elapsed_s = time.monotonic() - started
+        remaining_s = elapsed_s / number * (len(left) - number)
+        report(Progress(before + number, len(dataset.items), asked, elapsed_s, remaining_s))
+
+
+def examine(
+    item: Item,
+    segmenters: Mapping[str, Segmenter],
+    encode: Callable[[Image], EncodedImage],
+    quirks: frozenset[str] = frozenset(),
+) -> Record:
+    """Ask everything about one image; an image without expressions is not encoded."""
+    case = item.load()
+    image_px = int(np.prod(case.image.size_hw))
+    if not case.samples:
+        return Record(item.image_id, item.part, image_px, 0, 0.0, [], [], [])
+    started = time.monotonic()
+    encoded = encode(case.image)
+    encode_s = time.monotonic() - started
+    if "Q-EMPTY-HY" in quirks and not len(encoded.proposals):
+        raise BadInput(
+            f"Nothing is proposed for the image {item.image_id}, and the released code of HybridGL stops there "
+            "(Q-EMPTY-HY). Use the protocol fixed, or paper, to go on."
+        )
+    overlaps = overlap(case.objects, encoded.proposals.masks)  # (T, N)
+    return Record(
+        image_id=item.image_id,
+        part=item.part,
+        image_px=image_px,
+        proposals=len(encoded.proposals),
+        encode_s=round(encode_s, 4),
+        object_px=[int(px) for px in case.objects.sum(axis=(1, 2))],
+        object_iou=[round(float(best), 6) for best in overlaps.max(axis=1, initial=0)],
+        asked=[_ask(case, sample, encoded, overlaps, segmenters) for sample in case.samples],
+    )
+
+
+def _ask(
+    case: Case, sample: Sample, encoded: EncodedImage, overlaps: np.ndarray, segmenters: Mapping[str, Segmenter]
+) -> Asked:
+    truth, rows = case.truth(sample), list(sample.targets)
+    targets = case.objects[rows]
+    outcomes: dict[str, Outcome] = {}
+    kind = sample.kind
+    for name, segmenter in segmenters.items():
+        try:
+            prediction = segmenter.segment(encoded, sample.text, TOP_K)
+        except BadExpression:  # annotators typed "." too
+            outcomes[name], kind = judge_silence(truth), kind or "unreadable"
+            continue
+        outcomes[name], kind = judge(prediction, truth, targets), kind or kind_of(prediction.expression)
+    outcomes[ORACLE] = judge_oracle(encoded.proposals.masks, overlaps[rows], truth, targets)
+    return Asked(
+        id=sample.id,
+        text=sample.text,
+        kind=kind,
+        same_class=sample.same_class,
+        targets=len(rows),
+        truth_px=int(np.count_nonzero(truth)),
+        outcomes=outcomes,
+    )

@@ -1,0 +1,156 @@
+"""The proposals of one image, judged for what an expression speaks of: its look, its clauses, what it excludes.
+
+Relations are judged against all proposals that may be the landmark, ranks among all that may be of the same noun, as
+expectations; so a landmark that is not sure counts for as much as it is sure.
+Source: ours; soft relations among boxes follow the idea of [0] Subramanian et al., "ReCLIP", ACL 2022, section 3.2.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from ris_core import lexicon, placement, things
+from ris_core.methods._looks import Looks
+from ris_core.wording import Clause, Referent
+
+FLOOR = 1e-4
+"""Least value of a factor, and of a look: nothing alone decides that something is impossible."""
+ELSEWHERE = 0.02
+"""Weight of the chance that a landmark is none of the proposals."""
+NAMELESS = 0.9
+"""Look of everything where the words name nothing ("the one on the left")."""
+HAVING = 0.95
+"""Chance that the thing which looks most like "man with a hat" has one."""
+
+Probability = Callable[[Mapping[str, Float[ndarray, "n"]]], Float[ndarray, "n"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """N proposals, judged for one referent.
+
+    Attributes:
+        look: Probability of showing what the words name, in (0, 1).
+        factors: How well each clause fits, by its wording, in [0, 1].
+        fit: Their product.
+        is_thing: Of each thing that several proposals show the one that fits best.
+    """
+
+    look: Float[ndarray, "n"]
+    factors: Mapping[str, Float[ndarray, "n"]]
+    fit: Float[ndarray, "n"]
+    is_thing: Bool[ndarray, "n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """What is known of one image's proposals, and by what they are judged.
+
+    Attributes:
+        looks: Their similarities to phrases.
+        layout: Their boxes.
+        same: (N, N), whether two show the same thing.
+        quality: The proposer's estimates, features of the look besides those of `looks`.
+        probability: From the features of a look to the probability that it shows the phrase.
+        ignores: Kinds of clauses that count for nothing; "negation" for what is excluded.
+    """
+
+    looks: Looks
+    layout: placement.Layout
+    same: Bool[ndarray, "n n"]
+    quality: Mapping[str, Float[ndarray, "n"]]
+    probability: Probability
+    ignores: frozenset[str] = frozenset()
+
+    def judge(self, referent: Referent) -> Judgement:
+        """Judge every proposal; ranks come last, since only what fits the rest is put in order."""
+        look = self._look(referent)
+        factors: dict[str, Float[ndarray, "n"]] = {}
+        clauses = [clause for clause in referent.clauses if clause.kind not in self.ignores]
+        for clause in clauses:
+            if clause.kind != "rank":
+                factors[clause.wording] = _factor(self._place(clause), clause.is_negated)
+        for other in referent.excluded if "negation" not in self.ignores else ():
+            factors[f"not {other.phrase}"] = _factor(self._excluded(other, referent), True)
+        rivals = look * _product(factors)
+        for clause in clauses:
+            if clause.kind == "rank":
+                factors[clause.wording] = _factor(self._rank(clause, rivals, referent.number), clause.is_negated)
+        fit = look * _product(factors)
+        return Judgement(look, factors, fit, things.representatives(fit, self.same))
+
+    def features(self, phrase: str) -> dict[str, Float[ndarray, "n"]]:
+        """What the probability of showing a phrase is made of."""
+        return {**self.looks.features(phrase), **self.quality}
+
+    def _look(self, referent: Referent) -> Float[ndarray, "n"]:
+        if not referent.phrase:
+            return np.full(len(self.same), NAMELESS)
+        return np.clip(self.probability(self.features(referent.phrase)), FLOOR, 1 - FLOOR)
+
+    def _where(self, landmark: Referent) -> Float[ndarray, "n"]:
+        """How well each thing fits as the landmark."""
+        judged = self.judge(landmark)
+        return judged.fit * judged.is_thing
+
+    def _place(self, clause: Clause) -> Float[ndarray, "n"]:
+        if clause.kind == "position":
+            return placement.position(self.layout, clause.keyword)
+        return self._relation(clause)
+
+    def _relation(self, clause: Clause) -> Float[ndarray, "n"]:
+        """Expected relation to the landmark; nothing is in a relation to itself."""
+        if not clause.landmarks:
+            return np.ones(len(self.same))
+        found, apart = [self._where(landmark) for landmark in clause.landmarks], ~self.same
+        if clause.keyword != "between":
+            return (placement.relation(self.layout, clause.keyword) * apart) @ _share(found[0])
+        pairs = _share(np.outer(found[0], found[-1]) * apart)
+        return np.einsum("ijk,jk->i", placement.between(self.layout) * apart[:, :, None] * apart[:, None], pairs)
+
+    def _rank(self, clause: Clause, rivals: Float[ndarray, "n"], number: int | None) -> Float[ndarray, "n"]:
+        weights = rivals * things.representatives(rivals, self.same)
+        if not clause.landmarks:
+            return self._order(clause, placement.measure(self.layout, clause.keyword), weights, number)
+        fits, landmark = np.zeros(len(weights)), clause.landmarks[0]
+        found, distances = self._where(landmark), placement.distances(self.layout)
+        sign = -1 if clause.keyword == "near" else 1
+        for j, share in enumerate(_share(found)):  # another order for each thing that may be the landmark
+            if share >= FLOOR:
+                apart = ~self.same[j]
+                fits += share * apart * self._order(clause, sign * distances[:, j], weights * apart, number)
+        if landmark.head not in lexicon.VIEWERS:
+            return fits
+        keyword = "front" if clause.keyword == "near" else "back"  # no camera in the picture: the one that took it
+        viewed = self._order(clause, placement.measure(self.layout, keyword), weights, number)
+        return found.max() * fits + (1 - found.max()) * viewed
+
+    def _order(
+        self, clause: Clause, values: Float[ndarray, "n"], weights: Float[ndarray, "n"], number: int | None
+    ) -> Float[ndarray, "n"]:
+        count = number or 2  # "the largest dogs" are at least two
+        return placement.rank(values, placement.softness(clause.keyword), weights, self.same, clause.rank, count)
+
+    def _excluded(self, other: Referent, referent: Referent) -> Float[ndarray, "n"]:
+        """How well each fits what is not meant; "with a hat" cannot be told from the look alone, but from who has most."""
+        has_more = set(referent.phrase.split()) < set(other.phrase.split())
+        if not referent.phrase or not has_more or self.looks.wordings.recoloured(other.phrase):
+            return self.judge(other).fit
+        gain = np.subtract(*self.looks.similarity([other.phrase, referent.phrase]).T)
+        most = gain[np.argmax(self._look(other))]
+        return HAVING * np.exp(np.minimum(gain - most, 0))
+
+
+def _factor(fits: Float[ndarray, "n"], is_negated: bool) -> Float[ndarray, "n"]:
+    return np.clip(1 - fits if is_negated else fits, FLOOR, 1)
+
+
+def _product(factors: Mapping[str, Float[ndarray, "n"]]) -> Float[ndarray, "n"] | float:
+    return np.prod(list(factors.values()), axis=0) if factors else 1.0
+
+
+def _share(weights: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
+    return weights / (weights.sum() + ELSEWHERE)

@@ -1,0 +1,104 @@
+"""What proposals look like, against phrases: similarities to ensembles of wordings, and contrasts with what else they may be.
+
+Sources: prompt ensembles as in [0] Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
+ICML 2021, section 3.1.4; competing texts as in [1] Sun et al., "CLIP as RNN", CVPR 2024, and [2] Suo et al., "Text Augmented
+Spatial-aware Zero-shot Referring Image Segmentation", EMNLP Findings 2023.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from ris_core.methods._similarity import unit
+from ris_core.wording import Referent
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Which texts are asked for a phrase.
+
+    Attributes:
+        templates: Sentences with "{}" for the phrase; their features are averaged.
+        negatives: Nouns that compete with the noun of a phrase.
+        colours: Colour words that compete with the colour of a phrase.
+    """
+
+    templates: tuple[str, ...]
+    negatives: tuple[str, ...]
+    colours: tuple[str, ...]
+
+    def dress(self, phrase: str) -> list[str]:
+        """The texts of a phrase."""
+        return [template.format(phrase) for template in self.templates]
+
+    def phrases(self, referent: Referent) -> Iterator[str]:
+        """Every phrase that a referent needs, with those of its landmarks and of what it excludes."""
+        if referent.phrase:
+            yield from (referent.phrase, *self.nouns(referent.phrase), *self.recoloured(referent.phrase))
+        landmarks = (landmark for clause in referent.clauses for landmark in clause.landmarks)
+        for other in (*landmarks, *referent.excluded):
+            yield from self.phrases(other)
+
+    def nouns(self, phrase: str) -> list[str]:
+        """The phrase without its colour, and the nouns that compete with it."""
+        own = " ".join(word for word in phrase.split() if word not in self.colours) or phrase
+        return [own, *(noun for noun in self.negatives if not set(noun.split()) <= set(own.split()))]
+
+    def recoloured(self, phrase: str) -> list[str]:
+        """The phrase in its own colour, then in each other; none if it has no colour word."""
+        words = phrase.split()
+        own = next((word for word in words if word in self.colours), None)
+        others = [colour for colour in self.colours if own and colour != own]
+        return (
+            [phrase, *(" ".join(other if word == own else word for word in words) for other in others)] if own else []
+        )
+
+
+class Looks:
+    """The similarities of N proposals to phrases.
+
+    Args:
+        visual: (N, E), normalised.
+        texts: Features of every text that `wordings` asks for, by text.
+        wordings: Which texts a phrase stands for.
+        logit_scale: Factor on the cosine.
+    """
+
+    def __init__(
+        self,
+        visual: Float[ndarray, "n e"],
+        texts: Mapping[str, Float[ndarray, "e"]],
+        wordings: Wordings,
+        logit_scale: float,
+    ) -> None:
+        self.visual, self.texts, self.wordings, self.logit_scale = visual, texts, wordings, logit_scale
+
+    def similarity(self, phrases: Sequence[str]) -> Float[ndarray, "n p"]:
+        """Scaled cosines."""
+        return self.logit_scale * self.visual @ np.stack([self._feature(phrase) for phrase in phrases]).T
+
+    def features(self, phrase: str) -> dict[str, Float[ndarray, "n"]]:
+        """What tells whether a proposal shows a phrase.
+
+        "similarity" is a logit; the others are logarithms of shares: "standing" among the proposals, "noun" of the phrase's noun
+        among the nouns that compete, "colour" of its colour among the colours, 0 without one.
+        """
+        similarity, recoloured = self.similarity([phrase]), self.wordings.recoloured(phrase)
+        return {
+            "similarity": similarity[:, 0],
+            "standing": log_share(similarity, axis=0)[:, 0],
+            "noun": log_share(self.similarity(self.wordings.nouns(phrase)), axis=1)[:, 0],
+            "colour": log_share(self.similarity(recoloured), axis=1)[:, 0] if recoloured else np.zeros(len(similarity)),
+        }
+
+    def _feature(self, phrase: str) -> Float[ndarray, "e"]:
+        return unit(np.mean([unit(self.texts[text]) for text in self.wordings.dress(phrase)], axis=0))
+
+
+def log_share(logits: Float[ndarray, "n m"], axis: int) -> Float[ndarray, "n m"]:
+    """Logarithm of the softmax."""
+    shifted = logits - logits.max(axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))

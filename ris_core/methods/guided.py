@@ -1,0 +1,213 @@
+"""Guided choice: what each proposal looks like, times where it is among the others, as the words ask.
+
+For every noun phrase the look gives each proposal a probability of showing it; clauses and exclusions are factors on it
+(`_judging`). A calibrator, if the profile has one, makes the result the probability that the IoU with the target is at least
+0.5, and so can tell that nothing matches.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from ris_core import placement, things
+from ris_core.calibration import Calibrator, Logistic
+from ris_core.errors import UnknownName
+from ris_core.lexicon import COLOURS
+from ris_core.methods._judging import Judge, Judgement
+from ris_core.methods._looks import Looks, Wordings
+from ris_core.methods._settings import check_weights
+from ris_core.methods._similarity import unit
+from ris_core.types import Decision, EncodedImage, Expression, Scores
+from ris_core.wording import Referent
+
+IMPROVEMENTS = {
+    "ensemble": "several wordings of each phrase are averaged",
+    "negatives": "other nouns compete for each proposal",
+    "colours": "other colours compete with the one that is named",
+    "grouping": "a thing, its copies and its parts count once",
+    "position": "places in the picture",
+    "relation": "relations to landmarks",
+    "rank": "superlatives and ordinals among things of the same noun",
+    "negation": "what is excluded",
+    "number": "several masks for plurals and number words",
+}
+"""What can be left out, one by one."""
+TEMPLATES = ("{}", "the {}", "a photo of a {}", "a photo of the {}")
+UNFITTED = Logistic({"standing": 0.5, "noun": 0.3, "colour": 0.5, "predicted_iou": 3.0})
+"""The look without a calibrator: a proposal with a fair share of the similarity to the phrase, and a noun and colour that hold
+their own, probably shows it."""
+MANY, COUNTED = 0.3, 0.1
+"""Least share of the best fit from which another thing answers too: to a plural, to a number word."""
+
+
+class Component:
+    """Our own method.
+
+    Args:
+        visual_mix: Weight of the global feature against the local one, both of length 1, in [0, 1].
+        sentence_weight: How much the whole sentence counts beside its noun phrase, in [0, 1].
+        templates: Sentences with "{}" for a phrase, averaged.
+        negatives: Nouns that compete with the noun of a phrase; better no two names of one thing.
+        calibration: Name of a stored calibrator, fitted on the profile's components; empty for none: the values then are shares.
+        ambiguous_ratio: In [0, 1]: a second thing at least this share as probable makes the answer ambiguous.
+        without: Keys of `IMPROVEMENTS` to leave out.
+
+    Raises:
+        BadInput: If a weight is outside [0, 1].
+        UnknownName: If there is no such calibrator or improvement.
+    """
+
+    features = ("global", "local")
+
+    def __init__(
+        self,
+        visual_mix: float = 0.3,
+        sentence_weight: float = 0.0,
+        templates: Sequence[str] = TEMPLATES,
+        negatives: Sequence[str] = (),
+        calibration: str = "",
+        ambiguous_ratio: float = 0.4,
+        without: Sequence[str] = (),
+    ) -> None:
+        check_weights(visual_mix=visual_mix, sentence_weight=sentence_weight, ambiguous_ratio=ambiguous_ratio)
+        unknown = sorted(set(without) - set(IMPROVEMENTS))
+        if unknown:
+            raise UnknownName(
+                f"The method 'guided' has no improvement {', '.join(unknown)}. Available: {', '.join(IMPROVEMENTS)}."
+            )
+        self.visual_mix, self.sentence_weight, self.ambiguous_ratio = visual_mix, sentence_weight, ambiguous_ratio
+        self.without = frozenset(without)
+        self.wordings = Wordings(
+            templates=tuple(templates[:1] if "ensemble" in self.without else templates),
+            negatives=() if "negatives" in self.without else tuple(negatives),
+            colours=() if "colours" in self.without else COLOURS,
+        )
+        self.calibrator = Calibrator.load(calibration) if calibration else None
+        self.settings = {
+            "visual_mix": visual_mix,
+            "sentence_weight": sentence_weight,
+            "templates": list(templates),
+            "negatives": list(negatives),
+            "calibration": self.calibrator.digest if self.calibrator else "",
+            "ambiguous_ratio": ambiguous_ratio,
+            "without": sorted(without),
+        }
+
+    def texts(self, expression: Expression) -> dict[str, str]:
+        """The sentence, and every wording of every phrase, each by itself."""
+        phrases = [phrase for referent in _referents(expression) for phrase in self.wordings.phrases(referent)]
+        return {
+            text: text for text in (expression.text, *(t for phrase in phrases for t in self.wordings.dress(phrase)))
+        }
+
+    def score(
+        self,
+        encoded: EncodedImage,
+        expression: Expression,
+        texts: Mapping[str, Float[ndarray, "e"]],
+        logit_scale: float,
+    ) -> Scores:
+        """Probability of being the target with a calibrator, else shares among the things.
+
+        The parts: "look", the probability of showing what is named, "look_rank", its place in their order from 1, and how well
+        each clause fits, by its wording. Of several referents each proposal has the parts of the one that it fits best.
+        """
+        judge = self.judge(encoded, texts, logit_scale)
+        answers = [self._answer(judge, referent) for referent in _referents(expression)]
+        values = np.stack([answer.values for answer in answers])
+        return Scores(
+            values=values.max(0),
+            parts=_parts(answers, values.argmax(0)),
+            decision=self._decide(answers),
+            selected=tuple(dict.fromkeys(i for answer in answers for i in answer.selected)),
+        )
+
+    def judge(self, encoded: EncodedImage, texts: Mapping[str, Float[ndarray, "e"]], logit_scale: float) -> Judge:
+        """What judges the proposals of an image; `texts` has the features of what `self.texts` asks for."""
+        proposals = encoded.proposals
+        whole, alone = (unit(encoded.features[name]) for name in self.features)
+        visual = unit(self.visual_mix * whole + (1 - self.visual_mix) * alone)
+        inside = things.overlaps(proposals.masks)
+        return Judge(
+            looks=Looks(visual, texts, self.wordings, logit_scale),
+            layout=placement.Layout(
+                proposals.boxes_xywh.astype(float), proposals.masks.sum((1, 2)).astype(float), encoded.size_hw
+            ),
+            same=np.eye(len(inside), dtype=bool) if "grouping" in self.without else things.same_thing(inside),
+            quality={"predicted_iou": proposals.predicted_iou, "stability": proposals.stability},
+            probability=self.calibrator.look if self.calibrator else UNFITTED,
+            ignores=self.without,
+        )
+
+    def _answer(self, judge: Judge, referent: Referent) -> "_Answer":
+        number = 1 if "number" in self.without else referent.number
+        judged = judge.judge(replace(referent, number=number))
+        order = np.argsort(-judged.fit, kind="stable")
+        features = answer_features(judged, judge.same, number)
+        if self.calibrator:
+            probabilities = self.calibrator.answer(features)[order]
+            values = np.empty(len(order))  # nothing is more probable than what fits better
+            values[order] = np.maximum(np.minimum.accumulate(probabilities) - TIE * np.arange(len(order)), 0)
+        else:
+            values = judged.fit / judged.fit[judged.is_thing].sum()
+        if self.calibrator and self.calibrator.presence(features)[order[0]] < self.calibrator.no_match_below:
+            return _Answer(judged, values, ())
+        least = judged.fit.max() * (MANY if number is None else COUNTED)
+        answers = [int(i) for i in order if judged.is_thing[i] and judged.fit[i] >= least][:number]
+        return _Answer(judged, values, tuple(answers))
+
+    def _decide(self, answers: Sequence["_Answer"]) -> Decision | None:
+        selected = [i for answer in answers for i in answer.selected]
+        if len(selected) == 1 and not self.calibrator:
+            return None  # shares cannot tell that nothing matches; the segmenter tells whether one is clear
+        if len(selected) != 1:
+            return "match" if selected else "no_match"
+        values = answers[0].values[answers[0].judged.is_thing]
+        return "ambiguous" if (values >= self.ambiguous_ratio * values.max()).sum() > 1 else "match"
+
+
+TIE = 1e-9
+"""By how much each place in the order lowers a probability, so that equal ones keep their order."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """One referent's: how it was judged, a value for each proposal, and which proposals answer."""
+
+    judged: Judgement
+    values: Float[ndarray, "n"]
+    selected: tuple[int, ...]
+
+
+def answer_features(
+    judged: Judgement, same: Bool[ndarray, "n n"], number: int | None
+) -> dict[str, Float[ndarray, "n"]]:
+    """What the probability of being right is made of, as logarithms of odds and shares.
+
+    "look" and "clauses" are the parts of the fit; "margin" is its share against the best other thing that would be left over:
+    of several that are counted the next one, 0 where the number is open.
+    """
+    margin = np.zeros(len(same))
+    for i in range(len(same)) if number else ():
+        others = np.sort(judged.fit[judged.is_thing & ~same[i]])[::-1]
+        rival = others[number - 1] if len(others) >= number else 0.0
+        margin[i] = np.log(judged.fit[i] / (judged.fit[i] + rival))
+    return {"look": np.log(judged.look / (1 - judged.look)), "clauses": np.log(judged.fit / judged.look), "margin": margin}
+
+
+def _referents(expression: Expression) -> tuple[Referent, ...]:
+    """What was read; of an expression that was not read in full its noun phrase."""
+    return expression.referents or (Referent(expression.target_phrase, expression.head),)
+
+
+def _parts(answers: Sequence[_Answer], best: Int[ndarray, "n"]) -> dict[str, Float[ndarray, "n"]]:
+    """The terms of each proposal for the referent that it fits best; NaN for clauses of the others."""
+    parts: dict[str, Float[ndarray, "n"]] = {}
+    for n, answer in enumerate(answers):
+        ranks = np.argsort(np.argsort(-answer.judged.look, kind="stable")) + 1.0
+        for name, values in {"look": answer.judged.look, "look_rank": ranks, **answer.judged.factors}.items():
+            parts[name] = np.where(best == n, values, parts.get(name, np.nan))
+    return parts

@@ -1,0 +1,67 @@
+"""SAM's prompt encoder and mask decoder, asked about an image that is encoded already.
+
+Source: [0] Kirillov et al., "Segment Anything", ICCV 2023, appendix A; [1] the `segment_anything` package.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from ris_core.prompts import Prompts
+
+
+def answer(
+    net: Sam, features: Float[Tensor, "1 c y x"], prompts: Prompts, scale_xy: Float[ndarray, "2"]
+) -> tuple[Float[Tensor, "1 k h w"], Float[Tensor, "1 k"]]:
+    """Logits and predicted IoU of what is pointed at: of three masks for a single click, of one mask else.
+
+    One prompt is taken after the other, each together with the ones before and the mask that those brought, as SAM was
+    trained [0]: so a click corrects what was answered to the clicks before.
+
+    Args:
+        features: Of the image encoder.
+        scale_xy: From pixels of the image to pixels as the image encoder saw them.
+    """
+    on = {"dtype": torch.float32, "device": net.device}
+    points = torch.as_tensor(prompts.points_xy * scale_xy, **on)[None]
+    signs = torch.as_tensor(prompts.is_positive, **on)[None]
+    box = None
+    if prompts.box_xyxy is not None:
+        box = torch.as_tensor(prompts.box_xyxy * np.tile(scale_xy, 2), **on)[None]
+    # A negative click before anything else says something only together with the first that is positive.
+    first = int(prompts.is_positive.argmax()) + 1 if box is None else 0
+    best = None
+    for n in range(first, points.shape[1] + 1):
+        is_vague = n == 1 and box is None
+        clicks = (points[:, :n], signs[:, :n]) if n else None
+        logits, predicted_iou = decode(net, features, clicks, box, best, is_vague)
+        best = logits[:, [int(predicted_iou.argmax())]]
+    return logits, predicted_iou
+
+
+def decode(
+    net: Sam,
+    features: Float[Tensor, "1 c y x"],
+    points: tuple[Float[Tensor, "b p 2"], Tensor] | None,
+    boxes: Float[Tensor, "b 4"] | None,
+    masks: Float[Tensor, "b 1 h w"] | None,
+    is_vague: bool,
+) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b k"]]:
+    """Logits and predicted IoU for B prompts: of three masks if they are vague, of one else.
+
+    Args:
+        points: x, y in pixels as the image encoder saw them; their signs, 1 or 0.
+        boxes: Left, upper, right, lower side in the same pixels.
+        masks: Logits of masks to begin from.
+    """
+    sparse, dense = net.prompt_encoder(points=points, boxes=boxes, masks=masks)
+    return net.mask_decoder(
+        image_embeddings=features,
+        image_pe=net.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        multimask_output=is_vague,
+    )

@@ -8,20 +8,24 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PYTHON ?= python3.11
 STATE ?= .state
 TREEBANK ?=
+TORCH_INDEX ?=
 LABEL_STUDIO := label-studio==1.23.2
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := -m pip --disable-pip-version-check -qq install
 
 # Stamps: a second run of any target finds everything in place and is quick.
+DEPENDENCIES := $(VENV)/.dependencies
 PRODUCT := $(VENV)/.product
 TOOLS := $(VENV)/.tools
 STUDIO := .venv-ls/.label-studio
 
-.PHONY: help install demo up down lint check test docs measure demo-train chromium
+.PHONY: help dependencies install demo up down lint check test docs measure demo-train chromium image-folders image-check
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+dependencies: $(DEPENDENCIES) ## what the product needs, in .venv; TORCH_INDEX=address for another build of torch
 
 install: $(PRODUCT) ## the product in .venv, with the command `ris`
 
@@ -45,8 +49,8 @@ check: lint ## style, types and unit tests: seconds
 test: lint $(STUDIO) chromium ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
 	$(PY) -m pytest --durations=10
 
-docs: $(TOOLS) ## write the generated tables of README.md anew
-	$(VENV)/bin/cog -r README.md
+docs: $(TOOLS) ## write the generated tables of the docs anew
+	$(VENV)/bin/cog -r README.md docs/settings.md
 
 measure: $(PRODUCT) ## the demo models on 300 scenes they were not trained on, as the model card states it
 	$(PY) -m demo.measure
@@ -55,6 +59,12 @@ demo-train: $(TOOLS) ## train the demo models again, resumable: at most 4 h on 2
 	@if [ -z "$(TREEBANK)" ]; then echo "Say where UD English EWT is: make demo-train TREEBANK=folder"; exit 2; fi
 	$(PY) -m demo.train_sam --threads 1 & sam=$$!; \
 	$(PY) -m demo.train_clip --threads 1 && $(PY) -m demo.train_parser --treebank "$(TREEBANK)" && wait $$sam
+
+image-folders:
+	mkdir -p .image/data .image/models
+
+image-check: $(TOOLS) ## lint the image and its compose file, and run the lines of the Dockerfile in a clean folder: minutes, 6 GB
+	$(PY) tests/docker/run_lines.py
 
 chromium: ## Chromium for the browser tests: where this is root on Debian, else the one that is there
 	@if command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then :; \
@@ -66,10 +76,15 @@ $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there. Install it, or name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(PRODUCT): requirements.txt requirements-secure.txt pyproject.toml | $(VENV)/bin/python
-	@echo "Installing the product into $(VENV): some minutes, once …"
+# TORCH_INDEX: torch and torchvision from there; what requirements.txt asks for is then in place.
+$(DEPENDENCIES): requirements.txt requirements-secure.txt | $(VENV)/bin/python
+	@echo "Installing what the product needs into $(VENV): some minutes, once …"
+	$(if $(TORCH_INDEX),$(PY) $(PIP) --index-url "$(TORCH_INDEX)" $$(grep -oE '^torch(vision)?==[0-9.]+' requirements.txt))
 	$(PY) $(PIP) -r requirements.txt
 	$(PY) $(PIP) --no-deps --no-warn-conflicts -r requirements-secure.txt
+	@touch $@
+
+$(PRODUCT): $(DEPENDENCIES) pyproject.toml
 	$(PY) $(PIP) --no-deps --editable .
 	@touch $@
 

@@ -14,7 +14,10 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Respons
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
+from starlette.requests import ClientDisconnect
 
+from backend import openapi
+from backend.bodies import TooLarge, TooSlow, read_body, read_json
 from backend.desk import INVALID_EVENT, open_desk
 from backend.errors import Busy, Unreachable
 from backend.label_studio import protocol
@@ -29,12 +32,17 @@ MODEL_CLASS = "ReferringSegmenter"
 
 STATUS: dict[type[RisError], int] = {
     BadInput: 400,
+    TooLarge: 413,
+    TooSlow: 408,
     Busy: 503,
     Unreachable: 503,
     WeightsMissing: 503,
     RisError: 500,
 }
 """How the errors of the tree are answered; a class that is not here is answered as its nearest parent."""
+
+HUNG_UP = 499
+"""Status under which a request is counted whose caller left before its body was complete; nobody reads it."""
 
 MAX_SETUP_BYTES = 4 << 20
 MAX_PREDICT_BYTES = 512 << 20
@@ -45,7 +53,7 @@ SETUP_TIMEOUT_S = 2.0
 """Label Studio gives up on /setup after 3 s; its answer needs neither Redis nor the database."""
 
 QUICK_THREADS = 8
-"""Threads for what is over in milliseconds: as many for SQL as for Redis, so that a Redis that hangs cannot keep webhooks.
+"""Threads for what is over in milliseconds: as many for bodies as for SQL and for Redis, so that what hangs keeps nobody else.
 
 Predictions wait in threads of their own.
 """
@@ -62,12 +70,14 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="label-studio-ris", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
     app.state.metrics = Metrics(desk)
+    app.state.reading = CapacityLimiter(QUICK_THREADS)
     app.state.recording = CapacityLimiter(QUICK_THREADS)
     app.state.asking = CapacityLimiter(QUICK_THREADS)
     app.state.waiting = CapacityLimiter(settings.max_queued + QUICK_THREADS)
     app.include_router(_open_pages)
     app.include_router(_closed_pages, dependencies=[Depends(_Guard(settings))])
     app.add_exception_handler(RisError, _answer_error)
+    app.add_exception_handler(ClientDisconnect, _give_up)
     app.middleware("http")(_count)
     return app
 
@@ -86,15 +96,15 @@ async def health() -> dict[str, str]:
 @_closed_pages.post("/setup")
 async def setup(request: Request) -> dict[str, str]:
     """Remember a project's connection; say which model answers."""
-    call = protocol.read_setup(await _read_json(request, MAX_SETUP_BYTES))
     state = request.app.state
+    call = protocol.read_setup(await read_json(request, MAX_SETUP_BYTES, state.reading))
     with anyio.move_on_after(SETUP_TIMEOUT_S) as patience:
         # What takes longer is left to finish by itself; Label Studio repeats /setup whenever a page is opened.
         await _in_thread(lambda: state.desk.set_up(call), state.recording, may_abandon=True)
-        await _in_thread(state.desk.model_version, state.asking, may_abandon=True)
+        await _in_thread(lambda: state.desk.model_version(call.project), state.asking, may_abandon=True)
     if patience.cancelled_caught:
         log.warning("the database or Redis is slow", project=call.project, waited_s=SETUP_TIMEOUT_S)
-    return {"model_version": state.desk.last_version}
+    return {"model_version": state.desk.known_version(call.project)}
 
 
 @_closed_pages.post("/predict")
@@ -102,7 +112,7 @@ async def predict(request: Request) -> dict[str, Any]:
     """Answer for each task: the regions of what was typed, or nothing."""
     began = time.perf_counter()
     state = request.app.state
-    call = protocol.read_predict(await _read_json(request, MAX_PREDICT_BYTES))
+    call = protocol.read_predict(await read_json(request, MAX_PREDICT_BYTES, state.reading))
     answers = await _in_thread(lambda: state.desk.predict(call), state.waiting)
     seconds = time.perf_counter() - began
     state.metrics.count_answers(answers, seconds)
@@ -116,7 +126,7 @@ async def predict(request: Request) -> dict[str, Any]:
 @_closed_pages.post("/webhook")
 async def webhook(request: Request) -> Response:
     """Keep an event as it came; what it means is found out later. Label Studio waits one second and never repeats it."""
-    raw = await _read_body(request, MAX_WEBHOOK_BYTES)
+    raw = await read_body(request, MAX_WEBHOOK_BYTES)
     state = request.app.state
     action, project = await _in_thread(lambda: state.desk.keep_event(raw), state.recording)
     state.metrics.count_webhook(action)
@@ -140,6 +150,12 @@ async def metrics(request: Request) -> Response:
     """Numbers for Prometheus."""
     state = request.app.state
     return Response(await _in_thread(state.metrics.render, state.asking), media_type=CONTENT_TYPE_LATEST)
+
+
+@_closed_pages.get("/openapi.json")
+async def describe() -> dict[str, Any]:
+    """All of this as an OpenAPI document."""
+    return openapi.make_document()
 
 
 class _Guard:
@@ -179,38 +195,20 @@ class _Guard:
         return (scheme.lower() == "basic") & _same(user, self._user) & _same(password, self._password)
 
 
-class _TooLarge(BadInput):
-    """A body over its limit."""
-
-
-async def _read_json(request: Request, limit_bytes: int) -> Any:
-    raw = await _read_body(request, limit_bytes)
-    try:
-        return await _in_thread(lambda: protocol.parse_json(raw), request.app.state.recording)
-    except ValueError as error:
-        raise BadInput(f"The body is not JSON ({error}). Send what Label Studio sends.") from error
-
-
-async def _read_body(request: Request, limit_bytes: int) -> bytearray:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise _TooLarge(f"The body has more than {limit_bytes} bytes. Select fewer tasks at once.")
-    return body
-
-
 async def _in_thread(work: Callable[[], Result], limiter: CapacityLimiter, may_abandon: bool = False) -> Result:
     return await anyio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=may_abandon)
 
 
-async def _answer_error(_request: Request, error: Exception) -> JSONResponse:
-    status = (
-        413 if isinstance(error, _TooLarge) else next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    )
-    log.warning("refused", status=status, error=str(error))
+async def _answer_error(request: Request, error: Exception) -> JSONResponse:
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    log.warning("refused", path=request.url.path, status=status, error=str(error))
     headers = {"Retry-After": "5"} if status == 503 else None
-    return JSONResponse({"error": type(error).__name__.lstrip("_"), "message": str(error)}, status, headers)
+    return JSONResponse({"error": type(error).__name__, "message": str(error)}, status, headers)
+
+
+async def _give_up(request: Request, _error: Exception) -> Response:
+    log.info("the caller hung up", path=request.url.path)
+    return Response(status_code=HUNG_UP)
 
 
 async def _count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -228,7 +226,7 @@ async def _count(request: Request, call_next: Callable[[Request], Awaitable[Resp
     return response
 
 
-_PATHS = frozenset({"/", "/health", "/setup", "/predict", "/webhook", "/versions", "/metrics"})
+_PATHS = frozenset({"/", "/health", "/setup", "/predict", "/webhook", "/versions", "/metrics", "/openapi.json"})
 
 
 def _same(given: str, expected: str) -> bool:

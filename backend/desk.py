@@ -1,24 +1,26 @@
-"""The desk between Label Studio and the worker: takes requests, records and queues them, waits, hands out the answers.
+"""The desk between Label Studio and the worker: takes requests, has them answered, hands out the answers and what is told.
 
 Knows no HTTP and no model. `app` and `label_studio.adapter` stand behind it.
 """
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 import structlog
 
-from backend import queueing
+from backend import messages, queueing
 from backend.errors import Unreachable
 from backend.label_studio import protocol
+from backend.label_studio.gestures import read_gesture
 from backend.label_studio.protocol import Config, Json, PredictCall, SetupCall, Task
+from backend.project_settings import ProjectSettings, read_project_settings
 from backend.redis_server import resolve_url
 from backend.settings import Settings, read_settings
-from backend.store import Connection, Kind, Store, open_store
+from backend.store import Connection, Store, open_store
+from backend.tickets import OPEN_DEADLINE_S, Found, Ticket, Tickets
 from ris_core.errors import RisError
 
 log = structlog.get_logger(__name__)
@@ -26,17 +28,8 @@ log = structlog.get_logger(__name__)
 MAX_TASKS = 4
 """Tasks of one request that are worked on; more come from "Retrieve Predictions", whose user would wait for all."""
 
-OPEN_DEADLINE_S = 1.0
-"""How long the opening of a task may wait for an answer out of the cache; the annotator looks at a blank page."""
-
 INVALID_EVENT = "invalid"
 """Action under which an event that cannot be read is kept."""
-
-ENCODE_LIFETIME_S = 3600.0
-"""How long the encoding of an opened task is worth doing."""
-
-ENCODE_TIMEOUT_S = 600.0
-"""How long one encoding may run."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +41,22 @@ class Answers:
         kind: "interactive", "open" or "batch".
         outcomes: How many tasks were "answered", "unmatched" (nothing fits the expression), "idle" (nothing was asked), "encoding",
             "refused" (batch), "superseded", "expired" or "failed".
+        told: How many messages of each kind annotators were given (`messages.Kind`).
     """
 
     results: list[Any]
     kind: str
     outcomes: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
-class _Ticket:
-    """What became of one task so far: a request that is waited for, or an outcome."""
+class _Asked:
+    """What is asked of one task: its ticket, and where messages go if there is a place for them."""
 
-    request_id: str | None = None
-    outcome: str = "idle"
+    ticket: Ticket
+    project: int | None
+    message_area: str | None
 
 
 class Desk:
@@ -78,42 +74,54 @@ class Desk:
         self.store = store
         self.conn = conn
         self._deadline_s = deadline_s
-        self._max_queued = max_queued
-        self._version = f"{profile}.loading"
-        self._told_of_clicks = False
+        self._tickets = Tickets(store, conn, deadline_s, max_queued)
+        self._versions: dict[str | None, str] = {None: f"{profile}.loading"}  # by profile; None is the workers' own
+        self._profiles: dict[int | None, str | None] = {}  # of projects that were heard of
 
-    @property
-    def last_version(self) -> str:
-        """Model version as far as it is known, without asking anybody."""
-        return self._version
+    def known_version(self, project: int | None = None) -> str:
+        """Model version that answers a project, as far as it is known, without asking anybody; without one, the workers' own."""
+        profile = self._profiles.get(project)
+        return self._versions.get(profile, f"{profile}.loading")
 
-    def model_version(self) -> str:
-        """Model version that the last ready worker reported; "<profile>.loading" before the first one."""
+    def model_version(self, project: int | None = None) -> str:
+        """Model version that answers a project, as a worker reported it last; "<profile>.loading" before that.
+
+        Args:
+            project: One that may have a profile of its own; None for the version of the workers' own profile.
+        """
         try:
-            self._version = queueing.model_version(self.conn) or self._version
-        except Unreachable as error:
-            log.warning("the model version is not known", error=str(error))
-        return self._version
+            if project is not None and project not in self._profiles:
+                self._read_settings(project, self.store.get_connection(project))
+            profile = self._profiles.get(project)
+            if version := queueing.model_version(self.conn, profile):
+                self._versions[profile] = version
+        except RisError as error:
+            log.warning("the model version is not known", project=project, error=str(error))
+        return self.known_version(project)
 
     def set_up(self, call: SetupCall) -> None:
         """Remember a project's connection."""
         if call.project is None:
             return
-        self.store.save_connection(
-            Connection(
-                project=call.project,
-                hostname=call.hostname or "",
-                access_token=call.access_token or "",
-                label_config=call.label_config,
-                extra_params=call.extra_params,
-            )
+        made = Connection(
+            project=call.project,
+            hostname=call.hostname or "",
+            access_token=call.access_token or "",
+            label_config=call.label_config,
+            extra_params=call.extra_params,
         )
+        try:
+            self._read_settings(call.project, made)
+        except RisError as error:
+            log.warning("a project's settings cannot be used", project=call.project, error=str(error))
+        self.store.save_connection(made)
 
     def predict(self, call: PredictCall) -> Answers:
         """Answer a `/predict`; always with one entry a task.
 
         Raises:
-            Unreachable: If an annotator waits and the queue is full (`Busy`), or Redis is down.
+            Unreachable: If an annotator waits and the queue is full (`Busy`), or Redis or the database is down, and the label
+                config has no place for a message that says so.
         """
         is_interactive = call.context is not None
         if len(call.tasks) > MAX_TASKS:
@@ -131,73 +139,93 @@ class Desk:
             event = None
         event = event if isinstance(event, dict) else {}
         action, project = event.get("action"), protocol.read_project(event.get("project"))
-        if not isinstance(action, str) or not action:
+        if not isinstance(action, str) or not action or not action.isprintable():
             action = INVALID_EVENT
         text = raw.decode(errors="replace").replace("\0", "\ufffd")  # PostgreSQL takes no zero bytes
         self.store.add_webhook(action[:64], project, text)
         return action[:64], project
 
     def _answer_annotator(self, call: PredictCall) -> Answers:
-        tickets = [self._submit(task, call) for task in call.tasks]
+        asked = [self._submit(task, call) for task in call.tasks]
         deadline = time.monotonic() + self._deadline_s
-        found = [self._collect(ticket, deadline) for ticket in tickets]
-        nothing = protocol.prediction([], 0.0, self._version)
-        return Answers(
-            [answer or nothing for answer, _ in found], "interactive", Counter(outcome for _, outcome in found)
-        )
+        answers = Answers([], "interactive")
+        for one in asked:
+            found = self._collect(one, deadline)
+            told = found.message or messages.about_outcome(found.outcome)
+            answers.results.append(self._make_result(one, found, told))
+            answers.outcomes[found.outcome] += 1
+            if told and one.message_area:
+                answers.told[told.kind] += 1
+        return answers
+
+    def _make_result(self, asked: _Asked, found: Found, told: messages.Message | None) -> Json:
+        """The answer, with what is told beside its regions, or what takes away what was told before."""
+        answer = found.answer or protocol.prediction([], 0.0, self.known_version(asked.project))
+        if asked.message_area is None or found.outcome == "superseded":  # the newer one's answer says more
+            return answer
+        message = protocol.message_result(asked.message_area, told.text if told else None)
+        return {**answer, "result": [*answer["result"], message]}
 
     def _answer_opening(self, call: PredictCall) -> Answers:
         """From the cache, if at once; `[]` else, since an empty prediction would be stored and never asked for again."""
-        tickets = [self._submit_opened(task, call) for task in call.tasks]
+        is_page = len(call.tasks) == 1  # several come from a list of tasks, also from ours of the next ones
+        tickets = [self._submit_opened(task, call, is_page) for task in call.tasks]
         deadline = time.monotonic() + OPEN_DEADLINE_S
         found = [self._collect_opened(ticket, deadline) for ticket in tickets]
-        results = [answer if answer and answer["result"] else [] for answer, _ in found]
-        return Answers(results, "open", Counter(outcome for _, outcome in found))
+        results = [one.answer if one.answer and one.answer["result"] else [] for one in found]
+        return Answers(results, "open", Counter(one.outcome for one in found))
 
-    def _submit(self, task: Task | None, call: PredictCall) -> _Ticket:
+    def _submit(self, task: Task | None, call: PredictCall) -> _Asked:
         """Queue what an annotator asks of a task."""
         if task is None:
-            return _Ticket(outcome="failed")
+            return _Asked(Ticket(outcome="failed"), call.project, None)
+        area = self._find_message_area(task, call)
         try:
-            config, body = self._read(task, call)
-            prompt = protocol.read_prompt(call.context, config)
-            if prompt is None:
-                self._tell_of_clicks(call.context)
-                return _Ticket()
-            last_texts = self.store.last_prompt(task.project, task.id, prompt.id)
-            expressions = protocol.find_asked(prompt.texts, last_texts)
-            self.store.remember_prompt(task.project, task.id, prompt.id, prompt.texts)
-        except Unreachable:
-            raise
+            ticket = self._ask(task, call, is_watched=area is not None)
+        except Unreachable as error:
+            if area is None:
+                raise
+            ticket = _fail(task, error)
         except RisError as error:
-            log.warning("nothing is predicted", task=task.id, project=task.project, error=str(error))
-            return _Ticket(outcome="failed")
-        if not expressions:
-            return _Ticket()
-        body["expressions"] = list(expressions)
-        return _Ticket(self._queue_interactive(task, prompt.id, body))
+            ticket = _fail(task, error)
+        return _Asked(ticket, task.project, area)
 
-    def _submit_opened(self, task: Task | None, call: PredictCall) -> _Ticket:
+    def _ask(self, task: Task, call: PredictCall, is_watched: bool) -> Ticket:
+        config, _, body = self._read(task, call)
+        prompt = protocol.read_prompt(call.context, config)
+        if prompt is None:
+            return self._ask_gesture(task, call, config, body, is_watched)
+        last_texts = self.store.last_prompt(task.project, task.id, prompt.id)
+        expressions = protocol.find_asked(prompt.texts, last_texts)
+        self.store.remember_prompt(task.project, task.id, prompt.id, prompt.texts)
+        if not expressions:
+            return Ticket()
+        return self._tickets.ask(task, prompt.id, {**body, "expressions": list(expressions)}, is_watched)
+
+    def _ask_gesture(self, task: Task, call: PredictCall, config: Config, body: Json, is_watched: bool) -> Ticket:
+        gesture = read_gesture(call.context, config)
+        if gesture is None:  # only what does not belong to the thing, a smart brush, or nothing as after a submit
+            return Ticket(message=messages.say("click") if call.context else None)
+        return self._tickets.ask(task, gesture.id, {**body, "gesture": gesture.to_json()}, is_watched)
+
+    def _submit_opened(self, task: Task | None, call: PredictCall, is_page: bool) -> Ticket:
         """Queue an opened task: its own expression if it has one, and in any case its encoding."""
         if task is None:
-            return _Ticket(outcome="failed")
+            return Ticket(outcome="failed")
         try:
-            config, body = self._read(task, call)
-            expressions = protocol.split_expressions(protocol.read_field(task.data, config.expression_key) or "")
-            request_id = None
+            config, settings, body = self._read(task, call)
+            key = settings.expression_field or config.expression_key
+            expressions = protocol.split_expressions(protocol.read_field(task.data, key) or "")
+            ticket = Ticket(outcome="encoding")
             if expressions:
-                asked = {**body, "expressions": list(expressions)}
-                request_id = self._queue(
-                    "open", task, asked, OPEN_DEADLINE_S, queueing.SEGMENT_TASK, "interactive", self._deadline_s
-                )
-            self._queue("encode", task, body, ENCODE_LIFETIME_S, queueing.ENCODE_TASK, "bulk", ENCODE_TIMEOUT_S)
+                ticket = self._tickets.ask_opened(task, {**body, "expressions": list(expressions)})
+            self._tickets.encode(task, body, is_ahead=is_page)
         except RisError as error:  # nobody asked for anything: the page opens without a prediction
-            log.warning("an opened task is not predicted", task=task.id, project=task.project, error=str(error))
-            return _Ticket(outcome="failed")
-        return _Ticket(request_id, outcome="encoding")
+            return _fail(task, error)
+        return ticket
 
-    def _read(self, task: Task, call: PredictCall) -> tuple[Config, Json]:
-        """The label config, and what the worker needs to know about a task: no token among it."""
+    def _read(self, task: Task, call: PredictCall) -> tuple[Config, ProjectSettings, Json]:
+        """The label config, the project's settings, and what the worker needs to know about a task: no token among it."""
         known = self.store.get_connection(task.project)
         label_config = call.label_config or (known.label_config if known else "")
         body: Json = {
@@ -207,68 +235,39 @@ class Desk:
             "expressions": [],
             "extra_params": dict(known.extra_params) if known else {},
         }
-        return protocol.read_config(label_config), body
+        return protocol.read_config(label_config), self._read_settings(task.project, known), body
 
-    def _queue_interactive(self, task: Task, prompt_id: str, body: Mapping[str, Any]) -> str:
-        request_id = self._queue(
-            "interactive",
-            task,
-            body,
-            self._deadline_s,
-            queueing.SEGMENT_TASK,
-            "interactive",
-            self._deadline_s,
-            prompt_id,
-        )
-        for older in self.store.supersede(task.project, task.id, task.user, request_id):
-            queueing.announce(self.conn, older)  # whoever waits for it need not wait until a worker drops it
-        return request_id
+    def _read_settings(self, project: int | None, known: Connection | None) -> ProjectSettings:
+        self._profiles.setdefault(project, None)
+        settings = read_project_settings(known.extra_params if known else {})
+        self._profiles[project] = settings.profile
+        return settings
 
-    def _queue(
-        self,
-        kind: Kind,
-        task: Task,
-        body: Mapping[str, Any],
-        lifetime_s: float,
-        function_name: str,
-        queue: str,
-        timeout_s: float,
-        prompt_id: str | None = None,
-    ) -> str:
-        request_id = self.store.add_request(
-            kind, task.id, body, lifetime_s=lifetime_s, project=task.project, prompt_id=prompt_id, user=task.user
-        )
-        return queueing.enqueue(self.conn, function_name, request_id, queue, timeout_s, self._max_queued)
-
-    def _collect(self, ticket: _Ticket, deadline: float) -> tuple[Json | None, str]:
-        """Wait for a request; its answer, if it has one, and its outcome."""
-        if ticket.request_id is None:
-            return None, ticket.outcome
-        queueing.wait_for(self.conn, ticket.request_id, max(0.0, deadline - time.monotonic()))
-        request = self.store.get_request(ticket.request_id)
-        if request is None or request.state in ("queued", "running"):
-            log.warning("no answer in time", request=ticket.request_id)
-            return None, "expired"
-        if request.state != "done":
-            log.warning("no answer", request=request.id, task=request.task, state=request.state, error=request.error)
-            return None, request.state
-        if not request.answer:  # an opened task whose features are not in the cache yet
-            return None, ticket.outcome
-        return request.answer, "answered" if request.answer["result"] else "unmatched"
-
-    def _collect_opened(self, ticket: _Ticket, deadline: float) -> tuple[Json | None, str]:
+    def _find_message_area(self, task: Task, call: PredictCall) -> str | None:
+        """Where a message goes; None without a place for it, and where nobody did anything that could be answered."""
+        if not call.context or call.context[-1].get("from_name") == protocol.MESSAGE_NAME:
+            return None
         try:
-            return self._collect(ticket, deadline)
+            known = None if call.label_config else self.store.get_connection(task.project)
+        except Unreachable:
+            return None
+        return protocol.find_message_area(known.label_config if known else call.label_config)
+
+    def _collect(self, asked: _Asked, deadline: float) -> Found:
+        try:
+            return self._tickets.collect(asked.ticket, deadline)
+        except Unreachable as error:
+            if asked.message_area is None:
+                raise
+            log.warning("no answer", request=asked.ticket.request_id, error=str(error))
+            return Found(None, "failed", messages.about_error(error))
+
+    def _collect_opened(self, ticket: Ticket, deadline: float) -> Found:
+        try:
+            return self._tickets.collect(ticket, deadline)
         except Unreachable as error:
             log.warning("an opened task is not predicted", request=ticket.request_id, error=str(error))
-            return None, "failed"
-
-    def _tell_of_clicks(self, context: Sequence[Json] | None) -> None:
-        if context and not self._told_of_clicks:
-            self._told_of_clicks = True
-            log.info(
-                "clicks and boxes are not answered yet; type an expression", from_name=context[-1].get("from_name")
-            )
+            return Found(None, "failed")
 
 
 def open_desk(settings: Settings | None = None) -> Desk:
@@ -286,3 +285,8 @@ def open_desk(settings: Settings | None = None) -> Desk:
         deadline_s=settings.predict_deadline_s,
         max_queued=settings.max_queued,
     )
+
+
+def _fail(task: Task, error: RisError) -> Ticket:
+    log.warning("nothing is predicted", task=task.id, project=task.project, error=str(error))
+    return Ticket(outcome="failed", message=messages.about_error(error))

@@ -3,6 +3,16 @@
 from ris_core.errors import BadInput, RisError
 
 
+def split_remedy(message: str) -> tuple[str, str]:
+    """What is wrong and what to do: the first sentence of an error's message, and the rest. Brackets end no sentence."""
+    depth = 0
+    for i, character in enumerate(message):
+        depth += (character == "(") - (character == ")")
+        if depth <= 0 and message[i : i + 2] == ". ":
+            return message[:i], message[i + 2 :]
+    return message, ""
+
+
 class BadConfig(BadInput):
     """A label config that no mask can be returned for."""
 

@@ -1,10 +1,11 @@
 """Encoded images on disk: one safetensors file for each (image, encoder), the least recently used go first.
 
     <folder>/<encode_fp>/<first two of image_sha256>/<image_sha256>.safetensors
+    <folder>/prompt-<embed_fp>/<first two of image_sha256>/<image_sha256>.safetensors
 
-A file holds the proposals (masks as packed bits) and the features. Files appear whole or not at all, so any number of
-processes may share a folder; a file that cannot be read is a miss and is deleted. A file's time of modification is the
-time of its last use.
+A file holds the proposals (masks as packed bits) and the features; or, the second kind, what clicks and boxes are answered
+from. Files appear whole or not at all, so any number of processes may share a folder; a file that cannot be read is a miss
+and is deleted. A file's time of modification is the time of its last use.
 """
 
 import contextlib
@@ -12,18 +13,20 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import structlog
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ris_core.prompts import PromptEmbedding
 from ris_core.types import EncodedImage, Proposals
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 SUFFIX = ".safetensors"
 FORMAT = "1"
@@ -31,6 +34,7 @@ FORMAT = "1"
 UNFINISHED_KEPT_S = 3600
 """Files of writers that died are deleted after this time."""
 _FEATURE = "feature."
+_PROMPT = "prompt-"
 
 
 class FeatureCache:
@@ -46,38 +50,40 @@ class FeatureCache:
 
     def get(self, encode_fp: str, image_sha256: str) -> EncodedImage | None:
         """The encoded image, or None if it is not here."""
-        file = self._file(encode_fp, image_sha256)
-        try:
-            encoded = _read(file)
-            os.utime(file)
-        except FileNotFoundError:
-            return None
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            log.warning("a file of the feature cache cannot be read and is deleted", file=str(file), error=str(error))
-            file.unlink(missing_ok=True)
-            return None
-        return encoded
+        return _read(self._file(encode_fp, image_sha256), _unpack_image)
 
     def put(self, encoded: EncodedImage) -> None:
         """Keep an encoded image, and delete others if there is no room; a full disk only costs the entry."""
-        file = self._file(encoded.encode_fp, encoded.image_sha256)
+        self._keep(self._file(encoded.encode_fp, encoded.image_sha256), *_pack_image(encoded))
+
+    def get_embedding(self, embed_fp: str, image_sha256: str) -> PromptEmbedding | None:
+        """What clicks and boxes on an image are answered from, or None if it is not here."""
+        return _read(self._file(_PROMPT + embed_fp, image_sha256), _unpack_embedding)
+
+    def put_embedding(self, embedding: PromptEmbedding) -> None:
+        """Keep what clicks and boxes on an image are answered from, as `put` keeps encoded images."""
+        self._keep(self._file(_PROMPT + embedding.embed_fp, embedding.image_sha256), *_pack_embedding(embedding))
+
+    def size_bytes(self) -> int:
+        """Size of all files together."""
+        return sum(entry.bytes for entry in self._entries())
+
+    def _file(self, made_by: str, image_sha256: str) -> Path:
+        return self._folder / made_by / image_sha256[:2] / f"{image_sha256}{SUFFIX}"
+
+    def _keep(self, file: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
         unfinished = file.with_name(f".{uuid.uuid4().hex}.part")
+        # safetensors writes the buffer as it lies: a transposed view would come back scrambled
+        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(encoded, unfinished)
+            save_file(whole, unfinished, {"format": FORMAT, **about})
             os.replace(unfinished, file)
         except (OSError, SafetensorError) as error:
             log.warning("an encoded image cannot be kept", file=str(file), error=str(error))
             with contextlib.suppress(OSError):
                 unfinished.unlink(missing_ok=True)
         self._make_room()
-
-    def size_bytes(self) -> int:
-        """Size of all files together."""
-        return sum(entry.bytes for entry in self._entries())
-
-    def _file(self, encode_fp: str, image_sha256: str) -> Path:
-        return self._folder / encode_fp / image_sha256[:2] / f"{image_sha256}{SUFFIX}"
 
     def _make_room(self) -> None:
         entries = sorted(self._entries(), key=lambda entry: entry.used_at, reverse=True)
@@ -105,7 +111,25 @@ class _Entry(NamedTuple):
     file: Path
 
 
-def _write(encoded: EncodedImage, file: Path) -> None:
+def _read(file: Path, unpack: Callable[[Mapping[str, np.ndarray], Mapping[str, str]], T]) -> T | None:
+    try:
+        with safe_open(file, framework="np") as opened:
+            about = opened.metadata() or {}
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (not a mapping)
+        if about.get("format") != FORMAT:
+            raise ValueError(f"format {about.get('format')!r} instead of {FORMAT!r}")
+        found = unpack(arrays, about)
+        os.utime(file)
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        log.warning("a file of the feature cache cannot be read and is deleted", file=str(file), error=str(error))
+        file.unlink(missing_ok=True)
+        return None
+    return found
+
+
+def _pack_image(encoded: EncodedImage) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     proposals = encoded.proposals
     arrays = {
         "masks": np.packbits(proposals.masks, axis=-1),
@@ -115,21 +139,14 @@ def _write(encoded: EncodedImage, file: Path) -> None:
         **{_FEATURE + name: array for name, array in encoded.features.items()},
     }
     about = {
-        "format": FORMAT,
         "image_sha256": encoded.image_sha256,
         "encode_fp": encoded.encode_fp,
-        "size_hw": json.dumps([int(side) for side in encoded.size_hw]),
+        "size_hw": _write_size(encoded.size_hw),
     }
-    # safetensors writes the buffer as it lies: a transposed view would come back scrambled
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, file, about)
+    return arrays, about
 
 
-def _read(file: Path) -> EncodedImage:
-    with safe_open(file, framework="np") as opened:
-        about = opened.metadata() or {}
-        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (not a mapping)
-    if about.get("format") != FORMAT:
-        raise ValueError(f"format {about.get('format')!r} instead of {FORMAT!r}")
+def _unpack_image(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> EncodedImage:
     height, width = json.loads(about["size_hw"])
     proposals = Proposals(
         masks=np.unpackbits(arrays["masks"], axis=-1, count=width).astype(bool),
@@ -146,3 +163,21 @@ def _read(file: Path) -> EncodedImage:
         features={name.removeprefix(_FEATURE): array for name, array in arrays.items() if name.startswith(_FEATURE)},
         encode_fp=about["encode_fp"],
     )
+
+
+def _pack_embedding(embedding: PromptEmbedding) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    about = {
+        "image_sha256": embedding.image_sha256,
+        "embed_fp": embedding.embed_fp,
+        "size_hw": _write_size(embedding.size_hw),
+    }
+    return {"array": embedding.array}, about
+
+
+def _unpack_embedding(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> PromptEmbedding:
+    height, width = json.loads(about["size_hw"])
+    return PromptEmbedding(about["image_sha256"], (height, width), arrays["array"], about["embed_fp"])
+
+
+def _write_size(size_hw: tuple[int, int]) -> str:
+    return json.dumps([int(side) for side in size_hw])

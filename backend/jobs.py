@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from backend import queueing, wiring
+from backend.runs.work import work
 
 
 def segment_task(request_id: str) -> str:
@@ -17,5 +18,25 @@ def encode_task(request_id: str) -> str:
     return request_id
 
 
-ALLOWED: Mapping[str, Callable[[str], str]] = {queueing.SEGMENT_TASK: segment_task, queueing.ENCODE_TASK: encode_task}
+def encode_ahead(request_id: str) -> str:
+    """Put a request's image into the feature cache, and queue the same for the tasks that are opened next."""
+    service = wiring.service()
+    service.encode(request_id)
+    for planned in service.plan_ahead(request_id):
+        queueing.enqueue(wiring.connection(), queueing.ENCODE_TASK, planned, "bulk", queueing.ENCODE_TIMEOUT_S)
+    return request_id
+
+
+def work_on_run(job_id: str) -> str:
+    """Do items of a run for some seconds; the job's id is "run-<id of the run>-<number>"."""
+    work(wiring.means(), job_id.split("-")[1])
+    return job_id
+
+
+ALLOWED: Mapping[str, Callable[[str], str]] = {
+    queueing.SEGMENT_TASK: segment_task,
+    queueing.ENCODE_TASK: encode_task,
+    queueing.ENCODE_AHEAD: encode_ahead,
+    queueing.WORK_ON_RUN: work_on_run,
+}
 """The only functions a job may name. Whoever can write to Redis could otherwise have any function of Python called."""

@@ -1,11 +1,11 @@
 """What Prometheus reads: counted as requests come, or looked up in Redis and SQL when it asks."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from backend import queueing
@@ -33,6 +33,9 @@ class Metrics:
         self._tasks = Counter(
             "ris_tasks", "Tasks of /predict, by what became of them.", ["kind", "outcome"], registry=self.registry
         )
+        self._messages = Counter(
+            "ris_messages", "Messages that annotators were given, by kind.", ["kind"], registry=self.registry
+        )
         self._latency = Histogram(
             "ris_predict_seconds",
             "Seconds until /predict was answered.",
@@ -53,6 +56,8 @@ class Metrics:
         self._latency.labels(answers.kind).observe(seconds)
         for outcome, number in answers.outcomes.items():
             self._tasks.labels(answers.kind, outcome).inc(number)
+        for kind, number in answers.told.items():
+            self._messages.labels(kind).inc(number)
         if answers.kind == "batch":
             self._batches.inc()
 
@@ -84,13 +89,32 @@ class _Lookup(Collector):
             yield GaugeMetricFamily("ris_redis_up", "Whether Redis answers.", 1)
             yield _gauge("ris_queue_depth", "Jobs that wait.", "queue", lengths)
             yield from _worker_gauges(workers)
-        counts = self._desk.store.counts()
-        requests = GaugeMetricFamily("ris_requests", "Requests on record.", labels=["kind", "state"])
-        for name, number in counts["request"].items():
-            requests.add_metric(name.split("/", 1), number)
-        yield requests
-        yield _gauge("ris_answers", "Answers on record.", "decision", counts["answer"])
-        yield GaugeMetricFamily("ris_regions", "Regions handed out.", counts["region"]["all"])
+        try:
+            counts = self._desk.store.counts()
+        except Unreachable as error:
+            log.warning("metrics without the database", error=str(error))
+            yield GaugeMetricFamily("ris_sql_up", "Whether the database answers.", 0)
+        else:
+            yield GaugeMetricFamily("ris_sql_up", "Whether the database answers.", 1)
+            yield from _record_gauges(counts)
+
+
+def _record_gauges(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
+    requests = GaugeMetricFamily("ris_requests", "Requests on record.", labels=["kind", "state"])
+    ahead = CounterMetricFamily(
+        "ris_encode_ahead",
+        "Tasks whose encoding was queued before they were opened, by what became of it.",
+        labels=["state"],
+    )
+    for name, number in counts["request"].items():
+        kind, _, state = name.partition("/")
+        requests.add_metric([kind, state], number)
+        if kind == "ahead":
+            ahead.add_metric([state], number)
+    yield requests
+    yield ahead
+    yield _gauge("ris_answers", "Answers on record.", "decision", counts["answer"])
+    yield GaugeMetricFamily("ris_regions", "Regions handed out.", counts["region"]["all"])
 
 
 def _worker_gauges(workers: list[queueing.WorkerInfo]) -> Iterator[Metric]:
@@ -113,7 +137,7 @@ def _worker_gauges(workers: list[queueing.WorkerInfo]) -> Iterator[Metric]:
     yield _gauge("ris_worker_jobs", "Jobs it has finished.", "worker", {worker.name: worker.jobs for worker in workers})
 
 
-def _gauge(name: str, text: str, label: str, values: dict[str, int] | dict[str, float]) -> GaugeMetricFamily:
+def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)

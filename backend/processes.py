@@ -213,7 +213,8 @@ def supervise(program: Program, state_dir: Path, log: Path) -> int:
         started_s = time.monotonic()
         process = subprocess.Popen(program.command)
         # On record, so that it can be stopped even if this supervisor was killed.
-        record(program, process.pid, state_dir, log)
+        with contextlib.suppress(OSError):  # a full disk is no reason to leave the program alone
+            record(program, process.pid, state_dir, log)
         if is_stopping:  # the signal came between the two statements above
             process.terminate()
         code = process.wait()
@@ -221,7 +222,8 @@ def supervise(program: Program, state_dir: Path, log: Path) -> int:
             return 0 if is_stopping else code
         if time.monotonic() - started_s > SETTLED_S:
             pause_s = BACK_OFF_S[0]
-        print(f"{program.name} ended with code {code}; starting it again in {pause_s:.0f} s", flush=True)
+        with contextlib.suppress(OSError):
+            print(f"{program.name} ended with code {code}; starting it again in {pause_s:.0f} s", flush=True)
         _sleep(pause_s, lambda: is_stopping)
         pause_s = min(2 * pause_s, BACK_OFF_S[1])
     return 0

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,10 @@ QUEUES = ("interactive", "bulk")
 """In the order in which workers empty them."""
 SEGMENT_TASK = "backend.jobs.segment_task"
 ENCODE_TASK = "backend.jobs.encode_task"
+ENCODE_AHEAD = "backend.jobs.encode_ahead"
+WORK_ON_RUN = "backend.jobs.work_on_run"
+ENCODE_TIMEOUT_S = 600.0
+"""How long one encoding may run."""
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 15.0
 """Longest silence of Redis; longer than `BLOCK_S`."""
@@ -34,8 +38,12 @@ OVER_KEPT_S = 120
 """How long the word that a job is over waits for whoever asked."""
 WORKER_TTL_S = 20
 """A worker that is not heard of for so long is dead, and its jobs go back to their queues."""
+HEARD_KEY = "ris:heard"
+"""Is there as long as any worker was heard of in the last `WORKER_TTL_S` seconds, also one that has signed off."""
+FILLING_MS = 500
+"""How long one process has the filling of a queue to itself."""
 MODEL_VERSION_KEY = "ris:model_version"
-"""Version that the last worker reported; stays when workers are gone."""
+"""Version that the last worker reported; stays when workers are gone. With ":<profile>" after it: that profile's."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +107,15 @@ def enqueue(
     queue: str = "interactive",
     timeout_s: float = 90,
     max_queued: int | None = None,
+    is_next: bool = False,
 ) -> str:
     """Put a request at the end of a queue; the job has the request's id, which is returned.
 
     Args:
-        function_name: `SEGMENT_TASK` or `ENCODE_TASK`; workers refuse others.
+        function_name: `SEGMENT_TASK`, `ENCODE_TASK`, `ENCODE_AHEAD` or `WORK_ON_RUN`; workers refuse others.
         timeout_s: How long the job may run.
         max_queued: How many jobs may wait in this queue; None for any number.
+        is_next: Put it at the front instead.
 
     Raises:
         Busy: If so many jobs wait already.
@@ -125,9 +135,27 @@ def enqueue(
             timeout=max(1, round(timeout_s)),
             result_ttl=0,
             failure_ttl=FAILURE_KEPT_S,
+            at_front=is_next,
             description=f"{function_name}({request_id})",
         )
     return cast(str, job.id)
+
+
+def fill(conn: redis.Redis, function_name: str, job_ids: Sequence[str], queue: str, timeout_s: float) -> int:
+    """Put those of these jobs at the end of a queue that neither wait nor are at work; how many.
+
+    Raises:
+        Unreachable: If Redis does not answer.
+    """
+    with _reaching():
+        if not job_ids or not conn.set(f"ris:filling:{job_ids[0]}", 1, nx=True, px=FILLING_MS):
+            return 0
+        keys = [_queue_key(queue), *conn.scan_iter(match=_taken_key(queue, "*"), count=1000)]
+        there = {as_text(job_id) for key in keys for job_id in conn.lrange(key, 0, -1)}
+    missing = [job_id for job_id in job_ids if job_id not in there]
+    for job_id in missing:
+        enqueue(conn, function_name, job_id, queue, timeout_s)
+    return len(missing)
 
 
 def wait_for(conn: redis.Redis, request_id: str, timeout_s: float) -> bool:
@@ -145,9 +173,14 @@ def wait_for(conn: redis.Redis, request_id: str, timeout_s: float) -> bool:
 
 
 def announce(conn: redis.Redis, request_id: str) -> None:
-    """Tell whoever waits for a job that it is over."""
-    with conn.pipeline() as pipeline:
+    """Tell whoever waits for a job that it is over.
+
+    Raises:
+        Unreachable: If Redis does not answer.
+    """
+    with _reaching(), conn.pipeline() as pipeline:
         pipeline.rpush(_over_key(request_id), 1)
+        pipeline.ltrim(_over_key(request_id), -1, -1)  # jobs of runs have the same id again and again
         pipeline.expire(_over_key(request_id), OVER_KEPT_S)
         pipeline.execute()
 
@@ -168,8 +201,10 @@ def report_worker(conn: redis.Redis, info: WorkerInfo) -> None:
     with conn.pipeline() as pipeline:
         pipeline.hset(_worker_key(info.name), mapping=fields)
         pipeline.expire(_worker_key(info.name), WORKER_TTL_S)
+        pipeline.set(HEARD_KEY, info.name, ex=WORKER_TTL_S)
         if info.state == "ready":
             pipeline.set(MODEL_VERSION_KEY, info.model_version)
+            pipeline.set(_version_key(info.profile), info.model_version)
         pipeline.execute()
 
 
@@ -189,15 +224,41 @@ def list_workers(conn: redis.Redis) -> list[WorkerInfo]:
     return sorted((_read_worker(row) for row in rows if row), key=lambda info: info.started_at)
 
 
-def model_version(conn: redis.Redis) -> str | None:
+def workers_state(conn: redis.Redis) -> Literal["ready", "loading", "none"]:
+    """What waiting for an answer is worth: a worker is ready; one loads, or has just gone and may be back; there is none.
+
+    Raises:
+        Unreachable: If Redis does not answer.
+    """
+    workers = list_workers(conn)
+    if any(worker.state == "ready" for worker in workers):
+        return "ready"
+    with _reaching():
+        return "loading" if workers or conn.exists(HEARD_KEY) else "none"
+
+
+def model_version(conn: redis.Redis, profile: str | None = None) -> str | None:
     """Version of the answers, as the last worker that got ready reported it; None if there never was one.
+
+    Args:
+        profile: Ask for this profile's version instead of that of the workers' own.
 
     Raises:
         Unreachable: If Redis does not answer.
     """
     with _reaching():
-        value = conn.get(MODEL_VERSION_KEY)
+        value = conn.get(_version_key(profile) if profile else MODEL_VERSION_KEY)
     return as_text(value) if value else None
+
+
+def report_version(conn: redis.Redis, profile: str, version: str) -> None:
+    """Say which version a profile has that a worker loaded beside its own.
+
+    Raises:
+        Unreachable: If Redis does not answer.
+    """
+    with _reaching():
+        conn.set(_version_key(profile), version)
 
 
 # What only workers use. A job that is taken is kept in a list of its worker's until it is over, so that it outlives a
@@ -249,7 +310,11 @@ def _is_alive(conn: redis.Redis, worker_name: str) -> bool:
     row = conn.hgetall(_worker_key(worker_name))
     if not row:
         return False
-    info = _read_worker(row)
+    return is_running(_read_worker(row))
+
+
+def is_running(info: WorkerInfo) -> bool:
+    """Whether a worker that was heard of lately still runs, as far as that can be told from here."""
     return info.machine != this_machine() or process_exists(info.pid)
 
 
@@ -292,6 +357,10 @@ def _worker_key(worker_name: str) -> str:
     return f"ris:worker:{worker_name}"
 
 
+def _version_key(profile: str) -> str:
+    return f"{MODEL_VERSION_KEY}:{profile}"
+
+
 def _over_key(request_id: str) -> str:
     return f"ris:over:{request_id}"
 
@@ -300,7 +369,11 @@ def _over_key(request_id: str) -> str:
 def _reaching() -> Iterator[None]:
     try:
         yield
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+    except (
+        redis.exceptions.ConnectionError,
+        redis.exceptions.TimeoutError,
+        redis.exceptions.ResponseError,  # it loads, or its disk or memory is full
+    ) as error:
         raise Unreachable(
             f"Redis does not answer ({error}). Check REDIS_URL, or start everything with `make up`."
         ) from error

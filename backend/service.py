@@ -1,26 +1,37 @@
-"""The verbs: segment a task, encode a task. From a request's id to an answer in the store; knows nothing of Redis."""
+"""The verbs: segment a task, encode a task, plan the next ones. From a request's id to an answer in the store; knows no Redis."""
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import structlog
 
-from backend.errors import BadConfig
+from backend import messages
+from backend.answering import Answered, answer_expression
+from backend.errand import Errand
 from backend.feature_cache import FeatureCache
-from backend.label_studio import protocol, regions
-from backend.store import Answer, KnownImage, Region, Request, Store
-from ris_core.documents import list_candidates
-from ris_core.errors import BadInput, RisError
+from backend.label_studio import protocol
+from backend.label_studio.gestures import Gesture
+from backend.messages import Message
+from backend.pointing import answer_gesture
+from backend.project_settings import read_project_settings
+from backend.segmenters import Segmenters
+from backend.store import KnownImage, Request, Store
+from ris_core.errors import BadExpression, BadInput, RisError
+from ris_core.prompts import PromptEmbedding
 from ris_core.segmenter import Segmenter
-from ris_core.types import EncodedImage, Image, Prediction, Proposals
+from ris_core.types import EncodedImage, Image, Proposals
 
 log = structlog.get_logger(__name__)
 
 WARM_UP_SIDE_PX = 64
+
+AHEAD_LIFETIME_S = 600.0
+"""How long the encoding of a task that may be opened soon is worth doing."""
+RETRY_ENCODING_S = 3600.0
+"""A task whose encoding was tried is not planned again for so long."""
 
 
 class Fetcher(Protocol):
@@ -37,8 +48,12 @@ class Service:
     """One worker's means. Made by `wiring`.
 
     Attributes:
+        segmenter: The worker's own.
         max_pixels: Largest image that is decoded.
         top_k: Candidates kept with every answer.
+        segmenters: Those of other profiles, for projects that name one.
+        make_fetcher: Makes the fetcher of a project that names hosts of its own; without it they are not asked.
+        ahead: How many tasks after an opened one are encoded.
     """
 
     store: Store
@@ -47,6 +62,9 @@ class Service:
     segmenter: Segmenter
     max_pixels: int
     top_k: int
+    segmenters: Segmenters = field(default_factory=Segmenters)
+    make_fetcher: Callable[[tuple[str, ...]], Fetcher] | None = None
+    ahead: int = 0
 
     @property
     def model_version(self) -> str:
@@ -65,7 +83,7 @@ class Service:
             log.warning(self.segmenter.warning, model_version=self.model_version)
 
     def segment(self, request_id: str) -> None:
-        """Answer a request: each of its expressions with the regions it refers to.
+        """Answer a request: each of its expressions with the regions it refers to, or its clicks and boxes with what they mean.
 
         What is wrong with the request (its image, label config, expressions) is recorded as its failure, with an empty
         prediction. Of several expressions those that can be answered are. A request that is not wanted any more costs
@@ -73,16 +91,38 @@ class Service:
         """
         if asked := self._start(request_id):
             with self._recording_failure(asked):
-                self._segment(asked)
+                errand = self.begin(asked)
+                self._point(errand) if "gesture" in asked.body else self._segment(errand)
 
     def encode(self, request_id: str) -> None:
-        """Make sure that a request's image is in the feature cache."""
+        """Make sure that a request's image is in the feature cache, for expressions and, where they are used, for clicks."""
         if asked := self._start(request_id):
             with self._recording_failure(asked):
-                job = _Job(asked)
-                encoded = self._encode(asked, job)
+                errand = self.begin(asked)
+                encoded = self.get_encoded(errand)
+                if errand.expects_gestures:
+                    self.get_embedding(errand)
                 self.store.finish_request(asked.id, None)
-                job.log_done(image=encoded.image_sha256, proposals=len(encoded.proposals))
+                errand.log_done(image=encoded.image_sha256, proposals=len(encoded.proposals))
+
+    def plan_ahead(self, request_id: str) -> list[str]:
+        """Record that the next tasks after a request's are to be encoded, unless they are or that was tried; the requests' ids.
+
+        They are those that nobody has labelled, in the order of their ids. Whatever prevents it is only logged.
+        """
+        asked = self.store.get_request(request_id)
+        if not self.ahead or asked is None or asked.state == "expired" or asked.project is None:
+            return []
+        if not asked.task.isdecimal():
+            return []
+        try:
+            errand = self.begin(asked)
+            path = protocol.next_tasks_path(asked.project, asked.task, self.ahead)
+            tasks = protocol.read_tasks(self._fetch(errand, path), asked.project)
+            return [self._add_ahead(asked, task) for task in tasks if self._is_worth_encoding(errand, task)]
+        except RisError as error:
+            log.info("the next tasks are not encoded", task=asked.task, project=asked.project, error=str(error))
+            return []
 
     def expire_overdue(self) -> None:
         """Close requests that nobody waits for any more."""
@@ -96,97 +136,143 @@ class Service:
             return None
         return self.store.get_request(request_id)
 
-    def _segment(self, asked: Request) -> None:
-        job = _Job(asked)
-        config = protocol.read_config(asked.body["label_config"])
-        encoded = self._cached(asked) if asked.kind == "open" else self._encode(asked, job)
+    def begin(self, asked: Request) -> Errand:
+        """The errand of a request, by its project's settings."""
+        settings = read_project_settings(asked.body.get("extra_params", {}))
+        is_other = settings.profile not in (None, self.segmenter.profile)
+        segmenter = self.segmenters.get(settings.profile) if settings.profile and is_other else self.segmenter
+        return Errand(asked, settings, segmenter)
+
+    def _segment(self, errand: Errand) -> None:
+        asked = errand.asked
+        encoded = self._cached(errand, errand.image_url) if asked.kind == "open" else self.get_encoded(errand)
         if encoded is None:
             self.store.finish_request(asked.id, [])
-            job.log_done(image="not in the cache", regions=0)
+            errand.log_done(image="not in the cache", regions=0)
             return
-        made, errors = self._answer_all(asked.body["expressions"], config.controls[0], encoded, job)
+        made, errors = self._answer_all(errand, encoded)
         if errors and not made:
-            raise BadInput(" ".join(errors))
-        handed_out = [region for _, shown in made for region in shown]
+            raise errors[0] if len(errors) == 1 else BadExpression(" ".join(map(str, errors)))
+        self._hand_out(errand, encoded.image_sha256, made, errors)
+
+    def _point(self, errand: Errand) -> None:
+        proposer, embedding = errand.promptable, self.get_embedding(errand)
+        gesture, control = Gesture.from_json(errand.asked.body["gesture"]), errand.config.controls[0]
+        version = errand.segmenter.model_version
+        made = answer_gesture(proposer, embedding, gesture, control, errand.asked.task, version)
+        errand.tick("mask")
+        self._hand_out(errand, embedding.image_sha256, [made], [])
+
+    def _hand_out(
+        self, errand: Errand, image_sha256: str, made: Sequence[Answered], errors: Sequence[BadInput]
+    ) -> None:
+        asked = errand.asked
+        handed_out = [region for answered in made for region in answered.regions]
         score = min((region["score"] for region in handed_out), default=0.0)
-        prediction = protocol.prediction(handed_out, score, self.model_version)
+        told = messages.join(_tell_all(made, errors)) if asked.kind == "interactive" else None
         is_handed_out = self.store.finish_request(
-            asked.id, prediction, [answer for answer, _ in made], " ".join(errors) or None
+            asked.id,
+            protocol.prediction(handed_out, score, errand.segmenter.model_version),
+            [answered.record for answered in made],
+            " ".join(map(str, errors)) or None,
+            told,
         )
-        job.log_done(
-            image=encoded.image_sha256,
+        errand.log_done(
+            image=image_sha256,
             regions=len(handed_out),
+            **({"told": told.kind} if told else {}),
             **({} if is_handed_out else {"discarded": "too late, or answered already"}),
         )
 
-    def _answer_all(
-        self, expressions: Sequence[str], control: protocol.Control, encoded: EncodedImage, job: "_Job"
-    ) -> tuple[list[tuple[Answer, list[protocol.Json]]], list[str]]:
-        """An answer and its regions for each expression that can be read; what is wrong with the others."""
+    def _answer_all(self, errand: Errand, encoded: EncodedImage) -> tuple[list[Answered], list[BadInput]]:
+        """An answer for each expression that can be read; what is wrong with the others."""
         made, errors = [], []
-        for text in expressions:
+        for text in errand.asked.body["expressions"]:
             try:
-                made.append(self._answer(text, control, encoded))
+                made.append(
+                    answer_expression(
+                        errand.segmenter,
+                        encoded,
+                        text,
+                        errand.config.controls[0],
+                        errand.asked.task,
+                        self.top_k,
+                        errand.settings.min_score,
+                    )
+                )
             except BadInput as error:
                 log.warning(
-                    "an expression cannot be answered", request=job.request_id, expression=text, error=str(error)
+                    "an expression cannot be answered", request=errand.asked.id, expression=text, error=str(error)
                 )
-                errors.append(str(error))
-        job.tick("segment")
+                errors.append(error)
+        errand.tick("segment")
         return made, errors
 
-    def _answer(
-        self, text: str, control: protocol.Control, encoded: EncodedImage
-    ) -> tuple[Answer, list[protocol.Json]]:
-        _, bare = protocol.split_label(control, text)
-        prediction = self.segmenter.segment(encoded, bare, self.top_k)
-        picked = protocol.pick_label(control, text, prediction.expression.head)
-        shown = [_make_region(prediction, i, control, picked) for i in prediction.selected if prediction.masks[i].any()]
-        handed_out = [
-            Region(id=region["id"], candidate_rank=i + 1, from_name=control.name, label=picked.label)
-            for i, region in shown
-        ]
-        height, width = encoded.size_hw
-        answer = Answer(
-            expression=picked.expression,
-            label=picked.label,
-            decision=prediction.decision,
-            model_version=prediction.model_version,
-            encode_fp=encoded.encode_fp,
-            image_sha256=encoded.image_sha256,
-            height=height,
-            width=width,
-            candidates=[dict(candidate) for candidate in list_candidates(prediction)],
-            selected=[int(i) for i in prediction.selected],
-            regions=handed_out,
-        )
-        return answer, [region for _, region in shown]
-
-    def _encode(self, asked: Request, job: "_Job") -> EncodedImage:
+    def get_encoded(self, errand: Errand) -> EncodedImage:
         """The request's image, encoded: from the cache, without fetching anything, if it was seen there lately."""
-        if encoded := self._cached(asked):
-            job.tick("cache")
+        if encoded := self._cached(errand, errand.image_url):
+            errand.tick("cache")
             return encoded
-        image = Image.open(self._fetch(asked), self.max_pixels)
-        height, width = image.size_hw
-        self.store.remember_image(asked.project, _image_url(asked), KnownImage(image.sha256, height, width))
-        job.tick("fetch")
-        encoded = self.cache.get(self.segmenter.encode_fp, image.sha256)
+        image = self._open(errand)
+        encoded = self.cache.get(errand.segmenter.encode_fp, image.sha256)
         if encoded is None:
-            encoded = self.segmenter.encode(image)
+            encoded = errand.segmenter.encode(image)
             self.cache.put(encoded)
-        job.tick("encode")
+            errand.tick("encode")
+            if errand.expects_gestures:
+                self.get_embedding(errand)  # now: the proposer has just seen the image
         return encoded
 
-    def _cached(self, asked: Request) -> EncodedImage | None:
-        known = self.store.known_image(asked.project, _image_url(asked))
-        return self.cache.get(self.segmenter.encode_fp, known.image_sha256) if known else None
+    def get_embedding(self, errand: Errand) -> PromptEmbedding:
+        """What clicks and boxes on the request's image are answered from, as `get_encoded` gets what expressions need."""
+        proposer = errand.promptable
+        known = self.store.known_image(errand.asked.project, errand.image_url)
+        if known and (embedding := self.cache.get_embedding(proposer.embed_fp, known.image_sha256)):
+            return embedding
+        image = self._open(errand)
+        embedding = self.cache.get_embedding(proposer.embed_fp, image.sha256)
+        if embedding is None:
+            embedding = proposer.embed(image)
+            self.cache.put_embedding(embedding)
+        errand.tick("embed")
+        return embedding
 
-    def _fetch(self, asked: Request) -> bytes:
+    def _open(self, errand: Errand) -> Image:
+        """The request's image; fetched once."""
+        if errand.image is None:
+            url = errand.image_url
+            errand.image = Image.open(self._fetch(errand, url), self.max_pixels)
+            height, width = errand.image.size_hw
+            self.store.remember_image(errand.asked.project, url, KnownImage(errand.image.sha256, height, width))
+            errand.tick("fetch")
+        return errand.image
+
+    def _cached(self, errand: Errand, url: str) -> EncodedImage | None:
+        known = self.store.known_image(errand.asked.project, url)
+        return self.cache.get(errand.segmenter.encode_fp, known.image_sha256) if known else None
+
+    def _fetch(self, errand: Errand, url: str) -> bytes:
+        asked, hosts = errand.asked, errand.settings.image_hosts
         made = self.store.get_connection(asked.project)
         hostname = asked.body.get("hostname") or (made.hostname if made else None)
         token = (made.access_token or None) if made and made.hostname == hostname else None
-        return self.fetcher.fetch(_image_url(asked), hostname, token, asked.task)
+        fetcher = self.make_fetcher(hosts) if hosts and self.make_fetcher else self.fetcher
+        return fetcher.fetch(url, hostname, token, asked.task)
+
+    def _is_worth_encoding(self, errand: Errand, task: protocol.Task) -> bool:
+        """It comes after the errand's own, was not tried lately, has an image, and that is not in the cache."""
+        url = protocol.read_field(task.data, errand.config.image_key)
+        return (
+            task.id.isdecimal()
+            and int(task.id) > int(errand.asked.task)
+            and url is not None
+            and not self.store.was_encoded_lately(task.project, task.id, RETRY_ENCODING_S)
+            and self._cached(errand, url) is None
+        )
+
+    def _add_ahead(self, asked: Request, task: protocol.Task) -> str:
+        body = {**asked.body, "data": dict(task.data), "expressions": []}
+        return self.store.add_request("ahead", task.id, body, lifetime_s=AHEAD_LIFETIME_S, project=task.project)
 
     @contextmanager
     def _recording_failure(self, asked: Request) -> Iterator[None]:
@@ -196,64 +282,15 @@ class Service:
             yield
         except RisError as error:
             log.warning("failed", kind=asked.kind, task=asked.task, error=str(error), request=asked.id)
-            self.store.fail_request(asked.id, str(error), nothing)
+            self.store.fail_request(asked.id, str(error), nothing, messages.about_error(error))
         except Exception as error:
             reason = f"internal error ({type(error).__name__}: {error}); see the worker's log"
             self.store.fail_request(asked.id, reason, nothing)
             raise
 
 
-def _make_region(
-    prediction: Prediction, index: int, control: protocol.Control, picked: protocol.Picked
-) -> tuple[int, protocol.Json]:
-    """The candidate's index, and its region under a fresh id: Label Studio replaces a region whose id comes again."""
-    notes: dict[str, Any] = {"decision": prediction.decision}
-    if picked.is_guess:
-        notes["label_is_guess"] = True
-    score = float(prediction.scores[index])
-    mask = prediction.masks[index]
-    return index, regions.make_region(
-        mask, control, picked.label, regions.new_region_id(), score, picked.expression, notes
-    )
-
-
-def _image_url(asked: Request) -> str:
-    """Address of a request's image, as its task gives it.
-
-    Raises:
-        BadConfig: If the task has no text in the field that the label config names.
-    """
-    key = protocol.read_config(asked.body["label_config"]).image_key
-    url = protocol.read_field(asked.body["data"], key)
-    if url is None:
-        raise BadConfig(f"Task {asked.task} has no image address in the field {key!r}. Import it, or correct <Image>.")
-    return url
-
-
-class _Job:
-    """Times the parts of one job and writes its line into the log."""
-
-    def __init__(self, asked: Request) -> None:
-        self.request_id, self._asked = asked.id, asked
-        self._started_at = self._last = time.perf_counter()
-        self._parts_s: dict[str, float] = {}
-
-    def tick(self, part: str) -> None:
-        """The time since the last tick went into this part."""
-        now = time.perf_counter()
-        self._parts_s[f"{part}_s"] = round(now - self._last, 3)
-        self._last = now
-
-    def log_done(self, image: str, **more: object) -> None:
-        """One line a job: image, expression, seconds of each component."""
-        log.info(
-            "done",
-            kind=self._asked.kind,
-            task=self._asked.task,
-            image=image[:12],
-            expressions=list(self._asked.body.get("expressions", [])),
-            seconds=round(time.perf_counter() - self._started_at, 3),
-            request=self.request_id,
-            **self._parts_s,
-            **more,
-        )
+def _tell_all(made: Sequence[Answered], errors: Sequence[RisError]) -> Iterator[Message]:
+    for answered in made:
+        yield from answered.told
+    for error in errors:
+        yield messages.about_error(error)

@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     max_queued: int = _env(
         "MAX_QUEUED", default=100, ge=1, description="Interactive requests that may wait; more are refused."
     )
+    encode_ahead: int = _env(
+        "ENCODE_AHEAD",
+        default=5,
+        ge=0,
+        le=100,
+        description="Tasks after an opened one whose images are encoded before they are opened; 0 for none.",
+    )
 
     @field_validator("image_hosts", mode="before")
     @classmethod
@@ -113,9 +120,22 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.state_dir.resolve() / 'ris.sqlite3'}"
 
     @property
+    def credentials(self) -> tuple[str, str] | None:
+        """User and password that callers must give; None if they need not."""
+        if not (self.basic_auth_user and self.basic_auth_pass):
+            return None
+        return self.basic_auth_user, self.basic_auth_pass.get_secret_value()
+
+    @property
     def has_credentials(self) -> bool:
         """Whether callers must authenticate."""
-        return bool(self.basic_auth_user and self.basic_auth_pass)
+        return self.credentials is not None
+
+    @property
+    def local_url(self) -> str:
+        """The backend as this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
+        return f"http://{host}:{self.port}"
 
     def check_host(self) -> None:
         """Refuse to listen to the world without credentials.
@@ -147,7 +167,7 @@ def read_settings() -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         raise BadSettings(
-            f"{name} has the value {first['input']!r}: {first['msg']}. See the settings table in the README."
+            f"{name} has the value {first['input']!r}: {first['msg']}. See docs/settings.md."
         ) from error
 
 

@@ -115,7 +115,7 @@ def code_version() -> str:
 
 def _program(name: str, settings: Settings) -> Program:
     verb = {"worker": "worker", "backend": "serve"}[name]
-    address = f"http://{_reachable(settings.host)}:{settings.port}" if name == "backend" else ""
+    address = settings.local_url if name == "backend" else ""
     return Program(name, (sys.executable, "-m", "backend", verb), environment(settings), address, code_version())
 
 
@@ -141,11 +141,6 @@ def _check_port(settings: Settings, state_dir: Path) -> None:
         return
     if processes.free_port(settings.port) != settings.port:
         raise BadSettings(f"Port {settings.port} is taken by another program. Stop that, or set PORT to a free one.")
-
-
-def _reachable(host: str) -> str:
-    """The address to use for a server that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)
 
 
 def _join(text: str, child: Child) -> str:

@@ -6,7 +6,8 @@ Times are seconds since 1970, UTC. Every method is one transaction; any number o
 import hashlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,9 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.database import open_database
+from backend.errors import Unreachable
+from backend.messages import Message
 from backend.tables import answer, connection, image_source, prompt, region, request, webhook
+from ris_core.errors import BadInput
 
-Kind = Literal["interactive", "open", "encode"]
+Kind = Literal["interactive", "open", "encode", "ahead"]
 State = Literal["queued", "running", "done", "failed", "superseded", "expired"]
 
 MAX_ATTEMPTS = 3
@@ -31,7 +35,8 @@ class Request:
 
     Attributes:
         id: uuid4, hex.
-        kind: "interactive": somebody waits; "open": a task was opened, the cache may answer; "encode": fill the cache.
+        kind: "interactive": somebody waits; "open": a task was opened, the cache may answer; "encode": it was opened, fill the
+            cache; "ahead": it will be opened soon, fill the cache.
         project: Label Studio's project, if it is known.
         task: Label Studio's task id, as text.
         prompt_id: Id of the TextArea result that was typed into.
@@ -41,6 +46,7 @@ class Request:
         attempts: How many times it was started.
         error: Why it failed, or which part of it did.
         answer: What was handed out: a Label Studio prediction.
+        message: What is told with it, as {"kind", "text"}.
     """
 
     id: str
@@ -57,6 +63,7 @@ class Request:
     error: str | None
     answer: Any
     finished_at: float | None
+    message: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,10 @@ def open_store(database_url: str) -> "Store":
 
 
 class Store:
-    """Requests, answers, webhooks and what was learnt about images. Made by `open_store`."""
+    """Requests, answers, webhooks and what was learnt about images. Made by `open_store`.
+
+    Every method raises `Unreachable` if the database does not take part: it is locked, its disk is full, its server is gone.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -167,18 +177,21 @@ class Store:
             "state": "queued",
             "attempts": 0,
         }
-        with self._engine.begin() as db:
+        with self._writing() as db:
             db.execute(sa.insert(request).values(row))
         return str(row["id"])
 
     def get_request(self, request_id: str) -> Request | None:
         """A request as it stands, or None if there is none of that id."""
-        with self._reader.connect() as db:
+        with self._reading() as db:
             row = db.execute(sa.select(request).where(request.c.id == request_id)).mappings().first()
         return Request(**row) if row else None
 
-    def supersede(self, project: int | None, task: str, user: int | None, newer_id: str) -> list[str]:
-        """Give up the interactive requests of the same task and user that came earlier and still wait; their ids."""
+    def supersede(self, project: int | None, task: str, prompt_id: str | None, newer_id: str) -> list[str]:
+        """Give up the interactive requests of the same task and prompt that came earlier and still wait; their ids.
+
+        A prompt's id is made by the page: another annotator, or another tab, on the same task has another one.
+        """
         newer_at = sa.select(request.c.created_at).where(request.c.id == newer_id).scalar_subquery()
         older = (
             (request.c.kind == "interactive")
@@ -186,10 +199,10 @@ class Store:
             & (request.c.created_at < newer_at)
             & (request.c.task == str(task))
             & request.c.project.is_not_distinct_from(project)
-            & request.c.user.is_not_distinct_from(user)
+            & request.c.prompt_id.is_not_distinct_from(prompt_id)
         )
         change = {"state": "superseded", "error": f"superseded by {newer_id}", "finished_at": time.time()}
-        with self._engine.begin() as db:
+        with self._writing() as db:
             return list(db.scalars(sa.update(request).where(older).values(change).returning(request.c.id)))
 
     def start_request(self, request_id: str) -> bool:
@@ -198,7 +211,7 @@ class Store:
         A request that a worker died over is "running" still and may be taken again, `MAX_ATTEMPTS` times.
         """
         now = time.time()
-        with self._engine.begin() as db:
+        with self._writing() as db:
             row = db.execute(
                 sa.select(request.c.state, request.c.expires_at, request.c.attempts).where(request.c.id == request_id)
             ).first()
@@ -222,7 +235,12 @@ class Store:
         return change["state"] == "running"
 
     def finish_request(
-        self, request_id: str, answer: Any, records: Sequence[Answer] = (), error: str | None = None
+        self,
+        request_id: str,
+        answer: Any,
+        records: Sequence[Answer] = (),
+        error: str | None = None,
+        message: Message | None = None,
     ) -> bool:
         """Record the answer and everything handed out with it, all or nothing.
 
@@ -230,32 +248,54 @@ class Store:
             answer: The prediction for Label Studio.
             records: What it is made of, one for each expression that was answered.
             error: What went wrong with the others.
+            message: What the annotator is told.
 
         Returns:
             False, and nothing is recorded, if the request is not running (another worker was first), or nobody waits for
             it any more: what is recorded is what was handed out.
         """
-        change = {"state": "done", "answer": answer, "error": error, "finished_at": time.time()}
-        with self._engine.begin() as db:
+        told = {"error": error, "message": _message_row(message)}
+        change = {"state": "done", "answer": answer, "finished_at": time.time(), **told}
+        with self._writing() as db:
             if not _change_running(db, request_id, change, request.c.expires_at >= change["finished_at"]):
                 return False
             for record in records:
                 _insert_answer(db, request_id, record)
         return True
 
-    def fail_request(self, request_id: str, error: str, answer: Any = None) -> bool:
+    def fail_request(self, request_id: str, error: str, answer: Any = None, message: Message | None = None) -> bool:
         """Record that a running request failed; False if it is not running."""
-        with self._engine.begin() as db:
-            return _change_running(
-                db, request_id, {"state": "failed", "error": error, "answer": answer, "finished_at": time.time()}
-            )
+        told = {"error": error, "message": _message_row(message)}
+        change = {"state": "failed", "answer": answer, "finished_at": time.time(), **told}
+        with self._writing() as db:
+            return _change_running(db, request_id, change)
+
+    def give_up(self, request_id: str, error: str, message: Message | None = None) -> bool:
+        """Record that nobody waits for a request any more; False, and nothing changes, if it is over already."""
+        told = {"error": error, "message": _message_row(message)}
+        is_open = (request.c.id == request_id) & request.c.state.in_(("queued", "running"))
+        change = {"state": "expired", "finished_at": time.time(), **told}
+        with self._writing() as db:
+            return db.execute(sa.update(request).where(is_open).values(change)).rowcount == 1
 
     def expire_overdue(self) -> int:
         """Mark what nobody waits for any more, such as requests that were lost with Redis; how many."""
         overdue = request.c.state.in_(("queued", "running")) & (request.c.expires_at < time.time())
         change = {"state": "expired", "error": "no worker finished it in time", "finished_at": time.time()}
-        with self._engine.begin() as db:
+        with self._writing() as db:
             return db.execute(sa.update(request).where(overdue).values(change)).rowcount
+
+    def was_encoded_lately(self, project: int | None, task: str, within_s: float) -> bool:
+        """Whether the encoding of a task waits, runs, or was tried within this time; one that expired was not tried."""
+        same = (
+            request.c.kind.in_(("encode", "ahead"))
+            & (request.c.task == str(task))
+            & request.c.project.is_not_distinct_from(project)
+            & (request.c.state != "expired")
+            & (request.c.created_at > time.time() - within_s)
+        )
+        with self._reading() as db:
+            return db.execute(sa.select(request.c.id).where(same).limit(1)).first() is not None
 
     # What was typed last
 
@@ -268,13 +308,13 @@ class Store:
             "texts": list(texts),
             "updated_at": time.time(),
         }
-        with self._engine.begin() as db:
+        with self._writing() as db:
             _upsert(db, prompt, row)
 
     def last_prompt(self, project: int | None, task: str, prompt_id: str) -> tuple[str, ...]:
         """The texts seen last of one TextArea result; empty if it is new."""
         same = (prompt.c.project == (project or 0)) & (prompt.c.task == str(task)) & (prompt.c.prompt_id == prompt_id)
-        with self._reader.connect() as db:
+        with self._reading() as db:
             return tuple(db.scalar(sa.select(prompt.c.texts).where(same)) or ())
 
     # Label Studio
@@ -282,7 +322,7 @@ class Store:
     def add_webhook(self, action: str, project: int | None, body: str) -> int:
         """Keep an event as it came; its id."""
         row = {"received_at": time.time(), "action": action, "project": project, "body": body}
-        with self._engine.begin() as db:
+        with self._writing() as db:
             return int(db.scalar(sa.insert(webhook).values(row).returning(webhook.c.id)))
 
     def save_connection(self, made: Connection) -> None:
@@ -295,12 +335,12 @@ class Store:
             "extra_params": dict(made.extra_params),
             "updated_at": time.time(),
         }
-        with self._engine.begin() as db:
+        with self._writing() as db:
             _upsert(db, connection, row)
 
     def get_connection(self, project: int | None) -> Connection | None:
         """What a project's /setup said last."""
-        with self._reader.connect() as db:
+        with self._reading() as db:
             row = db.execute(sa.select(connection).where(connection.c.project == project)).mappings().first()
         return Connection(**{name: value for name, value in row.items() if name != "updated_at"}) if row else None
 
@@ -315,7 +355,7 @@ class Store:
             "width": known.width,
             "fetched_at": time.time(),
         }
-        with self._engine.begin() as db:
+        with self._writing() as db:
             _upsert(db, image_source, row)
 
     def known_image(self, project: int | None, url: str) -> KnownImage | None:
@@ -324,13 +364,13 @@ class Store:
         is_fresh = (image_source.c.key == _source_key(project, url)) & (
             image_source.c.fetched_at > time.time() - SOURCE_LIFETIME_S
         )
-        with self._reader.connect() as db:
+        with self._reading() as db:
             row = db.execute(sa.select(*columns).where(is_fresh)).mappings().first()
         return KnownImage(**row) if row else None
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Rows for /metrics: requests by "kind/state", answers by decision, webhooks by action, regions as "all"."""
-        with self._reader.connect() as db:
+        with self._reading() as db:
             requests = db.execute(
                 sa.select(request.c.kind, request.c.state, sa.func.count()).group_by(request.c.kind, request.c.state)
             )
@@ -340,6 +380,37 @@ class Store:
                 "webhook": _count_by(db, webhook.c.action),
                 "region": {"all": int(db.scalar(sa.select(sa.func.count()).select_from(region)) or 0)},
             }
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """One transaction."""
+        with reaching(), self._engine.begin() as db:
+            yield db
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with reaching(), self._reader.connect() as db:
+            yield db
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        cause = getattr(error, "orig", None)  # without the statement and its values
+        raise Unreachable(
+            f"The database cannot be used ({str(cause or error).partition(chr(10))[0]}). "
+            "Check DATABASE_URL, that the database runs, and the free space on its disk."
+        ) from cause
+    except sa.exc.DataError as error:  # PostgreSQL's columns are narrower than SQLite's
+        raise BadInput(
+            f"A value is out of range for the database ({str(error.orig).partition(chr(10))[0]})."
+        ) from error.orig
+
+
+def _message_row(message: Message | None) -> dict[str, str] | None:
+    return {"kind": message.kind, "text": message.text} if message else None
 
 
 def _change_running(
@@ -374,6 +445,7 @@ def _insert_answer(db: sa.Connection, request_id: str, record: Answer) -> None:
             "candidate_rank": made.candidate_rank,
             "from_name": made.from_name,
             "label": made.label,
+            "task": asked.task,
         }
         db.execute(sa.insert(region).values(answer_id=answer_id, **handed_out))
 

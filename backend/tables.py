@@ -22,6 +22,7 @@ request = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("answer", sa.JSON(none_as_null=True)),
     sa.Column("finished_at", sa.Double),
+    sa.Column("message", sa.JSON(none_as_null=True)),
     sa.Index("request_by_task", "project", "task", "state"),
     sa.Index("request_by_state", "state", "expires_at"),
 )
@@ -62,6 +63,7 @@ region = sa.Table(
     sa.Column("candidate_rank", sa.Integer, nullable=False),
     sa.Column("from_name", sa.Text, nullable=False),
     sa.Column("label", sa.Text, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
 )
 webhook = sa.Table(
     "webhook",

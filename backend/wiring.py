@@ -2,17 +2,68 @@
 
 import functools
 
+import redis
+import structlog
+
+from backend import queueing
+from backend.errors import BadSettings, Unreachable
 from backend.feature_cache import FeatureCache
 from backend.label_studio.images import ImageFetcher
+from backend.label_studio.project_images import ProjectImageFetcher
+from backend.redis_server import resolve_url
+from backend.runs.ledger import Ledger, open_ledger
+from backend.runs.shift import SHIFT
+from backend.runs.steward import Steward
+from backend.runs.studio import RunStudio
+from backend.runs.work import Means
+from backend.segmenters import Segmenters
 from backend.service import Service
 from backend.settings import Settings, read_settings
 from backend.store import open_store
 from ris_core import load_segmenter, weights
+from ris_core.segmenter import Segmenter
+
+log = structlog.get_logger(__name__)
+
+MAX_PROJECT_FETCHERS = 32
+"""Fetchers kept for projects that name image hosts of their own."""
 
 
 def service() -> Service:
     """The service of this process, as its environment configures it."""
     return build_service(read_settings())
+
+
+def connection() -> redis.Redis:
+    """The Redis of this process, as its environment configures it."""
+    return _connect(read_settings())
+
+
+def means() -> Means:
+    """What this process's jobs of runs need."""
+    settings = read_settings()
+    conn = _connect(settings)
+    return Means(
+        ledger=build_ledger(settings),
+        service=build_service(settings),
+        shift=SHIFT,
+        is_wanted=lambda: queueing.queue_lengths(conn)["interactive"] > 0,
+    )
+
+
+def build_steward(settings: Settings, conn: redis.Redis) -> Steward:
+    """What keeps runs going beside this process's jobs."""
+    return Steward(build_ledger(settings), conn, functools.partial(_open_studio, settings), SHIFT)
+
+
+@functools.cache
+def build_ledger(settings: Settings) -> Ledger:
+    """Open the ledger of runs.
+
+    Raises:
+        Unreachable: If the database cannot be opened.
+    """
+    return open_ledger(settings.sql_url)
 
 
 @functools.cache
@@ -26,6 +77,11 @@ def build_service(settings: Settings) -> Service:
     """
     store = open_store(settings.sql_url)  # first: it fails at once, models take their time
     _limit_threads(settings.threads)
+
+    @functools.lru_cache(MAX_PROJECT_FETCHERS)
+    def make_project_fetcher(hosts: tuple[str, ...]) -> ImageFetcher:
+        return _make_fetcher(settings, hosts)
+
     return Service(
         store=store,
         cache=FeatureCache(settings.state_dir / "features", settings.cache_bytes),
@@ -33,12 +89,36 @@ def build_service(settings: Settings) -> Service:
         segmenter=load_segmenter(settings.profile, device=settings.device, store=weights.Store(settings.model_dir)),
         max_pixels=settings.max_image_pixels,
         top_k=settings.top_k,
+        segmenters=Segmenters(lambda profile: _load_other(settings, profile)),
+        make_fetcher=make_project_fetcher,
+        ahead=settings.encode_ahead,
     )
 
 
-def _make_fetcher(settings: Settings) -> ImageFetcher:
+@functools.cache
+def _connect(settings: Settings) -> redis.Redis:
+    return queueing.connect(resolve_url(settings.redis_url, settings.state_dir))
+
+
+def _open_studio(settings: Settings, project: int) -> RunStudio:
+    """Label Studio as the settings name it; else as the project's connection does.
+
+    Raises:
+        BadSettings: If neither does.
+    """
     key = settings.label_studio_api_key
-    return ImageFetcher(
+    if settings.label_studio_url and key:
+        return RunStudio(settings.label_studio_url, key.get_secret_value())
+    known = build_service(settings).store.get_connection(project)
+    if not (known and known.hostname and known.access_token):
+        raise BadSettings("Workers do not know Label Studio. Give them LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
+    return RunStudio(known.hostname, known.access_token)
+
+
+def _make_fetcher(settings: Settings, project_hosts: tuple[str, ...] = ()) -> ImageFetcher:
+    key = settings.label_studio_api_key
+    return ProjectImageFetcher(
+        project_hosts,
         label_studio_url=settings.label_studio_url,
         api_key=key.get_secret_value() if key else None,
         image_hosts=settings.image_hosts,
@@ -46,6 +126,18 @@ def _make_fetcher(settings: Settings) -> ImageFetcher:
         max_bytes=settings.max_image_bytes,
         timeout_s=settings.fetch_timeout_s,
     )
+
+
+def _load_other(settings: Settings, profile: str) -> Segmenter:
+    """A profile that a project names; an annotator waits, so nothing is downloaded for it."""
+    store = weights.Store(settings.model_dir, offline=True)
+    segmenter = load_segmenter(profile, device=settings.device, store=store)
+    log.info("a further profile is loaded", profile=profile, model_version=segmenter.model_version)
+    try:
+        queueing.report_version(_connect(settings), profile, segmenter.model_version)
+    except Unreachable as error:
+        log.warning("the version of a profile is not reported", profile=profile, error=str(error))
+    return segmenter
 
 
 def _limit_threads(threads: int) -> None:

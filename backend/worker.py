@@ -26,8 +26,9 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from backend import jobs, queueing, redis_server, wiring
-from backend.errors import BadInput
+from backend.errors import BadInput, Unreachable
 from backend.queueing import WorkerInfo
+from backend.runs.shift import SHIFT
 from backend.settings import Settings, read_settings
 
 log = structlog.get_logger(__name__)
@@ -76,7 +77,9 @@ def run_worker(settings: Settings) -> None:
             seconds=round(time.time() - info.started_at, 1),
         )
         worker = RisWorker(conn, heartbeat, tidy=service.expire_overdue)
-        worker.work(logging_level=None)
+        SHIFT.begin(info.name)
+        with wiring.build_steward(settings, conn):
+            worker.work(logging_level=None)
     if not worker.was_asked_to_stop:
         log.error("worker stopped unasked", name=info.name)
         sys.exit(1)
@@ -212,13 +215,17 @@ class RisWorker(SimpleWorker):
         """Put back the jobs of dead workers, and close requests whose time is over."""
         if back := queueing.recover(self.connection):
             log.warning("jobs of dead workers put back", jobs=back)
-        self._tidy()
+        try:
+            self._tidy()
+        except Unreachable as error:  # a locked database is no reason to load the models again
+            log.warning("overdue requests cannot be closed now", error=str(error))
         self.heartbeat()
         super().run_maintenance_tasks()
 
     def handle_warm_shutdown_request(self) -> None:
         """SIGTERM or SIGINT came."""
         self.was_asked_to_stop = True
+        SHIFT.end()
 
     def teardown(self) -> None:
         """Give back what was taken and not begun, then sign off."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from backend.cli import ProgressPrinter
+from backend.commands.models import ProgressPrinter
 from demo.expressions import make_expressions
 from demo.scenes import make_scene
 from ris_core.masks import from_rle, iou

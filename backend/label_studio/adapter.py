@@ -47,7 +47,7 @@ class RisBackend(LabelStudioMLBase):
     def setup(self) -> None:
         """2.x calls this when a model is made: report the worker's version."""
         if BASE_TAKES_PROJECT:
-            self.set("model_version", _desk().model_version())
+            self.set("model_version", _desk().model_version(protocol.read_project(self.project_id)))
 
     def predict(
         self, tasks: Sequence[Mapping[str, Any]], context: Mapping[str, Any] | None = None, **kwargs: Any

@@ -13,6 +13,9 @@ from ris_core.errors import BadInput
 ACCESS_LIFETIME_S = 240.0
 """How long an access token is used; Label Studio's last 300 s."""
 
+MAX_DETAIL = 400
+"""Characters of an answer that an error quotes."""
+
 CONNECT_TIMEOUT_S = 5.0
 """Seconds to reach a host before it counts as down."""
 
@@ -78,7 +81,8 @@ class LabelStudio:
             )
         if not response.is_success:
             raise Unreachable(
-                f"Label Studio at {self.url} failed: {response.status_code} for {method} {_bare(path)}. See its own log."
+                f"Label Studio at {self.url} failed: {response.status_code} for {method} {_bare(path)} "
+                f"({_detail(response)}). See its own log."
             )
         try:
             return response.json() if response.content else None
@@ -171,4 +175,11 @@ def _bare(path: str) -> str:
 
 
 def _detail(response: httpx.Response) -> str:
-    return " ".join(response.text.split())[:300]
+    """Label Studio's own words, without the wrapping that repeats them."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        body = body.get("validation_errors") or body.get("detail")
+    return " ".join((str(body) if body else response.text).split())[:MAX_DETAIL]

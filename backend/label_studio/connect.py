@@ -1,18 +1,24 @@
 """Connect a Label Studio project to the backend. Doing it again changes nothing, or mends what is not as it should be."""
 
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from backend.errors import BadSettings
+from backend.errors import BadSettings, Unreachable
 from backend.label_studio.client import LabelStudio, Refused
+from backend.label_studio.connection_plan import (
+    ANNOTATION_EVENTS,
+    TITLE,
+    Plan,
+    Wanted,
+    find_webhook,
+    is_at,
+    make_plan,
+    plan_version,
+)
+from backend.label_studio.point import Point
+from backend.label_studio.protocol import Json
+from backend.label_studio.reach import UNBLOCK, ask_backend, how_to_be_reached
 
-TITLE = "Referring expressions"
-"""Name of the model in Label Studio; one of this name whose address changed is moved instead of added twice."""
-ANNOTATION_EVENTS = ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED")
-"""What the webhook is for. `ANNOTATION_DELETED` does not exist; deleting one sends the plural."""
+__all__ = ["ANNOTATION_EVENTS", "TITLE", "Connection", "Point", "carry_out", "connect", "inspect"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,7 @@ def connect(
     credentials: tuple[str, str] | None = None,
     webhook_secret: str | None = None,
 ) -> Connection:
-    """Make the backend a project's interactive model, and let its webhook in.
-
-    Label Studio creates the webhook with the ML backend, but without its basic auth and for every kind of event.
+    """Make the backend a project's interactive model, and let its webhook in; the label config stays as it is.
 
     Args:
         backend_url: The backend as Label Studio reaches it.
@@ -49,86 +53,102 @@ def connect(
     Raises:
         BadSettings: If the project does not exist, or Label Studio blocks the address or cannot reach it.
     """
-    url = backend_url.rstrip("/")
-    try:
-        known = label_studio.request("GET", f"/api/ml?project={project}")
-    except Refused as error:
-        raise BadSettings(
-            f"Label Studio at {label_studio.url} has no project {project}. Its number is in the address of the project's page."
-        ) from error
-    earlier = _same_backend(known, url)
-    backend = _save_backend(label_studio, project, url, credentials, earlier)
-    webhook = _save_webhook(label_studio, project, url, earlier, _webhook_headers(credentials, webhook_secret))
-    return Connection(backend["id"], webhook["id"], backend.get("model_version") or "")
+    plan = make_plan(label_studio, project, Wanted(backend_url, credentials, webhook_secret))
+    return carry_out(label_studio, replace(plan, edit=None))
 
 
-def _same_backend(known: list[dict[str, Any]], url: str) -> dict[str, Any] | None:
-    """The row of this address, else the row of our title, which has an address that is no longer ours."""
-    by_url = [row for row in known if row["url"].rstrip("/") == url]
-    by_title = [row for row in known if row.get("title") == TITLE]
-    return next(iter([*by_url, *by_title]), None)
-
-
-def _save_backend(
-    label_studio: LabelStudio,
+def inspect(
+    studio: LabelStudio,
     project: int,
     url: str,
-    credentials: tuple[str, str] | None,
-    earlier: dict[str, Any] | None,
-) -> dict[str, Any]:
-    user, password = credentials or ("", "")
-    # A PATCH without url and project is answered 500, so both kinds of request send everything.
-    body = {"url": url, "project": project, "title": TITLE, "is_interactive": True, "auth_method": "NONE"}
-    if credentials:
-        body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": user, "basic_auth_pass": password}
-    with _explaining(url):
-        if earlier:
-            return label_studio.request("PATCH", f"/api/ml/{earlier['id']}", body)
-        return label_studio.request("POST", "/api/ml", body)
+    webhook_secret: str | None,
+    credentials: tuple[str, str] | None = None,
+) -> list[Point]:
+    """Compare a project's connection with what it should be; changes nothing.
+
+    Args: as of `connect`.
+
+    Raises:
+        BadSettings: If there is no such project, or the token or the backend's address cannot be used.
+        Unreachable: If Label Studio does not answer.
+    """
+    return list(make_plan(studio, project, Wanted(url, credentials, webhook_secret)).points)
 
 
-def _save_webhook(
-    label_studio: LabelStudio, project: int, url: str, earlier: dict[str, Any] | None, headers: Mapping[str, str]
-) -> dict[str, Any]:
-    addresses = {f"{address.rstrip('/')}/webhook" for address in (url, earlier["url"] if earlier else url)}
-    found = [row for row in label_studio.request("GET", f"/api/webhooks/?project={project}") if row["url"] in addresses]
-    body = {
-        "url": f"{url}/webhook",
-        "project": project,
-        "send_payload": True,
-        "send_for_all_actions": False,
-        "headers": dict(headers),
-        "is_active": True,
-        "actions": list(ANNOTATION_EVENTS),
-    }
-    with _explaining(f"{url}/webhook"):
-        if found:
-            return label_studio.request("PATCH", f"/api/webhooks/{found[0]['id']}/", body)
-        return label_studio.request("POST", "/api/webhooks/", body)
+def carry_out(studio: LabelStudio, plan: Plan) -> Connection:
+    """Write what is not as it should be, and nothing else.
+
+    Raises:
+        BadSettings: If Label Studio blocks the backend's address, cannot reach it, or does not accept what it answers.
+    """
+    backend = _save_backend(studio, plan)
+    webhook = _save_webhook(studio, plan)
+    if plan.edit:
+        studio.request("PATCH", f"/api/projects/{plan.project}/", {"label_config": plan.edit.after})
+    about = studio.request("GET", f"/api/projects/{plan.project}/")
+    version, _ = plan_version(studio, about, backend["model_version"] or "")
+    if version:
+        studio.request("PATCH", f"/api/projects/{plan.project}/", {"model_version": version})
+    return Connection(backend["id"], webhook["id"], backend["model_version"] or "")
 
 
-def _webhook_headers(credentials: tuple[str, str] | None, secret: str | None) -> dict[str, str]:
-    if secret:
-        return {"Authorization": f"Bearer {secret}"}
-    if credentials:
-        pair = b64encode(":".join(credentials).encode()).decode()
-        return {"Authorization": f"Basic {pair}"}
-    return {}
-
-
-@contextmanager
-def _explaining(url: str) -> Iterator[None]:
-    """Say why Label Studio does not take an address. Its token is good: with it the project's models were just listed."""
+def _save_backend(studio: LabelStudio, plan: Plan) -> Json:
+    if plan.backend is None:
+        assert plan.earlier
+        return plan.earlier
     try:
-        yield
+        if plan.earlier:
+            return studio.request("PATCH", f"/api/ml/{plan.earlier['id']}", plan.backend)
+        return studio.request("POST", "/api/ml", plan.backend)
+    except BadSettings as error:  # 403; the token is good, since with it the project was just read
+        raise BadSettings(_why_blocked(studio, plan)) from error
+    except (Refused, Unreachable) as error:
+        raise BadSettings(_why_refused(plan.wanted, error)) from error
+
+
+def _save_webhook(studio: LabelStudio, plan: Plan) -> Json:
+    """Label Studio makes the webhook with the ML backend, but without authorization and for every kind of event."""
+    found = find_webhook(studio, plan.project, plan.wanted.url, plan.earlier)
+    if plan.webhook is None:
+        assert found
+        return found
+    try:
+        if found:
+            return studio.request("PATCH", f"/api/webhooks/{found['id']}/", plan.webhook)
+        return studio.request("POST", "/api/webhooks/", plan.webhook)
     except BadSettings as error:
-        raise BadSettings(
-            f"Label Studio blocks {url}, an address on a private network. If that address is right, start Label Studio "
-            "with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false, or with USE_DEFAULT_BANNED_SUBNETS=false "
-            "and USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16."
-        ) from error
-    except Refused as error:
-        raise BadSettings(
-            f"Label Studio cannot use {url}: check that the backend runs, and that Label Studio reaches it at this address "
-            f"with these credentials. Its answer: {error}"
-        ) from error
+        raise BadSettings(_webhook_is_blocked(plan.wanted.url)) from error
+
+
+def _why_blocked(studio: LabelStudio, plan: Plan) -> str:
+    rows = studio.request("GET", f"/api/ml?project={plan.project}")
+    if not plan.earlier and any(is_at(row, plan.wanted.url) for row in rows):
+        return _webhook_is_blocked(plan.wanted.url)
+    return (
+        f"Label Studio blocks {plan.wanted.url}: it allows no addresses of private networks unless told so. If that "
+        f"address is right, {UNBLOCK}. If it is a public one, the token's user may not change this project."
+    )
+
+
+def _webhook_is_blocked(url: str) -> str:
+    """With ML_BLOCK_LOCAL_IP=false alone, Label Studio keeps the model and refuses its webhook."""
+    return (
+        f"Label Studio has the model, but blocks its webhook {url}/webhook, so what annotators correct would not be "
+        f"recorded. ML_BLOCK_LOCAL_IP=false alone does not allow webhooks: {UNBLOCK}. Then run `ris connect` again."
+    )
+
+
+def _why_refused(wanted: Wanted, refusal: Refused | Unreachable) -> str:
+    """Tell apart: the backend does not run, it does not like the credentials, Label Studio does not reach it."""
+    try:
+        ask_backend(wanted.url, wanted.credentials)
+        seen = f"The backend runs: this machine reaches it at {wanted.url}."
+    except BadSettings as error:
+        return str(error)
+    except Unreachable:
+        seen = "Nor does this machine."
+    if isinstance(refusal, Refused) and "health check failed" not in str(refusal):
+        return f"Label Studio reaches {wanted.url}, but cannot use what it answers. {seen} Label Studio says: {refusal}"
+    return (
+        f"Label Studio does not reach {wanted.url}. {seen} {how_to_be_reached(wanted.url)} Label Studio says: {refusal}"
+    )

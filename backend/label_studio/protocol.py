@@ -1,14 +1,17 @@
-"""Label Studio's JSON, read: tasks, contexts, label configs, labels. Light: no torch, no numpy, no HTTP (`regions` writes masks).
+"""Label Studio's JSON: tasks, contexts, label configs, labels, messages. Light: no torch, no numpy, no HTTP (`regions` writes masks).
 
 Shapes as Label Studio 1.23 sends them; every field that may be missing may be missing.
 """
 
 import json
 import re
+import secrets
+import string
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+from urllib.parse import urlencode
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -29,7 +32,12 @@ MAX_EXPRESSIONS = 16
 DEFAULT_EXPRESSION_KEY = "expression"
 """Field of the task's data that holds its expression, if the prompt's TextArea does not name another."""
 
+MESSAGE_NAME = "ris_message"
+"""Name of the TextArea in which annotators are told something; never a prompt, never a region."""
+
 _SEPARATOR = ";"
+_ID_LENGTH = 10
+_ID_ALPHABET = string.ascii_letters + string.digits
 _EXAMPLE = '<BrushLabels name="brush" toName="image" smart="false"><Label value="Object"/></BrushLabels>'
 
 
@@ -97,12 +105,7 @@ def read_config(xml: str) -> Config:
     Raises:
         BadConfig: If it is not XML, or has no image or no control that a mask can be returned to; says what to add.
     """
-    try:
-        tags = [_Tag.of(element) for element in fromstring(xml).iter() if isinstance(element.tag, str)]
-    except (ParseError, DefusedXmlException, ValueError, TypeError) as error:
-        raise BadConfig(
-            f"The label config is not XML that can be read ({error}). Copy one from label_config/."
-        ) from error
+    tags = _read_tags(xml)
     images = {tag.attributes.get("name", ""): tag for tag in tags if tag.name == "image"}
     if not images:
         raise BadConfig('The label config has no <Image>. Add <Image name="image" value="$image"/>.')
@@ -126,6 +129,19 @@ def read_config(xml: str) -> Config:
             (key for tag in prompts if (key := _variable(tag.attributes.get("value")))), DEFAULT_EXPRESSION_KEY
         ),
     )
+
+
+def find_message_area(xml: str) -> str | None:
+    """Name of the object that a label config's message TextArea belongs to; None if annotators cannot be told anything.
+
+    Also of a config that `read_config` refuses: what is wrong with it can be told then.
+    """
+    try:
+        tags = _read_tags(xml)
+    except BadConfig:
+        return None
+    areas = (tag.attributes for tag in tags if tag.name == "textarea" and not _is_true(tag, "perregion"))
+    return next((area.get("toname") or None for area in areas if area.get("name") == MESSAGE_NAME), None)
 
 
 def read_field(data: Mapping[str, Any], key: str) -> str | None:
@@ -191,6 +207,41 @@ def read_predict(body: object) -> PredictCall:
     )
 
 
+def next_tasks_path(project: int, task: str, count: int) -> str:
+    """Path in Label Studio's API that lists the next tasks of a project, in the order of their ids, that nobody has labelled.
+
+    Args:
+        project: Id of the project.
+        task: Id of the task that they come after; a number.
+        count: How many.
+    """
+    conditions = [
+        {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": int(task)},
+        {"filter": "filter:tasks:is_labeled", "operator": "equal", "type": "Boolean", "value": False},
+    ]
+    query = {"filters": {"conjunction": "and", "items": conditions}, "ordering": ["tasks:id"]}
+    # addresses as a /predict has them, which are what images are known by
+    return "/api/tasks?" + urlencode(
+        {"project": project, "page_size": count, "resolve_uri": "false", "query": json.dumps(query)}
+    )
+
+
+def read_tasks(raw: bytes, project: int) -> tuple[Task, ...]:
+    """The tasks of an answer to `next_tasks_path`, without those that cannot be read.
+
+    Raises:
+        BadInput: If it is not such an answer.
+    """
+    try:
+        body = parse_json(raw)
+    except ValueError as error:
+        raise BadInput(f"Label Studio's list of tasks is not JSON ({error}). Check LABEL_STUDIO_URL.") from error
+    tasks = body.get("tasks") if isinstance(body, Mapping) else None
+    if not isinstance(tasks, list):
+        raise BadInput("Label Studio's list of tasks has no tasks. Check LABEL_STUDIO_URL and its version.")
+    return tuple(task for entry in tasks if (task := _read_task(entry, project)))
+
+
 @dataclass(frozen=True)
 class SetupCall:
     """The body of a `/setup`.
@@ -200,7 +251,7 @@ class SetupCall:
         hostname: Label Studio's own address, None if it sent none.
         access_token: Legacy token of the project's creator; a secret.
         label_config: The project's label config.
-        extra_params: What was typed into the connection's form; empty if nothing or not an object.
+        extra_params: What was typed into the connection's form; empty if that is no JSON object.
     """
 
     project: int | None
@@ -211,20 +262,19 @@ class SetupCall:
 
 
 def read_setup(body: object) -> SetupCall:
-    """Read the body of a `/setup`; anything missing is None or empty (the form sends `""` for no parameters).
+    """Read the body of a `/setup`; anything missing is None or empty (the form sends text, `""` for no parameters).
 
     Raises:
         BadInput: If it is not an object.
     """
     if not isinstance(body, Mapping):
         raise BadInput("The body of /setup must be an object.")
-    extra = body.get("extra_params")
     return SetupCall(
         project=read_project(body.get("project")),
         hostname=_text(body.get("hostname")) or None,
         access_token=_text(body.get("access_token")) or None,
         label_config=_text(body.get("schema")) or _text(body.get("label_config")),
-        extra_params=dict(extra) if isinstance(extra, Mapping) else {},
+        extra_params=_read_object(body.get("extra_params")),
     )
 
 
@@ -341,6 +391,33 @@ def prediction(regions: Sequence[Json], score: float, model_version: str) -> Jso
     return {"result": list(regions), "score": float(score), "model_version": model_version}
 
 
+def new_region_id() -> str:
+    """A fresh region id in Label Studio's own form: 10 characters. Handed out once, never again."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+
+
+def message_result(to_name: str, text: str | None) -> Json:
+    """What is told to an annotator, as a result beside the regions of an interactive answer.
+
+    Label Studio shows it at once in place of the one before. An answer without one leaves that standing, so each
+    carries one: with no text to take it away.
+
+    Args:
+        to_name: From `find_message_area`.
+        text: What is told; None for nothing.
+    """
+    # `text` alone: a value with one key is how Label Studio tells a result of the whole task from a region
+    value = {"text": [text] if text else []}
+    return {
+        "id": new_region_id(),
+        "type": "textarea",
+        "from_name": MESSAGE_NAME,
+        "to_name": to_name,
+        "readonly": True,  # else the page offers to delete it, and deleting it asks for a prediction
+        "value": value,
+    }
+
+
 def _drop_masks(found: Json) -> Json:
     found.pop("rle", None)
     return found
@@ -356,9 +433,28 @@ class _Tag(NamedTuple):
     @classmethod
     def of(cls, element: Element) -> "_Tag":
         name = element.tag.lower()
-        below = [child for child in element.iter() if isinstance(child.tag, str)] if name in KINDS else []
+        below = [child for child in _below(element) if isinstance(child.tag, str)] if name in KINDS else []
         labels = (_lower(child) for child in below if child.tag.lower() == "label")
         return cls(name, _lower(element), tuple(label for label in labels if label.get("value")))
+
+
+def _below(element: Element) -> Iterator[Element]:
+    """What lies below an element in order, but not below a control in it: nested controls would be read over and over."""
+    waiting = list(reversed(element))
+    while waiting:
+        child = waiting.pop()
+        yield child
+        if not (isinstance(child.tag, str) and child.tag.lower() in KINDS):
+            waiting += reversed(child)
+
+
+def _read_tags(xml: str) -> list[_Tag]:
+    try:
+        return [_Tag.of(element) for element in fromstring(xml).iter() if isinstance(element.tag, str)]
+    except (ParseError, DefusedXmlException, ValueError, TypeError) as error:
+        raise BadConfig(
+            f"The label config is not XML that can be read ({error}). Copy one from label_config/."
+        ) from error
 
 
 def _lower(element: Element) -> dict[str, str]:
@@ -380,7 +476,7 @@ def _read_control(tag: _Tag) -> Control | None:
 
 
 def _is_prompt(tag: _Tag) -> bool:
-    return tag.name == "textarea" and not _is_true(tag, "perregion")
+    return tag.name == "textarea" and not _is_true(tag, "perregion") and tag.attributes.get("name") != MESSAGE_NAME
 
 
 def _targets(tags: Iterable[_Tag]) -> list[str]:
@@ -419,7 +515,7 @@ def _read_user(task: Mapping[str, Any]) -> int | None:
     drafts = task.get("drafts")
     for draft in reversed(drafts if isinstance(drafts, list) else []):
         if isinstance(draft, Mapping):
-            if isinstance(user := draft.get("user"), int):
+            if isinstance(user := draft.get("user"), int) and not isinstance(user, bool):
                 return user
             if match := re.search(r", (\d{1,18})$", _text(draft.get("created_username"))):
                 return int(match[1])
@@ -429,6 +525,16 @@ def _read_user(task: Mapping[str, Any]) -> int | None:
 def _read_results(context: Mapping[str, Any]) -> tuple[Json, ...]:
     results = context.get("result")
     return tuple(dict(result) for result in results if isinstance(result, Mapping)) if isinstance(results, list) else ()
+
+
+def _read_object(value: object) -> Json:
+    """An object, also one that is written out as text."""
+    if isinstance(value, str):
+        try:
+            value = parse_json(value)
+        except ValueError:
+            return {}
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _match_noun(control: Control, expression: str, head_noun: str) -> str | None:

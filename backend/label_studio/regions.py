@@ -1,7 +1,5 @@
 """Masks as Label Studio's regions: brush run lengths, polygons, rectangles. The worker's side of `protocol`, which stays light."""
 
-import secrets
-import string
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,14 +13,6 @@ from backend.label_studio.protocol import Control, Json
 
 POLYGON_TOLERANCE_PX = 1.0
 """How far a polygon may stray from the mask's outline; one pixel keeps IoU above 0.99 on things of 50 pixels."""
-
-_ID_LENGTH = 10
-_ID_ALPHABET = string.ascii_letters + string.digits
-
-
-def new_region_id() -> str:
-    """A fresh region id in Label Studio's own form: 10 characters. Handed out once, never again."""
-    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
 
 
 def make_region(
@@ -40,7 +30,7 @@ def make_region(
         mask: bool (H, W) at the image's natural, upright size; not empty.
         control: Where it goes; decides between brush, polygon and rectangle.
         label: One of the control's labels.
-        region_id: From `new_region_id`.
+        region_id: From `protocol.new_region_id`.
         score: In [0, 1].
         expression: What the mask was found by; kept as `meta.text`, which Label Studio shows and keeps.
         meta: Notes of ours, kept as `meta.ris`.

@@ -39,7 +39,7 @@ def serve():
                 except OSError:
                     pass  # the client had enough
 
-            do_POST = do_PATCH = do_GET
+            do_POST = do_PATCH = do_DELETE = do_GET
 
             def log_message(self, *_):
                 pass

@@ -13,7 +13,7 @@ from label_studio_ml import model as label_studio_ml_model
 
 from backend import desk as desk_module
 from backend import queueing
-from backend.label_studio import adapter
+from backend.label_studio import adapter, protocol
 from backend.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -140,10 +140,13 @@ def test_under_1_0_9_the_connection_comes_with_the_model(desk, monkeypatch):
 def test_under_2_x_the_model_version_is_the_workers(desk, monkeypatch):
     monkeypatch.setattr(label_studio_ml_model, "LabelStudioMLBase", StandIn)
     desk.conn.set(queueing.MODEL_VERSION_KEY, "toy.v1")
+    desk.set_up(protocol.read_setup({"project": "8.1", "extra_params": {"profile": "other"}}))
+    queueing.report_version(desk.conn, "other", "other.v2")
     try:
         module = importlib.reload(adapter)
         monkeypatch.setattr(module, "_desk", lambda: desk)
         assert module.RisBackend(project_id="7", label_config="<View/>").values == {"model_version": "toy.v1"}
+        assert module.RisBackend(project_id="8.1", label_config="<View/>").values == {"model_version": "other.v2"}
     finally:
         monkeypatch.undo()
         importlib.reload(adapter)

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from backend import app as app_module
 from backend import queueing, store
 from backend.app import create_app
+from backend.errors import Unreachable
 from backend.label_studio import protocol
 from backend.settings import Settings
 
@@ -273,6 +274,59 @@ def test_what_cannot_be_read_is_a_client_error(make_client, path, body, says):
     assert says in answer.json()["message"]
 
 
+UNSTORABLE = {
+    "task": '"\\ud800"',
+    "prompt": '"\\udc00"',
+    "user": "9" * 30,
+    "data": '{"\\ud800": [NaN, 1e999, "a\\u0000"]}',
+    "text": '"the \\ud800 dog"',
+}
+
+
+@pytest.mark.parametrize(("where", "value"), UNSTORABLE.items(), ids=list(UNSTORABLE))
+def test_what_no_database_takes_is_replaced(make_client, where, value):
+    typed = {"type": "textarea", "from_name": "prompt", "id": "<prompt>", "value": {"text": ["<text>"]}}
+    asked = {**task("<task>", note="<data>"), "drafts": [{"user": "<user>"}]}
+    body = json.dumps({**ask(tasks=[asked]), "params": {"context": {"result": [typed]}}})
+    client = make_client()
+    assert client.post("/predict", content=body.replace(f'"<{where}>"', value)).status_code == 200
+    assert requests_of(client) == {"interactive/queued": 1}
+
+
+def test_a_secret_of_a_project_may_be_any_text(make_client):
+    client = make_client()
+    body = (
+        '{"project": "7.1", "schema": "\\udfff", "access_token": "a\\u0000\\ud83d\\ude00", "extra_params": {"b": NaN}}'
+    )
+    assert client.post("/setup", content=body).status_code == 200
+    kept = client.app.state.desk.store.get_connection(7)
+    assert (kept.label_config, kept.access_token, kept.extra_params) == ("\ufffd", "a\ufffd\U0001f600", {"b": None})
+
+
+@pytest.mark.parametrize("depth", [101, 700, 970, 980, 5000])
+def test_what_is_nested_too_deeply_to_be_written_again_is_refused(make_client, depth):
+    body = json.dumps(ask("a", tasks=[task(note="<here>")])).replace('"<here>"', "[" * depth + "]" * depth)
+    answer = make_client().post("/predict", content=body)
+    assert (answer.status_code, "nested" in answer.json()["message"]) == (400, True)
+
+
+def test_events_that_wait_for_the_database_keep_nobody_else(make_client, monkeypatch):
+    client = make_client()
+    is_free = threading.Event()
+    keep_event = client.app.state.desk.keep_event
+    monkeypatch.setattr(client.app.state.desk, "keep_event", lambda raw: is_free.wait(60) and keep_event(raw))
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(client.post, "/webhook", json={"action": "PROJECT_UPDATED"}) for _ in range(20)]
+        try:
+            assert client.post("/predict", json=ask()).json() == {"results": [[]]}
+            assert client.post("/setup", json={"project": "7.1"}).json() == {"model_version": "toy.loading"}
+            assert client.get("/health").status_code == 200
+            assert not any(answer.done() for answer in waiting)
+        finally:
+            is_free.set()
+    assert [answer.result().status_code for answer in waiting] == [200] * 20
+
+
 def test_large_bodies_are_refused_before_they_are_read(make_client, monkeypatch):
     monkeypatch.setattr(app_module, "MAX_SETUP_BYTES", 1000)
     answer = make_client().post("/setup", content=b" " * 1001)
@@ -289,6 +343,8 @@ def test_large_bodies_are_refused_before_they_are_read(make_client, monkeypatch)
         ("[]", 400, "invalid", None),
         ("{", 400, "invalid", None),
         (b"\xff\x00", 400, "invalid", None),
+        ('{"action": "\\ud800"}', 400, "invalid", None),
+        ('{"action": "a\\u001b[31m"}', 400, "invalid", None),
     ],
 )
 def test_every_event_is_kept_as_it_came(make_client, body, status, action, project):
@@ -317,6 +373,8 @@ BEARER = {"Authorization": f"Bearer {SECRET}"}
         ("GET", "/health", None, {}, True),
         ("GET", "/metrics", None, {}, False),
         ("GET", "/metrics", BASIC, {}, True),
+        ("GET", "/openapi.json", None, {}, False),
+        ("GET", "/openapi.json", BASIC, {}, True),
         ("GET", "/versions", (USER, "wrong"), {}, False),
         ("GET", "/versions", ("wrong", PASSWORD), {}, False),
         ("GET", "/versions", (USER, ""), {}, False),
@@ -389,6 +447,26 @@ def test_metrics_are_what_happened(make_client):
     assert {line: metric(client, line) for line in expected} == expected
     assert metric(client, 'ris_predict_seconds_sum{kind="interactive"}') >= 0.2
     assert 10 <= metric(client, 'ris_worker_age_seconds{worker="w1"}') < 60
+
+
+def test_metrics_without_the_database_are_the_others(make_client, monkeypatch):
+    client = make_client()
+    monkeypatch.setattr(client.app.state.desk.store, "counts", raise_unreachable)
+    assert metric(client, "ris_sql_up") == 0
+    assert metric(client, "ris_redis_up") == 1
+
+
+def raise_unreachable():
+    raise Unreachable("The database cannot be used (gone).")
+
+
+def test_every_endpoint_is_documented_and_no_other(make_client):
+    client = make_client()
+    documented = client.get("/openapi.json").json()["paths"]
+    routes = app_module._open_pages.routes + app_module._closed_pages.routes
+    served = {(route.path, method.lower()) for route in routes for method in route.methods}
+    assert {(path, method) for path, operations in documented.items() for method in operations} == served
+    assert set(documented) == app_module._PATHS
 
 
 def test_reading_a_body_drops_its_masks_and_lets_other_threads_run():

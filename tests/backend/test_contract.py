@@ -183,6 +183,26 @@ def test_no_region_id_is_handed_out_twice_and_each_is_on_record(client):
         assert set(ids) <= set(db.scalars(select(store.region.c.id)))
 
 
+RECOMMENDED = (ROOT / "label_config" / "recommended.xml").read_text()
+MESSAGES = {
+    "nothing to tell": ("the red square", 1, []),
+    "unreadable": ("!!!", 0, ["no letter or digit"]),
+    "not sure": ("the red or blue square", 1, ["Not sure about “the red or blue square”"]),
+}
+
+
+@pytest.mark.parametrize(("text", "regions", "told"), MESSAGES.values(), ids=MESSAGES)
+def test_what_is_told_comes_in_the_form_label_studio_takes(client, text, regions, told):
+    name = "predict_interactive_textarea.json"
+    params = typed(name, text, prompt_id=text)
+    [result] = replay(client, name, params=params, label_config=RECOMMENDED).json()["results"]
+    assert LabelInterface(RECOMMENDED).validate_prediction(result, return_errors=True) == []
+    *others, message = result["result"]
+    assert [region["type"] for region in others] == ["brushlabels"] * regions
+    assert (message["from_name"], message["type"], set(message["value"])) == ("ris_message", "textarea", {"text"})
+    assert [part in said for part, said in zip(told, message["value"]["text"], strict=True)] == [True] * len(told)
+
+
 def test_clicks_boxes_and_submits_get_no_regions(client):
     for name in recorded:
         if name.startswith("predict_interactive_") and "textarea" not in name and "answer" not in name:

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 from structlog.testing import capture_logs
 
 from backend.feature_cache import SUFFIX, UNFINISHED_KEPT_S, FeatureCache
+from ris_core.prompts import PromptEmbedding
 from ris_core.types import EncodedImage, Proposals
 
 SHA = "ab" * 32
@@ -30,6 +31,16 @@ def an_image(
         },
         encode_fp=encode_fp,
     )
+
+
+def an_embedding(sha256: str = SHA, embed_fp: str = "fp", seed: int = 0) -> PromptEmbedding:
+    array = np.random.default_rng(seed).random((4, 3, 2)).astype(np.float16)
+    return PromptEmbedding(sha256, (5, 9), array, embed_fp)
+
+
+def assert_embeddings_equal(one: PromptEmbedding, two: PromptEmbedding) -> None:
+    assert (one.image_sha256, one.size_hw, one.embed_fp) == (two.image_sha256, two.size_hw, two.embed_fp)
+    np.testing.assert_array_equal(one.array, two.array, strict=True)
 
 
 def assert_equal(one: EncodedImage, two: EncodedImage) -> None:
@@ -94,6 +105,23 @@ def test_later_put_replaces(cache):
     assert_equal(cache.get("fp", SHA), an_image(seed=1))
 
 
+def test_what_clicks_are_answered_from_is_kept_apart_from_the_encoded_image(cache):
+    assert cache.get_embedding("fp", SHA) is None
+    cache.put(an_image())
+    assert cache.get_embedding("fp", SHA) is None
+    cache.put_embedding(an_embedding())
+    assert_embeddings_equal(cache.get_embedding("fp", SHA), an_embedding())
+    assert_equal(cache.get("fp", SHA), an_image())
+    assert cache.get_embedding("other", SHA) is None
+    assert cache.get_embedding("fp", "cd" * 32) is None
+
+
+def test_transposed_embedding_comes_out_as_it_was(cache):
+    turned = PromptEmbedding(SHA, (5, 9), an_embedding().array.T, "fp")
+    cache.put_embedding(turned)
+    assert_embeddings_equal(cache.get_embedding("fp", SHA), turned)
+
+
 DAMAGE = {
     "cut short": lambda data: data[: len(data) // 2],
     "empty": lambda data: b"",
@@ -116,6 +144,37 @@ def test_damaged_file_is_a_miss_and_goes(tmp_path, cache, damage):
     assert str(file) in logs[0]["file"]
     cache.put(an_image())
     assert_equal(cache.get("fp", SHA), an_image())
+
+
+EMBEDDING_DAMAGE = {name: DAMAGE[name] for name in ("cut short", "empty", "other bytes", "other format")} | {
+    "no array": lambda data: data.replace(b'"array"', b'"arrax"'),
+    "other numbers": lambda data: data.replace(b'"F16"', b'"I16"'),
+}
+
+
+@pytest.mark.parametrize("damage", EMBEDDING_DAMAGE.values(), ids=EMBEDDING_DAMAGE)
+def test_damaged_embedding_is_a_miss_and_goes(tmp_path, cache, damage):
+    cache.put_embedding(an_embedding())
+    [file] = (tmp_path / "features").rglob(f"*{SUFFIX}")
+    before = file.read_bytes()
+    assert damage(before) != before
+    file.write_bytes(damage(before))
+    with capture_logs() as logs:
+        assert cache.get_embedding("fp", SHA) is None
+    assert not file.exists()
+    assert str(file) in logs[0]["file"]
+
+
+def test_both_kinds_share_the_room(tmp_path):
+    folder = tmp_path / "features"
+    FeatureCache(folder, 1 << 20).put(an_image())
+    one_image = FeatureCache(folder, 0).size_bytes()
+    [file] = folder.rglob(f"*{SUFFIX}")
+    os.utime(file, (1000, 1000))
+    cache = FeatureCache(folder, one_image)
+    cache.put_embedding(an_embedding("cd" * 32))
+    assert cache.get("fp", SHA) is None
+    assert cache.get_embedding("fp", "cd" * 32) is not None
 
 
 def test_least_recently_used_goes_first(tmp_path):

@@ -38,3 +38,22 @@ def test_migrations_can_be_taken_back(tmp_path):
         config.attributes["connection"] = db
         command.downgrade(config, "base")
         assert set(sa.inspect(db).get_table_names()) == {"alembic_version"}
+
+
+def test_regions_of_before_get_the_task_of_their_answer(tmp_path):
+    url = f"sqlite:///{tmp_path / 'ris.sqlite3'}"
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with sa.create_engine(url).connect() as db:
+        config.attributes["connection"] = db
+        command.upgrade(config, "0001")
+        db.exec_driver_sql(
+            "INSERT INTO request VALUES ('r', 1, 2, 'interactive', 1, '7', NULL, NULL, '{}', 'done', 1, NULL, NULL, 3)"
+        )
+        db.exec_driver_sql(
+            "INSERT INTO answer VALUES (1, 'r', 1, 1, '7', 'the dog', 'A', 'match', 'v', 'fp', 'sha', 1, 1, '[]', '[]')"
+        )
+        db.exec_driver_sql("INSERT INTO region VALUES ('aaaaaaaaaa', 1, 1, 'brush', 'A')")
+        db.commit()
+    with open_store(url)._engine.connect() as db:
+        assert db.execute(sa.text("SELECT id, task FROM region")).all() == [("aaaaaaaaaa", "7")]

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from label_studio_sdk.label_interface import LabelInterface
 
 from backend.errors import BadConfig
 from backend.label_studio import protocol
@@ -34,12 +36,25 @@ def control_of(*labels):
     return config_of(IMAGE, f'<BrushLabels name="brush" toName="image">{"".join(labels)}</BrushLabels>').controls[0]
 
 
+def test_controls_within_controls_are_read_once_each(monkeypatch):
+    read = []
+    lower = protocol._lower
+    monkeypatch.setattr(protocol, "_lower", lambda element: read.append(element) or lower(element))
+    control = '<BrushLabels name="brush" toName="image"><Label value="Object"/>'
+    config = config_of(IMAGE, 300 * control, 300 * "</BrushLabels>")
+    assert len(config.controls) == 300
+    assert len(read) < 1000
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "label_config").glob("*.xml")), ids=lambda file: file.name)
-def test_every_shipped_config_has_an_image_a_prompt_and_a_brush(file):
-    config = protocol.read_config(file.read_text())
+def test_every_shipped_config_has_an_image_a_prompt_a_place_for_messages_and_one_control_for_masks(file):
+    xml = file.read_text()
+    config = protocol.read_config(xml)
     assert (config.image_name, config.image_key, config.prompts) == ("image", "image", ("prompt",))
-    assert config.controls[0].kind == "brush"
-    assert config.controls[0].labels == ("Object",)
+    assert (
+        protocol.find_message_area(xml) == "ris_message_for"
+    )  # a result of the image would get the labels of the page
+    assert len({control.name for control in config.controls}) == 1  # a label of another would spoil what is accepted
 
 
 def test_smart_only_controls_are_never_answered():
@@ -185,7 +200,13 @@ def test_optional_fields_may_be_anything(project, params, config, drafts):
     assert len(protocol.read_predict(body).tasks) == 1
 
 
-@pytest.mark.parametrize("extra", [None, "", {}, [], "text"])
+@pytest.mark.parametrize("extra", ['{"profile": "demo"}', {"profile": "demo"}])
+def test_setup_takes_parameters_as_an_object_and_as_text(extra):
+    """The form of the page sends what was typed into it."""
+    assert protocol.read_setup({"project": "8.1", "extra_params": extra}).extra_params == {"profile": "demo"}
+
+
+@pytest.mark.parametrize("extra", [None, "", {}, [], "text", "[1]", "[" * 100_000])
 def test_setup_takes_no_parameters_in_every_form(extra):
     assert protocol.read_setup({"project": "8.1", "schema": "<View/>", "extra_params": extra}).extra_params == {}
 
@@ -221,6 +242,78 @@ def test_a_per_region_textarea_is_no_prompt():
     config = config_of(IMAGE, BRUSH, PROMPT, '<TextArea name="note" toName="image" perRegion="true"/>')
     note = {"type": "textarea", "from_name": "note", "id": "a", "value": {"text": ["x"]}}
     assert protocol.read_prompt([note], config) is None
+
+
+MESSAGE_AREA = '<TextArea name="ris_message" toName="image" maxSubmissions="0" readOnly="true"/>'
+
+
+def test_the_place_for_messages_is_no_prompt():
+    config = config_of(IMAGE, BRUSH, MESSAGE_AREA.replace("/>", ' value="$told"/>'), PROMPT)
+    assert (config.prompts, config.expression_key) == (("prompt",), "expression")
+    told = {"type": "textarea", "from_name": "ris_message", "id": "a", "value": {"text": ["Nothing found."]}}
+    typed = {"type": "textarea", "from_name": "prompt", "id": "b", "value": {"text": ["the dog"]}}
+    assert protocol.read_prompt([told], config) is None
+    assert protocol.read_prompt([typed, told], config) == protocol.Prompt("b", ("the dog",))
+
+
+AREAS = {
+    "beside a prompt": ([IMAGE, BRUSH, PROMPT, MESSAGE_AREA], "image"),
+    "in any case": ([IMAGE, '<textarea NAME="ris_message" toname="picture"/>'], "picture"),
+    "where nothing can be answered": ([MESSAGE_AREA], "image"),
+    "of an object of its own": (['<Text name="t" value="$image"/>', MESSAGE_AREA.replace("image", "t")], "t"),
+    "none": ([IMAGE, BRUSH, PROMPT], None),
+    "of regions": ([IMAGE, MESSAGE_AREA.replace("/>", ' perRegion="true"/>')], None),
+    "without an object": (['<TextArea name="ris_message"/>'], None),
+    "of another kind": (['<Choices name="ris_message" toName="image"/>'], None),
+    "not XML": (["<"], None),
+}
+
+
+@pytest.mark.parametrize(("tags", "name"), AREAS.values(), ids=AREAS)
+def test_the_place_for_messages_is_found(tags, name):
+    assert protocol.find_message_area(f"<View>{''.join(tags)}</View>") == name
+
+
+@pytest.mark.parametrize(("text", "texts"), [("Nothing found.", ["Nothing found."]), (None, []), ("", [])])
+def test_a_message_is_a_result_of_the_whole_task(text, texts):
+    first, second = protocol.message_result("image", text), protocol.message_result("image", text)
+    assert first["id"] != second["id"]
+    assert {key: value for key, value in first.items() if key != "id"} == {
+        "type": "textarea",
+        "from_name": "ris_message",
+        "to_name": "image",
+        "readonly": True,
+        "value": {"text": texts},  # no other key: Label Studio would take it for a region
+    }
+
+
+def test_a_message_is_a_result_that_label_studio_takes():
+    config = f"<View>{IMAGE}{BRUSH}{PROMPT}{MESSAGE_AREA}</View>"
+    told = protocol.prediction([protocol.message_result("image", "Nothing found.")], 0.0, "v")
+    assert LabelInterface(config).validate_prediction(told, return_errors=True) == []
+
+
+def test_next_tasks_are_asked_for_by_id_and_unlabelled():
+    path, _, query = protocol.next_tasks_path(3, "12", 5).partition("?")
+    asked = {key: values[0] for key, values in parse_qs(query).items()}
+    conditions = json.loads(asked.pop("query"))
+    assert (path, asked) == ("/api/tasks", {"project": "3", "page_size": "5", "resolve_uri": "false"})
+    assert conditions["ordering"] == ["tasks:id"]
+    assert [(c["filter"], c["operator"], c["value"]) for c in conditions["filters"]["items"]] == [
+        ("filter:tasks:id", "greater", 12),
+        ("filter:tasks:is_labeled", "equal", False),
+    ]
+
+
+def test_tasks_of_a_list_are_read_as_those_of_a_predict():
+    raw = json.dumps({"tasks": [{"id": 13, "data": {"image": "/a.png"}, "project": 3}, {"id": 14}, None], "total": 3})
+    assert protocol.read_tasks(raw.encode(), 3) == (protocol.Task("13", {"image": "/a.png"}, None, 3),)
+
+
+@pytest.mark.parametrize("raw", [b"<html>", b"[]", b"{}", b'{"tasks": {}}'])
+def test_what_is_no_list_of_tasks_is_bad_input(raw):
+    with pytest.raises(BadInput, match="list of tasks"):
+        protocol.read_tasks(raw, 3)
 
 
 @pytest.mark.parametrize(

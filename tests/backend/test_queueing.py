@@ -6,7 +6,7 @@ import pytest
 
 from backend import queueing
 from backend.errors import Busy, Unreachable
-from backend.queueing import ENCODE_TASK, SEGMENT_TASK, WorkerInfo
+from backend.queueing import ENCODE_AHEAD, ENCODE_TASK, SEGMENT_TASK, WorkerInfo
 
 
 @pytest.fixture
@@ -130,11 +130,59 @@ def test_model_version_outlives_its_worker(conn):
     assert [worker.name for worker in queueing.list_workers(conn)] == ["b"]
 
 
+def test_version_of_a_profile_is_what_its_worker_reported(conn):
+    assert queueing.model_version(conn, "other") is None
+    queueing.report_worker(conn, info("a", state="ready", model_version="toy.1"))
+    queueing.report_version(conn, "other", "other.1")
+    versions = [queueing.model_version(conn, profile) for profile in (None, "toy", "other")]
+    assert versions == ["toy.1", "toy.1", "other.1"]
+
+
+WORKERS = {
+    "none was ever heard of": ([], [], "none"),
+    "one loads": ([{"state": "loading"}], [], "loading"),
+    "one is ready": ([{"state": "loading"}, {"state": "ready"}], [], "ready"),
+    "one has just gone": ([{"state": "ready"}], ["ris:worker:*"], "loading"),
+    "one has long gone": ([{"state": "ready"}], ["ris:worker:*", "ris:heard"], "none"),
+}
+
+
+@pytest.mark.parametrize(("reports", "gone", "state"), WORKERS.values(), ids=WORKERS)
+def test_state_of_the_workers_tells_what_waiting_is_worth(conn, reports, gone, state):
+    for i, fields in enumerate(reports):
+        queueing.report_worker(conn, info(f"w{i}", **fields))
+    assert all(0 < conn.ttl(key) <= queueing.WORKER_TTL_S for key in conn.keys("ris:heard"))
+    for key in [key for pattern in gone for key in conn.keys(pattern)]:
+        conn.delete(key)
+    assert queueing.workers_state(conn) == state
+
+
+def test_job_that_is_next_goes_before_those_that_wait(conn):
+    queueing.enqueue(conn, ENCODE_TASK, "ahead", "bulk")
+    queueing.enqueue(conn, ENCODE_AHEAD, "opened", "bulk", is_next=True)
+    assert [queueing.take(conn, "w", 0.01)[1] for _ in range(2)] == ["opened", "ahead"]
+
+
+def test_redis_that_refuses_is_named_with_a_remedy(conn):
+    """As it does while its disk is full."""
+    conn.set("rq:queue:bulk", "not a list")
+    with pytest.raises(Unreachable, match="REDIS_URL"):
+        queueing.enqueue(conn, ENCODE_TASK, "r1", "bulk")
+
+
 def test_redis_that_is_not_there_is_named_with_a_remedy(tmp_path):
     conn = queueing.connect(f"unix://{tmp_path}/none.sock")
-    for call in (queueing.ping, queueing.queue_lengths, queueing.list_workers, queueing.model_version):
+    for call in (
+        queueing.ping,
+        queueing.queue_lengths,
+        queueing.list_workers,
+        queueing.workers_state,
+        queueing.model_version,
+    ):
         with pytest.raises(Unreachable, match="REDIS_URL"):
             call(conn)
+    with pytest.raises(Unreachable, match="REDIS_URL"):
+        queueing.announce(conn, "r1")
     with pytest.raises(Unreachable, match="REDIS_URL"):
         queueing.enqueue(conn, SEGMENT_TASK, "r1")
 

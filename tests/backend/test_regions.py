@@ -10,7 +10,8 @@ from label_studio_sdk.converter.brush import decode_rle
 from label_studio_sdk.label_interface import LabelInterface
 
 from backend.label_studio import protocol
-from backend.label_studio.regions import make_region, new_region_id
+from backend.label_studio.protocol import new_region_id
+from backend.label_studio.regions import make_region
 
 XML = """<View><Image name="image" value="$image"/>
   <BrushLabels name="brush" toName="image"><Label value="Object"/></BrushLabels>

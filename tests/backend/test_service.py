@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 from backend import store as tables
 from backend.feature_cache import FeatureCache
 from backend.label_studio.images import ImageFetcher
+from backend.segmenters import Segmenters
 from backend.service import Service
 from backend.store import Connection
 from ris_core import masks
@@ -31,21 +33,22 @@ def service(store, tmp_path):
     return make_service(store, tmp_path)
 
 
-def make_service(store, tmp_path, segmenter=None, max_pixels=10_000) -> Service:
+def make_service(store, tmp_path, segmenter=None, max_pixels=10_000, **more) -> Service:
     fetcher = ImageFetcher(local_files_root=tmp_path)
-    return Service(
-        store, FeatureCache(tmp_path / "features", 1 << 20), fetcher, segmenter or toy_segmenter(), max_pixels, top_k=3
-    )
+    cache = FeatureCache(tmp_path / "features", 1 << 20)
+    return Service(store, cache, fetcher, segmenter or toy_segmenter(), max_pixels, top_k=3, **more)
 
 
-def ask(service, *expressions, url=None, config=CONFIG, kind="interactive", lifetime_s=60) -> tables.Request:
+def ask(
+    service, *expressions, url=None, config=CONFIG, kind="interactive", lifetime_s=60, **extra_params
+) -> tables.Request:
     """Have a request answered; the request afterwards."""
     body = {
         "data": {"image": url or data_uri(toy_png())},
         "label_config": config,
         "hostname": "http://label-studio",
         "expressions": list(expressions),
-        "extra_params": {},
+        "extra_params": extra_params,
     }
     request_id = service.store.add_request(kind, "5", body, lifetime_s=lifetime_s, project=1)
     (service.encode if kind == "encode" else service.segment)(request_id)
@@ -76,7 +79,7 @@ def test_expression_is_answered_with_its_mask_at_the_images_size(service):
     assert (region["original_width"], region["original_height"]) == (60, 40)
     assert (region["from_name"], region["to_name"], region["type"]) == ("brush", "image", "brushlabels")
     assert region["value"]["brushlabels"] == ["Object"]
-    assert region["meta"]["text"] == ["the blue square"]
+    assert region["meta"] == {"text": ["the blue square"], "ris": {"decision": "match", "task": "5"}}
     assert request.answer["model_version"] == service.model_version
     assert request.answer["score"] == pytest.approx(region["score"])
     assert 0.5 < region["score"] <= 1
@@ -92,6 +95,7 @@ def test_what_was_handed_out_is_recorded_with_all_candidates(service, store):
         "brush",
         "Object",
     )
+    assert region["task"] == "5"
     assert (answer["request_id"], answer["expression"], answer["decision"]) == (request.id, "the blue square", "match")
     assert (answer["height"], answer["width"], answer["selected"]) == (40, 60, [0])
     assert (answer["model_version"], answer["encode_fp"]) == (service.model_version, service.segmenter.encode_fp)
@@ -129,6 +133,101 @@ def test_label_is_chosen_by_what_was_typed(service, store, expression, label, is
     assert region["meta"]["text"] == [expression.removeprefix("Thing: ")]
     np.testing.assert_array_equal(mask_of(region), quarter(1, 0))
     assert rows(store, tables.answer)[0]["label"] == label
+
+
+SAID = {
+    "plain match": (["the blue square"], CONFIG, None),
+    "guessed label": (["the blue one"], TWO_LABELS, ("label_guessed", "Thing; write “Square: …”")),
+    "not sure": (["the red or blue square"], CONFIG, ("ambiguous", "“the red or blue square”")),
+    "not sure of one": (["the blue square", "the red or blue square"], CONFIG, ("ambiguous", "red or blue")),
+    "unreadable": (["!!!"], CONFIG, ("bad_expression", "no letter or digit")),
+    "one unreadable": (["!!!", "the blue square"], CONFIG, ("bad_expression", "no letter or digit")),
+    "bad config": (["the blue square"], "<View/>", ("bad_config", "label config")),
+}
+
+
+@pytest.mark.parametrize(("expressions", "config", "said"), SAID.values(), ids=SAID)
+def test_what_is_told_is_recorded_with_the_answer(service, expressions, config, said):
+    request = ask(service, *expressions, config=config)
+    assert (request.message and request.message["kind"]) == (said and said[0])
+    assert said is None or said[1] in request.message["text"]
+
+
+def test_an_opened_task_is_told_nothing(service):
+    ask(service, kind="encode")
+    assert ask(service, "the red or blue square", kind="open").message is None
+
+
+def test_candidate_below_the_projects_score_is_recorded_but_not_handed_out(service, store):
+    request = ask(service, "the blue square", min_score=1)
+    assert (request.state, request.answer["result"]) == ("done", [])
+    assert request.message == {"kind": "nothing_found", "text": "Nothing found for “the blue square”."}
+    [answer] = rows(store, tables.answer)
+    assert (answer["decision"], answer["selected"], len(answer["candidates"])) == ("match", [0], 3)
+    assert ask(service, "the blue square", min_score=0.5).answer["result"] != []
+
+
+def test_a_project_is_answered_by_its_own_profile(store, tmp_path):
+    other = dataclasses.replace(toy_segmenter(cells=1), profile="whole", version_prefix="whole")
+    service = make_service(store, tmp_path, segmenters=Segmenters({"whole": other}.__getitem__))
+    request = ask(service, "the blue square", profile="whole")
+    assert mask_of(request.answer["result"][0]).all()
+    assert request.answer["model_version"] == other.model_version
+    assert [row["encode_fp"] for row in rows(store, tables.answer)] == [other.encode_fp]
+    own = ask(service, "the blue square", profile="toy")
+    np.testing.assert_array_equal(mask_of(own.answer["result"][0]), quarter(1, 0))
+
+
+def test_a_profile_that_cannot_be_loaded_fails_the_request(service):
+    request = ask(service, "the blue square", profile="huge")
+    assert (request.state, "'huge'" in request.error, request.message["kind"]) == ("failed", True, "bad_setting")
+
+
+def test_a_setting_that_cannot_be_used_fails_the_request(service):
+    request = ask(service, "the blue square", min_score="high")
+    assert (request.state, request.message["kind"]) == ("failed", "bad_setting")
+    assert "min_score is 'high'" in request.error
+
+
+def test_hosts_of_a_project_are_asked_for_that_project_only(store, tmp_path):
+    made = []
+
+    class Named:
+        def fetch(self, *_args, **_kwargs):
+            return toy_png()
+
+    service = make_service(store, tmp_path, make_fetcher=lambda hosts: made.append(hosts) or Named())
+    url = "http://images.example/a.png"
+    assert ask(service, "the blue square", url=url).state == "failed"
+    assert ask(service, "the blue square", url=url, image_hosts=["images.example"]).state == "done"
+    assert made == [("images.example",)]
+
+
+UNPLANNED = {
+    "without a number": {"task": "abc"},
+    "of no project": {"project": None},
+    "stale": {"lifetime_s": -1},
+}
+
+
+@pytest.mark.parametrize("fields", UNPLANNED.values(), ids=UNPLANNED)
+def test_nothing_is_planned_after_a_task(store, tmp_path, fields):
+    """Nobody is asked for tasks: the fetcher of these tests reaches no Label Studio."""
+    service = make_service(store, tmp_path, ahead=5)
+    body = {
+        "data": {"image": "/a.png"},
+        "label_config": CONFIG,
+        "hostname": None,
+        "expressions": [],
+        "extra_params": {},
+    }
+    given = {"task": "5", "project": 1, "lifetime_s": 60, **fields}
+    request_id = store.add_request("encode", given.pop("task"), body, **given)
+    service.store.start_request(request_id)
+    with capture_logs() as logs:
+        assert service.plan_ahead(request_id) == []
+        assert service.plan_ahead("nobody") == []
+    assert logs == []
 
 
 def test_image_without_proposals_gets_no_region_but_a_record(store, tmp_path):

@@ -2,13 +2,16 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import traceback
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from backend import database
 from backend import store as module
 from backend.errors import BadSettings, Unreachable
+from backend.messages import Message
 from backend.store import Answer, Connection, KnownImage, Region, Store, open_store
 
 BODY = {
@@ -73,9 +76,9 @@ def test_finished_request_holds_its_answer_and_what_was_handed_out(store):
         "the dog",
     )
     assert answer["candidates"][0]["mask"] == {"size": [1, 1], "counts": "01"}
-    assert {(region["id"], region["answer_id"], region["label"]) for region in regions} == {
-        ("aaaaaaaaaa", answer["id"], "Object"),
-        ("bbbbbbbbbb", answer["id"], "Object"),
+    assert {(region["id"], region["answer_id"], region["label"], region["task"]) for region in regions} == {
+        ("aaaaaaaaaa", answer["id"], "Object", "5"),
+        ("bbbbbbbbbb", answer["id"], "Object", "5"),
     }
 
 
@@ -108,19 +111,83 @@ def test_failed_request_keeps_its_reason(store):
     assert (request.state, request.error, request.answer) == ("failed", "no such image", {"result": []})
 
 
-def test_newer_request_supersedes_only_what_waits_for_the_same_task_and_user(store):
-    older = [add(store), add(store)]
+def test_what_was_told_is_kept_with_the_request(store):
+    done, failed = add(store), add(store)
+    for request_id in (done, failed):
+        store.start_request(request_id)
+    store.finish_request(done, {"result": []}, message=Message("nothing_found", "Nothing found for “a”."))
+    store.fail_request(failed, "no such image", message=Message("bad_image", "…"))
+    assert store.get_request(done).message == {"kind": "nothing_found", "text": "Nothing found for “a”."}
+    assert store.get_request(failed).message == {"kind": "bad_image", "text": "…"}
+
+
+def test_a_request_that_is_given_up_is_answered_by_nobody(store):
+    waiting, running = add(store), add(store)
+    store.start_request(running)
+    for request_id in (waiting, running):
+        assert store.give_up(request_id, "no worker", Message("no_worker", "…"))
+        assert not store.give_up(request_id, "again")
+        assert not store.start_request(request_id)
+        assert not store.finish_request(request_id, {}, [an_answer("aaaaaaaaaa")])
+        request = store.get_request(request_id)
+        assert (request.state, request.error, request.message["kind"]) == ("expired", "no worker", "no_worker")
+    assert count(store, module.region) == 0
+
+
+def test_a_request_that_is_over_is_not_given_up(store):
+    request_id = add(store)
+    store.start_request(request_id)
+    store.finish_request(request_id, {"result": []})
+    assert not store.give_up(request_id, "too late")
+    assert store.get_request(request_id).error is None
+
+
+def test_encoding_was_tried_lately_unless_it_expired(store):
+    add(store, kind="ahead", task="1")
+    add(store, kind="encode", task="2")
+    add(store, kind="interactive", task="3")
+    add(store, kind="ahead", task="4", lifetime_s=-1)
+    store.expire_overdue()
+    assert [store.was_encoded_lately(1, task, 60) for task in "1234"] == [True, True, False, False]
+    assert not store.was_encoded_lately(2, "1", 60)
+    assert not store.was_encoded_lately(1, "1", 0)
+
+
+def test_a_database_that_is_locked_is_unreachable(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0)
+    locked = open_store(f"sqlite:///{tmp_path / 'ris.sqlite3'}")
+    other = sqlite3.connect(tmp_path / "ris.sqlite3", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Unreachable, match=r"locked.*DATABASE_URL"):
+        add(locked)
+    other.close()
+    assert locked.get_request(add(locked)).state == "queued"
+
+
+def test_what_could_not_be_written_is_not_shown(store):
+    """A traceback in a log would show the statement with its values."""
+    token = "".join(("ge", "heim"))
+    sa.event.listen(store._engine, "connect", lambda db, _: db.execute("PRAGMA query_only = ON"))
+    store._engine.dispose()
+    with pytest.raises(Unreachable, match="readonly") as caught:
+        store.save_connection(Connection(1, "http://ls", token, "<View/>"))
+    assert token not in "".join(traceback.format_exception(caught.value))
+
+
+def test_newer_request_supersedes_only_what_waits_for_the_same_task_and_prompt(store):
+    """Two annotators on one task, or two tabs of one, have a prompt each."""
+    older = [add(store, prompt_id="p"), add(store, prompt_id="p", user=8)]
     others = [
-        add(store, task="6"),
-        add(store, user=8),
-        add(store, user=None),
-        add(store, project=2),
-        add(store, kind="encode"),
+        add(store, prompt_id="p", task="6"),
+        add(store, prompt_id="another tab"),
+        add(store, prompt_id=None),
+        add(store, prompt_id="p", project=2),
+        add(store, prompt_id="p", kind="encode"),
     ]
-    started = add(store)
+    started = add(store, prompt_id="p")
     store.start_request(started)
-    newer = add(store)
-    assert sorted(store.supersede(1, "5", 7, newer)) == sorted(older)
+    newer = add(store, prompt_id="p")
+    assert sorted(store.supersede(1, "5", "p", newer)) == sorted(older)
     assert [store.get_request(id).state for id in older] == ["superseded"] * 2
     assert [store.get_request(id).state for id in (*others, newer)] == ["queued"] * 6
     assert store.get_request(started).state == "running"
@@ -130,12 +197,12 @@ def test_newer_request_supersedes_only_what_waits_for_the_same_task_and_user(sto
 def test_request_that_came_earlier_supersedes_nothing_newer(store):
     """Two that arrive together must not give up each other."""
     earlier, later = add(store), add(store)
-    assert store.supersede(1, "5", 7, earlier) == []
-    assert store.supersede(1, "5", 7, later) == [earlier]
+    assert store.supersede(1, "5", None, earlier) == []
+    assert store.supersede(1, "5", None, later) == [earlier]
 
 
-def test_unknown_user_supersedes_unknown_user(store):
-    older, newer = add(store, user=None, project=None), add(store, user=None, project=None)
+def test_unknown_project_and_prompt_supersede_themselves(store):
+    older, newer = add(store, project=None), add(store, project=None)
     assert store.supersede(None, "5", None, newer) == [older]
 
 

@@ -1,31 +1,16 @@
 """An annotator in a real browser: Auto-Annotation on, an expression, Enter, accept, submit."""
 
-import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from backend.label_studio.client import LabelStudio
-from demo import label_studio
 from demo.gallery import GALLERY
 from demo.up import Demo, decode_mask, measure_overlap
-from tests.e2e.conftest import SCREENSHOTS
-from tests.e2e.labelling_page import LabellingPage, open_browser
+from tests.e2e.conftest import count_rows, wait_until
+from tests.e2e.labelling_page import LabellingPage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
-
-WEBHOOK_TIMEOUT_S = 10.0
-
-
-@pytest.fixture
-def annotator(chromium: str, demo: Demo) -> Iterator[LabellingPage]:
-    with open_browser(chromium) as page:
-        annotator = LabellingPage(page, demo.url, SCREENSHOTS)
-        annotator.log_in(label_studio.EMAIL, demo.secrets.password)
-        yield annotator
 
 
 def test_typed_expression_becomes_a_submitted_mask(
@@ -34,7 +19,6 @@ def test_typed_expression_becomes_a_submitted_mask(
     exhibit = GALLERY[0]
     task = demo.tasks[exhibit]
     annotator.open_task(demo.project, task)
-    annotator.switch_auto_annotation_on()
     annotator.ask(exhibit.expression)
     annotator.take_picture("suggested")
     annotator.accept()
@@ -50,12 +34,4 @@ def test_typed_expression_becomes_a_submitted_mask(
     assert region["meta"]["text"] == [exhibit.expression]
     # What was submitted is known to be ours, and the webhook came through with its secret.
     assert count_rows(state_dir, "region WHERE id = ?", region["id"]) == 1
-    deadline = time.monotonic() + WEBHOOK_TIMEOUT_S
-    while not count_rows(state_dir, "webhook WHERE action = ?", "ANNOTATION_CREATED"):
-        assert time.monotonic() < deadline, "no webhook came"
-        time.sleep(0.2)
-
-
-def count_rows(state_dir: Path, condition: str, value: str) -> int:
-    with closing(sqlite3.connect(state_dir / "ris.sqlite3")) as sql:
-        return sql.execute(f"SELECT count(*) FROM {condition}", [value]).fetchone()[0]
+    wait_until(lambda: count_rows(state_dir, "webhook WHERE action = ?", "ANNOTATION_CREATED") > 0)

@@ -1,0 +1,1 @@
+"""What `ris bench` measures. A benchmark reports; it never passes or fails."""

@@ -1,0 +1,1 @@
+"""Commands of `ris`, one module each; `backend.cli` registers them."""

@@ -1,0 +1,1 @@
+"""What annotators changed: from raw events to outcomes."""

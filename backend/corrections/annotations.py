@@ -1,0 +1,214 @@
+"""Annotations as Label Studio tells of them, in webhooks and in its API."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from defusedxml.ElementTree import fromstring
+
+from backend.corrections.drawn import Drawn, read_drawn, read_texts
+from backend.errors import BadConfig
+from backend.label_studio import protocol
+from ris_core.errors import BadInput
+
+Source = Literal["webhook", "api"]
+
+CREATED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
+DELETED = "ANNOTATIONS_DELETED"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a label config says about reading annotations.
+
+    Attributes:
+        gestures: Controls of smart tools, whose regions only ask for something.
+        expression_key: Field of a task's data that holds its expression.
+        image_key: Field of a task's data that holds the image's address; None if the config cannot be read.
+    """
+
+    gestures: frozenset[str] = frozenset()
+    expression_key: str = protocol.DEFAULT_EXPRESSION_KEY
+    image_key: str | None = None
+
+    def image_of(self, task_data: Mapping[str, Any]) -> str | None:
+        """The address of a task's image."""
+        return protocol.read_field(task_data, self.image_key) if self.image_key else None
+
+
+@dataclass(frozen=True)
+class Version:
+    """An annotation as it was saved once.
+
+    Attributes:
+        annotation: Label Studio's id.
+        task: Its task's id, as text.
+        annotator: Label Studio's user id; None if nothing says so.
+        created_at, updated_at: Label Studio's clock, seconds since 1970, UTC.
+        lead_time_s: Time that the annotator had it open, all times together.
+        was_cancelled: The task was skipped.
+        is_reviewed: Marked as ground truth.
+        parent_prediction: Label Studio's id of the prediction that it began with.
+        task_data: Its task's data.
+        image: The address of the image in it; None if the label config does not tell.
+        regions: What is drawn.
+        texts: Id and entries of the texts of the whole task, such as the prompt.
+        problems: What could not be read, in words.
+    """
+
+    annotation: int
+    project: int
+    task: str
+    annotator: int | None
+    created_at: float
+    updated_at: float
+    lead_time_s: float | None
+    was_cancelled: bool
+    is_reviewed: bool
+    parent_prediction: int | None
+    task_data: Mapping[str, Any]
+    image: str | None
+    regions: tuple[Drawn, ...]
+    texts: tuple[tuple[str, tuple[str, ...]], ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a webhook says: annotations as they were saved, and ids of deleted ones."""
+
+    project: int | None
+    versions: tuple[Version, ...] = ()
+    deleted: tuple[int, ...] = ()
+
+
+def read_event(body: object) -> Event:
+    """Read a webhook's body; events that are not about annotations say nothing.
+
+    Raises:
+        BadInput: If it tells of an annotation in a form that cannot be read.
+    """
+    if not isinstance(body, Mapping):
+        raise BadInput("The event is no JSON object.")
+    action, about = body.get("action"), body.get("project")
+    project = protocol.read_project(about)
+    if action == DELETED:
+        return Event(project, deleted=tuple(_id(entry) for entry in _many(body.get("annotations"))))
+    if action not in CREATED:
+        return Event(project)
+    layout = read_layout(about.get("label_config") if isinstance(about, Mapping) else None)
+    annotations, tasks = _many(body.get("annotation")), _many(body.get("task"))
+    data = {str(task.get("id")): _mapping(task.get("data")) for task in tasks if isinstance(task, Mapping)}
+    return Event(project, tuple(read_version(one, project, data, layout) for one in annotations))
+
+
+def read_layout(label_config: object) -> Layout:
+    """Read what matters of a label config; nothing of one that cannot be read."""
+    if not isinstance(label_config, str) or not label_config:
+        return Layout()
+    try:
+        config = protocol.read_config(label_config)
+    except BadConfig:
+        return Layout()
+    layout = Layout(expression_key=config.expression_key, image_key=config.image_key)
+    root = fromstring(label_config)
+    tags = [
+        {name.lower(): value for name, value in tag.attrib.items()} for tag in root.iter() if isinstance(tag.tag, str)
+    ]
+    takes_masks = {control.name for control in config.controls}
+    smart = (tag for tag in tags if "true" in (tag.get("smart", "").lower(), tag.get("smartonly", "").lower()))
+    names = {tag.get("name", "") for tag in smart}
+    drawing = {control.name for control in config.controls if control.kind != "rectangle"}
+    # a smart box beside a brush asks for a mask; where boxes are all there is, they are what is annotated
+    gestures = names - (drawing or takes_masks)
+    return replace(layout, gestures=frozenset(gestures))
+
+
+def read_version(annotation: object, project: int | None, data: Mapping[str, Any], layout: Layout) -> Version:
+    """Read an annotation.
+
+    Args:
+        annotation: Label Studio's JSON.
+        project: Its project, if it does not say.
+        data: Data of tasks, by id.
+        layout: What the project's label config says.
+
+    Raises:
+        BadInput: If it has no id, task, project or time.
+    """
+    if not isinstance(annotation, Mapping):
+        raise BadInput("An annotation is no JSON object.")
+    own = protocol.read_project(annotation.get("project"))
+    project = project if own is None else own
+    task = annotation.get("task")
+    task = task.get("id") if isinstance(task, Mapping) else task
+    if project is None or task is None:
+        raise BadInput(f"Annotation {annotation.get('id')!r} names no project or no task.")
+    task_data = data.get(str(task), {})
+    regions, problems = read_drawn(annotation.get("result"), layout.gestures)
+    field = protocol.read_field(task_data, layout.expression_key)
+    return Version(
+        annotation=_id(annotation),
+        project=project,
+        task=str(task),
+        annotator=_user(annotation.get("completed_by")),
+        created_at=read_time(annotation.get("created_at")),
+        updated_at=read_time(annotation.get("updated_at") or annotation.get("created_at")),
+        lead_time_s=_seconds(annotation.get("lead_time")),
+        was_cancelled=bool(annotation.get("was_cancelled")),
+        is_reviewed=bool(annotation.get("ground_truth")),
+        parent_prediction=_user(annotation.get("parent_prediction")),
+        task_data=dict(task_data),
+        image=layout.image_of(task_data),
+        regions=tuple(_with_field(region, field) for region in regions),
+        texts=read_texts(annotation.get("result")),
+        problems=problems,
+    )
+
+
+def read_time(text: object) -> float:
+    """Seconds since 1970 of Label Studio's "2026-11-20T09:12:00.113184Z".
+
+    Raises:
+        BadInput: If it is no such time.
+    """
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError as error:
+        raise BadInput(f"The time {text!r} cannot be read. Label Studio writes 2026-11-20T09:12:00Z.") from error
+
+
+def _with_field(region: Drawn, field: str | None) -> Drawn:
+    return replace(region, expression=field, wording="task") if region.expression is None and field else region
+
+
+def _many(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _id(entry: object) -> int:
+    value = entry.get("id") if isinstance(entry, Mapping) else entry
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadInput(f"An annotation has the id {value!r}; Label Studio's are numbers.")
+    return value
+
+
+def _user(value: object) -> int | None:
+    value = value.get("id") if isinstance(value, Mapping) else value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def list_problems(versions: Sequence[Version]) -> Iterator[str]:
+    """What could not be read in them."""
+    for version in versions:
+        for problem in version.problems:
+            yield f"annotation {version.annotation}, {problem}"

@@ -1,0 +1,241 @@
+"""The ledger of corrections in SQL: facts are added, never changed; outcomes follow from them.
+
+An annotation as it was saved once is a fact, and so are a deletion and a prediction. What an annotation's outcomes are
+depends on the facts of its task alone, never on the order in which they came: they are computed anew for a task whenever a
+fact of it arrives. Methods raise `Unreachable` as those of `Store` do.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from backend.corrections.annotations import Event, Source, Version, list_problems, read_event
+from backend.corrections.drawn import Drawn
+from backend.corrections.offers import TaskOffers
+from backend.corrections.outcomes import judge
+from backend.corrections.tables import (
+    annotation_deleted,
+    annotation_version,
+    offered_prediction,
+    outcome,
+    poll,
+    webhook_read,
+)
+from backend.database import open_database
+from backend.store import reaching
+from backend.tables import webhook
+from ris_core.errors import BadInput
+
+BATCH = 100
+"""Raw events of one transaction."""
+
+Task = tuple[int, str]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A prediction as Label Studio has it: its id there, and its regions."""
+
+    prediction: int
+    project: int
+    task: str
+    created_at: float
+    model_version: str
+    regions: tuple[Drawn, ...]
+    task_data: Mapping[str, Any]
+    image: str | None
+
+
+def open_ledger(database_url: str) -> "Ledger":
+    """Open a database and bring its tables up to date.
+
+    Raises:
+        BadSettings: If the URL is not one, or its driver is not installed.
+        Unreachable: If the database cannot be opened.
+    """
+    return Ledger(open_database(database_url))
+
+
+class Ledger:
+    """What annotators did. Made by `open_ledger`; any number of processes may use the same database."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(is_read_only=True)
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for queries."""
+        with reaching(), self._reader.connect() as db:
+            yield db
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction, on disk when it returns: raw events that a power loss takes are asked for again, this is not."""
+        with reaching(), self._engine.connect() as db:
+            is_sqlite = db.dialect.name == "sqlite"
+            if is_sqlite:
+                _set_synchronous(db, "FULL")
+            try:
+                with db.begin():
+                    yield db
+            finally:
+                if is_sqlite:
+                    _set_synchronous(db, "NORMAL")
+
+    def read_events(self, limit: int | None = None) -> int:
+        """Read raw events that nobody read yet, oldest first; how many. What is wrong with one is kept beside it."""
+        done = 0
+        while limit is None or done < limit:
+            with self.writing() as db:
+                rows = db.execute(_unread(BATCH if limit is None else min(BATCH, limit - done))).all()
+                tasks: set[Task] = set()
+                for row in rows:
+                    problem = self._read_one(db, row.body, tasks)
+                    values = {"webhook_id": row.id, "read_at": time.time(), "problem": problem}
+                    _insert_new(db, webhook_read, values)
+                _judge_all(db, tasks)
+            done += len(rows)
+            if len(rows) == 0:
+                break
+        return done
+
+    def add(self, event: Event, source: Source, predictions: Sequence[Prediction] = ()) -> int:
+        """Add what is new of it; how many facts were."""
+        with self.writing() as db:
+            tasks: set[Task] = set()
+            added = _add(db, event, source, tasks)
+            for one in predictions:
+                row = {**asdict(one), "regions": [drawn.to_json() for drawn in one.regions]}
+                if _insert_new(db, offered_prediction, row):
+                    tasks.add((one.project, one.task))
+                    added += 1
+            _judge_all(db, tasks)
+        return added
+
+    def judge_again(self, project: int, task: str) -> None:
+        """Compute a task's outcomes anew, as after a change of what is known to have been handed out."""
+        with self.writing() as db:
+            _judge_all(db, {(project, task)})
+
+    def live_annotations(self, project: int) -> dict[int, str]:
+        """Ids of a project's annotations that are not deleted, and their tasks."""
+        dead = sa.select(annotation_deleted.c.annotation)
+        found = sa.select(annotation_version.c.annotation, annotation_version.c.task).where(
+            (annotation_version.c.project == project) & annotation_version.c.annotation.not_in(dead)
+        )
+        with self.reading() as db:
+            return {row.annotation: row.task for row in db.execute(found.distinct())}
+
+    def unknown_predictions(self, project: int) -> set[int]:
+        """Ids of predictions that annotations began with and whose regions are not known."""
+        known = sa.select(offered_prediction.c.prediction)
+        column = annotation_version.c.parent_prediction
+        with self.reading() as db:
+            wanted = sa.select(column).where((annotation_version.c.project == project) & column.is_not(None))
+            return set(db.scalars(wanted.where(column.not_in(known)).distinct()))
+
+    def seen_until(self, project: int) -> str | None:
+        """Label Studio's time up to which a project's tasks were polled."""
+        with self.reading() as db:
+            return db.scalar(sa.select(poll.c.seen_until).where(poll.c.project == project))
+
+    def set_seen_until(self, project: int, until: str) -> None:
+        """Remember it."""
+        with self.writing() as db:
+            db.execute(sa.delete(poll).where(poll.c.project == project))
+            db.execute(sa.insert(poll).values(project=project, seen_until=until))
+
+    def _read_one(self, db: sa.Connection, body: str, tasks: set[Task]) -> str | None:
+        try:
+            event = read_event(_parse(body))
+        except BadInput as error:
+            return str(error)
+        _add(db, event, "webhook", tasks)
+        return "; ".join(list_problems(event.versions)) or None
+
+
+def read_versions(db: sa.Connection, project: int, task: str) -> dict[int, Version]:
+    """Every version of every annotation of a task, by the number of its row."""
+    same = (annotation_version.c.project == project) & (annotation_version.c.task == task)
+    rows = db.execute(sa.select(annotation_version).where(same).order_by(annotation_version.c.updated_at)).mappings()
+    return {row["id"]: _version(dict(row)) for row in rows}
+
+
+def _add(db: sa.Connection, event: Event, source: Source, tasks: set[Task]) -> int:
+    added = 0
+    for version in event.versions:
+        if _insert_new(db, annotation_version, _version_row(version, source)):
+            tasks.add((version.project, version.task))
+            added += 1
+    for annotation in event.deleted:
+        row = {"annotation": annotation, "project": event.project, "source": source, "seen_at": time.time()}
+        added += _insert_new(db, annotation_deleted, row)
+    return added
+
+
+def _judge_all(db: sa.Connection, tasks: set[Task]) -> None:
+    for project, task in sorted(tasks):
+        versions = read_versions(db, project, task)
+        offers = TaskOffers(db, project, task)
+        db.execute(sa.delete(outcome).where(outcome.c.version_id.in_(list(versions))))
+        rows = []
+        for version_id, version in versions.items():
+            others = [other for other_id, other in versions.items() if other_id != version_id]
+            judged = judge(version, offers.offered_for(version, others))
+            rows += [{**asdict(one), "version_id": version_id} for one in judged]
+        if rows:
+            db.execute(sa.insert(outcome), rows)
+
+
+def _unread(limit: int) -> sa.Select[Any]:
+    seen = sa.select(webhook_read.c.webhook_id).where(webhook_read.c.webhook_id == webhook.c.id)
+    return sa.select(webhook.c.id, webhook.c.body).where(~seen.exists()).order_by(webhook.c.id).limit(limit)
+
+
+def _version_row(version: Version, source: Source) -> dict[str, Any]:
+    row = {name: value for name, value in vars(version).items() if name not in ("regions", "problems")}
+    return {
+        **row,
+        "task_data": dict(version.task_data),
+        "regions": [drawn.to_json() for drawn in version.regions],
+        "texts": [[id, list(entries)] for id, entries in version.texts],
+        "source": source,
+        "seen_at": time.time(),
+    }
+
+
+def _version(row: Mapping[str, Any]) -> Version:
+    own = {name: row[name] for name in Version.__dataclass_fields__ if name in row}
+    regions = tuple(Drawn(**drawn) for drawn in row["regions"])
+    texts = tuple((id, tuple(entries)) for id, entries in row["texts"])
+    return Version(**{**own, "regions": regions, "texts": texts})
+
+
+def _insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless the same fact is there; whether it was new."""
+    insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert
+    return db.execute(insert(table).values(dict(row)).on_conflict_do_nothing()).rowcount == 1
+
+
+def _set_synchronous(db: sa.Connection, level: str) -> None:
+    raw = db.connection.driver_connection
+    assert raw is not None
+    raw.execute(f"PRAGMA synchronous = {level}")
+
+
+def _parse(body: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"The event is not JSON ({error}).") from error

@@ -1,0 +1,113 @@
+"""Corrections as they stand: of each annotation that is not deleted and not skipped, its newest version and its outcomes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from backend.corrections.outcomes import NAMES, Outcome
+from backend.corrections.tables import annotation_deleted, annotation_version, outcome
+from backend.label_studio.protocol import Json
+from ris_core.errors import UnknownName
+
+ROWS_AT_ONCE = 200
+"""Rows in memory at a time; each may hold two masks."""
+
+_MASKS = ("mask", "offered_mask")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What became of a region, in which annotation.
+
+    Attributes:
+        is_current: It belongs to the newest version of an annotation that is there.
+        outcome: Without masks, unless they were asked for.
+    """
+
+    annotation: int
+    project: int
+    task: str
+    annotator: int | None
+    created_at: float
+    updated_at: float
+    lead_time_s: float | None
+    is_reviewed: bool
+    is_current: bool
+    outcome: Outcome
+
+    def to_json(self) -> Json:
+        """Flat, for tables and dumps."""
+        own = {name: value for name, value in vars(self).items() if name != "outcome"}
+        return {**own, **asdict(self.outcome)}
+
+
+def read_corrections(
+    db: sa.Connection,
+    project: int,
+    *,
+    outcomes: Sequence[str] = (),
+    task: str | None = None,
+    annotator: int | None = None,
+    with_history: bool = False,
+    with_masks: bool = False,
+) -> Iterator[Correction]:
+    """Corrections of a project, in the order of tasks, annotations and versions; few in memory at a time.
+
+    Args:
+        outcomes: Only these; all if empty.
+        with_history: Also of former versions and of deleted annotations.
+
+    Raises:
+        UnknownName: If there is no such outcome.
+    """
+    if unknown := [name for name in outcomes if name not in NAMES]:
+        raise UnknownName(f"No outcome named {unknown[0]!r}. Available: {', '.join(NAMES)}.")
+    is_current = is_newest()
+    wanted = (annotation_version.c.project == project) & (sa.true() if with_history else is_current)
+    if outcomes:
+        wanted &= outcome.c.outcome.in_(outcomes)
+    if task is not None:
+        wanted &= annotation_version.c.task == task
+    if annotator is not None:
+        wanted &= annotation_version.c.annotator == annotator
+    shown = [c for c in outcome.c if c.name not in ("id", "version_id", *(() if with_masks else _MASKS))]
+    own = [c for c in annotation_version.c if c.name in Correction.__dataclass_fields__]
+    rows = db.execution_options(yield_per=ROWS_AT_ONCE).execute(
+        sa.select(*own, is_current.label("is_current"), *shown)
+        .join(annotation_version, annotation_version.c.id == outcome.c.version_id)
+        .where(wanted)
+        .order_by(*by_task(annotation_version.c.task), annotation_version.c.annotation)
+        .order_by(annotation_version.c.updated_at, outcome.c.region)
+    )
+    for row in rows.mappings():
+        yield _correction(dict(row))
+
+
+def is_newest() -> sa.ColumnElement[bool]:
+    """Whether a version is the newest of an annotation that was neither deleted nor skipped."""
+    later = annotation_version.alias("later")
+    is_outdated = (
+        sa.select(later.c.id)
+        .where(later.c.annotation == annotation_version.c.annotation)
+        .where(later.c.updated_at > annotation_version.c.updated_at)
+        .exists()
+    )
+    is_deleted = (
+        sa.select(annotation_deleted.c.annotation)
+        .where(annotation_deleted.c.annotation == annotation_version.c.annotation)
+        .exists()
+    )
+    return ~is_outdated & ~is_deleted & ~annotation_version.c.was_cancelled
+
+
+def by_task(task: sa.ColumnElement[str]) -> tuple[sa.ColumnElement[Any], ...]:
+    """Order of task ids, which are text, as if they were numbers."""
+    return sa.func.length(task), task
+
+
+def _correction(row: Mapping[str, Any]) -> Correction:
+    judged = Outcome(**{name: row.get(name) for name in Outcome.__dataclass_fields__})  # type: ignore[arg-type]
+    own = {name: row[name] for name in Correction.__dataclass_fields__ if name != "outcome"}
+    return Correction(**{**own, "is_current": bool(own["is_current"])}, outcome=judged)

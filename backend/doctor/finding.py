@@ -1,0 +1,75 @@
+"""What the doctor says about one thing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from backend.errors import BadSettings, Unreachable, split_remedy
+from ris_core.errors import RisError, WeightsMissing
+
+State = Literal["ok", "warn", "fail", "skip"]
+
+UNREACHABLE, BAD, MISSING, UNEXPECTED = (
+    kind.exit_code for kind in (Unreachable, BadSettings, WeightsMissing, RisError)
+)
+EXIT_CODES = (UNREACHABLE, BAD, MISSING, UNEXPECTED)
+"""What the command exits with when something failed: the first of these that any failure has."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line of the report.
+
+    Attributes:
+        name: What was looked at.
+        state: "ok"; "warn": works, but not as it should; "fail": does not work; "skip": could not be, or was not, looked at.
+        value: What was seen.
+        origin: Of a setting, where its value comes from.
+        remedy: What to do about it; of a failure never empty.
+        section: Part of the report; filled in by the examination.
+        exit_code: One of `EXIT_CODES` if it failed, else 0.
+    """
+
+    name: str
+    state: State
+    value: str = ""
+    origin: str = ""
+    remedy: str = ""
+    section: str = ""
+    exit_code: int = 0
+
+
+def ok(name: str, value: str) -> Finding:
+    """All is well."""
+    return Finding(name, "ok", value)
+
+
+def warn(name: str, value: str, remedy: str) -> Finding:
+    """It works, but not as it should."""
+    return Finding(name, "warn", value, remedy=remedy)
+
+
+def fail(name: str, value: str, remedy: str, exit_code: int) -> Finding:
+    """It does not work."""
+    return Finding(name, "fail", value, remedy=remedy, exit_code=exit_code)
+
+
+def skip(name: str, value: str, remedy: str = "") -> Finding:
+    """It was not looked at."""
+    return Finding(name, "skip", value, remedy=remedy)
+
+
+def failure_of(name: str, error: Exception) -> Finding:
+    """An error as a finding. Messages of our own errors say first what is wrong, then what to do."""
+    if isinstance(error, RisError):
+        wrong, remedy = split_remedy(str(error))
+        return fail(name, wrong, remedy or "See docs/doctor.md.", error.exit_code)
+    return fail(
+        name, f"{type(error).__name__}: {error}", "Nobody foresaw this: please report it with this line.", UNEXPECTED
+    )
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """0 if nothing failed, else the failures' first code in the order of `EXIT_CODES`."""
+    codes = {finding.exit_code for finding in findings if finding.state == "fail"}
+    return next((code for code in EXIT_CODES if code in codes), 0)

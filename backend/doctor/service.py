@@ -1,0 +1,23 @@
+"""The HTTP backend of this machine."""
+
+from collections.abc import Iterator
+
+from backend.doctor.case import Case
+from backend.doctor.finding import Finding, ok, warn
+from backend.label_studio.reach import ask_backend
+
+LOADING = ".loading"
+"""Ends the version of a backend that has heard of no worker yet."""
+
+
+def check_backend(case: Case) -> Iterator[Finding]:
+    """Whether it runs at HOST and PORT, is ours, and knows the credentials of the settings."""
+    version = ask_backend(case.settings.local_url, case.settings.credentials)
+    yield ok(
+        "Address",
+        f"{case.settings.local_url} answers, {'with' if case.settings.credentials else 'without'} credentials",
+    )
+    if version.endswith(LOADING):
+        yield warn("Model", version, "No worker has been ready yet; see Workers.")
+    else:
+        yield ok("Model", version)

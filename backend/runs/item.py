@@ -1,0 +1,98 @@
+"""One task of a run, from "new" to "done" or "failed" with its reason.
+
+    held -> new -> running -> ready -> writing (-> replacing) -> done
+             ^-------+          ^--------+
+             |                           it turned out that it was not written
+             a worker died, or the image could not be had yet
+
+A worker owns an item while it is "running", under the number of its attempt; the run's steward owns it from "writing" on,
+under the run's fence. What comes late, from a worker or a steward that was given up, changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from backend.runs.queries import Query
+
+ItemState = Literal["held", "new", "running", "ready", "writing", "replacing", "done", "failed", "cancelled"]
+
+OPEN: tuple[ItemState, ...] = ("held", "new", "running", "ready", "writing", "replacing")
+"""States of items that are not over."""
+MAX_ATTEMPTS = 3
+"""An item that was begun so often and never ended killed its workers."""
+MAX_DEFERRALS = 8
+"""An image that could not be had so often is given up."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A task that is to become an item.
+
+    Attributes:
+        image: Address of its image.
+        replaces: Id of the run whose prediction this one takes the place of.
+        error: Why nothing can be asked of it.
+    """
+
+    task: int
+    image: str
+    queries: tuple[Query, ...]
+    replaces: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item at work, or waiting to be written.
+
+    Attributes:
+        attempt: Which one this is, from 1.
+        deferrals: How often its image could not be had.
+        worker: Who has it, or had it last.
+        answers: What was found, one for each query.
+        replaced: What its prediction took the place of: {"prediction": id, "annotations": [ids]}.
+    """
+
+    run: str
+    task: int
+    image: str
+    queries: tuple[Query, ...]
+    state: ItemState
+    attempt: int
+    deferrals: int
+    worker: str | None = None
+    answers: tuple[dict[str, Any], ...] = ()
+    replaces: str | None = None
+    replaced: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger knows of a task at a model version: the run that answers it, and its queries."""
+
+    run: str
+    queries: tuple[Query, ...]
+    is_done: bool
+
+
+def read_item(row: Any) -> Item:
+    """An item from its row."""
+    return Item(
+        run=row["run"],
+        task=int(row["task"]),
+        image=row["image"],
+        queries=read_queries(row["queries"]),
+        state=row["state"],
+        attempt=row["attempts"],
+        deferrals=row["deferrals"],
+        worker=row["worker"],
+        answers=tuple(row["answers"] or ()),
+        replaces=row["replaces"],
+        replaced=row["replaced"],
+    )
+
+
+def read_queries(values: Sequence[Mapping[str, Any]]) -> tuple[Query, ...]:
+    """Queries from a column."""
+    return tuple(Query.from_json(value) for value in values)

@@ -1,0 +1,323 @@
+"""The ledger's items: what workers and stewards do with a run's tasks, one transaction a verb."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from backend.runs.item import (
+    MAX_ATTEMPTS,
+    MAX_DEFERRALS,
+    OPEN,
+    Item,
+    ItemState,
+    Known,
+    Planned,
+    read_item,
+    read_queries,
+)
+from backend.runs.tables import item, run
+
+INSERTED_AT_ONCE = 500
+
+Transaction = Callable[[], AbstractContextManager[sa.Connection]]
+
+
+class Items:
+    """The items of all runs. Made by `Ledger`."""
+
+    def __init__(self, writing: Transaction, reading: Transaction) -> None:
+        self._writing, self._reading = writing, reading
+
+    # Planning
+
+    def add(self, run_id: str, planned: Sequence[Planned], state: ItemState = "new") -> int:
+        """Record tasks that are not recorded yet; how many."""
+        rows = [_make_row(run_id, one, state) for one in planned]
+        added = 0
+        with self._writing() as db:
+            insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert
+            for start in range(0, len(rows), INSERTED_AT_ONCE):
+                statement = insert(item).values(rows[start : start + INSERTED_AT_ONCE]).on_conflict_do_nothing()
+                added += db.execute(statement).rowcount
+        return added
+
+    def known(self, project: int, model_version: str, tasks: Collection[int], but: str) -> dict[int, Known]:
+        """Those of these tasks that another run than `but` answers, or has answered, at a model version."""
+        is_current = (
+            (run.c.project == project)
+            & (run.c.model_version == model_version)
+            & run.c.does_push
+            & (run.c.id != but)
+            & item.c.task.in_(tasks)
+            & item.c.replaced_by.is_(None)
+            & item.c.state.not_in(("failed", "cancelled"))
+        )
+        wanted = sa.select(item.c.task, item.c.run, item.c.queries, item.c.state).join(run, run.c.id == item.c.run)
+        with self._reading() as db:
+            rows = db.execute(wanted.where(is_current).order_by(run.c.created_at)).all()
+        return {int(row.task): Known(row.run, read_queries(row.queries), row.state == "done") for row in rows}
+
+    def release_held(self, run_id: str) -> int:
+        """Let the items begin that waited for a preview; how many."""
+        return self._change(run_id, ("held",), {"state": "new"})
+
+    def cancel(self, run_id: str) -> int:
+        """Give up what has not been written; how many."""
+        values = {"state": "cancelled", "finished_at": time.time(), "error": "cancelled", "reason": "cancelled"}
+        return self._change(run_id, ("held", "new", "running", "ready"), values)
+
+    def retry(self, run_id: str) -> int:
+        """Begin the failed items again, but not those that another run has taken up meanwhile; how many."""
+        values = {"state": "new", "attempts": 0, "deferrals": 0, "retry_at": 0.0, "error": None, "reason": None}
+        may_begin = (item.c.run == run_id) & (item.c.state == "failed") & (item.c.image != "") & ~_is_taken_up(run_id)
+        with self._writing() as db:
+            return db.execute(sa.update(item).where(may_begin).values(**values, finished_at=None)).rowcount
+
+    # Workers
+
+    def claim(self, run_id: str, worker: str) -> Item | None:
+        """Take the next item into work; None if there is none that may begin now."""
+        now = time.time()
+        may_begin = (
+            (item.c.run == run_id)
+            & (item.c.state == "new")
+            & (item.c.retry_at <= now)
+            & run.c.state.in_(("running", "preview"))
+            & (run.c.hold_until <= now)
+        )
+        with self._writing() as db:
+            row = db.execute(
+                sa.select(item)
+                .join(run, run.c.id == item.c.run)
+                .where(may_begin)
+                .order_by(item.c.retry_at, item.c.task)
+                .limit(1)
+                .with_for_update(skip_locked=True, of=item)
+            ).first()
+            if row is None:
+                return None
+            begun = {"state": "running", "attempts": row.attempts + 1, "worker": worker, "started_at": now}
+            db.execute(sa.update(item).where(item.c.run == run_id, item.c.task == row.task).values(begun))
+        return read_item({**row._mapping, **begun})
+
+    def finish(
+        self,
+        done: Item,
+        answers: Sequence[Mapping[str, Any]],
+        image_sha256: str,
+        encode_fp: str,
+        seconds: Mapping[str, float],
+    ) -> bool:
+        """Record what was found; False, and nothing is recorded, if the item was given to another worker meanwhile."""
+        does_push = sa.select(run.c.does_push).where(run.c.id == done.run).scalar_subquery()
+        values = {
+            "state": sa.case((does_push, "ready"), else_="done"),
+            "answers": list(answers),
+            "image_sha256": image_sha256,
+            "encode_fp": encode_fp,
+            "seconds": dict(seconds),
+            "finished_at": time.time(),
+            "error": None,
+            "reason": None,
+        }
+        return self._end_attempt(done, values)
+
+    def fail(self, failed: Item, error: str, reason: str) -> bool:
+        """Record why an item cannot be answered; False if it was given to another worker meanwhile."""
+        values = {"state": "failed", "error": error, "reason": reason, "finished_at": time.time()}
+        return self._end_attempt(failed, values)
+
+    def defer(self, late: Item, error: str, wait_s: float) -> bool:
+        """Begin an item again later, since its image cannot be had now; False, and it failed, if that happened too often."""
+        if late.deferrals + 1 >= MAX_DEFERRALS:
+            self.fail(late, error, "image unreachable")
+            return False
+        values = {
+            "state": "new",
+            "attempts": late.attempt - 1,
+            "deferrals": late.deferrals + 1,
+            "retry_at": time.time() + wait_s,
+            "error": error,
+        }
+        return self._end_attempt(late, values)
+
+    def put_back(self, begun: Item) -> bool:
+        """Let somebody else begin an item, as if it had not been begun here."""
+        return self._end_attempt(begun, {"state": "new", "attempts": begun.attempt - 1})
+
+    def running(self) -> list[tuple[str, int, str, float]]:
+        """Run, task, worker and time of beginning of everything at work."""
+        columns = (item.c.run, item.c.task, item.c.worker, item.c.started_at)
+        with self._reading() as db:
+            return [tuple(row) for row in db.execute(sa.select(*columns).where(item.c.state == "running"))]
+
+    def take_from(self, run_id: str, task: int, worker: str) -> str | None:
+        """Take an item from a worker that died over it; its new state, None if it is not that worker's any more.
+
+        One that `MAX_ATTEMPTS` workers died over failed.
+        """
+        is_its = (item.c.run == run_id) & (item.c.task == task)
+        is_its &= (item.c.state == "running") & (item.c.worker == worker)
+        error = f"{MAX_ATTEMPTS} workers died over it. Look at the image and the workers' log, then `ris run retry`"
+        gave_up = item.c.attempts >= MAX_ATTEMPTS
+        values = {
+            "state": sa.case((gave_up, "failed"), else_="new"),
+            "error": sa.case((gave_up, error), else_="a worker died over it"),
+            "reason": sa.case((gave_up, "worker died"), else_=None),
+            "finished_at": sa.case((gave_up, time.time()), else_=None),
+        }
+        with self._writing() as db:
+            return cast(str | None, db.scalar(sa.update(item).where(is_its).values(values).returning(item.c.state)))
+
+    # The steward
+
+    def take_ready(self, run_id: str, fence: int, limit: int) -> list[Item]:
+        """Announce that the next items are written now, and take them; none if the fence is not the run's any more."""
+        with self._writing() as db:
+            if not _holds(db, run_id, fence):
+                return []
+            is_ready = (item.c.run == run_id) & (item.c.state == "ready")
+            rows = db.execute(sa.select(item).where(is_ready).order_by(item.c.task).limit(limit)).mappings().all()
+            taken = item.c.task.in_([row["task"] for row in rows])
+            db.execute(sa.update(item).where(is_ready, taken).values(state="writing"))
+        return [read_item({**row, "state": "writing"}) for row in rows]
+
+    def in_state(self, run_id: str, state: ItemState, limit: int = INSERTED_AT_ONCE, after: int = -1) -> list[Item]:
+        """Items in a state, by task id."""
+        wanted = (item.c.run == run_id) & (item.c.state == state) & (item.c.task > after)
+        with self._reading() as db:
+            rows = db.execute(sa.select(item).where(wanted).order_by(item.c.task).limit(limit)).mappings()
+            return [read_item(row) for row in rows]
+
+    def move(
+        self,
+        run_id: str,
+        fence: int,
+        tasks: Iterable[int],
+        state: ItemState,
+        error: str | None = None,
+        reason: str | None = None,
+        replaced: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Put items of the steward's into a state; how many: none under a fence that is not the run's any more.
+
+        Args:
+            replaced: What their prediction takes the place of; kept if it is not given.
+        """
+        values: dict[str, Any] = {"state": state, "error": error, "reason": reason}
+        if replaced is not None:
+            values["replaced"] = dict(replaced)
+        is_meant = (item.c.run == run_id) & item.c.task.in_(list(tasks))
+        with self._writing() as db:
+            if not _holds(db, run_id, fence):
+                return 0
+            moved = db.execute(sa.update(item).where(is_meant, item.c.state.in_((*OPEN, "done"))).values(values))
+            if state == "done":
+                _retire_replaced(db, run_id, is_meant)
+            return moved.rowcount
+
+    def get(self, run_id: str, task: int) -> Item | None:
+        """One item."""
+        with self._reading() as db:
+            row = db.execute(sa.select(item).where(item.c.run == run_id, item.c.task == task)).mappings().first()
+        return read_item(row) if row else None
+
+    def count_written(self, project: int, model_version: str) -> int:
+        """Predictions of a version that runs have written to a project and that stand."""
+        is_written = (
+            (run.c.project == project)
+            & (run.c.model_version == model_version)
+            & run.c.does_push
+            & (item.c.state == "done")
+            & item.c.replaced_by.is_(None)
+        )
+        counted = sa.select(sa.func.count()).select_from(item.join(run, run.c.id == item.c.run)).where(is_written)
+        with self._reading() as db:
+            return int(db.scalar(counted) or 0)
+
+    def count_beginnable(self, run_id: str, limit: int) -> int:
+        """How many items may begin now; `limit` if there are more."""
+        may_begin = (item.c.run == run_id) & (item.c.state == "new") & (item.c.retry_at <= time.time())
+        some = sa.select(item.c.task).where(may_begin).limit(limit).subquery()
+        with self._reading() as db:
+            return int(db.scalar(sa.select(sa.func.count()).select_from(some)) or 0)
+
+    def has_open(self, run_id: str) -> bool:
+        """Whether any item of a run is not over."""
+        wanted = sa.select(item.c.task).where(item.c.run == run_id, item.c.state.in_(OPEN)).limit(1)
+        with self._reading() as db:
+            return db.execute(wanted).first() is not None
+
+    def counts(self, run_id: str) -> dict[str, int]:
+        """How many items are in each state."""
+        wanted = sa.select(item.c.state, sa.func.count()).where(item.c.run == run_id).group_by(item.c.state)
+        with self._reading() as db:
+            return {state: int(number) for state, number in db.execute(wanted)}
+
+    def _change(self, run_id: str, states: tuple[ItemState, ...], values: Mapping[str, Any]) -> int:
+        is_meant = (item.c.run == run_id) & item.c.state.in_(states)
+        with self._writing() as db:
+            return db.execute(sa.update(item).where(is_meant).values(values)).rowcount
+
+    def _end_attempt(self, at_work: Item, values: Mapping[str, Any]) -> bool:
+        is_mine = (
+            (item.c.run == at_work.run)
+            & (item.c.task == at_work.task)
+            & (item.c.state == "running")
+            & (item.c.attempts == at_work.attempt)
+            & (item.c.worker == at_work.worker)
+        )
+        with self._writing() as db:
+            return db.execute(sa.update(item).where(is_mine).values(values)).rowcount == 1
+
+
+def _is_taken_up(run_id: str) -> sa.ColumnElement[bool]:
+    """Whether another run that writes answers the same task at the same version."""
+    this, other, theirs = run.alias(), run.alias(), item.alias()
+    same = (
+        (this.c.id == run_id)
+        & this.c.does_push
+        & other.c.does_push
+        & (other.c.id != run_id)
+        & (other.c.project == this.c.project)
+        & (other.c.model_version == this.c.model_version)
+        & (theirs.c.run == other.c.id)
+        & (theirs.c.task == item.c.task)
+        & theirs.c.replaced_by.is_(None)
+        & theirs.c.state.not_in(("failed", "cancelled"))
+    )
+    return sa.exists(sa.select(theirs.c.task).where(same).correlate(item))
+
+
+def _holds(db: sa.Connection, run_id: str, fence: int) -> bool:
+    """Whether the fence is the run's; keeps it so until the transaction ends."""
+    return db.scalar(sa.select(run.c.fence).where(run.c.id == run_id).with_for_update()) == fence
+
+
+def _retire_replaced(db: sa.Connection, run_id: str, is_meant: sa.ColumnElement[bool]) -> None:
+    """Note with the former items of these tasks that this run's stand in their place."""
+    pairs = db.execute(sa.select(item.c.task, item.c.replaces).where(is_meant, item.c.replaces.is_not(None))).all()
+    for task, former in pairs:
+        db.execute(sa.update(item).where(item.c.run == former, item.c.task == task).values(replaced_by=run_id))
+
+
+def _make_row(run_id: str, planned: Planned, state: ItemState) -> dict[str, Any]:
+    is_wrong = planned.error is not None
+    return {
+        "run": run_id,
+        "task": planned.task,
+        "image": planned.image,
+        "queries": [query.to_json() for query in planned.queries],
+        "state": "failed" if is_wrong else state,
+        "attempts": 0,
+        "deferrals": 0,
+        "retry_at": 0.0,
+        "error": planned.error,
+        "reason": "task data" if is_wrong else None,
+        "finished_at": time.time() if is_wrong else None,
+        "replaces": planned.replaces,
+    }

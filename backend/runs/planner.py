@@ -1,0 +1,139 @@
+"""Planning: which tasks a run is about, what is asked of each, and what of that was answered before."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from backend.errors import BadSettings
+from backend.label_studio import protocol
+from backend.label_studio.protocol import Config, Task
+from backend.runs import queries
+from backend.runs.item import Known, Planned
+from backend.runs.ledger import Ledger, Run
+from backend.runs.queries import Query
+from backend.runs.spec import BadRun, RunSpec
+from backend.runs.studio import RunStudio
+from ris_core.errors import BadExpression, BadInput
+
+log = structlog.get_logger(__name__)
+
+
+def plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> Run:
+    """Record a run's tasks, page by page, going on where somebody may have stopped; then let it run.
+
+    Runs of a project are planned in the order they were asked for, so that no two take up the same task: one whose turn has
+    not come is returned as it is. What is wrong with the run is recorded as its failure.
+
+    Returns:
+        The run as it stands then.
+
+    Raises:
+        BadSettings: If Label Studio does not accept the token.
+        LeaseLost: If somebody else is its steward.
+        Unreachable: If Label Studio or the database does not take part.
+    """
+    waiting = ledger.list_runs(("planning",), run.project)
+    if waiting and waiting[-1].id != run.id:
+        return run
+    try:
+        _plan(ledger, studio, run, fence)
+    except BadSettings:
+        raise
+    except BadInput as error:
+        ledger.change(run.id, "failed", str(error), only_from=("planning",))
+        ledger.items.cancel(run.id)
+        log.warning("the run cannot be planned", run=run.id, error=str(error))
+    return ledger.get(run.id)
+
+
+def begin(ledger: Ledger, run: Run) -> None:
+    """Let a planned run start; one without a task to do is over at once."""
+    counts = ledger.items.counts(run.id)
+    if not sum(counts.values()):
+        note = "There is nothing to do: these queries were answered before." if run.skipped else "No task was found."
+        ledger.change(run.id, "done", note, only_from=("planning",))
+        return
+    ledger.change(run.id, "preview" if counts.get("held") else "running", None, only_from=("planning",))
+
+
+def plan_tasks(ledger: Ledger, run: Run, config: Config, tasks: Sequence[Task]) -> tuple[list[Planned], int]:
+    """What becomes of these tasks, and how many were answered before.
+
+    Raises:
+        BadRun: If other queries were answered before, and the run may neither add to them nor replace them.
+    """
+    planned, skipped = [], 0
+    known = _known(ledger, run, tasks)
+    for task in tasks:
+        one = _plan_task(run.spec, config, task)
+        before = known.get(one.task)
+        if before is None or one.error is not None:
+            planned.append(one)
+        elif _is_answered(run.spec, before, one.queries):
+            skipped += 1
+        else:
+            planned.append(_plan_again(run.spec, one, before))
+    return planned, skipped
+
+
+def _plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> None:
+    if run.label_config is None:
+        ledger.note_plan(run.id, fence, label_config=studio.label_config(run.project))
+        run = ledger.get(run.id)
+    config = protocol.read_config(run.label_config or "")
+    after: int | None = run.planned_to
+    while after is not None:
+        tasks, after = studio.list_tasks(run.spec, after)
+        planned, skipped = plan_tasks(ledger, run, config, tasks)
+        _add(ledger, run, planned)
+        ledger.note_plan(run.id, fence, planned_to=after or run.planned_to, skipped=run.skipped + skipped)
+        ledger.renew(run.id, fence)
+        run = ledger.get(run.id)
+    begin(ledger, run)
+
+
+def _add(ledger: Ledger, run: Run, planned: Sequence[Planned]) -> None:
+    """Record items; of a run with a preview all but the first few are held."""
+    room = len(planned)
+    if run.spec.preview:
+        room = max(0, run.spec.preview - sum(ledger.items.counts(run.id).values()))
+        ledger.items.add(run.id, planned[room:], "held")
+    ledger.items.add(run.id, planned[:room])
+
+
+def _known(ledger: Ledger, run: Run, tasks: Sequence[Task]) -> dict[int, Known]:
+    if not run.does_push or run.model_version is None:
+        return {}
+    return ledger.items.known(run.project, run.model_version, [int(task.id) for task in tasks], but=run.id)
+
+
+def _plan_task(spec: RunSpec, config: Config, task: Task) -> Planned:
+    image = protocol.read_field(task.data, config.image_key)
+    if image is None:
+        error = f"The task has no image address in the field {config.image_key!r}. Import it, or correct <Image>."
+        return Planned(int(task.id), "", (), error=error)
+    if spec.kind == "warm":
+        return Planned(int(task.id), image, ())
+    try:
+        return Planned(int(task.id), image, queries.make_queries(spec, config, task.data))
+    except BadExpression as error:
+        return Planned(int(task.id), image, (), error=str(error))
+
+
+def _is_answered(spec: RunSpec, before: Known, wanted: Sequence[Query]) -> bool:
+    """Whether nothing is left to do; to replace is something to do also where less is wanted than there is."""
+    return queries.has_all(before.queries, wanted) and (
+        spec.mode != "replace" or queries.has_all(wanted, before.queries)
+    )
+
+
+def _plan_again(spec: RunSpec, one: Planned, before: Known) -> Planned:
+    if spec.mode == "new":
+        raise BadRun(
+            f"Task {one.task} was asked other queries by the run {before.run} at this model version. Give --add to have both "
+            "answered in one prediction, or --replace to put these in their place."
+        )
+    if not before.is_done:
+        raise BadRun(f"The run {before.run} is still at task {one.task}. Wait for it, or cancel it.")
+    wanted = queries.merge(before.queries, one.queries) if spec.mode == "add" else one.queries
+    return Planned(one.task, one.image, wanted, replaces=before.run)

@@ -1,0 +1,208 @@
+"""Writing to Label Studio, exactly once: announced in the ledger, looked up before any second try, fenced, and swept in the end.
+
+Label Studio takes the same prediction as often as it is sent. So an item is "writing" before its prediction is sent, and
+whoever finds one in that state asks Label Studio whether it is there, by the ids of its regions, before sending it again.
+The last byte of a request is held back until the ledger has confirmed, and renewed, the steward's lease: a process that was
+stopped meanwhile does not send it. What slips through all the same is found by counting, and deleted.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from backend.label_studio import protocol
+from backend.label_studio.client import Refused
+from backend.label_studio.protocol import Json
+from backend.runs import answers
+from backend.runs.item import Item, ItemState
+from backend.runs.ledger import LeaseLost, Ledger, Run
+from backend.runs.studio import RunStudio
+
+log = structlog.get_logger(__name__)
+
+BATCH = 100
+"""Predictions of one request: each makes Label Studio count the predictions of the whole project."""
+BATCH_BYTES = 8 << 20
+RENEWED_EVERY = 20
+"""Look-ups after which the lease is renewed."""
+
+
+class Pusher:
+    """Writes a run's predictions, for its steward.
+
+    Every method raises `LeaseLost` if somebody else is the steward, `BadSettings` if Label Studio does not accept the token,
+    and `Unreachable` if it does not answer: then it is not known what was written, and the items stay "writing".
+    """
+
+    def __init__(self, ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> None:
+        self._ledger, self._studio, self._run, self._fence = ledger, studio, run, fence
+        self._version = run.model_version or ""
+
+    def settle(self) -> None:
+        """Find out what became of the items that somebody was about to write."""
+        while items := self._ledger.items.in_state(self._run.id, "writing"):
+            self._look_up(items, "ready")
+        while items := self._ledger.items.in_state(self._run.id, "replacing"):
+            for item in items:
+                self._remove_replaced(item)
+
+    def push(self) -> float | None:
+        """Write the next predictions; seconds that Label Studio took, None if there was nothing to write."""
+        self.settle()
+        items = self._ledger.items.take_ready(self._run.id, self._fence, BATCH)
+        made = self._make(items)
+        if not made:
+            return None if not items else 0.0
+        began = time.monotonic()
+        self._send(made)
+        return time.monotonic() - began
+
+    def sweep(self) -> bool:
+        """Compare what is written with the ledger: delete what is there twice, begin again what is not there; whether all was well.
+
+        If the number is right, and nobody had to take over, no task is looked at.
+        """
+        expected = self._ledger.items.count_written(self._run.project, self._version)
+        has = self._studio.count_predictions(self._run.project, self._version)
+        if self._fence == 1 and has == expected:
+            return True
+        is_well, after = True, -1
+        while items := self._ledger.items.in_state(self._run.id, "done", after=after):
+            is_well &= self._look_up(items, "ready")
+            after = items[-1].task
+        log.info("swept", run=self._run.id, expected=expected, found=has, is_well=is_well)
+        return is_well
+
+    def _make(self, items: Sequence[Item]) -> list[tuple[Item, Json]]:
+        """The predictions of as many items as one request may hold; the others are put back."""
+        control = protocol.read_config(self._run.label_config or "").controls[0]
+        made: list[tuple[Item, Json]] = []
+        size = 0
+        for number, item in enumerate(items):
+            try:
+                prediction = answers.make_prediction(item, control, self._version)
+            except ValueError as error:
+                self._move([item], "failed", str(error), "label config")
+                continue
+            size += sum(len(str(region["value"])) for region in prediction["result"])
+            if made and size > BATCH_BYTES:
+                self._move(items[number:], "ready")
+                break
+            made.append((item, prediction))
+        return made
+
+    def _send(self, made: Sequence[tuple[Item, Json]]) -> None:
+        items = [item for item, _ in made]
+        try:
+            created = self._studio.import_predictions(
+                self._run.project, [prediction for _, prediction in made], self._check
+            )
+        except Refused as error:
+            self._send_apart(made, error)
+            return
+        if created == len(made):
+            self._confirm(items)
+        else:
+            log.warning("Label Studio dropped predictions", run=self._run.id, sent=len(made), created=created)
+            self._look_up(items, "failed")
+
+    def _send_apart(self, made: Sequence[tuple[Item, Json]], error: Refused) -> None:
+        """After a refusal, of which nothing is written: leave out the tasks that are gone, and find the one that is refused."""
+        kept = [(item, prediction) for item, prediction in made if self._studio.has_task(item.task)]
+        gone = [item for item, _ in made if item not in [one for one, _ in kept]]
+        self._move(gone, "failed", "The task is not in Label Studio any more.", "task gone")
+        if len(kept) == 1 and not gone:
+            self._move([kept[0][0]], "failed", str(error), "refused by Label Studio")
+        elif kept:
+            middle = len(kept) if gone else len(kept) // 2
+            for part in (kept[:middle], kept[middle:]):
+                if part:
+                    self._send(part)
+
+    def _look_up(self, items: Sequence[Item], if_missing: str) -> bool:
+        """Ask Label Studio for each item's prediction; whether each was there once.
+
+        Args:
+            if_missing: "ready": those that are not there are sent again; "failed": they were dropped.
+        """
+        found: list[Item] = []
+        missing: list[Item] = []
+        is_well = True
+        for number, item in enumerate(items):
+            if number % RENEWED_EVERY == 0:
+                self._check()
+            mine = self._written(item)
+            for double in mine[1:]:
+                log.warning("a prediction was there twice", run=item.run, task=item.task, prediction=double)
+                self._studio.delete_prediction(double)
+            is_well &= len(mine) == 1
+            (found if mine else missing).append(item)
+        self._confirm([item for item in found if item.state != "done"])
+        if if_missing == "failed":
+            self._move(missing, "failed", self._why_dropped(), "dropped by Label Studio")
+        else:
+            self._begin_again(missing)
+        return is_well
+
+    def _begin_again(self, missing: Iterable[Item]) -> None:
+        """Send again what is not there; unless its task is not there either."""
+        for item in missing:
+            if item.state == "writing" or self._studio.has_task(item.task):
+                self._move([item], "ready")
+            else:
+                self._move([item], "failed", "The task is not in Label Studio any more.", "task gone")
+
+    def _confirm(self, items: Sequence[Item]) -> None:
+        """These are written: nothing is left to do but to delete what they replace."""
+        self._move([item for item in items if item.replaces is None], "done")
+        for item in items:
+            if item.replaces is not None:
+                self._replace(item, item.replaces)
+
+    def _replace(self, item: Item, former_run: str) -> None:
+        former = self._ledger.items.get(former_run, item.task)
+        old = self._written(former) if former else []
+        if not old:
+            self._move([item], "done")
+            return
+        # Label Studio forgets which prediction an annotation was made from when that is deleted
+        made_from = [a for prediction in old for a in self._studio.annotations_from(item.task, prediction)]
+        replaced = {"run": former_run, "predictions": old, "annotations": made_from}
+        if not self._ledger.items.move(self._run.id, self._fence, [item.task], "replacing", replaced=replaced):
+            raise LeaseLost(f"The run {self._run.id} has another steward.")
+        written = self._ledger.items.get(self._run.id, item.task)
+        if written:
+            self._remove_replaced(written)
+
+    def _remove_replaced(self, item: Item) -> None:
+        self._check()
+        for prediction in (item.replaced or {}).get("predictions", ()):
+            self._studio.delete_prediction(prediction)
+        self._move([item], "done")
+
+    def _written(self, item: Item) -> list[int]:
+        """Ids of an item's predictions in Label Studio, oldest first."""
+        found = self._studio.predictions_of(item.task)
+        return [int(one["id"]) for one in found if answers.is_of(item, one, self._version)]
+
+    def _move(
+        self, items: Sequence[Item], state: ItemState, error: str | None = None, reason: str | None = None
+    ) -> None:
+        tasks = [item.task for item in items]
+        if not tasks:
+            return
+        if self._ledger.items.move(self._run.id, self._fence, tasks, state, error, reason) != len(tasks):
+            # too late: what was sent may be there twice, so whoever has the run now looks
+            self._ledger.change(self._run.id, "running", "swept once more", only_from=("done",))
+            raise LeaseLost(f"The run {self._run.id} has another steward.")
+
+    def _check(self) -> None:
+        self._ledger.renew(self._run.id, self._fence)
+
+    def _why_dropped(self) -> str:
+        control = protocol.read_config(self._run.label_config or "").controls[0]
+        return (
+            "Label Studio dropped the prediction without saying why. Its label config may have changed since the run began: "
+            f"it needs {control.name} with the labels {', '.join(control.labels)}."
+        )

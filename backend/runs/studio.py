@@ -1,0 +1,149 @@
+"""What runs ask of Label Studio: its tasks, and the predictions that it has and is given."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+from backend.errors import Unreachable
+from backend.label_studio import protocol
+from backend.label_studio.client import LabelStudio, Refused, reason_of
+from backend.label_studio.protocol import Json, Task
+from backend.runs.spec import RunSpec
+
+TIMEOUT_S = 40.0
+"""Longest that Label Studio may be silent; shorter than a steward's lease, so that nothing is on its way when that ends."""
+PAGE = 200
+"""Tasks that are asked for at once."""
+
+
+@dataclass(frozen=True)
+class _Guarded:
+    """A body whose last byte is held back until `check` returns; it raises if the body must not arrive whole."""
+
+    content: bytes
+    check: Callable[[], None]
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.content[:-1]
+        self.check()
+        yield self.content[-1:]
+
+
+class RunStudio(LabelStudio):
+    """Label Studio as stewards and planners use it.
+
+    Args:
+        url, token: As `LabelStudio` takes them.
+    """
+
+    def __init__(self, url: str, token: str | None, timeout_s: float = TIMEOUT_S) -> None:
+        super().__init__(url, token, timeout_s)
+
+    def label_config(self, project: int) -> str:
+        """A project's label config."""
+        return str(self.request("GET", f"/api/projects/{project}/")["label_config"])
+
+    def list_tasks(self, spec: RunSpec, after: int) -> tuple[tuple[Task, ...], int | None]:
+        """The next tasks that a run is about, and where to go on; None at the end.
+
+        Args:
+            after: Where the last page ended: a task's id, the page's number if a view chooses the tasks, or 0.
+        """
+        query = {"page_size": PAGE, "resolve_uri": "false"}
+        if spec.view is not None:
+            query |= {"view": spec.view, "project": spec.project, "page": after + 1}
+        else:
+            chosen = {"filters": {"conjunction": "and", "items": _conditions(spec, after)}, "ordering": ["tasks:id"]}
+            query |= {"project": spec.project, "query": json.dumps(chosen)}
+        try:
+            answer = self.request("GET", f"/api/tasks?{urlencode(query)}")
+        except Refused as error:
+            if spec.view is not None and after and error.status == httpx.codes.NOT_FOUND:
+                return (), None  # the page after the last one
+            raise
+        listed = protocol.read_tasks(json.dumps(answer).encode(), spec.project)
+        wanted = listed if spec.tasks is None else tuple(task for task in listed if int(task.id) in set(spec.tasks))
+        if spec.view is not None:
+            return wanted, after + 1 if len(listed) == PAGE else None
+        return wanted, max((int(task.id) for task in listed), default=None)
+
+    def import_predictions(self, project: int, predictions: Sequence[Json], check: Callable[[], None]) -> int:
+        """Write predictions, unless `check` raises at the last moment; how many Label Studio says that it made.
+
+        Raises:
+            Refused: If none was written.
+            Unreachable: If it is not known what was.
+        """
+        body = _Guarded(json.dumps(list(predictions)).encode(), check)
+        answer = self.request("POST", f"/api/projects/{project}/import/predictions", body)
+        return int(answer["created"])
+
+    def predictions_of(self, task: int) -> list[Json]:
+        """The predictions that a task has, oldest first; none of a task that is gone."""
+        found = self.request("GET", f"/api/predictions/?task={task}")
+        return sorted(found, key=lambda prediction: int(prediction["id"]))
+
+    def has_task(self, task: int) -> bool:
+        """Whether there is a task of that id."""
+        return self._exists(f"/api/tasks/{task}/")
+
+    def annotations_from(self, task: int, prediction: int) -> list[int]:
+        """Ids of the annotations of a task that somebody made from a prediction."""
+        annotations = self.request("GET", f"/api/tasks/{task}/annotations/")
+        return sorted(int(one["id"]) for one in annotations if one.get("parent_prediction") == prediction)
+
+    def delete_prediction(self, prediction: int) -> None:
+        """Delete a prediction, if it is there."""
+        try:
+            self.request("DELETE", f"/api/predictions/{prediction}/")
+        except Refused as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+
+    def count_predictions(self, project: int, model_version: str) -> int:
+        """How many predictions of a version a project has."""
+        counts = self.request("GET", f"/api/projects/{project}/model-versions/")
+        return int(counts.get(model_version, 0))
+
+    def show_version(self, project: int, model_version: str) -> None:
+        """Let the Data Manager show and sort by the scores of a version."""
+        self.request("PATCH", f"/api/projects/{project}/", {"model_version": model_version})
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self.request("GET", path)
+        except Refused as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def _send(self, method: str, path: str, json: object) -> httpx.Response:
+        if not isinstance(json, _Guarded):
+            return super()._send(method, path, json)
+        # with its length given the body is not sent in chunks, which Label Studio's own server does not read
+        about = {"Content-Type": "application/json", "Content-Length": str(len(json.content))}
+        headers = {**self._key.headers(), **about}
+        try:
+            return self._http.request(method, self.url + path, content=iter(json), headers=headers)
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                f"Label Studio at {self.url} does not answer ({reason_of(error)}). Check that it runs and LABEL_STUDIO_URL."
+            ) from error
+
+
+def _conditions(spec: RunSpec, after: int) -> list[dict[str, Any]]:
+    def condition(field: str, operator: str, kind: str, value: object) -> dict[str, Any]:
+        return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
+
+    first = max(after, min(spec.tasks) - 1) if spec.tasks else after
+    items = [condition("id", "greater", "Number", first)]
+    if spec.tasks:
+        items.append(condition("id", "less_or_equal", "Number", max(spec.tasks)))
+    if spec.only_unlabelled:
+        items.append(condition("is_labeled", "equal", "Boolean", False))
+    return items

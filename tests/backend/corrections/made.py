@@ -1,0 +1,141 @@
+"""Annotations, events and answers for tests: small images, masks that are rectangles."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from label_studio_sdk.converter.brush import mask2rle
+
+from backend.corrections.drawn import Drawn
+from backend.store import Answer, Region, Store
+from ris_core.masks import Rle, to_rle
+
+PROJECT = 7
+HEIGHT, WIDTH = 30, 40
+START = 1_790_000_000.0
+CONFIG = (Path(__file__).parents[3] / "label_config" / "recommended.xml").read_text(encoding="utf-8")
+TRAFFIC = Path(__file__).parents[2] / "data" / "label-studio-traffic"
+RECORDED = (
+    "annotation_created",
+    "annotation_updated",
+    "annotation_created_skipped",
+    "annotations_created_bulk",
+    "annotations_deleted",
+    "project_updated",
+    "annotations_deleted_bulk",
+    "tasks_created",
+    "tasks_deleted",
+    "start_training",
+)
+"""Every recorded webhook, in the order in which they came."""
+
+
+def box(x: int, y: int, width: int = 10, height: int = 10, size_hw: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
+    mask = np.zeros(size_hw, bool)
+    mask[y : y + height, x : x + width] = True
+    return mask
+
+
+def rle(x: int, y: int, width: int = 10, height: int = 10) -> Rle:
+    return to_rle(box(x, y, width, height))
+
+
+def clock(seconds: float) -> str:
+    return datetime.fromtimestamp(START + seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def brush(id: str, mask: np.ndarray, text: str | None = None, label: str = "Object", **more: Any) -> dict[str, Any]:
+    height, width = mask.shape
+    return {
+        "id": id,
+        "type": "brushlabels",
+        "from_name": "brush",
+        "to_name": "image",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "value": {"format": "rle", "rle": mask2rle(mask.astype(np.uint8) * 255), "brushlabels": [label]},
+        **({"meta": {"text": [text]}} if text else {}),
+        **more,
+    }
+
+
+def drawn(id: str, mask: np.ndarray, text: str | None = None, **more: Any) -> Drawn:
+    given = {"label": "Object", "wording": "meta" if text else None, "origin": "manual", "score": None, **more}
+    return Drawn(id=id, from_name="brush", expression=text, made_for=None, mask=to_rle(mask), **given)
+
+
+def annotation(id: int, task: int, result: Sequence[Any], at: float = 100.0, **more: Any) -> dict[str, Any]:
+    return {
+        "id": id,
+        "task": task,
+        "project": PROJECT,
+        "result": list(result),
+        "completed_by": 1,
+        "created_at": clock(100.0),
+        "updated_at": clock(at),
+        "lead_time": 4.0,
+        "was_cancelled": False,
+        "ground_truth": False,
+        "parent_prediction": None,
+        **more,
+    }
+
+
+def event(one: dict[str, Any], action: str = "ANNOTATION_CREATED", data: dict[str, Any] | None = None) -> str:
+    """A webhook's body about one annotation."""
+    task = {"id": one["task"], "data": data or {"image": f"/data/{one['task']}.png"}}
+    project = {"id": PROJECT, "label_config": CONFIG}
+    return json.dumps({"action": action, "annotation": one, "task": task, "project": project})
+
+
+def deletion(*ids: int) -> str:
+    body = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": id} for id in ids], "project": {"id": PROJECT}}
+    return json.dumps(body)
+
+
+def recorded(name: str) -> dict[str, Any]:
+    return json.loads((TRAFFIC / f"webhook_{name}.json").read_text())["request"]["body"]
+
+
+def send(store: Store, *bodies: str) -> None:
+    for body in bodies:
+        store.add_webhook(json.loads(body)["action"], PROJECT, body)
+
+
+def hand_out(
+    store: Store,
+    task: int,
+    regions: Iterable[tuple[str, int]],
+    masks: Sequence[Rle],
+    *,
+    at: float = 50.0,
+    expression: str = "the box",
+    kind: str = "interactive",
+    user: int | None = None,
+    prompt: str | None = None,
+    label: str = "Object",
+) -> None:
+    """Record an answer.
+
+    Args:
+        regions: Id and rank (from 1) of each candidate that was shown.
+        masks: Its candidates.
+    """
+    body = {"data": {}, "label_config": "", "hostname": None, "expressions": [expression], "extra_params": {}}
+    request = store.add_request(kind, str(task), body, lifetime_s=60, project=PROJECT, prompt_id=prompt, user=user)
+    store.start_request(request)
+    candidates = [
+        {"rank": i + 1, "score": 0.9 - 0.2 * i, "bbox_xywh": [0, 0, 1, 1], "mask": mask, "parts": {}}
+        for i, mask in enumerate(masks)
+    ]
+    shown = list(regions)
+    made = [Region(id, rank, "brush", label) for id, rank in shown]
+    selected = [rank - 1 for _, rank in shown]
+    record = Answer(expression, label, "match", "v1", "fp", f"sha-{task}", HEIGHT, WIDTH, candidates, selected, made)
+    assert store.finish_request(request, {"result": []}, [record])
+    with store._engine.begin() as db:  # as if it had been then
+        db.exec_driver_sql("UPDATE answer SET created_at = ? WHERE request_id = ?", (START + at, request))

@@ -1,0 +1,27 @@
+"""Somebody whose settings are known."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from backend.doctor.case import Case
+from backend.doctor.reading import read
+from backend.settings import Settings
+from tests.backend.doctor.looking import MakeCase
+
+
+@pytest.fixture
+def make_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeCase:
+    """A case of somebody with these variables and no others, in a folder without `.env`."""
+    names = {str(name) for field in Settings.model_fields.values() for name in field.validation_alias.choices}
+    for name in [*names, *(name for name in os.environ if name.startswith("RIS_"))]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def make(project: int | None = None, url: str | None = None, **variables: object) -> Case:
+        for name, value in {"RIS_PROFILE": "demo", "RIS_STATE_DIR": tmp_path / "state", **variables}.items():
+            monkeypatch.setenv(name, str(value))
+        return Case(read(), project, url)
+
+    return make

@@ -1,0 +1,15 @@
+"""Looking at one section of the report."""
+
+from collections.abc import Callable, Iterator
+
+from backend.doctor.case import Case
+from backend.doctor.examination import Section, examine
+from backend.doctor.finding import Finding
+
+MakeCase = Callable[..., Case]
+"""Makes a case from variables, and from a project and an address."""
+
+
+def look(check: Callable[[Case], Iterator[Finding]], case: Case) -> dict[str, Finding]:
+    """What one section finds, by name."""
+    return {finding.name: finding for finding in examine(case, [Section("Section", check)])}

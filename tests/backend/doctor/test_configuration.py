@@ -1,0 +1,57 @@
+"""Settings, in the environment and in `.env`."""
+
+from pathlib import Path
+
+import pytest
+
+from backend.doctor import configuration
+from backend.doctor.examination import SECTIONS, examine
+from backend.doctor.finding import exit_code
+from backend.settings import Settings
+from tests.backend.doctor.looking import MakeCase, look
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_setting_is_listed_with_its_origin(make_case: MakeCase, tmp_path: Path):
+    (tmp_path / ".env").write_text("THREADS=3\nPORT=1\nWEBHOOK_SECRET=hunter2\n")
+    found = look(configuration.check_settings, make_case(PORT=2, LABEL_STUDIO_HOST="http://studio", REDIS_URL=""))
+    seen = {name: (found[name].value, found[name].origin) for name in found}
+    assert len(found) == len(Settings.model_fields) + 1
+    assert seen["THREADS"] == ("3", ".env")
+    assert seen["PORT"] == ("2", "environment")
+    assert seen["WEBHOOK_SECRET"] == ("set", ".env")
+    assert seen["LABEL_STUDIO_URL"] == ("http://studio", "environment (LABEL_STUDIO_HOST)")
+    assert (seen["HOST"], seen["BASIC_AUTH_PASS"]) == (("127.0.0.1", "default"), ("not set", "default"))
+    assert {finding.state for finding in found.values()} == {"ok"}
+
+
+def test_all_settings_that_cannot_be_used_are_named_and_nothing_else_is_tried(make_case: MakeCase):
+    found = list(examine(make_case(PORT="many", THREADS=0)))
+    assert {f.name: f.value for f in found if f.state == "fail"} == {"PORT": "many", "THREADS": "0"}
+    assert [f.section for f in found if f.state == "skip"] == [section.name for section in SECTIONS[1:]]
+    assert exit_code(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "remedy"),
+    [("RIS_PROFLE", "Write RIS_PROFILE"), ("RIS_NONSENSE", "Remove it"), ("DATABASE_URI", "Write DATABASE_URL")],
+)
+def test_misspelt_setting_is_named(make_case: MakeCase, variable: str, remedy: str):
+    finding = look(configuration.check_settings, make_case(**{variable: "hunter2"}))[variable]
+    assert (finding.state, finding.remedy.startswith(remedy), "hunter2" in finding.value) == ("warn", True, False)
+
+
+def test_variables_of_other_programs_are_not_misspelt_settings(make_case: MakeCase):
+    case = make_case(LABEL_STUDIO_PORT="8080", HOSTNAME="h", REDIS_HOST="r", LABEL_STUDIO_USERNAME="u")
+    assert case.reading.unknown == ()
+
+
+def test_half_of_the_credentials_protects_nothing(make_case: MakeCase):
+    finding = look(configuration.check_settings, make_case(BASIC_AUTH_USER="u"))["Credentials"]
+    assert (finding.state, "asked for neither" in finding.value) == ("warn", True)
+
+
+def test_host_that_others_reach_needs_credentials(make_case: MakeCase):
+    finding = look(configuration.check_settings, make_case(HOST="0.0.0.0"))["Credentials"]
+    assert (finding.exit_code, "BASIC_AUTH_USER" in finding.remedy) == (2, True)

@@ -1,0 +1,171 @@
+"""What is said, and what never is."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from backend.commands.doctor import FIELDS, doctor
+from backend.doctor.case import Case
+from backend.doctor.examination import SECTIONS, Section, examine
+from backend.doctor.finding import Finding, exit_code, fail, ok, skip, warn
+from backend.doctor.redaction import HIDDEN, Redactor, mask_url
+from backend.errors import split_remedy
+from tests.backend.doctor.looking import MakeCase
+
+pytestmark = pytest.mark.slow
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+QUICK_SECTIONS = [section for section in SECTIONS if section.name != "Device"]
+"""All that does not load torch."""
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Exit code and everything that the command prints."""
+    app = typer.Typer()
+    app.command()(doctor)
+    done = CliRunner().invoke(app, list(arguments))
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize(
+    ("message", "parts"),
+    [
+        ("It is wrong. Do this. And that.", ("It is wrong", "Do this. And that.")),
+        ("It fails (Error 1. Refused.). Do this.", ("It fails (Error 1. Refused.)", "Do this.")),
+        ("No end", ("No end", "")),
+    ],
+)
+def test_message_is_split_where_its_first_sentence_ends(message: str, parts: tuple[str, str]):
+    assert split_remedy(message) == parts
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"),
+    [
+        pytest.param([ok("a", ""), warn("b", "", "x"), skip("c", "")], 0, id="nothing failed"),
+        pytest.param([fail("a", "", "", 3), fail("b", "", "", 2), fail("c", "", "", 4)], 4, id="service first"),
+        pytest.param([fail("a", "", "", 3), fail("b", "", "", 2)], 2, id="settings before weights"),
+        pytest.param([fail("a", "", "", 1), fail("b", "", "", 3)], 3, id="weights before the unforeseen"),
+    ],
+)
+def test_exit_code_is_that_of_the_most_important_failure(findings: list[Finding], code: int):
+    assert exit_code(findings) == code
+
+
+def test_check_that_raises_or_hangs_is_a_finding_and_the_others_go_on(make_case: MakeCase):
+    def break_down(_case: Case) -> Iterator[Finding]:
+        yield ok("before", "seen")
+        raise KeyError("x")
+
+    def hang(_case: Case) -> Iterator[Finding]:
+        time.sleep(30)
+        yield ok("never", "")
+
+    sections = [Section("A", break_down), Section("B", hang, limit_s=0.1), Section("C", hang, needs="A")]
+    found = list(examine(make_case(), [*sections, Section("D", lambda _: iter([ok("after", "")]))]))
+    assert [(f.section, f.state) for f in found] == [
+        *(("A", "ok"), ("A", "fail"), ("B", "fail"), ("C", "skip"), ("D", "ok"))
+    ]
+    assert ("KeyError" in found[1].value, "within 0 s" in found[2].value) == (True, True)
+    assert exit_code(found) == 4
+
+
+def test_every_failure_of_a_machine_where_nothing_runs_has_a_remedy(make_case: MakeCase):
+    make = {"PORT": 1, "RIS_PROFILE": "base", "LABEL_STUDIO_URL": "http://127.0.0.1:1", "LABEL_STUDIO_API_KEY": TOKEN}
+    case = make_case(project=1, REDIS_URL="redis://127.0.0.1:1", MODEL_DIR="/none", **make)
+    found = list(examine(case, QUICK_SECTIONS))
+    assert {f.section for f in found} == {section.name for section in QUICK_SECTIONS}
+    assert {f.section for f in found if f.state == "fail"} == {"Redis", "Backend", "Label Studio", "Weights"}
+    assert [f.name for f in found if f.state in ("warn", "fail") and not f.remedy] == []
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://:hunter2@host/0", "redis://:***@host/0"),
+        ("postgresql://ris:hunter2@host/db?sslmode=require", "postgresql://ris:***@host/db?…"),
+        ("redis://ris:hun/ter@2@host:1", "redis://ris:***@host:1"),
+        ("http://hunter2@host", "http://***@host"),
+        ("ris:hunter2@host:6379", "ris:***@host:6379"),
+        ("unix:///run/redis.sock?password=hunter2", "unix:///run/redis.sock?…"),
+        ("sqlite:////home/a@b/ris.sqlite3", "sqlite:////home/a@b/ris.sqlite3"),
+    ],
+)
+def test_address_is_shown_without_its_password(url: str, shown: str):
+    assert mask_url(url) == shown
+
+
+def test_short_password_is_hidden_in_addresses_only():
+    said = Redactor(["abc"]).hide("http://me:abc@host and http://abc@host fail: abc")
+    assert said == f"http://me:{HIDDEN}@host and http://{HIDDEN}@host fail: abc"
+
+
+def test_secret_is_blotted_out_wherever_a_message_quotes_it():
+    redactor = Redactor([TOKEN], ["redis://:pa%20ssword@h", "unix:///a?password=query-secret"])
+    said = f"Bearer {TOKEN}, 'pa ssword' and pa%20ssword and query-secret"
+    assert redactor.hide(said) == f"Bearer {HIDDEN}, '{HIDDEN}' and {HIDDEN} and {HIDDEN}"
+
+
+@pytest.fixture
+def secretive(make_case: MakeCase, serve) -> Callable[[str], tuple[Case, list[str]]]:
+    """A case with a secret in every setting that can hold one, and a Label Studio that says them all back."""
+
+    def make(at: str) -> tuple[Case, list[str]]:
+        redis, sql, url, password, hook = secrets = [f"secret-{i}-of-mine" for i in range(5)]
+        echo = serve(lambda request: (400, {}, json.dumps([request.headers, *secrets, TOKEN]).encode()))
+        case = make_case(
+            project=1,
+            REDIS_URL=f"redis://user:{redis}{at}127.0.0.1:1/0?password={redis}",
+            DATABASE_URL=f"nosuch://user:{sql}{at}127.0.0.1:1/db?password={sql}",
+            LABEL_STUDIO_URL=f"http://user:{url}@127.0.0.1:{echo.port}",
+            LABEL_STUDIO_API_KEY=TOKEN,
+            BASIC_AUTH_USER="label-studio",
+            BASIC_AUTH_PASS=password,
+            WEBHOOK_SECRET=hook,
+            PORT=echo.port,
+        )
+        return case, [TOKEN, *secrets]
+
+    return make
+
+
+@pytest.mark.parametrize("at", ["@", "/x#@"], ids=["addresses", "malformed addresses"])
+def test_no_finding_holds_a_secret(secretive, at: str):
+    case, secrets = secretive(at)
+    found = list(examine(case, QUICK_SECTIONS))
+    said = "\n".join(str(getattr(finding, field)) for finding in found for field in FIELDS)
+    assert [secret for secret in secrets if secret in said] == []
+    assert HIDDEN in next(f.value for f in found if f.section == "Label Studio" and f.state == "fail")
+
+
+def test_command_prints_no_secret(secretive):
+    _, secrets = secretive("@")
+    code, said = run("--project", "1")
+    assert code == 4
+    assert [secret for secret in secrets if secret in said] == []
+    assert "auto means " in said  # the last section was reached
+
+
+def test_json_is_one_document_of_findings(make_case: MakeCase):
+    make_case(PORT="many")
+    code, said = run("--json")
+    document = json.loads(said)
+    assert all(tuple(finding) == FIELDS for finding in document)
+    [failure] = [finding for finding in document if finding["state"] == "fail"]
+    assert (code, failure["name"], failure["value"], failure["origin"]) == (2, "PORT", "many", "environment")
+
+
+def test_lines_are_aligned_below_their_section(make_case: MakeCase):
+    make_case(PORT="many")
+    code, said = run()
+    lines = said.splitlines()
+    assert code == 2
+    assert "  fail  PORT                       many  [environment]" in lines
+    assert lines.index("Settings") < lines.index("Redis")
+    assert lines[-1].endswith(f"1 fail, {len(SECTIONS) - 1} skip")
+    assert "\x1b" not in said

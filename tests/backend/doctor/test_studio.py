@@ -1,0 +1,216 @@
+"""Real HTTP on loopback; tests/e2e asks the real Label Studio."""
+
+import base64
+import io
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from PIL import Image
+
+from backend.doctor import images, service, studio
+from backend.label_studio.point import Point
+from backend.store import Connection, Store
+from tests.backend.doctor.looking import MakeCase, look
+
+pytestmark = pytest.mark.slow
+
+NOW = time.time()
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+CONFIG = """<View><TextArea name="prompt" toName="image"/><Header value="x"/><Image name="image" value="$image"/>
+<BrushLabels name="brush" toName="image" smart="false"><Label value="Object"/></BrushLabels></View>"""
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [("demo.global_local.1", "ok"), ("demo.loading", "warn")], ids=["ready", "no worker yet"]
+)
+def test_backend_says_its_model(make_case: MakeCase, serve, version: str, state: str):
+    backend = serve(lambda _: (200, {}, json.dumps({"model_version": version}).encode()))
+    found = look(service.check_backend, make_case(PORT=backend.port, BASIC_AUTH_USER="u", BASIC_AUTH_PASS="p"))
+    assert (found["Address"].state, found["Model"].state, found["Model"].value) == ("ok", state, version)
+
+
+def personal_token(expires_at: float) -> str:
+    body = base64.urlsafe_b64encode(json.dumps({"exp": expires_at}).encode()).decode().rstrip("=")
+    return f"header.{body}.signature"
+
+
+@pytest.mark.parametrize(
+    ("token", "state", "says"),
+    [
+        pytest.param(TOKEN, "ok", "legacy token", id="legacy"),
+        pytest.param(personal_token(NOW + 1e9), "ok", "personal access token", id="personal"),
+        pytest.param(personal_token(NOW + 3.2 * 86400), "warn", "valid for 3 more days", id="expires soon"),
+        pytest.param("a.b.c", "ok", "personal access token", id="does not say when it expires"),
+    ],
+)
+def test_token_is_told_by_its_form(token: str, state: str, says: str):
+    finding = studio.judge_token(token, NOW)
+    assert (finding.state, says in finding.value, token in finding.value) == (state, True, False)
+
+
+class FakeStudio:
+    """Answers as Label Studio does, as far as it is asked here; `ml` is called when it would look at its ML backends."""
+
+    def __init__(self, ml: Callable[[], list[dict]] = list, config: str = CONFIG, tasks: tuple[str | None, ...] = ()):
+        self.ml, self.config = ml, config
+        self.tasks = [{"id": i, "data": {"image": url} if url else {}} for i, url in enumerate(tasks, 1)]
+
+    def __call__(self, request) -> tuple[int, dict, bytes]:
+        path = request.path.partition("?")[0]
+        if path == "/api/version":
+            return self.say({"release": "1.23.2"})
+        if request.headers.get("Authorization") != f"Token {TOKEN}":
+            return 401, {}, b"{}"
+        if path.startswith("/data/"):
+            return 200, {}, make_png()
+        pages = {
+            "/api/current-user/whoami": {"email": "somebody@example.com"},
+            "/api/projects/1/": {"title": "Mine", "task_number": len(self.tasks), "label_config": self.config},
+            "/api/ml": self.ml() if path == "/api/ml" else None,
+            "/api/tasks": {"tasks": self.tasks},
+        }
+        return self.say(pages[path]) if path in pages else (404, {}, b"[]")
+
+    def say(self, answer: object) -> tuple[int, dict, bytes]:
+        return 200, {}, json.dumps(answer).encode()
+
+
+def make_png() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_label_studio_says_who_we_are(make_case: MakeCase, serve):
+    case = make_case(LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
+    found = look(studio.check_label_studio, case)
+    assert [finding.state for finding in found.values()] == ["ok", "ok", "ok"]
+    assert ("1.23.2" in found["Address"].value, found["User"].value) == (True, "somebody@example.com")
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "project", "state", "code", "says"),
+    [
+        pytest.param("studio", "f" * 40, None, "fail", 2, "LABEL_STUDIO_API_KEY", id="wrong token"),
+        pytest.param("studio", "", None, "fail", 2, "LABEL_STUDIO_API_KEY", id="no token"),
+        pytest.param("http://127.0.0.1:1", TOKEN, None, "fail", 4, "LABEL_STUDIO_URL", id="nobody there"),
+        pytest.param("127.0.0.1", TOKEN, None, "fail", 4, "LABEL_STUDIO_URL", id="no address"),
+        pytest.param("", TOKEN, None, "warn", 0, "LABEL_STUDIO_URL", id="not set"),
+        pytest.param("", TOKEN, 1, "fail", 2, "LABEL_STUDIO_URL", id="not set, but a project is named"),
+    ],
+)
+def test_label_studio_that_does_not_know_us(make_case, serve, url, token, project, state, code, says):
+    url = serve(FakeStudio()).url if url == "studio" else url
+    found = look(studio.check_label_studio, make_case(project, LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=token))
+    last = list(found.values())[-1]
+    assert (last.state, last.exit_code, says in last.remedy) == (state, code, True)
+
+
+@pytest.mark.parametrize(
+    ("xml", "state", "says"),
+    [
+        pytest.param(CONFIG, "ok", "prompt prompt; masks go to brush (brush)", id="suits"),
+        pytest.param(
+            CONFIG.replace("<Header", '<Image name="b" value="$b"/><Header'), "ok", "one of 2", id="two images"
+        ),
+        pytest.param(CONFIG.replace("TextArea", "Text"), "fail", "nowhere to type", id="no prompt"),
+        pytest.param("<View/>", "fail", "no <Image>", id="no image"),
+    ],
+)
+def test_label_config_is_judged(xml: str, state: str, says: str):
+    finding = studio.judge_config(xml, 1)
+    assert (finding.state, says in finding.value, bool(finding.remedy)) == (state, True, state == "fail")
+
+
+def test_project_that_is_not_there_is_named(make_case: MakeCase, serve):
+    case = make_case(4242, LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
+    [finding] = look(studio.check_project, case).values()
+    assert (finding.exit_code, "no project 4242" in finding.value) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("row_state", "arrives", "state", "says"),
+    [
+        pytest.param("CO", True, "ok", "its /setup arrived", id="reached"),
+        pytest.param("CO", False, "fail", "did not arrive here", id="another backend is reached"),
+        pytest.param("DI", False, "fail", "does not reach http://ris:9090: DI", id="not reached"),
+    ],
+)
+def test_label_studio_reaches_us_if_its_setup_arrives(make_case, serve, store: Store, row_state, arrives, state, says):
+    def ask_backends() -> list[dict]:
+        if arrives:
+            store.save_connection(Connection(1, "http://studio", "t", CONFIG))
+        row = {"id": 1, "url": "http://ris:9090/", "title": "x", "state": row_state, "readable_state": row_state}
+        return [row]
+
+    store.save_connection(Connection(1, "http://studio", "t", CONFIG))
+    url = serve(FakeStudio(ask_backends)).url
+    sql = store._engine.url.render_as_string()
+    case = make_case(1, "http://ris:9090", LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=TOKEN, DATABASE_URL=sql)
+    finding = studio.check_reach(case, studio.open_studio(case), 1, "http://ris:9090")
+    assert (finding.state, says in finding.value, finding.exit_code) == (state, True, 4 * (state == "fail"))
+
+
+def test_backend_that_is_not_connected_is_a_bad_setting(make_case: MakeCase, serve):
+    case = make_case(1, LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
+    finding = studio.check_reach(case, studio.open_studio(case), 1, "http://ris:9090")
+    assert (finding.exit_code, finding.remedy) == (2, "Run: ris connect --project 1 --url http://ris:9090")
+
+
+@pytest.mark.parametrize(
+    ("point", "state", "says"),
+    [
+        (Point("interactive", "ok", "Auto-Annotation is offered"), "ok", ""),
+        (
+            Point("interactive", "change", "offers Auto-Annotation"),
+            "fail",
+            "Run: ris connect (interactive: offers",
+        ),
+        (Point("label config", "change", "gets a place for messages"), "warn", "Run: ris connect"),
+        (Point("webhook", "problem", "is blocked", "Unblock it."), "fail", "Unblock it."),
+    ],
+)
+def test_point_of_a_connection_is_a_finding(point: Point, state: str, says: str):
+    finding = studio.judge_point(point, "ris connect")
+    assert (finding.state, says in finding.remedy, finding.exit_code) == (state, True, 2 * (state == "fail"))
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("/data/upload/1/a.png", "upload"),
+        ("http://studio:8080/data/upload/1/a.png", "upload"),
+        ("/data/local-files/?d=a/b.png", "local files"),
+        ("http://elsewhere/data/upload/1/a.png", "elsewhere"),
+        ("https://user:pw@images.example.org:81/a.png", "images.example.org:81"),
+        ("s3://bucket/a.png", "s3 storage"),
+        ("data:image/png;base64,xx", "data URI"),
+        ("http://[bad", "bad address"),
+    ],
+)
+def test_kind_of_an_image_is_where_it_comes_from(url: str, kind: str):
+    assert images.kind_of(url, {"studio:8080"}) == kind
+
+
+def test_one_image_of_each_kind_is_fetched(make_case: MakeCase, serve):
+    fake = serve(FakeStudio(tasks=("/data/upload/1/a.png", "/data/upload/1/b.png", "/data/local-files/?d=c.png", None)))
+    found = look(images.check_images, make_case(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
+    assert {name: finding.state for name, finding in found.items()} == {
+        "upload": "ok",
+        "local files": "ok",
+        "Images": "warn",
+    }
+    assert "task 1: 40x30 px" in found["upload"].value
+    assert "task 4" in found["Images"].value
+    assert [r.path for r in fake.seen if r.path.startswith("/data/")] == [
+        "/data/upload/1/a.png",
+        "/data/local-files/?d=c.png",
+    ]
+
+
+def test_image_that_may_not_be_fetched_is_said_with_the_remedy(make_case: MakeCase, serve):
+    fake = serve(FakeStudio(tasks=("http://elsewhere.example/a.png",)))
+    found = look(images.check_images, make_case(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
+    assert (found["elsewhere.example"].state, "IMAGE_HOSTS" in found["elsewhere.example"].remedy) == ("fail", True)

@@ -1,0 +1,121 @@
+"""A ledger, a Redis, a toy worker and a stand-in for Label Studio, all in this process: time passes when a test says so."""
+
+import base64
+import time
+from pathlib import Path
+
+import pytest
+
+from backend import queueing
+from backend.feature_cache import FeatureCache
+from backend.label_studio.images import ImageFetcher
+from backend.runs import steward as stewards
+from backend.runs.ledger import Ledger, Run, open_ledger
+from backend.runs.shift import Shift
+from backend.runs.spec import RunSpec
+from backend.runs.steward import Steward
+from backend.runs.studio import RunStudio
+from backend.runs.work import Means, work
+from backend.service import Service
+from backend.store import Store
+from tests.backend.runs.fake_studio import PROJECT, FakeStudio
+from tests.toy import toy_png, toy_segmenter
+
+
+def picture(number: int) -> str:
+    """A toy picture of its own as an address."""
+    return "data:image/png;base64," + base64.b64encode(toy_png(40, 40 + 2 * number)).decode()
+
+
+class Rig:
+    """Everything that a run needs.
+
+    Attributes:
+        studio: What stands for Label Studio.
+        is_wanted: Whether an annotator waits.
+    """
+
+    def __init__(self, ledger: Ledger, store: Store, conn, folder: Path, studio: FakeStudio, url: str) -> None:
+        self.ledger, self.items, self.conn, self.studio, self.url = ledger, ledger.items, conn, studio, url
+        self.segmenter = toy_segmenter()
+        cache = FeatureCache(folder / "features", 1 << 30)
+        self.fetcher = ImageFetcher(label_studio_url=url, timeout_s=5.0)
+        self.service = Service(store, cache, self.fetcher, self.segmenter, 10_000_000, 5)
+        self.is_wanted = False
+        self.shift, self.steward = self.hire("me")
+        self.means = Means(ledger, self.service, self.shift, lambda: self.is_wanted)
+
+    def hire(self, name: str) -> tuple[Shift, Steward]:
+        """Another worker's shift and steward."""
+        shift = Shift()
+        shift.begin(name)
+        return shift, Steward(self.ledger, self.conn, lambda _: RunStudio(self.url, "token", 5.0), shift)
+
+    def add_tasks(self, count: int, **data: object) -> list[int]:
+        """Tasks of one toy picture each; their ids."""
+        first = max(self.studio.tasks, default=0) + 1
+        for task in range(first, first + count):
+            self.studio.tasks[task] = {"image": picture(task), **data}
+        return list(range(first, first + count))
+
+    def start(self, *expressions: str, **spec: object) -> Run:
+        """A run that has been planned."""
+        wanted = RunSpec(PROJECT, expressions=expressions, **spec)
+        run = self.ledger.add_run(wanted, self.segmenter.model_version)
+        self.steward.tick()
+        return self.ledger.get(run.id)
+
+    def work(self, run: Run) -> int:
+        """What a worker does in one job."""
+        return work(self.means, run.id, 30.0)
+
+    def carry_on(self, run: Run, ticks: int = 30) -> Run:
+        """Let the worker and the steward go on until the run rests; nobody waits for pauses."""
+        for _ in range(ticks):
+            self.work(run)
+            self.skip_pauses(run)
+            self.steward.tick()
+            if (now := self.ledger.get(run.id)).state not in ("planning", "running", "cancelling"):
+                return now
+        return self.ledger.get(run.id)
+
+    def skip_pauses(self, run: Run) -> None:
+        """As if the pauses of a run, of its items and of whoever holds its lease were over."""
+        with self.ledger._writing() as db:
+            db.exec_driver_sql(f"UPDATE run SET hold_until = 0, push_at = 0 WHERE id = '{run.id}'")
+            db.exec_driver_sql(f"UPDATE item SET retry_at = 0 WHERE run = '{run.id}'")
+
+    def let_lease_end(self, run: Run) -> None:
+        with self.ledger._writing() as db:
+            db.exec_driver_sql(f"UPDATE run SET lease_until = {time.time() - 1} WHERE id = '{run.id}'")
+
+    def age_running(self, run: Run, seconds: float = 1000.0) -> None:
+        """As if everything at work had been begun earlier."""
+        with self.ledger._writing() as db:
+            db.exec_driver_sql(f"UPDATE item SET started_at = started_at - {seconds} WHERE run = '{run.id}'")
+
+    def states(self, run: Run) -> dict[str, int]:
+        return self.items.counts(run.id)
+
+
+@pytest.fixture
+def database_url(tmp_path):
+    return f"sqlite:///{tmp_path / 'state' / 'ris.sqlite3'}"
+
+
+@pytest.fixture
+def ledger(database_url):
+    opened = open_ledger(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def studio():
+    return FakeStudio()
+
+
+@pytest.fixture
+def rig(ledger, store, redis_url, tmp_path, studio, serve, monkeypatch):
+    monkeypatch.setattr(stewards, "REST", 0.0)
+    return Rig(ledger, store, queueing.connect(redis_url), tmp_path, studio, serve(studio).url)

@@ -1,0 +1,374 @@
+"""Runs from beginning to end, with what goes wrong in between."""
+
+import json
+
+import httpx
+import pytest
+
+from backend.label_studio.images import ImageFetcher
+from backend.runs import work
+from backend.runs.spec import RunSpec
+from tests.backend.runs.conftest import picture
+from tests.backend.runs.fake_studio import PROJECT
+
+RED, BLUE = "Red: the red square", "Blue: the blue square"
+
+
+def labels_of(rig, task):
+    [prediction] = rig.studio.of(task)
+    return [region["value"]["brushlabels"][0] for region in prediction["result"]]
+
+
+# What is asked
+
+
+def test_every_task_gets_one_prediction_and_its_score_shows(rig):
+    tasks = rig.add_tasks(3)
+    run = rig.carry_on(rig.start("the red square"))
+    assert (run.state, rig.states(run)) == ("done", {"done": 3})
+    for task in tasks:
+        [prediction] = rig.studio.of(task)
+        [region] = prediction["result"]
+        assert (region["value"]["brushlabels"], region["meta"]["text"]) == (["Red"], ["the red square"])
+    assert rig.studio.project["model_version"] == rig.segmenter.model_version
+    assert rig.studio.imports == [3]
+
+
+def test_prediction_holds_the_regions_of_all_queries_and_the_lowest_score(rig):
+    [task] = rig.add_tasks(1)
+    rig.carry_on(rig.start(RED, BLUE))
+    [prediction] = rig.studio.of(task)
+    assert labels_of(rig, task) == ["Red", "Blue"]
+    assert prediction["score"] == min(region["score"] for region in prediction["result"])
+    assert prediction["model_version"] == rig.segmenter.model_version
+    assert "square" not in prediction["model_version"]
+
+
+@pytest.mark.parametrize("value", [f"{RED}; {BLUE}", [RED, BLUE]], ids=["text", "list"])
+def test_expressions_come_from_a_field_of_the_task(rig, value):
+    [task] = rig.add_tasks(1, say=value)
+    [other] = rig.add_tasks(1)
+    run = rig.carry_on(rig.start(expression_field="say"))
+    assert labels_of(rig, task) == ["Red", "Blue"]
+    [failure] = rig.items.in_state(run.id, "failed")
+    assert (failure.task, rig.studio.of(other)) == (other, [])
+
+
+def test_every_label_is_asked_for(rig):
+    [task] = rig.add_tasks(1)
+    rig.carry_on(rig.start(per_label=True))
+    assert set(labels_of(rig, task)) == {"Red", "Blue"}
+
+
+def test_several_instances_of_a_label_are_handed_out(rig):
+    rig.segmenter.proposer.cells = 4  # each colour is four cells
+    [task] = rig.add_tasks(1)
+    rig.carry_on(rig.start(per_label=True))
+    assert labels_of(rig, task).count("Red") == 4
+    assert len({region["id"] for region in rig.studio.of(task)[0]["result"]}) == 8
+
+
+def test_only_chosen_tasks_are_done(rig):
+    first, second, third, fourth = rig.add_tasks(4)
+    rig.studio.annotations[third] = [{"id": 9}]
+    run = rig.carry_on(rig.start(RED, tasks=(second, third, fourth), only_unlabelled=True))
+    assert (run.state, {one["task"] for one in rig.studio.predictions}) == ("done", {second, fourth})
+
+
+def test_scores_below_the_floor_are_not_handed_out(rig):
+    [task] = rig.add_tasks(1)
+    run = rig.carry_on(rig.start(RED, min_score=1.0))
+    assert run.state == "done"
+    assert [prediction["result"] for prediction in rig.studio.of(task)] == [[]]
+
+
+def test_without_push_answers_stay_in_the_ledger(rig):
+    [task] = rig.add_tasks(1)
+    run = rig.carry_on(rig.start(RED, push=False))
+    assert (run.state, rig.studio.of(task)) == ("done", [])
+    [item] = rig.items.in_state(run.id, "done")
+    assert item.answers[0]["candidates"][0]["mask"]["size"] == [40, 42]
+
+
+def test_warm_run_only_fills_the_cache(rig):
+    rig.add_tasks(2)
+    run = rig.carry_on(rig.start(kind="warm"))
+    assert (run.state, rig.studio.predictions, len(list(rig.service.cache._entries()))) == ("done", [], 2)
+
+
+# Again
+
+
+def test_same_queries_again_are_nothing_to_do(rig):
+    rig.add_tasks(2)
+    rig.carry_on(rig.start(RED, BLUE))
+    again = rig.start(BLUE, RED)
+    assert (again.state, again.skipped, rig.states(again)) == ("done", 2, {})
+    assert "nothing to do" in again.note
+    assert len(rig.studio.predictions) == 2
+
+
+def test_new_tasks_are_done_and_answered_ones_skipped(rig):
+    rig.add_tasks(2)
+    rig.carry_on(rig.start(RED))
+    [new] = rig.add_tasks(1)
+    again = rig.carry_on(rig.start(RED))
+    assert (again.skipped, rig.states(again), len(rig.studio.predictions)) == (2, {"done": 1}, 3)
+    assert len(rig.studio.of(new)) == 1
+
+
+def test_other_queries_are_refused(rig):
+    rig.add_tasks(2)
+    rig.carry_on(rig.start(RED))
+    other = rig.start(BLUE)
+    assert other.state == "failed"
+    assert "--add" in other.note
+    assert len(rig.studio.predictions) == 2
+
+
+def test_added_queries_are_merged_into_one_prediction(rig):
+    tasks = rig.add_tasks(2)
+    rig.carry_on(rig.start(RED))
+    rig.carry_on(rig.start(BLUE, mode="add"))
+    assert [labels_of(rig, task) for task in tasks] == [["Red", "Blue"]] * 2
+    again = rig.start(RED, BLUE)
+    assert (again.state, again.skipped) == ("done", 2)
+
+
+def test_replaced_predictions_are_deleted_by_id_and_annotations_of_them_are_on_record(rig):
+    first, second = rig.add_tasks(2)
+    rig.carry_on(rig.start(RED, tasks=(first,)))
+    [old] = rig.studio.of(first)
+    rig.studio.annotations[first] = [{"id": 50, "parent_prediction": old["id"]}, {"id": 51, "parent_prediction": None}]
+    foreign = {"id": 900, "task": first, "model_version": "another", "result": []}
+    rig.studio.predictions.append(foreign)
+    run = rig.carry_on(rig.start(BLUE, mode="replace"))
+    assert run.state == "done"
+    assert labels_of(rig, second) == ["Blue"]
+    assert foreign in rig.studio.of(first)
+    assert [one["id"] for one in rig.studio.of(first) if one is not foreign] != [old["id"]]
+    item = rig.items.get(run.id, first)
+    assert item.replaced == {"run": item.replaces, "predictions": [old["id"]], "annotations": [50]}
+    assert len(rig.studio.annotations[first]) == 2
+
+
+def test_runs_of_a_project_are_planned_one_after_the_other(rig):
+    rig.add_tasks(2)
+    version = rig.segmenter.model_version
+    first, second = (rig.ledger.add_run(RunSpec(PROJECT, expressions=(RED,)), version) for _ in range(2))
+    rig.steward.tick()
+    rig.steward.tick()
+    assert (rig.states(first), rig.ledger.get(second.id).skipped) == ({"new": 2}, 2)
+
+
+# Failures
+
+
+def test_failures_are_told_apart_and_the_others_done(rig):
+    good, unreadable, no_image, gone = rig.add_tasks(4)
+    rig.studio.tasks[unreadable]["image"] = "data:image/png;base64,AAAA"
+    rig.studio.tasks[no_image] = {"text": "hello"}
+    rig.studio.tasks[gone]["image"] = f"{rig.url}/lost.png"
+    run = rig.carry_on(rig.start(RED))
+    assert (run.state, rig.states(run)) == ("done", {"done": 1, "failed": 3})
+    assert "ris run failures" in run.note
+    assert len(rig.studio.of(good)) == 1
+
+
+def test_failed_items_are_done_when_tried_again(rig):
+    [task] = rig.add_tasks(1)
+    rig.studio.tasks[task]["image"] = "data:image/png;base64,AAAA"
+    run = rig.carry_on(rig.start(RED))
+    assert rig.items.retry(run.id) == 1
+    with rig.ledger._writing() as db:
+        db.exec_driver_sql(f"UPDATE item SET image = '{picture(1)}'")
+    rig.ledger.change(run.id, "running", None)
+    run = rig.carry_on(run)
+    assert (rig.states(run), len(rig.studio.of(task))) == ({"done": 1}, 1)
+
+
+def test_failed_item_that_another_run_did_is_not_tried_again(rig):
+    [task] = rig.add_tasks(1)
+    rig.studio.tasks[task]["image"] = "data:image/png;base64,AAAA"
+    first = rig.carry_on(rig.start(RED))
+    rig.studio.tasks[task]["image"] = picture(1)
+    rig.carry_on(rig.start(RED))
+    assert rig.items.retry(first.id) == 0
+
+
+def test_image_server_that_is_down_holds_the_run_and_costs_no_item(rig, monkeypatch):
+    rig.add_tasks(2)
+    for data in rig.studio.tasks.values():
+        data["image"] = "/data/upload/1.png"
+    run = rig.start(RED)
+
+    def fetch(*_: object) -> bytes:
+        error = work.ImageUnreachable("/data/upload/1.png cannot be fetched")
+        raise error from httpx.ConnectError("refused")
+
+    monkeypatch.setattr(rig.fetcher, "fetch", fetch)
+    assert rig.work(run) == 1  # and no further one
+    assert rig.work(run) == 0
+    held = rig.ledger.get(run.id)
+    assert (held.strikes, rig.states(run)) == (1, {"new": 2})
+    assert "cannot be had" in held.note
+    monkeypatch.setattr(rig.fetcher, "fetch", lambda *_: ImageFetcher().fetch(picture(1)))
+    done = rig.carry_on(run)
+    assert (done.state, done.strikes, rig.states(done)) == ("done", 0, {"done": 2})
+
+
+
+
+def test_image_that_can_never_be_had_fails_in_the_end(rig, monkeypatch):
+    [task] = rig.add_tasks(1)
+    rig.studio.tasks[task]["image"] = "http://127.0.0.1:1/a.png"
+
+    def fetch(*_: object) -> bytes:
+        raise work.ImageUnreachable("http://127.0.0.1:1/a.png cannot be fetched (503).")
+
+    monkeypatch.setattr(rig.fetcher, "fetch", fetch)
+    run = rig.carry_on(rig.start(RED))
+    assert (run.state, rig.states(run)) == ("done", {"failed": 1})
+
+
+def test_refused_token_pauses_the_run_and_says_so(rig):
+    rig.add_tasks(2)
+    run = rig.start(RED)
+    rig.studio.outage = 401
+    paused = rig.carry_on(run)
+    assert paused.state == "paused"
+    assert "token" in paused.note
+    assert f"ris run resume {run.id}" in paused.note
+    rig.studio.outage = None
+    rig.ledger.change(run.id, "running", None)
+    assert (rig.carry_on(run).state, rig.studio.imports[-1], len(rig.studio.predictions)) == ("done", 2, 2)
+
+
+def test_studio_that_is_down_delays_writing(rig):
+    rig.add_tasks(2)
+    run = rig.start(RED)
+    rig.work(run)
+    rig.studio.outage = 503
+    rig.steward.tick()
+    waiting = rig.ledger.get(run.id)
+    assert (waiting.state, waiting.push_strikes, rig.states(run)) == ("running", 1, {"writing": 2})
+    assert "503" in waiting.note
+    rig.studio.outage = None
+    assert (rig.carry_on(run).note, len(rig.studio.predictions)) == (None, 2)
+
+
+class Full(Exception):
+    pass
+
+
+Full.__name__ = "OutOfMemoryError"
+
+
+@pytest.mark.parametrize(("fits", "state"), [(4, "done"), (0, "failed")])
+def test_batch_is_halved_once_when_memory_is_full(rig, monkeypatch, fits, state):
+    rig.add_tasks(1)
+    encoder, encode = rig.segmenter.encoder, rig.segmenter.encoder.encode
+    encoder.batch_size = 8
+
+    def encode_if_it_fits(image, proposals):
+        if encoder.batch_size > fits:
+            raise Full("CUDA out of memory")
+        return encode(image, proposals)
+
+    monkeypatch.setattr(encoder, "encode", encode_if_it_fits)
+    run = rig.carry_on(rig.start(RED))
+    assert (rig.states(run), encoder.batch_size) == ({state: 1}, 8)
+    for item in rig.items.in_state(run.id, "failed"):
+        assert rig.items.get(run.id, item.task)
+
+
+def test_worker_of_another_version_pauses_the_run(rig):
+    rig.add_tasks(1)
+    run = rig.start(RED)
+    rig.segmenter.proposer.fingerprint["cells"] = 3
+    rig.work(run)
+    paused = rig.ledger.get(run.id)
+    assert (paused.state, rig.states(run)) == ("paused", {"new": 1})
+    assert run.model_version in paused.note
+
+
+def test_item_that_kills_three_workers_fails_and_the_run_goes_on(rig):
+    poison, other = rig.add_tasks(2)
+    run = rig.start(RED)
+    for i in range(3):
+        assert rig.items.claim(run.id, f"victim-{i}").task == poison
+        rig.age_running(run)
+        rig.steward.tick()
+    run = rig.carry_on(run)
+    assert (run.state, rig.states(run)) == ("done", {"done": 1, "failed": 1})
+    assert len(rig.studio.of(other)) == 1
+
+
+def test_late_answer_of_a_worker_that_was_given_up_changes_nothing(rig):
+    rig.add_tasks(1)
+    run = rig.start(RED)
+    late = rig.items.claim(run.id, "stopped")
+    rig.age_running(run)
+    rig.steward.tick()
+    assert rig.items.claim(run.id, "next").attempt == 2
+    assert not rig.items.finish(late, [], "sha", "fp", {})
+    assert not rig.items.fail(late, "x", "y")
+    assert rig.states(run) == {"running": 1}
+
+
+# In between
+
+
+def test_job_ends_when_an_annotator_waits_or_the_worker_is_to_stop(rig):
+    rig.add_tasks(5)
+    run = rig.start(RED)
+    rig.is_wanted = True
+    assert rig.work(run) == 1
+    rig.is_wanted = False
+    assert work.work(rig.means, run.id, 0.0) == 0
+    rig.shift.end()
+    assert rig.work(run) == 0
+
+
+def test_paused_run_rests_and_cancelled_run_ends(rig):
+    rig.add_tasks(3)
+    run = rig.start(RED)
+    rig.ledger.change(run.id, "paused", None)
+    assert rig.work(run) == 0
+    rig.ledger.change(run.id, "running", None)
+    rig.is_wanted = True
+    rig.work(run)
+    rig.ledger.change(run.id, "cancelling", None)
+    assert rig.carry_on(run).state == "cancelled"
+    assert (rig.states(run), rig.studio.predictions) == ({"cancelled": 3}, [])
+
+
+def test_preview_does_a_few_tasks_and_waits(rig):
+    rig.add_tasks(5)
+    run = rig.start(RED, preview=2)
+    assert (run.state, rig.states(run)) == ("preview", {"new": 2, "held": 3})
+    run = rig.carry_on(run)
+    assert (run.state, rig.states(run), rig.studio.predictions) == ("preview", {"ready": 2, "held": 3}, [])
+    rig.items.release_held(run.id)
+    rig.ledger.change(run.id, "running", None)
+    assert (rig.carry_on(run).state, len(rig.studio.predictions)) == ("done", 5)
+
+
+def test_queue_holds_a_few_jobs_however_many_tasks_there_are(rig):
+    rig.add_tasks(250)
+    run = rig.start(RED)
+    for _ in range(3):
+        rig.conn.delete("any", *rig.conn.keys("ris:filling:*"))
+        rig.steward.tick()
+    assert rig.states(run) == {"new": 250}
+    assert rig.conn.lrange("rq:queue:bulk", 0, -1) == [f"run-{run.id}-{i}".encode() for i in range(2)]
+
+
+def test_end_is_told_once(rig, serve):
+    listener = serve(lambda request: (200, {}, b""))
+    rig.add_tasks(1)
+    run = rig.carry_on(rig.start(RED, notify=f"{listener.url}/told", name="evening"))
+    rig.steward.tick()
+    [request] = listener.seen
+    told = json.loads(request.body)
+    assert (told["run"], told["state"], told["items"], told["name"]) == (run.id, "done", {"done": 1}, "evening")

@@ -1,0 +1,623 @@
+"""The desk on a real store and a real Redis, with a worker in a thread of the test's own: what annotators get, and are told."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import sqlalchemy as sa
+
+from backend import database, jobs, messages, queueing, store, tickets, wiring
+from backend.desk import Desk
+from backend.errors import Busy, Unreachable
+from backend.feature_cache import FeatureCache
+from backend.label_studio import protocol
+from backend.label_studio.images import ImageFetcher
+from backend.queueing import WorkerInfo
+from backend.service import Service
+from tests.toy import ColourEncoder, toy_png, toy_segmenter
+
+PROJECT, TOKEN = 7, "token"
+AREA = '<Text name="told" value="$image"/><TextArea name="ris_message" toName="told" maxSubmissions="0"/>'
+SILENT = """<View><TextArea name="prompt" toName="image"/><Image name="image" value="$image"/>
+  <BrushLabels name="brush" toName="image" smart="false"><Label value="Object"/></BrushLabels></View>"""
+CONFIG = SILENT.replace("<Image", AREA + "<Image")
+TWO_LABELS = CONFIG.replace('<Label value="Object"/>', '<Label value="Thing"/><Label value="Dog"/>')
+
+
+class CountingEncoder(ColourEncoder):
+    """Counts how often each image is encoded, by its size; two toy images of one size are the same."""
+
+    def __init__(self) -> None:
+        self.encoded = Counter()
+
+    def encode(self, image, proposals):
+        self.encoded[image.size_hw] += 1
+        return super().encode(image, proposals)
+
+
+class Bench:
+    """A desk, and a worker's service that does what is queued when told to, or in a thread."""
+
+    def __init__(self, store, redis_url, folder, studio, deadline_s=20.0, max_queued=100) -> None:
+        self.store, self.conn = store, queueing.connect(redis_url)
+        self.encoder = CountingEncoder()
+        self.studio = studio
+        cache, fetcher = FeatureCache(folder / "features", 1 << 22), ImageFetcher()
+        self.service = Service(store, cache, fetcher, toy_segmenter(encoder=self.encoder), 10_000, 3, ahead=5)
+        self.desk = Desk(store, self.conn, "toy", deadline_s, max_queued)
+        self._is_over = threading.Event()
+
+    def connect(self, **extra_params) -> None:
+        setup = {"project": f"{PROJECT}.1", "schema": CONFIG, "extra_params": extra_params}
+        if self.studio:
+            setup |= {"hostname": self.studio.url, "access_token": TOKEN}
+        self.desk.set_up(protocol.read_setup(setup))
+
+    def report(self, state="ready") -> None:
+        queueing.report_worker(self.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", state))
+
+    def work(self) -> int:
+        """Do all that waits; how many jobs that was."""
+        done = 0
+        while taken := queueing.take(self.conn, "w", 0.01):
+            queue, job_id = taken
+            job = queueing._queue(self.conn, queue).fetch_job(job_id)
+            jobs.ALLOWED[job.func_name](*job.args)
+            queueing.announce(self.conn, job_id)
+            queueing.drop_taken(self.conn, "w", queue, job_id)
+            done += 1
+        return done
+
+    def start_worker(self) -> None:
+        def run():
+            while not self._is_over.is_set():
+                self.work()
+
+        self.report()
+        self._thread = threading.Thread(target=run)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._is_over.set()
+        if hasattr(self, "_thread"):
+            self._thread.join()
+
+    def open(self, *task_ids):
+        return self.desk.predict(call(*task_ids, context=None))
+
+    def requests(self, **values):
+        with self.store._engine.connect() as db:
+            rows = db.execute(sa.select(store.request).order_by(store.request.c.created_at)).mappings()
+            return [dict(row) for row in rows if all(row[name] == value for name, value in values.items())]
+
+
+def size_of(task_id) -> tuple[int, int]:
+    return 40, 60 + 2 * int(task_id)
+
+
+@pytest.fixture
+def studio(serve):
+    """A Label Studio with 12 tasks, of which the third is labelled."""
+
+    def answer(request):
+        if request.headers.get("Authorization") != f"Token {TOKEN}":
+            return 401, {}, b""
+        parts = urlsplit(request.path)
+        if parts.path == "/api/tasks":
+            query = parse_qs(parts.query)
+            [after, _] = json.loads(query["query"][0])["filters"]["items"]
+            found = [task(i) for i in range(1, 13) if i > after["value"] and i != 3]
+            return 200, {}, json.dumps({"tasks": found[: int(query["page_size"][0])], "total": len(found)}).encode()
+        if "missing" in parts.path:
+            return 404, {}, b""
+        return 200, {}, toy_png(*size_of(parts.path.split("/")[-1].split(".")[0]))
+
+    return serve(answer)
+
+
+@pytest.fixture
+def make_bench(store, redis_url, tmp_path, studio, monkeypatch):
+    made = []
+
+    def make(**kwargs):
+        bench = Bench(store, kwargs.pop("redis_url", redis_url), tmp_path, studio, **kwargs)
+        monkeypatch.setattr(wiring, "service", lambda: bench.service)
+        monkeypatch.setattr(wiring, "connection", lambda: bench.conn)
+        bench.connect()
+        made.append(bench)
+        return bench
+
+    yield make
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture
+def bench(make_bench):
+    return make_bench()
+
+
+def task(task_id, **data):
+    return {"id": int(task_id), "project": PROJECT, "data": {"image": f"/data/upload/{task_id}.png", **data}}
+
+
+def typed(*texts, prompt_id="p1", name="prompt"):
+    return {"type": "textarea", "from_name": name, "to_name": "image", "id": prompt_id, "value": {"text": list(texts)}}
+
+
+def call(*task_ids, context=(), config=CONFIG, **data):
+    return protocol.read_predict(
+        {
+            "tasks": [task(task_id, **data) for task_id in task_ids],
+            "project": f"{PROJECT}.1",
+            "label_config": config,
+            "params": {"context": None if context is None else {"result": list(context)}},
+        }
+    )
+
+
+def ask(bench, text, task_id=1, config=CONFIG, prompt_id="p1", **data):
+    return bench.desk.predict(call(task_id, context=[typed(text, prompt_id=prompt_id)], config=config, **data))
+
+
+def told(answers):
+    """What the page shows after the answer; None if the answer leaves it as it is."""
+    [result] = answers.results
+    found = [one for one in result["result"] if one["from_name"] == "ris_message"]
+    assert all(one["to_name"] == "told" for one in found)
+    texts = [one["value"]["text"] for one in found]
+    return "".join(texts[0]) if texts else None
+
+
+def regions(answers):
+    return [one for one in answers.results[0]["result"] if one["from_name"] != "ris_message"]
+
+
+# What is told with an answer
+
+TOLD = {
+    "plain match": ("the red square", CONFIG, ""),
+    "guessed label": ("the red square", TWO_LABELS, "Label guessed: Thing; write “Dog: …” to choose."),
+    "named label": ("Dog: the red square", TWO_LABELS, ""),
+    "not sure": (
+        "the red or blue square",
+        CONFIG,
+        f"Not sure about “the red or blue square”: {messages.AMBIGUOUS_HINT}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "config", "message"), TOLD.values(), ids=TOLD)
+def test_a_mask_comes_with_what_is_to_be_known_about_it(bench, text, config, message):
+    bench.start_worker()
+    answers = ask(bench, text, config=config)
+    assert (len(regions(answers)), told(answers)) == (1, message)
+    assert answers.outcomes == {"answered": 1}
+    assert sum(answers.told.values()) == bool(message)
+
+
+@pytest.mark.parametrize("config", [CONFIG, SILENT], ids=["with a place for messages", "without"])
+def test_nothing_found_is_told_where_there_is_a_place_for_it(bench, config):
+    bench.connect(min_score=0.999)
+    bench.start_worker()
+    answers = ask(bench, "the red or blue square", config=config)
+    assert (regions(answers), answers.outcomes) == ([], {"unmatched": 1})
+    is_told = config == CONFIG
+    assert told(answers) == ("Nothing found for “the red or blue square”." if is_told else None)
+    assert answers.told == (Counter(nothing_found=1) if is_told else Counter())
+
+
+FAILURES = {
+    "image": ({"image": "/data/upload/missing.png"}, CONFIG, "The image cannot be reached: it does not exist."),
+    "no image": ({"image": ""}, CONFIG, messages.TEXTS["bad_config"]),
+    "no control": ({}, CONFIG.replace("BrushLabels", "Labels"), messages.TEXTS["bad_config"]),
+    "host": ({"image": "http://evil.example/a.png"}, CONFIG, "The image cannot be reached: its host is not allowed."),
+}
+
+
+@pytest.mark.parametrize(("data", "config", "message"), FAILURES.values(), ids=FAILURES)
+def test_what_goes_wrong_is_told(bench, data, config, message):
+    bench.start_worker()
+    answers = ask(bench, "the red square", config=config, **data)
+    assert (regions(answers), told(answers), answers.outcomes) == ([], message, {"failed": 1})
+
+
+EXPRESSIONS = {
+    "unreadable": ("!!!", "has no letter or digit"),
+    "too many": (";".join(f"the {i}" for i in range(17)), "17 expressions were asked for at once"),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), EXPRESSIONS.values(), ids=EXPRESSIONS)
+def test_an_expression_that_cannot_be_read_is_told(bench, text, says):
+    bench.start_worker()
+    answers = ask(bench, text)
+    assert (regions(answers), answers.told) == ([], {"bad_expression": 1})
+    assert says in told(answers)
+
+
+def test_of_several_expressions_those_that_brought_nothing_are_told(bench):
+    bench.start_worker()
+    answers = ask(bench, "the red square; !!!; the square")
+    assert len(regions(answers)) == 2
+    assert told(answers).startswith("The expression '!!!' has no letter")
+
+
+def test_a_click_is_told_that_it_is_not_answered(bench):
+    click = {"type": "keypointlabels", "from_name": "click", "value": {"x": 1, "y": 1}}
+    answers = bench.desk.predict(call(1, context=[click]))
+    assert (told(answers), answers.outcomes) == (messages.TEXTS["click"], {"idle": 1})
+
+
+QUIET = {
+    "after a submit": [],
+    "message changed": [typed("Nothing found.", name="ris_message", prompt_id="m")],
+}
+
+
+@pytest.mark.parametrize("context", QUIET.values(), ids=QUIET)
+def test_where_nothing_was_asked_nothing_is_told_or_taken_away(bench, context):
+    answers = bench.desk.predict(call(1, context=context))
+    assert (answers.results[0]["result"], answers.outcomes) == ([], {"idle": 1})
+    assert bench.requests() == []
+
+
+def test_a_blank_prompt_takes_the_message_away(bench):
+    assert told(ask(bench, " ")) == ""
+
+
+def test_a_message_is_no_region_handed_out(bench):
+    bench.connect(min_score=0.999)
+    bench.start_worker()
+    ask(bench, "the red or blue square")
+    assert bench.store.counts()["region"] == {"all": 0}
+    [request] = bench.requests()
+    assert request["answer"]["result"] == []
+    assert request["message"] == {"kind": "nothing_found", "text": "Nothing found for “the red or blue square”."}
+
+
+def test_an_opened_task_is_told_nothing(bench):
+    """Label Studio would keep it as a prediction."""
+    bench.start_worker()
+    bench.desk.predict(call(1, context=None, expression="the red square"))
+    while bench.store.counts()["request"].get("encode/done") != 1:
+        time.sleep(0.01)
+    answers = bench.desk.predict(call(1, context=None, expression="the square"))
+    assert [one["from_name"] for one in answers.results[0]["result"]] == ["brush"]
+    assert answers.told == {}
+
+
+# No worker, no Redis, no room, no database
+
+
+def test_without_a_worker_nobody_waits(bench):
+    began = time.monotonic()
+    answers = ask(bench, "the red square")
+    assert time.monotonic() - began < bench.desk._deadline_s / 2
+    assert (told(answers), answers.outcomes) == (messages.TEXTS["no_worker"], {"expired": 1})
+    [request] = bench.requests()
+    assert (request["state"], request["error"]) == ("expired", "no worker was running")
+    assert queueing.queue_lengths(bench.conn)["interactive"] == 0
+
+
+def test_without_a_place_for_messages_a_worker_is_waited_for(bench):
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, bench, "the red square", config=SILENT)
+        while queueing.queue_lengths(bench.conn)["interactive"] == 0:
+            time.sleep(0.01)
+        bench.start_worker()
+        assert len(regions(waiting.result())) == 1
+
+
+def test_a_worker_that_goes_away_meanwhile_is_not_waited_for(bench, monkeypatch):
+    monkeypatch.setattr(tickets, "WATCH_S", 0.05)
+    bench.report()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, bench, "the red square")
+        while queueing.queue_lengths(bench.conn)["interactive"] == 0:
+            time.sleep(0.01)
+        bench.conn.delete("ris:worker:w", "ris:heard")
+        assert told(waiting.result()) == messages.TEXTS["no_worker"]
+    assert [request["state"] for request in bench.requests()] == ["expired"]
+
+
+def test_a_model_that_loads_is_waited_for_a_while(bench, monkeypatch):
+    monkeypatch.setattr(tickets, "WATCH_S", 0.05)
+    monkeypatch.setattr(messages, "RETRY_S", 0.2)
+    bench.report("loading")
+    answers = ask(bench, "the red square")
+    assert (told(answers), answers.outcomes) == (messages.TEXTS["loading"], {"expired": 1})
+    bench.work()  # the worker is ready now
+    assert [request["state"] for request in bench.requests()] == ["expired"]
+    assert bench.store.counts()["region"] == {"all": 0}  # nobody got it
+
+
+def test_a_model_that_gets_ready_in_time_answers(bench, monkeypatch):
+    monkeypatch.setattr(tickets, "WATCH_S", 0.05)
+    bench.report("loading")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, bench, "the red square")
+        while queueing.queue_lengths(bench.conn)["interactive"] == 0:
+            time.sleep(0.01)
+        bench.start_worker()
+        assert len(regions(waiting.result())) == 1
+
+
+def test_a_deadline_that_is_over_is_told_and_on_record(make_bench):
+    bench = make_bench(deadline_s=0.2)
+    bench.report()
+    answers = ask(bench, "the red square")
+    assert (told(answers), answers.outcomes) == (messages.TEXTS["too_slow"], {"expired": 1})
+    assert [request["state"] for request in bench.requests()] == ["expired"]
+
+
+def test_an_answer_that_comes_at_the_last_moment_is_handed_out(make_bench, monkeypatch):
+    """The deadline is over, but before the request is given up its answer is there."""
+    bench = make_bench(deadline_s=0.2)
+    bench.report()
+    real = bench.store.give_up
+
+    def give_up(request_id, error, message=None):
+        bench.store.start_request(request_id)
+        bench.store.finish_request(request_id, {"result": [{"from_name": "brush"}]})
+        return real(request_id, error, message)
+
+    monkeypatch.setattr(bench.store, "give_up", give_up)
+    monkeypatch.setattr(store.time, "time", lambda: 0.0)  # the store's clock has not come to the end yet
+    answers = ask(bench, "the red square")
+    assert (len(regions(answers)), told(answers), answers.outcomes) == (1, "", {"answered": 1})
+
+
+def test_a_full_queue_is_told(make_bench):
+    bench = make_bench(max_queued=1, deadline_s=0.1)
+    bench.report()
+    ask(bench, "the red square", 1)
+    answers = ask(bench, "the red square", 2)
+    assert (told(answers), answers.outcomes) == (messages.TEXTS["busy"], {"failed": 1})
+    [refused] = bench.requests(task="2")
+    assert (refused["state"], "limit is 1" in refused["error"]) == ("expired", True)
+    with pytest.raises(Busy):
+        ask(bench, "the red square", 3, config=SILENT)
+
+
+def test_a_redis_that_is_down_is_told(make_bench):
+    bench = make_bench(redis_url="redis://127.0.0.1:1")
+    answers = ask(bench, "the red square")
+    assert (told(answers), answers.outcomes) == (messages.TEXTS["unreachable"], {"failed": 1})
+    assert [request["state"] for request in bench.requests()] == ["expired"]
+    with pytest.raises(Unreachable):
+        ask(bench, "the red square", config=SILENT)
+
+
+def test_a_redis_that_goes_away_while_one_waits_is_told(bench, monkeypatch):
+    bench.report()
+    monkeypatch.setattr(queueing, "wait_for", lambda *_: queueing.ping(queueing.connect("redis://127.0.0.1:1")))
+    answers = ask(bench, "the red square")
+    assert (told(answers), answers.outcomes) == (messages.TEXTS["unreachable"], {"expired": 1})
+    bench.work()  # the job was not lost with it, but nobody waits for it
+    assert [request["state"] for request in bench.requests()] == ["expired"]
+
+
+def test_an_answer_that_was_there_before_redis_went_away_is_handed_out(bench, monkeypatch):
+    def work_and_go_away(*_):
+        bench.work()
+        queueing.ping(queueing.connect("redis://127.0.0.1:1"))
+
+    bench.report()
+    monkeypatch.setattr(queueing, "wait_for", work_and_go_away)
+    answers = ask(bench, "the red square")
+    assert (len(regions(answers)), told(answers), answers.outcomes) == (1, "", {"answered": 1})
+
+
+def test_a_database_that_is_locked_is_told(tmp_path, redis_url, studio, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0)
+    opened = store.open_store(f"sqlite:///{tmp_path / 'locked.sqlite3'}")
+    bench = Bench(opened, redis_url, tmp_path, studio)
+    bench.report()
+    other = sqlite3.connect(tmp_path / "locked.sqlite3", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    answers = ask(bench, "the red square")
+    with pytest.raises(Unreachable, match="locked"):
+        ask(bench, "the red square", config=SILENT)
+    other.close()
+    opened.close()
+    assert (told(answers), answers.outcomes) == (messages.TEXTS["unreachable"], {"failed": 1})
+
+
+# To each their own
+
+
+def test_an_expression_is_answered_on_its_own_task_only(bench):
+    bench.start_worker()
+    with ThreadPoolExecutor(6) as pool:
+        asked = {i: pool.submit(ask, bench, f"the {c} square", i, prompt_id=f"p{i}") for i, c in COLOURS_OF.items()}
+    for i, answers in asked.items():
+        [region] = regions(answers.result())
+        assert region["meta"]["ris"]["task"] == str(i)
+        assert (region["original_height"], region["original_width"]) == size_of(i)
+        assert region["meta"]["text"] == [f"the {COLOURS_OF[i]} square"]
+    with bench.store._engine.connect() as db:
+        recorded = {row.id: row.task for row in db.execute(sa.select(store.region))}
+    assert recorded == {regions(a.result())[0]["id"]: str(i) for i, a in asked.items()}
+
+
+COLOURS_OF = {1: "red", 2: "green", 4: "blue", 5: "yellow", 6: "red", 7: "green"}
+
+
+def test_two_annotators_on_one_task_are_both_answered(bench):
+    bench.report()
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(ask, bench, f"the {c} square", prompt_id=c) for c in ("red", "blue")]
+        while queueing.queue_lengths(bench.conn)["interactive"] < 2:
+            time.sleep(0.01)
+        bench.work()
+    assert [len(regions(answers.result())) for answers in asked] == [1, 1]
+
+
+def test_a_superseded_expression_leaves_the_message_to_the_newer_one(bench):
+    bench.report()
+    with ThreadPoolExecutor(2) as pool:
+        older = pool.submit(ask, bench, "the square")
+        while queueing.queue_lengths(bench.conn)["interactive"] < 1:
+            time.sleep(0.01)
+        newer = pool.submit(ask, bench, "the red square")
+        older = older.result()
+        bench.work()
+    assert (older.results[0]["result"], older.outcomes) == ([], {"superseded": 1})
+    assert (len(regions(newer.result())), told(newer.result())) == (1, "")
+
+
+# Settings of a project
+
+
+def test_a_setting_that_cannot_be_used_is_told(bench):
+    bench.connect(min_score="high")
+    bench.report()
+    answers = ask(bench, "the red square")
+    assert told(answers) == "This project's setting min_score cannot be used: ask whoever connected the project."
+    assert bench.open(1).results == [[]]
+
+
+def test_a_profile_that_does_not_exist_is_told_by_its_name(bench):
+    bench.connect(profile="huge")
+    bench.start_worker()
+    answers = ask(bench, "the red square")
+    assert "profile (“huge”)" in told(answers)
+    assert answers.outcomes == {"failed": 1}
+
+
+def test_a_projects_expression_field_is_asked_when_a_task_is_opened(bench):
+    bench.connect(expression_field="caption")
+    bench.desk.predict(call(1, context=None, caption="the red square", expression="the blue square"))
+    assert [request["body"]["expressions"] for request in bench.requests(kind="open")] == [["the red square"]]
+
+
+def test_the_version_of_a_project_is_that_of_its_profile(bench):
+    bench.report()
+    assert bench.desk.model_version(PROJECT) == bench.desk.model_version() == "toy.v1"
+    bench.connect(profile="other")
+    assert bench.desk.model_version(PROJECT) == bench.desk.known_version(PROJECT) == "other.loading"
+    queueing.report_version(bench.conn, "other", "other.v2")
+    assert (bench.desk.model_version(PROJECT), bench.desk.model_version()) == ("other.v2", "toy.v1")
+
+
+def test_the_profile_of_a_project_is_known_after_a_restart(bench):
+    bench.connect(profile="other")
+    queueing.report_version(bench.conn, "other", "other.v2")
+    again = Desk(bench.store, bench.conn, "toy", 1.0, 1)
+    assert (again.model_version(PROJECT), again.known_version()) == ("other.v2", "toy.loading")
+
+
+# Encoding ahead
+
+
+def test_prompts_on_the_tasks_after_an_opened_one_encode_nothing(bench):
+    assert bench.open(1).results == [[]]
+    bench.work()
+    assert bench.encoder.encoded == {size_of(i): 1 for i in (1, 2, 4, 5, 6, 7)}  # the third is labelled
+    bench.start_worker()
+    for i in (2, 4, 5, 6, 7):
+        [region] = regions(ask(bench, "the red square", i))
+        assert (region["original_height"], region["original_width"]) == size_of(i)
+    assert sum(bench.encoder.encoded.values()) == 6
+    regions(ask(bench, "the red square", 8))  # this one was not foreseen
+    assert bench.encoder.encoded[size_of(8)] == 1
+
+
+def test_what_was_encoded_or_queued_already_is_not_queued_again(bench):
+    bench.open(1)
+    bench.work()
+    bench.open(2)
+    bench.work()
+    assert [request["task"] for request in bench.requests(kind="ahead")] == ["2", "4", "5", "6", "7", "8"]
+    assert set(bench.encoder.encoded.values()) == {1}
+
+
+def test_what_a_prompt_has_encoded_already_is_not_queued(bench):
+    bench.report()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, bench, "the red square", 5)
+        while not bench.work():
+            time.sleep(0.01)
+        asked.result()
+    bench.open(4)
+    bench.work()
+    assert [request["task"] for request in bench.requests(kind="ahead")] == ["6", "7", "8", "9"]
+
+
+def test_an_opened_task_goes_before_those_that_may_be_opened(bench):
+    bench.open(1)
+    queue, first = queueing.take(bench.conn, "w", 0.01)
+    jobs.encode_ahead(first)
+    bench.open(9)
+    _, following = queueing.take(bench.conn, "w", 0.01)
+    assert (queue, bench.store.get_request(following).task) == ("bulk", "9")
+
+
+def test_an_encoding_ahead_that_is_stale_is_dropped(bench, monkeypatch):
+    bench.open(1)
+    jobs.encode_ahead(queueing.take(bench.conn, "w", 0.01)[1])
+    later = time.time() + 1000
+    monkeypatch.setattr(store.time, "time", lambda: later)
+    assert bench.work() == 5
+    assert sum(bench.encoder.encoded.values()) == 1
+    assert bench.store.counts()["request"] == {"ahead/expired": 5, "encode/done": 1}
+
+
+def test_a_list_of_tasks_is_not_looked_beyond(bench):
+    """Label Studio may ask for predictions of the very tasks that it is asked to list."""
+    bench.open(1, 2)
+    bench.work()
+    assert set(bench.encoder.encoded) == {size_of(1), size_of(2)}
+    assert bench.requests(kind="ahead") == []
+
+
+STUDIOS = {
+    "does not answer": (503, b""),
+    "does not let us in": (401, b""),
+    "answers something else": (200, b"<html>"),
+    "has no such list": (200, b"{}"),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), STUDIOS.values(), ids=STUDIOS)
+def test_a_label_studio_that_lists_no_tasks_costs_nothing(make_bench, serve, status, body):
+    bench = make_bench()
+    odd = serve(lambda r: (status, {}, body) if "api" in r.path else (200, {}, toy_png(*size_of(1))))
+    bench.studio = odd
+    bench.studio.url = odd.url
+    bench.connect()
+    bench.open(1)
+    bench.work()
+    assert [(request["kind"], request["state"]) for request in bench.requests()] == [("encode", "done")]
+    assert "/api/tasks" in odd.seen[-1].path
+
+
+def test_switched_off_nothing_is_encoded_ahead(bench):
+    object.__setattr__(bench.service, "ahead", 0)
+    bench.open(1)
+    bench.work()
+    assert not any("/api" in request.path for request in bench.studio.seen)
+
+
+# Events
+
+
+ACTIONS = {
+    "known": (b'{"action": "ANNOTATION_CREATED"}', "ANNOTATION_CREATED"),
+    "no text": (rb'{"action": "\ud800"}', "invalid"),
+    "not to be printed": (rb'{"action": "a\u001b[31m"}', "invalid"),
+    "missing": (b"{}", "invalid"),
+}
+
+
+@pytest.mark.parametrize(("raw", "action"), ACTIONS.values(), ids=ACTIONS)
+def test_every_event_is_kept_under_an_action_that_can_be_shown(bench, raw, action):
+    assert bench.desk.keep_event(raw)[0] == action
+    with bench.store._engine.connect() as db:
+        assert db.execute(sa.select(store.webhook.c.action, store.webhook.c.body)).all() == [(action, raw.decode())]

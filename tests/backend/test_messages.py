@@ -1,0 +1,142 @@
+"""What annotators are told."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend import messages
+from backend.errors import BadConfig, BadSettings, Busy, ImageUnreachable, Unreachable
+from backend.label_studio import protocol
+from backend.label_studio.images import ImageFetcher
+from backend.messages import Message, about_answer, about_error, about_outcome, join, say
+from backend.project_settings import BadProjectSetting
+from ris_core.errors import BadExpression, BadImage, RisError, WeightsMissing
+
+ANSWERS = {
+    "plain match": (("the dog", "match", False), []),
+    "nothing": (("the dog", "no_match", True), ["Nothing found for “the dog”."]),
+    "nothing good enough": (("the dog", "match", True), ["Nothing found for “the dog”."]),
+    "ambiguous": (("the dog", "ambiguous", False), [f"Not sure about “the dog”: {messages.AMBIGUOUS_HINT}"]),
+    "guessed label": (
+        ("the dog", "match", False, "Object", "Dog"),
+        ["Label guessed: Object; write “Dog: …” to choose."],
+    ),
+    "both": (
+        ("it", "ambiguous", False, "A", "B"),
+        [f"Not sure about “it”: {messages.AMBIGUOUS_HINT}", "Label guessed: A; write “B: …” to choose."],
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "texts"), ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_is_told_where_it_is_no_plain_match(answer, texts):
+    assert [message.text for message in about_answer(*answer)] == texts
+
+
+ERRORS = {
+    "expression": (BadExpression('The expression "!" has no letter or digit.'), "bad_expression", "no letter"),
+    "image": (BadImage("scene.png is damaged"), "bad_image", "damaged"),
+    "config": (BadConfig("The label config has no <Image>."), "bad_config", "set the project up"),
+    "setting": (BadProjectSetting("min_score", "high", "…"), "bad_setting", "min_score"),
+    "profile": (BadProjectSetting("profile", "huge", "…"), "bad_setting", "profile (“huge”)"),
+    "full queue": (Busy("100 requests wait"), "busy", "Try again"),
+    "no Redis": (Unreachable("Redis does not answer at unix:///state/redis.sock"), "unreachable", "ask whoever"),
+    "weights": (WeightsMissing(name="a", folder="/models", command="c"), "failed", "Something went wrong"),
+    "any other": (BadSettings("DATABASE_URL is postgresql://u:secret@h"), "failed", "Something went wrong"),
+}
+
+
+@pytest.mark.parametrize(("error", "kind", "says"), ERRORS.values(), ids=ERRORS)
+def test_an_error_is_told_without_what_is_internal(error, kind, says):
+    message = about_error(error)
+    assert (message.kind, says in message.text) == (kind, True)
+    assert not re.search(r"/|://|secret|[A-Z]+_[A-Z]+", message.text)
+
+
+def test_every_error_of_the_tree_can_be_told():
+    def below(kind):
+        return [kind, *(deeper for child in kind.__subclasses__() for deeper in below(child))]
+
+    for kind in below(RisError):
+        assert any(base in messages.ERRORS for base in kind.__mro__)
+
+
+OUTCOMES = {
+    "answered": None,
+    "unmatched": None,
+    "idle": None,
+    "superseded": None,
+    "expired": "too_slow",
+    "failed": "failed",
+}
+
+
+@pytest.mark.parametrize(("outcome", "kind"), OUTCOMES.items(), ids=OUTCOMES)
+def test_an_outcome_without_a_word_of_its_own_is_told_if_the_annotator_gets_nothing(outcome, kind):
+    message = about_outcome(outcome)
+    assert (message and message.kind) == kind
+
+
+@pytest.fixture
+def answers(serve):
+    """A host that answers what the path says."""
+
+    def answer(request):
+        if request.path == "/elsewhere":
+            return 302, {"Location": "http://other.example/"}, b""
+        if request.path == "/large":
+            return 200, {}, b"x" * 2000
+        return int(request.path[1:4]), {}, b""
+
+    return serve(answer)
+
+
+UNREACHABLE = {
+    "missing": ("{host}/404.png", "it does not exist"),
+    "forbidden": ("{host}/403.png", "Label Studio does not let the backend read it"),
+    "failing": ("{host}/500.png", "its server does not give it out"),
+    "redirected": ("{host}/elsewhere", "its address leads elsewhere"),
+    "too large": ("{host}/large", "it is too large"),
+    "another host": ("http://images.example/a.png", "its host is not allowed"),
+    "relative without a Label Studio": ("/data/upload/a.png", "its host is not known"),
+    "in a storage": ("s3://bucket/a.png", "only Label Studio can open its storage"),
+    "damaged data": ("data:image/png;base64,%%%", "the task's data is damaged"),
+    "no address": ("ftp://host/a.png", "the task has no usable address"),
+}
+
+
+@pytest.mark.parametrize(("url", "cause"), UNREACHABLE.values(), ids=UNREACHABLE)
+def test_why_an_image_cannot_be_reached_is_told_shortly(answers, url, cause):
+    fetcher = ImageFetcher(image_hosts=[f"127.0.0.1:{answers.port}"], max_bytes=1000)
+    with pytest.raises(ImageUnreachable) as caught:
+        fetcher.fetch(url.format(host=answers.url))
+    assert about_error(caught.value).text == f"The image cannot be reached: {cause}."
+
+
+def test_an_unknown_cause_is_told_as_such():
+    assert about_error(ImageUnreachable("what nobody foresaw in /secret/path")) == say(
+        "image_unreachable", "ask whoever set the project up"
+    )
+
+
+def test_several_are_joined_the_most_urgent_first():
+    told = [say("label_guessed", "A"), say("nothing_found", "“a”"), say("nothing_found", "“a”")]
+    assert join(told) == Message("nothing_found", "Nothing found for “a”. Label guessed: A")
+    assert join([]) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(messages.TEXTS)), st.text(max_size=300)), min_size=1, max_size=5))
+def test_no_message_is_longer_than_it_may_be_or_has_a_second_line(told):
+    message = join(say(kind, about) for kind, about in told)
+    assert len(message.text) <= messages.MAX_LENGTH
+    assert message.text.isprintable()
+
+
+@given(st.text(max_size=300), st.sampled_from(["match", "ambiguous", "no_match"]), st.booleans(), st.text(max_size=80))
+def test_whatever_was_typed_can_be_told(expression, decision, is_empty, label):
+    for message in about_answer(expression, decision, is_empty, label, label):
+        assert 0 < len(message.text) <= messages.MAX_LENGTH
+        result = protocol.message_result("image", message.text)
+        assert result["value"]["text"] == [message.text]

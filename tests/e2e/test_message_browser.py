@@ -1,0 +1,69 @@
+"""What an annotator is told in the page, and that nothing of it is kept."""
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from backend.label_studio.client import LabelStudio
+from demo.gallery import GALLERY
+from tests.e2e.conftest import Project
+from tests.e2e.gate import Gate
+from tests.e2e.labelling_page import LabellingPage
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
+
+TOO_MANY = "; ".join(f"thing {number}" for number in range(17))
+
+
+def told(annotator: LabellingPage, words: str) -> Locator:
+    return annotator.message.filter(has_text=words)
+
+
+def test_message_is_shown_at_once_and_only_the_newest(annotator: LabellingPage, scenes: Project, gate: Gate):
+    annotator.open_task(scenes.id, scenes.tasks[0], 0)
+    before = len(gate.calls)
+    annotator.type(TOO_MANY)
+    expect(told(annotator, "17 expressions")).to_be_visible()
+    annotator.type(f"{TOO_MANY}; thing 17")
+    expect(told(annotator, "18 expressions")).to_be_visible()
+    expect(annotator.message).to_have_count(1)
+    expect(annotator.message.locator("xpath=..").locator("button")).to_have_count(0)  # deleting it would ask again
+    annotator.ask(GALLERY[0].expression)
+    expect(told(annotator, "expressions")).to_have_count(0)
+    assert [len(call.texts) for call in gate.calls[before:]] == [1, 2, 3]  # being told asks nothing
+
+
+def test_message_is_not_saved_whatever_is_chosen_in_the_page(
+    annotator: LabellingPage, scenes: Project, client: LabelStudio
+):
+    task = scenes.tasks[1]
+    annotator.open_task(scenes.id, task, 1)
+    # What is accepted gets the labels that are active, and messages are accepted at once.
+    annotator.choose_label("Object")
+    annotator.type(TOO_MANY)
+    expect(told(annotator, "17 expressions")).to_be_visible()
+    annotator.take_picture("message")
+    assert [result["from_name"] for result in annotator.results] == ["prompt"]
+    annotator.submit()
+    [annotation] = client.request("GET", f"/api/tasks/{task}/annotations/")
+    assert [(result["from_name"], result["value"]) for result in annotation["result"]] == [
+        ("prompt", {"text": [TOO_MANY]})
+    ]
+
+
+def test_message_steps_back_and_forth_with_its_expression(annotator: LabellingPage, scenes: Project):
+    annotator.open_task(scenes.id, scenes.tasks[2], 2)
+    annotator.type(TOO_MANY)
+    expect(told(annotator, "17 expressions")).to_be_visible()
+    annotator.ask(GALLERY[2].expression)
+    annotator.undo()
+    expect(told(annotator, "17 expressions")).to_be_visible()
+    annotator.redo()
+    expect(told(annotator, "17 expressions")).to_have_count(0)
+
+
+def test_hint_to_switch_auto_annotation_on_goes_once_it_is_on(annotator: LabellingPage, scenes: Project):
+    annotator.open_task(scenes.id, scenes.tasks[3], 3)
+    hint = annotator.page.get_by_text("Switch Auto-Annotation on")
+    expect(hint).to_be_hidden()
+    annotator.switch_auto_annotation(False)
+    expect(hint).to_be_visible()

@@ -50,7 +50,7 @@ TEXTS: Mapping[Kind, str] = {
     "nothing_found": "Nothing found for {about}.",
     "ambiguous": f"Not sure about {{about}}: {AMBIGUOUS_HINT}",
     "label_guessed": "Label guessed: {about}",
-    "click": "Clicks and boxes are not answered yet: type an expression.",
+    "click": "Nothing says where the thing is: undo, then click on it, or draw a box around it.",
 }
 """The sentences, the most urgent ones first."""
 

@@ -50,8 +50,7 @@ def answer_gesture(
 def _make_region(found: Proposals, control: Control, label: str, task: str, is_guess: bool) -> Json:
     notes = {"by": "click", "task": task, **({"label_is_guess": True} if is_guess else {})}
     score = float(found.predicted_iou[0])
-    region = regions.make_region(found.masks[0], control, label, protocol.new_region_id(), score, "", notes)
-    return {**region, "meta": {"ris": region["meta"]["ris"]}}  # without `text`: nothing was typed
+    return regions.make_region(found.masks[0], control, label, protocol.new_region_id(), score, "", notes)
 
 
 def _list_candidates(found: Proposals) -> Iterator[Candidate]:
@@ -67,6 +66,8 @@ def _list_candidates(found: Proposals) -> Iterator[Candidate]:
 
 def _tell(gesture: Gesture, label: str, is_guess: bool, is_empty: bool) -> Iterator[Message]:
     if is_empty:
-        yield messages.say("nothing_found", "this click" if gesture.clicks else "this box")
+        # Label Studio takes away what was drawn only with a suggestion, and would save it
+        drawn = "click" if gesture.clicks else "box"
+        yield messages.say("nothing_found", f"this {drawn}: undo it, so that it is not submitted")
     elif is_guess:
         yield messages.say("label_guessed", f"{label}; correct it once it is accepted.")

@@ -6,6 +6,8 @@ import redis
 import structlog
 
 from backend import queueing
+from backend.corrections.bookkeeper import Bookkeeper
+from backend.corrections.ledger import open_ledger as open_corrections
 from backend.errors import BadSettings, Unreachable
 from backend.feature_cache import FeatureCache
 from backend.label_studio.images import ImageFetcher
@@ -56,6 +58,11 @@ def build_steward(settings: Settings, conn: redis.Redis) -> Steward:
     return Steward(build_ledger(settings), conn, functools.partial(_open_studio, settings), SHIFT)
 
 
+def build_bookkeeper(settings: Settings) -> Bookkeeper:
+    """What keeps the ledger of corrections up to date beside this process's jobs."""
+    return Bookkeeper(lambda: open_corrections(settings.sql_url), functools.partial(_open_studio, settings))
+
+
 @functools.cache
 def build_ledger(settings: Settings) -> Ledger:
     """Open the ledger of runs.
@@ -80,12 +87,12 @@ def build_service(settings: Settings) -> Service:
 
     @functools.lru_cache(MAX_PROJECT_FETCHERS)
     def make_project_fetcher(hosts: tuple[str, ...]) -> ImageFetcher:
-        return _make_fetcher(settings, hosts)
+        return make_fetcher(settings, hosts)
 
     return Service(
         store=store,
         cache=FeatureCache(settings.state_dir / "features", settings.cache_bytes),
-        fetcher=_make_fetcher(settings),
+        fetcher=make_fetcher(settings),
         segmenter=load_segmenter(settings.profile, device=settings.device, store=weights.Store(settings.model_dir)),
         max_pixels=settings.max_image_pixels,
         top_k=settings.top_k,
@@ -115,7 +122,8 @@ def _open_studio(settings: Settings, project: int) -> RunStudio:
     return RunStudio(known.hostname, known.access_token)
 
 
-def _make_fetcher(settings: Settings, project_hosts: tuple[str, ...] = ()) -> ImageFetcher:
+def make_fetcher(settings: Settings, project_hosts: tuple[str, ...] = ()) -> ImageFetcher:
+    """What gets images, for a project that names hosts of its own or for those that do not."""
     key = settings.label_studio_api_key
     return ProjectImageFetcher(
         project_hosts,

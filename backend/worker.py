@@ -78,7 +78,7 @@ def run_worker(settings: Settings) -> None:
         )
         worker = RisWorker(conn, heartbeat, tidy=service.expire_overdue)
         SHIFT.begin(info.name)
-        with wiring.build_steward(settings, conn):
+        with wiring.build_steward(settings, conn), wiring.build_bookkeeper(settings):
             worker.work(logging_level=None)
     if not worker.was_asked_to_stop:
         log.error("worker stopped unasked", name=info.name)

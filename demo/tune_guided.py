@@ -20,11 +20,11 @@ from demo.expressions import SceneExpression, make_expressions
 from demo.scenes import Scene, SceneObject, make_scene
 from ris_core import Image, load_segmenter, masks
 from ris_core.calibration import FOLDER, SUFFIX, Calibrator, Logistic
+from ris_core.errors import BadInput
 from ris_core.lexicon import COLOURS
-from ris_core.methods.guided import answer_features
+from ris_core.methods.guided import Component, answer_features
 from ris_core.segmenter import Segmenter
 from ris_core.types import EncodedImage, Expression
-from ris_core.wording import Referent
 
 FIRST_SEED = 500_000
 RIGHT_IOU = 0.5
@@ -73,8 +73,7 @@ def fit(segmenter: Segmenter, samples: Sequence[Sample]) -> Calibrator:
 
 def cross_check(segmenter: Segmenter, samples: Sequence[Sample]) -> tuple[float, dict[str, object]]:
     """The threshold that tells best between targets and none, and the figures with it, by halves."""
-    parts = []
-    texts = _texts(segmenter, samples)
+    texts, parts = _texts(segmenter, samples), []
     for half in (0, 1):
         fitted = fit(segmenter, samples[half::2])
         answers = _answers(segmenter, samples[1 - half :: 2], texts, fitted.look)
@@ -103,6 +102,12 @@ class _Answers:
     has_target: Bool[ndarray, "m"]
 
 
+def _method(segmenter: Segmenter) -> Component:
+    if not isinstance(segmenter.method, Component):
+        raise BadInput(f"The profile's method is {segmenter.method_name}; only 'guided' has a calibrator to fit.")
+    return segmenter.method
+
+
 def _texts(segmenter: Segmenter, samples: Sequence[Sample]) -> dict[str, Float[ndarray, "e"]]:
     asked = {text for s in samples for _, expression in s.asked for text in segmenter.method.texts(expression).values()}
     return dict(zip(asked, segmenter.encoder.encode_texts(list(asked)), strict=True))
@@ -112,8 +117,8 @@ def _fit_look(segmenter: Segmenter, samples: Sequence[Sample], texts: Mapping[st
     columns: dict[str, list[Float[ndarray, "n"]]] = defaultdict(list)
     truth: list[Bool[ndarray, "n"]] = []
     for sample in samples:
-        judge = segmenter.method.judge(sample.encoded, texts, segmenter.encoder.logit_scale)
-        referents = [r for _, expression in sample.asked for top in expression.referents for r in _spoken_of(top)]
+        judge = _method(segmenter).judge(sample.encoded, texts, segmenter.encoder.logit_scale)
+        referents = [r for _, expression in sample.asked for top in expression.referents for r in top.things]
         for phrase, head in sorted({(referent.phrase, referent.head) for referent in referents if referent.phrase}):
             called = [_is_called(thing, phrase, head) for thing in sample.scene.objects]
             truth.append((sample.iou * np.array(called)[:, None] >= RIGHT_IOU).any(0))
@@ -127,7 +132,9 @@ def _answers(
 ) -> _Answers:
     rows, is_right, has_target = [], [], []
     for sample in samples:
-        judge = replace(segmenter.method.judge(sample.encoded, texts, segmenter.encoder.logit_scale), probability=look)
+        judge = replace(
+            _method(segmenter).judge(sample.encoded, texts, segmenter.encoder.logit_scale), probability=look
+        )
         for asked, expression in sample.asked:
             referent = expression.referents[0]
             judged = judge.judge(referent)
@@ -139,25 +146,25 @@ def _answers(
     return _Answers(dict(zip(names, np.array(rows).T, strict=True)), np.array(is_right), np.array(has_target))
 
 
-def _spoken_of(referent: Referent) -> Iterator[Referent]:
-    yield referent
-    landmarks = (landmark for clause in referent.clauses for landmark in clause.landmarks)
-    for other in (*landmarks, *referent.excluded):
-        yield from _spoken_of(other)
-
-
 def _is_called(thing: SceneObject, phrase: str, head: str) -> bool:
     return thing.noun == head and all(word in thing.colours for word in phrase.split() if word in COLOURS)
 
 
 def _figures(
-    said: Float[ndarray, "m"], presence: Float[ndarray, "m"], is_right: Bool[ndarray, "m"], has_target: Bool[ndarray, "m"]
+    said: Float[ndarray, "m"],
+    presence: Float[ndarray, "m"],
+    is_right: Bool[ndarray, "m"],
+    has_target: Bool[ndarray, "m"],
 ) -> tuple[float, dict[str, object]]:
     there, absent = presence[has_target], presence[~has_target]
     threshold = float(max(np.unique(presence.round(2)), key=lambda t: (there >= t).sum() + (absent < t).sum()))
     bins = np.minimum((said * BINS).astype(int), BINS - 1)
     reliability = [
-        {"answers": int((bins == b).sum()), "said": float(said[bins == b].mean()), "right": float(is_right[bins == b].mean())}
+        {
+            "answers": int((bins == b).sum()),
+            "said": float(said[bins == b].mean()),
+            "right": float(is_right[bins == b].mean()),
+        }
         for b in np.unique(bins)
     ]
     gaps = [row["answers"] * abs(row["said"] - row["right"]) for row in reliability]

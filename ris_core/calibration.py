@@ -102,8 +102,7 @@ class Calibrator:
             names = sorted(other.name.removesuffix(SUFFIX) for other in FOLDER.glob(f"*{SUFFIX}"))
             raise UnknownName(f"No calibrator named {name!r}. Available: {', '.join(names)}.")
         stored = json.loads(file.read_text(encoding="utf-8"))
-        models = {model: Logistic(**stored.pop(model)) for model in ("look", "answer")}
-        return cls(**models, **stored)
+        return cls(look=Logistic(**stored.pop("look")), answer=Logistic(**stored.pop("answer")), **stored)
 
     def save(self, file: Path) -> None:
         """Write it as JSON."""

@@ -273,11 +273,11 @@ def _is_gaze(token: Token) -> bool:
 
 def _is_leaving(token: Token) -> bool:
     """ "the bag LEFT on the chair": a participle, which parsers often take for the side."""
-    follows = token.doc[token.i + 1] if token.i + 1 < len(token.doc) else None
-    if token.lower_ != "left" or follows is None or follows.pos_ != "ADP" or follows.lower_ in LINKS:
+    after = token.doc[token.i + 1 : token.i + 2]
+    if token.lower_ != "left" or token.dep_ not in ("acl", "advmod", "relcl") or after.text in LINKS:
         return False
-    is_bare = token.dep_ in ("acl", "advmod", "relcl") or token.pos_ == "VERB"
-    return is_bare and any(p.start == follows.i + 1 and p.root.lower_ not in PLACES for p in token.doc.noun_chunks)
+    things = [phrase for phrase in token.doc.noun_chunks if phrase.root.lower_ not in PLACES]
+    return any(word.pos_ == "ADP" for word in after) and any(phrase.start == token.i + 2 for phrase in things)
 
 
 def _compares(token: Token, target: Target | None) -> bool:

@@ -19,6 +19,10 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def _counted(text: str) -> dict[str, int]:
+    return {word: number for number, word in enumerate(text.split(), start=1)}
+
+
 SIDES = _by_word(
     {
         "left": "left lefthand leftward west",
@@ -73,14 +77,19 @@ HOLDING = _words("""
     """)
 """Verbs whose object is where the subject is."""
 
-ORDINALS = dict(
-    zip("first second third fourth fifth sixth seventh eighth ninth tenth".split(), range(1, 11), strict=True)
-) | dict(zip("1st 2nd 3rd 4th 5th 6th 7th 8th 9th 10th".split(), range(1, 11), strict=True))
+ORDINALS = _counted("first second third fourth fifth sixth seventh eighth ninth tenth") | _counted(
+    "1st 2nd 3rd 4th 5th 6th 7th 8th 9th 10th"
+)
+"""Place in an order, from 1."""
 LAST = "last"
 """Counted from the other end."""
 
-NUMBERS = dict(zip("one two three four five six seven eight nine ten".split(), range(1, 11), strict=True))
-NUMBERS |= {str(number): number for number in range(1, 11)} | {"single": 1, "both": 2, "pair": 2, "couple": 2, "trio": 3}
+NUMBERS = (
+    _counted("one two three four five six seven eight nine ten")
+    | _counted("1 2 3 4 5 6 7 8 9 10")
+    | {"single": 1, "both": 2, "pair": 2, "couple": 2, "trio": 3}
+)
+"""How many."""
 EVERY = _words("all every each everyone everybody everything any")
 """Words that ask for all of a kind, whatever the form of the noun."""
 

@@ -29,6 +29,11 @@ class Clause:
     rank: int = 1
     is_negated: bool = False
 
+    @property
+    def label(self) -> str:
+        """Its words, with the "not"."""
+        return f"not {self.wording}" if self.is_negated else self.wording
+
 
 @dataclass(frozen=True)
 class Referent:
@@ -47,3 +52,15 @@ class Referent:
     clauses: tuple[Clause, ...] = ()
     number: int | None = 1
     excluded: tuple[Referent, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its words: "dog (second from the left, not brown dog)"."""
+        details = [*(clause.label for clause in self.clauses), *(f"not {other.label}" for other in self.excluded)]
+        return (self.phrase or "anything") + (f" ({', '.join(details)})" if details else "")
+
+    @property
+    def things(self) -> tuple[Referent, ...]:
+        """Itself and everything that it is told from: landmarks and exclusions, at any depth."""
+        landmarks = [landmark for clause in self.clauses for landmark in clause.landmarks]
+        return (self, *(thing for other in (*landmarks, *self.excluded) for thing in other.things))

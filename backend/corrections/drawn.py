@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 from pycocotools import mask as coco
 
 from backend.corrections.brush import MAX_PIXELS, decode_brush
@@ -108,11 +110,12 @@ def read_texts(results: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
 def _read_mask(kind: str, value: Mapping[str, Any], size_hw: tuple[int, int]) -> Rle:
     if kind == "brush":
         return _read_brush(bytes(value["rle"]), size_hw)
-    corners = _polygon(value) if kind == "polygon" else _rectangle(value)
     height, width = size_hw
+    scale = np.array([width, height]) / 100  # from percent to pixels
+    corners = _polygon(value, scale) if kind == "polygon" else _rectangle(value, scale)
     if not np.isfinite(corners).all():
         raise ValueError("corners that are no numbers")
-    outline = (corners / 100 * (width, height)).clip(0, (width, height)).ravel().tolist()
+    outline = corners.clip(0, (width, height)).ravel().tolist()
     encoded = coco.merge(coco.frPyObjects([outline], height, width))
     return Rle(size=[height, width], counts=encoded["counts"].decode("ascii"))
 
@@ -122,16 +125,17 @@ def _read_brush(packed: bytes, size_hw: tuple[int, int]) -> Rle:
     return to_rle(decode_brush(packed, size_hw))
 
 
-def _polygon(value: Mapping[str, Any]) -> np.ndarray:
+def _polygon(value: Mapping[str, Any], scale: Float[ndarray, "2"]) -> Float[ndarray, "n 2"]:
     corners = np.array(value["points"], float)
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
         raise ValueError(f"a polygon of {len(corners)} points")
-    return corners
+    return corners * scale
 
 
-def _rectangle(value: Mapping[str, Any]) -> np.ndarray:
-    """Corners in percent; a turned rectangle turns about its first corner."""
-    x, y, width, height = (float(value[side]) for side in ("x", "y", "width", "height"))
+def _rectangle(value: Mapping[str, Any], scale: Float[ndarray, "2"]) -> Float[ndarray, "4 2"]:
+    """Corners; a turned rectangle turns about its first one."""
+    sides = np.array([[float(value["x"]), float(value["y"])], [float(value["width"]), float(value["height"])]])
+    (x, y), (width, height) = sides * scale
     angle = np.deg2rad(float(value.get("rotation") or 0))
     turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ turned + (x, y)

@@ -88,6 +88,8 @@ class Ledger:
                 _set_synchronous(db, "FULL")
             try:
                 with db.begin():
+                    if db.dialect.name == "postgresql":  # one writer at a time, as SQLite has it
+                        db.execute(sa.text("SELECT pg_advisory_xact_lock(724621)"))
                     yield db
             finally:
                 if is_sqlite:

@@ -32,7 +32,7 @@ def make_region(
         label: One of the control's labels.
         region_id: From `protocol.new_region_id`.
         score: In [0, 1].
-        expression: What the mask was found by; kept as `meta.text`, which Label Studio shows and keeps.
+        expression: What the mask was found by, empty for a click; kept as `meta.text`, which Label Studio shows and keeps.
         meta: Notes of ours, kept as `meta.ris`.
 
     Raises:
@@ -55,7 +55,7 @@ def make_region(
         "image_rotation": 0,
         "score": min(max(float(score), 0.0), 1.0),
         "value": {**value, control.type: [label]},
-        "meta": {"text": [expression], **({"ris": notes} if notes else {})},
+        "meta": {**({"text": [expression]} if expression else {}), **({"ris": notes} if notes else {})},
     }
 
 

@@ -226,19 +226,6 @@ class Items:
             row = db.execute(sa.select(item).where(item.c.run == run_id, item.c.task == task)).mappings().first()
         return read_item(row) if row else None
 
-    def count_written(self, project: int, model_version: str) -> int:
-        """Predictions of a version that runs have written to a project and that stand."""
-        is_written = (
-            (run.c.project == project)
-            & (run.c.model_version == model_version)
-            & run.c.does_push
-            & (item.c.state == "done")
-            & item.c.replaced_by.is_(None)
-        )
-        counted = sa.select(sa.func.count()).select_from(item.join(run, run.c.id == item.c.run)).where(is_written)
-        with self._reading() as db:
-            return int(db.scalar(counted) or 0)
-
     def count_beginnable(self, run_id: str, limit: int) -> int:
         """How many items may begin now; `limit` if there are more."""
         may_begin = (item.c.run == run_id) & (item.c.state == "new") & (item.c.retry_at <= time.time())
@@ -251,12 +238,6 @@ class Items:
         wanted = sa.select(item.c.task).where(item.c.run == run_id, item.c.state.in_(OPEN)).limit(1)
         with self._reading() as db:
             return db.execute(wanted).first() is not None
-
-    def counts(self, run_id: str) -> dict[str, int]:
-        """How many items are in each state."""
-        wanted = sa.select(item.c.state, sa.func.count()).where(item.c.run == run_id).group_by(item.c.state)
-        with self._reading() as db:
-            return {state: int(number) for state, number in db.execute(wanted)}
 
     def _change(self, run_id: str, states: tuple[ItemState, ...], values: Mapping[str, Any]) -> int:
         is_meant = (item.c.run == run_id) & item.c.state.in_(states)

@@ -18,6 +18,7 @@ from backend.database import open_database
 from backend.runs.items import Items
 from backend.runs.spec import BadRun, RunSpec
 from backend.runs.tables import run
+from backend.runs.tallies import Tallies
 from backend.store import reaching
 from ris_core.errors import RisError
 
@@ -90,12 +91,14 @@ class Ledger:
 
     Attributes:
         items: The runs' tasks.
+        tallies: Their numbers.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(is_read_only=True)
         self.items = Items(self._writing, self._reading)
+        self.tallies = Tallies(self._reading)
 
     def close(self) -> None:
         """Close the connections of this process."""

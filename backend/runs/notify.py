@@ -15,7 +15,7 @@ def tell(ledger: Ledger) -> None:
     """Tell whoever wants to know of runs that ended or paused; once, whether they listen or not."""
     for run in ledger.list_untold():
         if run.spec.notify:
-            _post(run.spec.notify, run, ledger.items.counts(run.id))
+            _post(run.spec.notify, run, ledger.tallies.counts(run.id))
         ledger.note_told(run.id)
 
 

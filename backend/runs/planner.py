@@ -48,7 +48,7 @@ def plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> Run:
 
 def begin(ledger: Ledger, run: Run) -> None:
     """Let a planned run start; one without a task to do is over at once."""
-    counts = ledger.items.counts(run.id)
+    counts = ledger.tallies.counts(run.id)
     if not sum(counts.values()):
         note = "There is nothing to do: these queries were answered before." if run.skipped else "No task was found."
         ledger.change(run.id, "done", note, only_from=("planning",))
@@ -96,7 +96,7 @@ def _add(ledger: Ledger, run: Run, planned: Sequence[Planned]) -> None:
     """Record items; of a run with a preview all but the first few are held."""
     room = len(planned)
     if run.spec.preview:
-        room = max(0, run.spec.preview - sum(ledger.items.counts(run.id).values()))
+        room = max(0, run.spec.preview - sum(ledger.tallies.counts(run.id).values()))
         ledger.items.add(run.id, planned[room:], "held")
     ledger.items.add(run.id, planned[:room])
 

@@ -63,7 +63,7 @@ class Pusher:
 
         If the number is right, and nobody had to take over, no task is looked at.
         """
-        expected = self._ledger.items.count_written(self._run.project, self._version)
+        expected = self._ledger.tallies.count_written(self._run.project, self._version)
         has = self._studio.count_predictions(self._run.project, self._version)
         if self._fence == 1 and has == expected:
             return True

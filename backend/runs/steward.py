@@ -174,7 +174,7 @@ class Steward:
             self._close(studio, run)
 
     def _close(self, studio: RunStudio | None, run: Run) -> None:
-        counts = self._ledger.items.counts(run.id)
+        counts = self._ledger.tallies.counts(run.id)
         if studio and run.model_version and counts.get("done"):
             studio.show_version(run.project, run.model_version)
         failed = counts.get("failed", 0)

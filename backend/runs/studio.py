@@ -71,6 +71,14 @@ class RunStudio(LabelStudio):
             return wanted, after + 1 if len(listed) == PAGE else None
         return wanted, max((int(task.id) for task in listed), default=None)
 
+    def count_tasks(self, spec: RunSpec) -> int:
+        """How many tasks a run is about, at most."""
+        chosen = {"filters": {"conjunction": "and", "items": _conditions(spec, 0)}}
+        which = {"view": spec.view} if spec.view is not None else {"query": json.dumps(chosen)}
+        asked = {"project": spec.project, "page_size": 1, **which}
+        total = int(self.request("GET", f"/api/tasks?{urlencode(asked)}")["total"])
+        return total if spec.tasks is None else min(total, len(spec.tasks))
+
     def import_predictions(self, project: int, predictions: Sequence[Json], check: Callable[[], None]) -> int:
         """Write predictions, unless `check` raises at the last moment; how many Label Studio says that it made.
 

@@ -34,7 +34,7 @@ class Judgement:
 
     Attributes:
         look: Probability of showing what the words name, in (0, 1).
-        factors: How well each clause fits, by its wording, in [0, 1].
+        factors: How well each clause and exclusion fits, by its label, in [0, 1].
         fit: Their product.
         is_thing: Of each thing that several proposals show the one that fits best.
     """
@@ -72,13 +72,13 @@ class Judge:
         clauses = [clause for clause in referent.clauses if clause.kind not in self.ignores]
         for clause in clauses:
             if clause.kind != "rank":
-                factors[clause.wording] = _factor(self._place(clause), clause.is_negated)
+                factors[clause.label] = _factor(self._place(clause), clause.is_negated)
         for other in referent.excluded if "negation" not in self.ignores else ():
-            factors[f"not {other.phrase}"] = _factor(self._excluded(other, referent), True)
+            factors[f"not {other.label}"] = _factor(self._excluded(other, referent), True)
         rivals = look * _product(factors)
         for clause in clauses:
             if clause.kind == "rank":
-                factors[clause.wording] = _factor(self._rank(clause, rivals, referent.number), clause.is_negated)
+                factors[clause.label] = _factor(self._rank(clause, rivals, referent.number), clause.is_negated)
         fit = look * _product(factors)
         return Judgement(look, factors, fit, things.representatives(fit, self.same))
 

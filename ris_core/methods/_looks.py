@@ -36,11 +36,9 @@ class Wordings:
 
     def phrases(self, referent: Referent) -> Iterator[str]:
         """Every phrase that a referent needs, with those of its landmarks and of what it excludes."""
-        if referent.phrase:
-            yield from (referent.phrase, *self.nouns(referent.phrase), *self.recoloured(referent.phrase))
-        landmarks = (landmark for clause in referent.clauses for landmark in clause.landmarks)
-        for other in (*landmarks, *referent.excluded):
-            yield from self.phrases(other)
+        for thing in referent.things:
+            if thing.phrase:
+                yield from (thing.phrase, *self.nouns(thing.phrase), *self.recoloured(thing.phrase))
 
     def nouns(self, phrase: str) -> list[str]:
         """The phrase without its colour, and the nouns that compete with it."""

@@ -24,7 +24,6 @@ from ris_core.types import Decision, EncodedImage, Expression, Scores
 from ris_core.wording import Referent
 
 IMPROVEMENTS = {
-    "ensemble": "several wordings of each phrase are averaged",
     "negatives": "other nouns compete for each proposal",
     "colours": "other colours compete with the one that is named",
     "grouping": "a thing, its copies and its parts count once",
@@ -35,7 +34,6 @@ IMPROVEMENTS = {
     "number": "several masks for plurals and number words",
 }
 """What can be left out, one by one."""
-TEMPLATES = ("{}", "the {}", "a photo of a {}", "a photo of the {}")
 UNFITTED = Logistic({"standing": 0.5, "noun": 0.3, "colour": 0.5, "predicted_iou": 3.0})
 """The look without a calibrator: a proposal with a fair share of the similarity to the phrase, and a noun and colour that hold
 their own, probably shows it."""
@@ -48,7 +46,6 @@ class Component:
 
     Args:
         visual_mix: Weight of the global feature against the local one, both of length 1, in [0, 1].
-        sentence_weight: How much the whole sentence counts beside its noun phrase, in [0, 1].
         templates: Sentences with "{}" for a phrase, averaged.
         negatives: Nouns that compete with the noun of a phrase; better no two names of one thing.
         calibration: Name of a stored calibrator, fitted on the profile's components; empty for none: the values then are shares.
@@ -65,30 +62,28 @@ class Component:
     def __init__(
         self,
         visual_mix: float = 0.3,
-        sentence_weight: float = 0.0,
-        templates: Sequence[str] = TEMPLATES,
+        templates: Sequence[str] = ("{}",),
         negatives: Sequence[str] = (),
         calibration: str = "",
         ambiguous_ratio: float = 0.4,
         without: Sequence[str] = (),
     ) -> None:
-        check_weights(visual_mix=visual_mix, sentence_weight=sentence_weight, ambiguous_ratio=ambiguous_ratio)
+        check_weights(visual_mix=visual_mix, ambiguous_ratio=ambiguous_ratio)
         unknown = sorted(set(without) - set(IMPROVEMENTS))
         if unknown:
             raise UnknownName(
                 f"The method 'guided' has no improvement {', '.join(unknown)}. Available: {', '.join(IMPROVEMENTS)}."
             )
-        self.visual_mix, self.sentence_weight, self.ambiguous_ratio = visual_mix, sentence_weight, ambiguous_ratio
+        self.visual_mix, self.ambiguous_ratio = visual_mix, ambiguous_ratio
         self.without = frozenset(without)
         self.wordings = Wordings(
-            templates=tuple(templates[:1] if "ensemble" in self.without else templates),
+            templates=tuple(templates),
             negatives=() if "negatives" in self.without else tuple(negatives),
             colours=() if "colours" in self.without else COLOURS,
         )
         self.calibrator = Calibrator.load(calibration) if calibration else None
         self.settings = {
             "visual_mix": visual_mix,
-            "sentence_weight": sentence_weight,
             "templates": list(templates),
             "negatives": list(negatives),
             "calibration": self.calibrator.digest if self.calibrator else "",
@@ -191,11 +186,15 @@ def answer_features(
     of several that are counted the next one, 0 where the number is open.
     """
     margin = np.zeros(len(same))
-    for i in range(len(same)) if number else ():
-        others = np.sort(judged.fit[judged.is_thing & ~same[i]])[::-1]
-        rival = others[number - 1] if len(others) >= number else 0.0
-        margin[i] = np.log(judged.fit[i] / (judged.fit[i] + rival))
-    return {"look": np.log(judged.look / (1 - judged.look)), "clauses": np.log(judged.fit / judged.look), "margin": margin}
+    if number is not None:
+        for i, fit in enumerate(judged.fit):
+            rivals = np.sort(judged.fit[judged.is_thing & ~same[i]])[::-1][number - 1 : number]
+            margin[i] = np.log(fit / (fit + rivals.sum()))
+    return {
+        "look": np.log(judged.look / (1 - judged.look)),
+        "clauses": np.log(judged.fit / judged.look),
+        "margin": margin,
+    }
 
 
 def _referents(expression: Expression) -> tuple[Referent, ...]:

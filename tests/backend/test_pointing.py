@@ -199,7 +199,7 @@ def test_nothing_found_is_told(bench, monkeypatch, draw, said):
     nothing = Proposals.from_masks(np.zeros((0, *SIZE_HW), bool))
     monkeypatch.setattr(Component, "mask", lambda *_: nothing)
     answer = send(bench, draw(5))
-    assert (regions(answer), told(answer)) == ([], [f"Nothing found for {said}."])
+    assert (regions(answer), told(answer)) == ([], [f"Nothing found for {said}: undo it, so that it is not submitted."])
     [record] = rows(bench.store, tables.answer)
     assert (record["decision"], record["candidates"], record["selected"]) == ("no_match", [], [])
 

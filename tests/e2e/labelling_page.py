@@ -46,10 +46,11 @@ _IS_READY = """task => {
         && annotation && annotation.id !== details.drawn
         && images.every(image => image.currentImageEntity.imageLoaded) && document.querySelector('.konvajs-content')
 }"""
-_ON_CANVAS = f"""([x, y]) => {{
-    const image = {_SELECTED}.objects.find(object => object.type === 'image')
-    return [x * image.stageWidth, y * image.stageHeight]
+ON_CANVAS = f"""([x, y]) => {{
+    const image = {_SELECTED}.objects.find(object => object.type === 'image'), zoom = image.layerZoomScalePosition
+    return [x * image.stageWidth * zoom.scaleX + zoom.x, y * image.stageHeight * zoom.scaleY + zoom.y]
 }}"""
+"""From shares of the image's width and height to pixels of the canvas."""
 
 
 def find_chromium() -> str | None:
@@ -221,7 +222,7 @@ class LabellingPage:
         self.page.click('[aria-label="brush-tool"]')
         box = self.page.locator(".konvajs-content").bounding_box()
         assert box
-        canvas = [self.page.evaluate(_ON_CANVAS, list(point)) for point in points]
+        canvas = [self.page.evaluate(ON_CANVAS, list(point)) for point in points]
         places = [(box["x"] + x, box["y"] + y) for x, y in canvas]
         self.page.mouse.move(*places[0])
         self.page.wait_for_timeout(PRESS_MS)

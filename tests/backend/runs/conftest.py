@@ -95,7 +95,7 @@ class Rig:
             db.exec_driver_sql(f"UPDATE item SET started_at = started_at - {seconds} WHERE run = '{run.id}'")
 
     def states(self, run: Run) -> dict[str, int]:
-        return self.items.counts(run.id)
+        return self.ledger.tallies.counts(run.id)
 
 
 @pytest.fixture

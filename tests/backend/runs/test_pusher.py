@@ -74,7 +74,7 @@ def test_last_byte_is_not_sent_after_the_lease_is_lost(rig, ready):
 
 def test_double_is_found_by_the_sweep_and_deleted(rig, ready):
     """It slipped through the fence: stopped for longer than a lease between the check and the last byte."""
-    writer = pusher(rig, ready, "slow")
+    writer = pusher(rig, ready)
     writer.push()
     rig.studio.predictions += [{**one, "id": 100 + one["id"]} for one in rig.studio.predictions]
     assert rig.carry_on(ready).state == "done"

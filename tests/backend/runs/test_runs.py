@@ -69,7 +69,7 @@ def test_several_instances_of_a_label_are_handed_out(rig):
 
 
 def test_only_chosen_tasks_are_done(rig):
-    first, second, third, fourth = rig.add_tasks(4)
+    _, second, third, fourth = rig.add_tasks(4)
     rig.studio.annotations[third] = [{"id": 9}]
     run = rig.carry_on(rig.start(RED, tasks=(second, third, fourth), only_unlabelled=True))
     assert (run.state, {one["task"] for one in rig.studio.predictions}) == ("done", {second, fourth})
@@ -215,8 +215,6 @@ def test_image_server_that_is_down_holds_the_run_and_costs_no_item(rig, monkeypa
     monkeypatch.setattr(rig.fetcher, "fetch", lambda *_: ImageFetcher().fetch(picture(1)))
     done = rig.carry_on(run)
     assert (done.state, done.strikes, rig.states(done)) == ("done", 0, {"done": 2})
-
-
 
 
 def test_image_that_can_never_be_had_fails_in_the_end(rig, monkeypatch):

@@ -1,0 +1,243 @@
+"""`ris corrections`: what annotators changed."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backend.settings import Settings, read_settings
+from ris_core.errors import BadInput, UnknownName
+
+if TYPE_CHECKING:
+    from backend.corrections.ledger import Ledger
+    from backend.corrections.reading import Correction
+
+Project = Annotated[int, typer.Option(help="Number of the project, as in its address.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Do not ask Label Studio for what webhooks did not bring.")]
+Only = Annotated[str, typer.Option(help="Outcomes, separated by commas: accepted,edited,….")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line.")]
+_TIME_FORMAT = "%Y-%m-%d %H:%M"
+
+
+def list_corrections(
+    project: Project,
+    only: Only = "",
+    annotator: Annotated[int | None, typer.Option(help="Label Studio's number of a user.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to print.")] = 50,
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """What became of each region, foreign ones first."""
+    from backend.corrections.outcomes import NAMES
+    from backend.corrections.reading import read_corrections
+
+    ledger = open_fresh(read_settings(), project, offline)
+    with ledger.reading() as db:
+        found = list(read_corrections(db, project, outcomes=split_names(only), annotator=annotator))
+    found.sort(key=lambda one: NAMES.index(one.outcome.outcome) > 0)  # what needs a person first; else as it stands
+    for one in found[:limit]:
+        print(json.dumps(_without_masks(one)) if as_json else _as_line(one))
+    if len(found) > limit:
+        print(f"{len(found) - limit} more; --limit shows them.", file=sys.stderr)
+
+
+def show(
+    project: Project,
+    task: Annotated[str, typer.Argument(help="Number of a task.")],
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Everything about a task: every version of every annotation, and what became of each region."""
+    from backend.corrections.reading import read_corrections
+
+    ledger = open_fresh(read_settings(), project, offline)
+    with ledger.reading() as db:
+        found = list(read_corrections(db, project, task=task, with_history=True))
+    if not found:
+        raise BadInput(f"Nothing is known of task {task} of project {project}. `ris corrections list` shows what is.")
+    for one in found:
+        print(json.dumps(_without_masks(one)) if as_json else f"{'*' if one.is_current else ' '} {_as_line(one)}")
+    if not as_json:
+        print("* as it stands now", file=sys.stderr)
+
+
+def stats(
+    project: Project,
+    by: Annotated[str, typer.Option(help="label, annotator, model_version or kind.")] = "",
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """How many were accepted, edited, replaced, rejected, missed, and how alike they are to what was offered."""
+    from backend.corrections.reading import read_corrections
+    from backend.corrections.statistics import lead_times, summarise
+
+    settings = read_settings()
+    ledger = open_fresh(settings, project, offline)
+    group = find_group(settings, by) if by else None
+    with ledger.reading() as db:
+        summaries = summarise(read_corrections(db, project), group)
+        times = lead_times(db, project)
+    rows = {name: summary.row() for name, summary in summaries.items()}
+    if as_json:
+        print(json.dumps({"groups": rows, "lead_time_s": times._asdict()}))
+        return
+    print(_as_table(by or "", rows))
+    for name, seconds in times._asdict().items():
+        shown = f"median {sorted(seconds)[len(seconds) // 2]:.1f} s of {len(seconds)}" if seconds else "none"
+        print(f"lead time {name.replace('_', ' ')}: {shown}")
+
+
+def dump(
+    project: Project,
+    out: Annotated[Path | None, typer.Option(help="A .jsonl or .parquet file; standard output otherwise.")] = None,
+    only: Only = "",
+    history: Annotated[bool, typer.Option("--history", help="Also former versions and deleted annotations.")] = False,
+    masks: Annotated[bool, typer.Option("--masks", help="With masks, as COCO run lengths.")] = False,
+    offline: Offline = False,
+) -> None:
+    """The ledger as lines of JSON, or as Parquet."""
+    from backend.corrections.dump import write_dump, write_lines
+    from backend.corrections.reading import read_corrections
+
+    ledger = open_fresh(read_settings(), project, offline)
+    with ledger.reading() as db:
+        found = read_corrections(db, project, outcomes=split_names(only), with_history=history, with_masks=masks)
+        written = write_dump(found, out) if out else write_lines(found, sys.stdout)
+    print(f"{written:,} rows.", file=sys.stderr)
+
+
+def retention(
+    days: Annotated[float, typer.Option(help="Keep what is younger.")],
+    history: Annotated[
+        bool, typer.Option("--history", help="Also delete former versions and deleted annotations.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise only say what would be.")] = False,
+) -> None:
+    """Delete raw events that were read; corrections stay."""
+    from backend.corrections.keeping import purge
+
+    gone = purge(_open(read_settings()), days, with_history=history, is_trial=not yes)
+    verb = "were" if yes else "would be (give --yes)"
+    print(f"{gone.events:,} raw events and {gone.versions:,} versions of annotations {verb} deleted.")
+
+
+def pseudonymise(
+    annotator: Annotated[int, typer.Argument(help="Label Studio's number of a user.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
+) -> None:
+    """Put a made-up number in an annotator's place everywhere in the record."""
+    from backend.corrections.keeping import pseudonymise as put_pseudonym
+
+    ledger = _open(read_settings())
+    ledger.read_events()
+    if not yes:
+        typer.confirm(f"Replace annotator {annotator} by a made-up number, for good?", abort=True)
+    print(f"Annotator {annotator} is now {put_pseudonym(ledger, annotator)}.")
+
+
+def open_fresh(settings: Settings, project: int, offline: bool, with_predictions: bool = False) -> "Ledger":
+    """The ledger, with every event read and, unless offline, what events did not bring.
+
+    Args:
+        with_predictions: Also every prediction that Label Studio has.
+
+    Raises:
+        Unreachable: If Label Studio, which the settings name, does not answer.
+    """
+    ledger = _open(settings)
+    ledger.read_events()
+    if not offline and settings.label_studio_url and settings.label_studio_api_key:
+        from backend.commands.studio import open_label_studio
+        from backend.corrections.reconciler import reconcile
+
+        studio = open_label_studio(settings)
+        reconcile(studio, ledger, project, is_thorough=True, with_predictions=with_predictions)
+    elif not offline:
+        print("note: Label Studio is not asked for what is missing; LABEL_STUDIO_URL is not set.", file=sys.stderr)
+    return ledger
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """The names of "accepted,edited"."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def find_group(settings: Settings, name: str) -> "Callable[[Correction], str]":
+    """What divides corrections.
+
+    Raises:
+        UnknownName: If there is nothing of that name.
+    """
+    from backend.corrections.statistics import GROUPS
+
+    if name == "kind":
+        return by_kind(settings)
+    if name not in GROUPS:
+        raise UnknownName(f"Corrections cannot be divided by {name!r}. Available: {', '.join([*GROUPS, 'kind'])}.")
+    return GROUPS[name]
+
+
+def by_kind(settings: Settings) -> "Callable[[Correction], str]":
+    """Divides corrections by the kind of their expression, as the profile's parser reads it; each wording once."""
+    from functools import cache
+
+    from ris_core import load_segmenter, weights
+    from ris_core.errors import BadExpression
+    from ris_core.evaluation.kinds import kind_of
+
+    parser = load_segmenter(settings.profile, store=weights.Store(settings.model_dir)).parser
+
+    @cache
+    def read(text: str) -> str:
+        try:
+            return kind_of(parser.parse(text))
+        except BadExpression:
+            return "unreadable"
+
+    return lambda one: read(one.outcome.expression) if one.outcome.expression else "-"
+
+
+def _open(settings: Settings) -> "Ledger":
+    from backend.corrections.ledger import open_ledger
+
+    return open_ledger(settings.sql_url)
+
+
+def _without_masks(one: "Correction") -> dict[str, Any]:
+    return {name: value for name, value in one.to_json().items() if name not in ("mask", "offered_mask")}
+
+
+def _as_line(one: "Correction") -> str:
+    from datetime import UTC, datetime
+
+    told = one.outcome
+    when = datetime.fromtimestamp(one.updated_at, UTC).strftime(_TIME_FORMAT)
+    flags = " ".join(
+        name for name, is_so in (("relabelled", told.is_relabelled), ("reworded", told.is_reworded)) if is_so
+    )
+    iou = "     -" if told.iou is None else f"{told.iou:6.3f}"
+    words = f'"{told.expression}"' if told.expression else "-"
+    return (
+        f"{told.outcome:10} {iou}  task {one.task:>6}  annotation {one.annotation:>6}  region {told.region:10}  "
+        f"by {one.annotator}  {when}  {told.label}  {words} {flags}".rstrip()
+    )
+
+
+def _as_table(title: str, rows: dict[str, dict[str, Any]]) -> str:
+    columns = list(next(iter(rows.values())))
+    lines = [[title, *(column.replace("_", " ") for column in columns)]]
+    lines += [[name, *(_cell(row[column]) for column in columns)] for name, row in rows.items()]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
+    return "\n".join(_align(line, widths) for line in lines)
+
+
+def _align(line: Iterable[str], widths: Iterable[int]) -> str:
+    first, *others = zip(line, widths, strict=True)
+    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)])
+
+
+def _cell(value: float | int | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else f"{value:,}"

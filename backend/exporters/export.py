@@ -1,0 +1,155 @@
+"""Writing a data set: whole under its name, or not at all; the same bytes for the same ledger.
+
+Beside what the format has, every data set has: README.md, its card; provenance.jsonl, who made each target; unnamed.jsonl,
+regions without an expression; left-out.jsonl, what is not in it and why; hard-negatives.jsonl, if asked for.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backend.corrections.ledger import Ledger
+from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco
+from backend.exporters.images import Fetch, Images, Mode
+from backend.exporters.places import Choice, Findings
+from backend.exporters.scenes import read_negatives, read_scenes
+from backend.exporters.targets import Scene, Writer
+from ris_core.errors import BadInput, UnknownName
+
+FORMATS: dict[str, tuple[Callable[[Path], Writer], str]] = {
+    "refcoco": (refcoco.Writer, refcoco.IMAGES),
+    "grefcoco": (grefcoco.Writer, grefcoco.IMAGES),
+    "coco": (coco.Writer, coco.IMAGES),
+    "coco-polygons": (lambda folder: coco.Writer(folder, polygons=True), coco.IMAGES),
+    "masks": (masks.Writer, masks.IMAGES),
+    "jsonl": (jsonl.Writer, jsonl.IMAGES),
+}
+"""What writes a format, and where its images lie. The next format goes here, in a file of its own."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A data set that is wanted.
+
+    Attributes:
+        format: A name of `FORMATS`.
+        folder: Where it goes; must not exist, unless it is replaced.
+        title, licence: For its card.
+        hard_negatives: Also write masks that an expression does not mean.
+        version: Of this program.
+    """
+
+    format: str
+    folder: Path
+    choice: Choice
+    title: str
+    licence: str = "not stated"
+    images: Mode = "copy"
+    hard_negatives: bool = False
+    is_replaced: bool = False
+    version: str = ""
+
+
+def export(
+    ledger: Ledger,
+    order: Order,
+    *,
+    fetch: Fetch | None,
+    pool: Path,
+    max_pixels: int,
+    report: Callable[[int], None] = lambda scenes: None,
+) -> card.Counts:
+    """Write a data set.
+
+    Args:
+        fetch: Gets images; None without Label Studio.
+        pool: Folder of the images that are linked.
+        report: Is told the number of scenes written so far.
+
+    Raises:
+        UnknownName: If there is no such format.
+        BadInput: If the folder exists and is not to be replaced, or cannot be written.
+    """
+    if order.format not in FORMATS:
+        raise UnknownName(f"No format named {order.format!r}. Available: {', '.join(FORMATS)}.")
+    if order.folder.exists() and not order.is_replaced:
+        raise BadInput(f"{order.folder} exists already. Name another folder, or give --replace.")
+    make_writer, images_folder = FORMATS[order.format]
+    try:
+        with _new_folder(order.folder) as folder:
+            images = Images(order.images, folder / images_folder, fetch, pool, max_pixels)
+            findings = Findings()
+            with ledger.reading() as db:
+                scenes = read_scenes(db, order.choice, images, findings)
+                counts = _write(folder, make_writer(folder), scenes, order, report)
+                if order.hard_negatives:
+                    counts.negatives = _write_lines(
+                        folder / "hard-negatives.jsonl", read_negatives(db, order.choice.project)
+                    )
+            _write_lines(folder / "unnamed.jsonl", findings.unnamed)
+            _write_lines(folder / "left-out.jsonl", findings.left_out)
+            counts.unnamed, counts.left_out = len(findings.unnamed), len(findings.left_out)
+            counts.by_address = findings.by_address
+            (folder / "README.md").write_text(card.render(order, counts), encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"The data set cannot be written to {order.folder} ({error}). Name another place.") from error
+    return counts
+
+
+def _write(
+    folder: Path, writer: Writer, scenes: Iterable[Scene], order: Order, report: Callable[[int], None]
+) -> card.Counts:
+    counts = card.Counts()
+    with (folder / "provenance.jsonl").open("w", encoding="utf-8") as provenance:
+        for scene in scenes:
+            names = writer.add(scene)
+            for name, target in zip(names, scene.targets, strict=True):
+                provenance.write(json.dumps({"target": name, **target.provenance()}, ensure_ascii=False) + "\n")
+            counts.add(scene)
+            report(counts.scenes)
+    writer.close({"title": order.title, "licence": order.licence, "version": order.version})
+    return counts
+
+
+@contextmanager
+def _new_folder(final: Path) -> Iterator[Path]:
+    """A folder beside the final one that takes its name in the end; what a killed export left there is swept away."""
+    final = final.absolute()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    part = final.with_name(f".{final.name}.part")
+    with (final.with_name(f".{final.name}.lock")).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInput(f"Another export writes {final}. Wait for it, or name another folder.") from error
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            yield part
+            old = final.with_name(f".{final.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            if final.exists():
+                os.rename(final, old)
+            os.rename(part, final)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            os.unlink(lock.name)
+
+
+def _write_lines(file: Path, lines: Iterable[Any]) -> int:
+    """Write lines of JSON, if there are any; how many."""
+    written = 0
+    with file.open("w", encoding="utf-8") as stream:
+        for line in lines:
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+            written += 1
+    if not written:
+        file.unlink()
+    return written

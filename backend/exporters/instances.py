@@ -1,0 +1,93 @@
+"""COCO's `instances.json`, written as it comes: annotations go to a side file and never are all in memory."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from pycocotools import mask as coco
+
+from backend.corrections.matching import area
+from backend.exporters.targets import Picture, Target
+from backend.label_studio.protocol import Json
+from ris_core.masks import Rle
+
+UNLABELLED = "object"
+"""Category of regions without a label."""
+
+
+class InstancesFile:
+    """An `instances.json` on its way.
+
+    Args:
+        file: Where it goes; its folder is made.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._part = file.with_name(f".{file.name}.part")
+        self._annotations: TextIO = self._part.open("w", encoding="utf-8")
+        self._images: dict[str, Json] = {}
+        self._categories: dict[str, int] = {}
+        self._last_id = 0
+
+    def image_id(self, picture: Picture) -> int:
+        """Id of an image, which is added if it is new."""
+        known = self._images.get(picture.key)
+        if known is None:
+            height, width = picture.size_hw
+            split = {"split": picture.split} if picture.split else {}
+            group = {"group": picture.group} if picture.group else {}
+            known = {
+                "id": len(self._images) + 1,
+                "file_name": picture.file_name,
+                "height": height,
+                "width": width,
+                "address": picture.address,
+                "key": picture.key,
+                **split,
+                **group,
+            }
+            self._images[picture.key] = known
+        return int(known["id"])
+
+    def add(self, picture: Picture, target: Target, segmentation: Any) -> Json:
+        """Add an annotation; it as written."""
+        self._last_id += 1
+        label = target.label or UNLABELLED
+        annotation: Json = {
+            "id": self._last_id,
+            "image_id": self.image_id(picture),
+            "category_id": self._categories.setdefault(label, len(self._categories) + 1),
+            "bbox": box_of(target.mask),
+            "area": area(target.mask),
+            "iscrowd": 0,
+            "segmentation": segmentation,
+            "sentences": list(target.sentences),
+            **target.provenance(),
+        }
+        self._annotations.write(("" if self._last_id == 1 else ",\n") + json.dumps(annotation, ensure_ascii=False))
+        return annotation
+
+    def close(self, about: Mapping[str, Any]) -> None:
+        """Write the file."""
+        self._annotations.close()
+        categories = [{"id": id, "name": name, "supercategory": ""} for name, id in self._categories.items()]
+        with self._file.open("w", encoding="utf-8") as whole, self._part.open(encoding="utf-8") as part:
+            whole.write('{"info": ' + json.dumps({"description": about.get("title", ""), **about}, ensure_ascii=False))
+            whole.write(',\n"licenses": ' + json.dumps([{"id": 1, "name": about.get("licence", ""), "url": ""}]))
+            whole.write(',\n"categories": ' + json.dumps(categories, ensure_ascii=False))
+            whole.write(',\n"images": [' + ",\n".join(json.dumps(i, ensure_ascii=False) for i in self._images.values()))
+            whole.write('],\n"annotations": [')
+            while chunk := part.read(1 << 20):
+                whole.write(chunk)
+            whole.write("]}\n")
+        self._part.unlink()
+
+
+def box_of(rle: Rle) -> list[float]:
+    """Tight box of a mask: x, y, width, height in pixels."""
+    found = coco.toBbox({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
+    return [float(side) for side in np.asarray(found)]

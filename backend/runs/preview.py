@@ -1,0 +1,117 @@
+"""A look before a run: what its first tasks give, as a picture, and what all of them will take."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from backend.feature_cache import SUFFIX
+from backend.label_studio.protocol import Control
+from backend.runs.answers import make_regions
+from backend.runs.item import Item
+from ris_core import masks
+from ris_core.types import Image
+
+TILE_PX = 320
+"""Side of one picture of the sheet."""
+CAPTION_PX = 40
+FILL = 0.5
+COLOURS = ((230, 25, 75), (60, 180, 75), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 240, 240))
+BYTES_OF_AN_IMAGE = 2_200_000
+"""Size of an encoded image where none is in the cache yet: one of 640 x 480 pixels with 40 proposals."""
+_SAMPLE = 500
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a whole run will take.
+
+    Attributes:
+        tasks: How many there are.
+        hours: With the workers there are now.
+        studio_bytes: What Label Studio is sent, and keeps.
+        cache_bytes: What the feature cache would hold if it held all.
+    """
+
+    tasks: int
+    hours: float
+    studio_bytes: int
+    cache_bytes: int
+
+    def to_text(self) -> str:
+        """In one line."""
+        return (
+            f"{self.tasks} tasks: about {self.hours:.1f} hours, {show_bytes(self.studio_bytes)} for Label Studio, "
+            f"{show_bytes(self.cache_bytes)} of feature cache"
+        )
+
+
+def estimate(
+    items: Sequence[Item], seconds: float, tasks: int, workers: int, control: Control, bytes_of_an_image: float
+) -> Estimate:
+    """Extrapolate from some items to all.
+
+    Args:
+        items: Those that are answered; at least one.
+        seconds: What one of them took, on average.
+    """
+    sizes = [sum(len(str(region)) for region in make_regions(item, control)) for item in items]
+    return Estimate(
+        tasks=tasks,
+        hours=seconds * tasks / max(1, workers) / 3600,
+        studio_bytes=round(sum(sizes) / len(sizes) * tasks),
+        cache_bytes=round(bytes_of_an_image * tasks),
+    )
+
+
+def bytes_of_an_image(folder: Path) -> float:
+    """Mean size of the encoded images in a feature cache; a guess if there are none."""
+    files = (file for _, file in zip(range(_SAMPLE), folder.glob(f"*/*/*{SUFFIX}"), strict=False))
+    sizes = [file.stat().st_size for file in files if not file.parts[-3].startswith("prompt-")]
+    return sum(sizes) / len(sizes) if sizes else float(BYTES_OF_AN_IMAGE)
+
+
+def draw(items: Sequence[Item], open_image: Callable[[Item], Image]) -> UInt8[ndarray, "h w 3"]:
+    """A sheet of the items' images with what was found in them, RGB: a colour for each query, named below."""
+    tiles = [_draw_tile(item, open_image(item)) for item in items]
+    columns = math.ceil(math.sqrt(len(tiles)))
+    blank = np.full_like(tiles[0], 255)
+    tiles += [blank] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    return np.vstack(rows)
+
+
+def show_bytes(number: float) -> str:
+    """Bytes in a unit that can be read."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def _draw_tile(item: Item, image: Image) -> UInt8[ndarray, "h w 3"]:
+    pixels = image.pixels.astype(np.float32)
+    for number, found in enumerate(item.answers):
+        for i in found["selected"]:
+            mask = masks.from_rle(found["candidates"][i]["mask"])
+            pixels[mask] = pixels[mask] * (1 - FILL) + np.array(COLOURS[number % len(COLOURS)], np.float32) * FILL
+    height, width = image.size_hw
+    scale = TILE_PX / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(pixels.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    tile = np.full((TILE_PX + CAPTION_PX, TILE_PX, 3), 255, np.uint8)
+    tile[: small.shape[0], : small.shape[1]] = small
+    for number, found in enumerate(item.answers[:2]):
+        scores = [found["candidates"][i]["score"] for i in found["selected"]]
+        score = f"{max(scores):.2f}" if scores else "nothing"
+        text = f"{item.task}: {found['expression']} ({score})"
+        where = (4, TILE_PX + 15 + 17 * number)
+        colour = COLOURS[number % len(COLOURS)]
+        cv2.putText(tile, text[:48], where, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+    return tile

@@ -1,0 +1,85 @@
+"""What people do with runs: pause, resume, cancel, try again. The command line and HTTP alike."""
+
+import time
+
+import redis
+
+from backend import queueing
+from backend.errors import Unreachable
+from backend.project_settings import read_project_settings
+from backend.runs.ledger import OVER, Ledger, Run
+from backend.runs.spec import BadRun, RunSpec
+from backend.store import Store
+
+
+def create(ledger: Ledger, store: Store, conn: redis.Redis, spec: RunSpec) -> Run:
+    """Record a run that is yet to be planned, with the model version that workers have now.
+
+    Raises:
+        Unreachable: If no worker has ever said which version it has.
+    """
+    connection = store.get_connection(spec.project)
+    profile = read_project_settings(connection.extra_params if connection else {}).profile
+    version = queueing.model_version(conn, profile)
+    if version is None:
+        raise Unreachable("No worker has said which model version it has. Start one with `ris up` or `ris worker`.")
+    return ledger.add_run(spec, version)
+
+
+def pause(ledger: Ledger, run: Run) -> None:
+    """Let a run rest; what is at work is finished.
+
+    Raises:
+        BadRun: If it is not at work.
+    """
+    if not ledger.change(run.id, "paused", "paused by hand", only_from=("running", "preview")):
+        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be paused.")
+
+
+def resume(ledger: Ledger, run: Run) -> None:
+    """Let a run that rests go on; of one with a preview, also what was held back for it.
+
+    Raises:
+        BadRun: If it does not rest.
+    """
+    if not ledger.change(run.id, "running", None, only_from=("paused", "preview")):
+        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be resumed.")
+    ledger.items.release_held(run.id)
+
+
+def cancel(ledger: Ledger, run: Run) -> int:
+    """End a run; what is written stays. How many tasks are left out.
+
+    Raises:
+        BadRun: If it is over.
+    """
+    if not ledger.change(run.id, "cancelling", None, only_from=("planning", "preview", "running", "paused")):
+        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be cancelled.")
+    number = ledger.items.cancel(run.id)
+    if not ledger.items.has_open(run.id):
+        ledger.change(run.id, "cancelled", None, only_from=("cancelling",))
+    return number
+
+
+def retry(ledger: Ledger, run: Run) -> int:
+    """Try a run's failed tasks again; how many.
+
+    Raises:
+        BadRun: If it was cancelled, or is not planned yet.
+    """
+    if run.state not in ("done", "running", "paused"):
+        raise BadRun(f"The run {run.id} is {run.state}, so nothing of it can be tried again.")
+    number = ledger.items.retry(run.id)
+    if number:
+        ledger.change(run.id, "running", None, only_from=("done",))
+    return number
+
+
+def wait(ledger: Ledger, run_id: str, timeout_s: float | None = None, poll_s: float = 1.0) -> Run:
+    """Wait until a run is over or rests; the run as it stands then, or when the time is up."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while (run := ledger.get(run_id)).state not in (*OVER, "paused"):
+        if deadline is not None and time.monotonic() > deadline:
+            break
+        time.sleep(poll_s)
+    return run

@@ -1,0 +1,291 @@
+"""What is said of each thing in a parse, collected along the sentence: the first half of `ris_core.reading`.
+
+Every clause ("left of the dog", "second from the left", "largest") belongs to the noun phrase that it hangs on in the tree.
+What follows a keyword is read off the surface, because parsers often attach "left of the dog" wrongly.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ris_core import grammar, lexicon
+from ris_core.wording import Clause
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc, Span, Token
+
+NOBODY = -1
+"""Key of the notes on a thing that has no noun phrase ("standing on the left")."""
+
+
+@dataclass
+class Notes:
+    """What is said about one thing; landmarks and exclusions stay spans.
+
+    Attributes:
+        before, after: Words of its look, before and after its noun.
+        clauses: Where it is, each with what it is measured against.
+        excluded: What is not meant: a thing, or words before and after the noun.
+        ordinal: "second", "last", …, or empty.
+        number: How many, if a word says so.
+        is_every: "all", "every" or the like is said.
+    """
+
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    clauses: list[tuple[Clause, Sequence[Span]]] = field(default_factory=list)
+    excluded: list[Span | tuple[str, str]] = field(default_factory=list)
+    ordinal: str = ""
+    number: int | None = None
+    is_every: bool = False
+
+
+class NoteTaker:
+    """Reads one document when made.
+
+    Attributes:
+        notes: What is said, by the index of a noun phrase's first token; of the target without a noun phrase by `NOBODY`.
+        target: The noun phrase of what is referred to, if there is one.
+        joined: Those that are joined to it: "the cat and the dog".
+    """
+
+    def __init__(self, doc: Doc) -> None:
+        self.doc, self.words = doc, [token.lower_ for token in doc]
+        self.notes: defaultdict[int, Notes] = defaultdict(Notes)
+        self.joined: list[Span] = []
+        self._belongs_to: dict[int, int] = {}  # what is said of "the shirt" of "the man in a shirt" is said of the man
+        self._is_negated = False
+        found = grammar.find_target(doc)
+        own = found.phrase.start if found else NOBODY
+        self._chunks = [chunk for chunk in doc.noun_chunks if _is_thing(chunk, is_target=chunk.start == own)]
+        self._chunk_at = {token.i: chunk for chunk in self._chunks for token in chunk}
+        self.target = self._find_target(self._chunk_at.get(own))
+        for chunk in self._chunks:
+            self._read_inside(chunk)
+        i = 0
+        while i < len(doc):
+            i = self._pass_chunk(self._chunk_at[i]) if i in self._chunk_at else self._read_token(i)
+
+    def _find_target(self, target: Span | None) -> Span | None:
+        """The grammar's; of "the largest of the dogs" the dogs, of "not the cat but the dog" the dog."""
+        for chunk in self._chunks:
+            if self._words(chunk.start - 1, 1) == "of" and self._selects(chunk.start - 2):
+                word = self.words[chunk.start - 2]
+                if word not in lexicon.EVERY:
+                    is_pair = chunk.root.lower_ in lexicon.PAIRED_NOUNS  # "a pair of scissors"
+                    self.notes[chunk.start].number = 1 if is_pair else lexicon.NUMBERS.get(word, 1)
+                return chunk
+        if target is None:
+            subjects = (c for c in self._chunks if c.root.dep_ not in grammar.OBJECT_LABELS)
+            objects = (c for c in self._chunks if c.root.head.lower_ in lexicon.COMMANDS)
+            return next(subjects, None) or next(objects, None)
+        for chunk in self._chunks:
+            if "not" in self.words[target.start : target.end] and self._words(chunk.start - 1, 1) == "but":
+                self.notes[chunk.start].excluded.append(target)
+                return chunk
+        return target
+
+    def _selects(self, i: int) -> bool:
+        """Whether a word picks from what follows "of": "leftmost of", "two of"."""
+        counts = self._words(i, 1) in lexicon.NUMBERS or self._words(i, 1) in lexicon.EVERY
+        picks = any(self._words(i, 1) in table for table in (lexicon.EXTREMES, lexicon.ORDINALS, {lexicon.LAST}))
+        return counts or (picks and i not in self._chunk_at)
+
+    def _read_inside(self, chunk: Span) -> None:
+        """Note what a noun phrase itself says of where, which and how many; its other words are its look."""
+        notes = self.notes[chunk.start]
+        for token in chunk:
+            word = token.lower_
+            notes.is_every |= word in lexicon.EVERY
+            if word in lexicon.NUMBERS and token.i != chunk.root.i:
+                notes.number = notes.number or lexicon.NUMBERS[word]
+            elif token.i == chunk.root.i or token.pos_ in ("DET", "PUNCT") or word in lexicon.SKIPPED:
+                continue
+            elif word in lexicon.ORDINALS or word == lexicon.LAST:
+                notes.ordinal = word
+            elif word in lexicon.SIDES and grammar.is_free(token):
+                notes.clauses.append((replace(self._side(token.i), wording=word), ()))
+            elif word in lexicon.EXTREMES:
+                clause, landmarks, _ = self._superlative(token.i, chunk.end - 1)
+                notes.clauses.append((replace(clause, wording=word), landmarks))
+            else:
+                notes.before.append(word)
+
+    # --- along the sentence: each reader returns the index to go on with, or 0 if the word is not its own
+
+    def _pass_chunk(self, chunk: Span) -> int:
+        """A noun phrase that no word before it claimed: the target, one joined to it, or one that is not meant."""
+        if self.target is not None and chunk.start != self.target.start:
+            if self._take_negation(chunk.end) or self.words[chunk.start] == "not":
+                self.notes[self.target.start].excluded.append(chunk)
+            elif chunk.root.dep_ == "conj" and self._words(chunk.start - 1, 1) == "and":
+                self.joined += [chunk] * (self._owner(chunk.root.head.i) == self.target.start)
+        return int(chunk.end)
+
+    def _read_token(self, i: int) -> int:
+        if self.words[i] in (",", "and", "but"):
+            self._is_negated = False
+        readers = (self._exception, self._extreme, self._direction, self._ordinal, self._attribute)
+        return next((stop for reader in readers if (stop := reader(i))), i + 1)
+
+    def _exception(self, i: int) -> int:
+        """ "not", "without a hat", "except the left one"."""
+        if self.words[i] in lexicon.NEGATIONS:
+            self._is_negated = True
+            return i + 1
+        skip = next((n for n in (2, 1) if self._words(i, n) in lexicon.EXCEPTIONS), 0)
+        chunk = self._chunk_at.get(i + skip)
+        if not skip or chunk is None or (self.words[i] == "but" and not self._is_several()):
+            return 0
+        owner = self.notes[self._owner(i, [chunk])]
+        owner.excluded.append(("", f"with {_bare(chunk)}") if self.words[i] == "without" else chunk)
+        return int(chunk.end)
+
+    def _extreme(self, i: int) -> int:
+        """ "closest to the tree", "bigger than the dog", "that is the smallest"."""
+        if self.words[i] not in lexicon.EXTREMES:
+            return 0
+        clause, landmarks, stop = self._superlative(i, i)
+        return self._add(self._owner(i, landmarks), clause, landmarks, i, stop)
+
+    def _direction(self, i: int) -> int:
+        """ "left of the dog", "next to the tree", "between the cups", "on the left"."""
+        word, landmarks = self.words[i], self._landmarks(i)
+        if word not in lexicon.SIDES and not (word in lexicon.RELATIONS and landmarks):
+            return 0
+        if not landmarks and (not grammar.is_free(self.doc[i]) or self._ends_range(i)):
+            return i + 1
+        keyword = lexicon.SIDES.get(word, "")
+        if landmarks:
+            keyword = "on" if self._words(i - 1, 2) == "on top" else lexicon.RELATIONS.get(word, keyword)
+            clause = Clause("relation", "between" if keyword == "middle" else keyword, "")
+        else:
+            clause = self._side(i)
+        return self._add(self._owner(i, landmarks), clause, landmarks, i)
+
+    def _ordinal(self, i: int) -> int:
+        """ "the second from the left": an ordinal without its noun; also numbers, which are read elsewhere."""
+        if self.words[i] in lexicon.ORDINALS or self.words[i] == lexicon.LAST:
+            self.notes[self._owner(i)].ordinal = self.words[i]
+            return i + 1
+        return i + 1 if self.words[i] in lexicon.NUMBERS else 0
+
+    def _attribute(self, i: int) -> int:
+        """What belongs to the look: "that is red", "in a blue shirt", "holding an umbrella"."""
+        token, word, chunk = self.doc[i], self.words[i], self._chunk_at.get(i + 1)
+        if word in grammar.PLACES | lexicon.PLACEHOLDERS | lexicon.COMMANDS | lexicon.FAR or token.dep_ == "prt":
+            return 0
+        if chunk is not None and chunk is self.target:  # "two OF the dogs"
+            return i + 1
+        if chunk is not None and (token.pos_ == "VERB" or word in lexicon.ATTRIBUTIVES):
+            owner = self._owner(i, [chunk])
+            self._belongs_to[chunk.start] = owner
+            if word in lexicon.HOLDING and not self._is_negated:
+                self._add(owner, Clause("relation", "with", ""), [chunk], i)
+            before, after, stop = "", f"{lexicon.ATTRIBUTIVES.get(word, word)} {_bare(chunk)}", int(chunk.end)
+        elif token.pos_ in ("ADJ", "NOUN", "VERB"):
+            owner, stop = self._owner(i), i + 1
+            before, after = ("", word) if token.pos_ == "VERB" else (word, "")
+        else:
+            return 0
+        notes, lacks = self.notes[owner], chunk is not None and stop == chunk.end and self.words[chunk.start] == "no"
+        if self._take_negation(stop) or lacks:
+            notes.excluded.append((before, after))
+        else:
+            notes.before += before.split()
+            notes.after += after.split()
+        return stop
+
+    # --- what the readers share
+
+    def _add(self, owner: int, clause: Clause, landmarks: Sequence[Span], i: int, stop: int = 0) -> int:
+        """Note a clause whose keyword is at `i`; returns where it ends."""
+        stop = max([stop, i + 1, *(chunk.end for chunk in landmarks)])
+        start = i
+        while start and start - 1 not in self._chunk_at and self.words[start - 1] in lexicon.OPENINGS:
+            start -= 1
+        wording = clause.wording or " ".join(self.words[start:stop]).removeprefix("the ")
+        clause = replace(clause, wording=wording, is_negated=self._take_negation(stop))
+        self.notes[owner].clauses.append((clause, landmarks))
+        return int(stop)
+
+    def _superlative(self, i: int, last: int) -> tuple[Clause, list[Span], int]:
+        """The clause of a superlative or comparative at `i`; what it is measured against follows the token `last`."""
+        keyword, landmarks = lexicon.EXTREMES[self.words[i]], self._landmarks(last, needs_link=False)
+        follows = [word for word in self.words[last + 1 : last + 4] if word not in (*grammar.LINKS, "the")][:1]
+        if landmarks:
+            return Clause("rank" if keyword in ("near", "far") else "relation", keyword, ""), landmarks, 0
+        if keyword in ("near", "far") and follows and follows[0] in lexicon.SIDES and last == i:
+            stop = self.words.index(follows[0], i) + 1
+            return Clause("rank", lexicon.SIDES[follows[0]], " ".join(self.words[i:stop])), [], stop
+        keyword = {"near": "front", "far": "back"}.get(keyword, keyword)  # "the closest dog" is close to us
+        return Clause("rank", keyword, self.words[i]), [], 0
+
+    def _landmarks(self, i: int, needs_link: bool = True) -> list[Span]:
+        """The things that the keyword at `i` is measured against, read off the surface."""
+        j = i + 1
+        while self._words(j, 1) in grammar.FRAME_NOUNS:  # "on the left side of the dog"
+            j += 1
+        if self._words(j, 1) in grammar.LINKS:
+            j += 1
+        elif needs_link and self.words[i] not in lexicon.RELATIONS:
+            return []
+        found = [c for c in self._chunks if c.start == j and c is not self.target]  # not "the largest OF THE DOGS"
+        second = found[0].end + 1 if found else 0
+        is_pair = self.words[i] in lexicon.PAIRING and self._words(second - 1, 1) == "and"
+        return found + ([self._chunk_at[second]] if is_pair and second in self._chunk_at else [])
+
+    def _owner(self, i: int, landmarks: Sequence[Span] = ()) -> int:
+        """Key of the thing that a word speaks of: the nearest above it in the tree that is none of its landmarks."""
+        starts = {chunk.start for chunk in landmarks}
+        for token in (self.doc[i], *self.doc[i].ancestors):
+            chunk = self._chunk_at.get(token.i)
+            if chunk is not None and chunk.start not in starts:
+                return self._belongs_to.get(chunk.start, chunk.start)
+        return self.target.start if self.target is not None else NOBODY
+
+    def _take_negation(self, stop: int) -> bool:
+        """Whether a "not" is waiting for what has just been read; "or" keeps it for the next."""
+        was_negated = self._is_negated
+        self._is_negated = was_negated and self._words(stop, 1) in ("or", "nor")
+        return was_negated
+
+    def _side(self, i: int) -> Clause:
+        """A part of the picture, or its very end: "far left", "left-most"."""
+        keyword, is_most = lexicon.SIDES[self.words[i]], self._words(i + 1, 2).startswith(("most", "- most"))
+        is_utmost = keyword != "middle" and (is_most or self._words(i - 1, 1) in lexicon.FAR)
+        return Clause("rank" if is_utmost else "position", keyword, "")
+
+    def _is_several(self) -> bool:
+        """Whether the target is: then "but" takes away from it."""
+        return self.target is not None and (self.notes[self.target.start].is_every or is_plural(self.target.root))
+
+    def _ends_range(self, i: int) -> bool:
+        """ "from left TO RIGHT"."""
+        return "from" in self.words[max(i - 4, 0) : i] and "to" in self.words[max(i - 2, 0) : i]
+
+    def _words(self, i: int, count: int) -> str:
+        return " ".join(self.words[i : i + count]) if i >= 0 else ""
+
+
+def is_plural(noun: Token) -> bool:
+    """By its tag, but not "scissors"."""
+    return noun.tag_ in ("NNS", "NNPS") and noun.lower_ not in lexicon.PAIRED_NOUNS
+
+
+def _is_thing(chunk: Span, is_target: bool) -> bool:
+    """No place in the picture, no pronoun, and not "the one" of "that is the one on the left"."""
+    root = chunk.root
+    if root.lower_ in lexicon.PLACEHOLDERS:
+        return root.dep_ != "attr" or (root.head.dep_ == "ROOT" and is_target)
+    if root.pos_ == "PRON" or root.lower_ in lexicon.ORDINALS or root.lower_ in lexicon.EXTREMES:
+        return False
+    return root.lower_ not in grammar.PLACES or (is_target and root.lower_ in lexicon.PICTURES)
+
+
+def _bare(chunk: Span) -> str:
+    """The words of a noun phrase without its article."""
+    return " ".join(token.lower_ for token in chunk if token.pos_ != "DET" and token.lower_ != "no")

@@ -1,0 +1,83 @@
+"""A ledger of a small project, and the images of its tasks."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from backend.corrections.ledger import Ledger, open_ledger
+from backend.errors import ImageUnreachable
+from backend.exporters.export import Order, export
+from backend.exporters.places import Choice
+from backend.store import Store
+from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, box, brush, event, hand_out, rle, send
+
+RING = box(2, 2, 12, 12) & ~box(5, 5, 4, 4)
+PARTS = box(20, 2, 5, 5) | box(30, 20, 5, 5)
+PROMPT = {"id": "p", "type": "textarea", "from_name": "prompt", "to_name": "image"}
+
+
+def png(address: str, task: str) -> bytes:
+    """A picture of its own for each address."""
+    if "missing" in address:
+        raise ImageUnreachable(f"{address} is not there.")
+    colour = np.frombuffer(hashlib.sha256(address.encode()).digest()[:3], np.uint8)
+    buffer = io.BytesIO()
+    Pil.fromarray(np.broadcast_to(colour, (HEIGHT, WIDTH, 3)).copy()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def ledger(store: Store) -> Iterator[Ledger]:
+    opened = open_ledger(store._engine.url.render_as_string(hide_password=False))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def project(store: Store, ledger: Ledger) -> Ledger:
+    """Task 1: a ring with a hole, and a thing in two parts. Task 2: two annotators agree on one of two things. Task 3: two
+    things by one name, a region without any, and a sentence that means nothing. Task 4: skipped. Task 10: its image is gone."""
+    hand_out(store, 1, [("ring", 1)], [rle(2, 2, 12, 12), rle(20, 2)], expression="the ring", label="Dog")
+    hand_out(store, 2, [("bulk", 1)], [rle(25, 15)], kind="open", at=10, expression="the bulk")
+    hand_out(store, 9, [("elsewhere", 1)], [rle(0, 0)])
+    none = {**PROMPT, "value": {"text": ["the dog", "None: the zebra"]}}
+    send(
+        store,
+        event(annotation(1, 1, [brush("ring", RING, "the Ring, left", label="Dog"), brush("r2", PARTS, "two parts")])),
+        event(annotation(2, 2, [brush("r3", box(0, 0, 10), "a box")], at=100, completed_by=1, parent_prediction=5)),
+        event(annotation(3, 2, [brush("r4", box(0, 0, 9), "the box"), brush("r5", box(20, 0), "x")], completed_by=2)),
+        event(
+            annotation(
+                4,
+                3,
+                [brush("r6", box(0, 0), "boxes"), brush("r7", box(20, 0), "boxes"), brush("r8", box(0, 15)), none],
+            )
+        ),
+        event(annotation(5, 4, [brush("r9", box(0, 0), "skipped")], was_cancelled=True)),
+        event(annotation(6, 10, [brush("r10", box(0, 0), "gone")]), data={"image": "/missing.png"}),
+        event(annotation(7, 3, [brush("elsewhere", box(0, 0), "foreign")], completed_by=3)),
+    )
+    ledger.read_events()
+    return ledger
+
+
+Export = Callable[..., Path]
+
+
+@pytest.fixture
+def export_as(project: Ledger, tmp_path: Path) -> Export:
+    """Exports the project: `export_as("coco", shares=…)`; the folder."""
+
+    def run(format: str, name: str = "", fetch=png, ledger: Ledger = project, report=lambda _: None, **given) -> Path:
+        about = {key: given.pop(key) for key in ("images", "hard_negatives", "is_replaced") if key in given}
+        folder = tmp_path / (name or format)
+        order = Order(format, folder, Choice(PROJECT, **given), title="Small", licence="CC0", **about)
+        export(ledger, order, fetch=fetch, pool=tmp_path / "pool", max_pixels=10_000_000, report=report)
+        return folder
+
+    return run

@@ -1,0 +1,226 @@
+import hashlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image as Pil
+
+from backend.errors import ImageUnreachable
+from backend.exporters.splits import Groups, Shares
+from ris_core.errors import BadInput, UnknownName
+from tests.backend.corrections.made import annotation, box, brush, event, hand_out, rle, send
+from tests.backend.exporters.conftest import png
+
+FORMATS = ("refcoco", "grefcoco", "coco", "coco-polygons", "masks", "jsonl")
+
+
+def records(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+
+
+def names(folder: Path) -> set[str]:
+    return {name for line in records(folder) for name in line["sentences"]}
+
+
+def digest(folder: Path) -> dict[str, str]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_ledger_gives_the_same_bytes(export_as, format):
+    given = {"shares": Shares(0.6, 0.2, 0.2), "hard_negatives": True}
+    first, second = (digest(export_as(format, name, **given)) for name in ("a", "b"))
+    assert len(first) >= 4
+    assert {name: value for name, value in first.items() if name != "README.md"} == {
+        name: value for name, value in second.items() if name != "README.md"
+    }
+
+
+def test_only_some_outcomes(export_as):
+    assert names(export_as("jsonl", "edited", only=("edited",))) == {"the Ring, left", "the zebra"}
+    assert names(export_as("jsonl", "accepted", only=("accepted",))) == {"the zebra"}
+
+
+def test_only_what_enough_annotators_agree_on(export_as):
+    found = names(export_as("jsonl", min_agreement=0.75))
+    assert "a box" in found
+    assert "x" not in found  # one of two
+    assert "boxes" not in found  # one of two
+
+
+def test_what_a_machine_predicted_is_not_verified(export_as, store, project):
+    hand_out(store, 20, [("m", 1)], [rle(5, 5)], kind="open", expression="the machine's")
+    with store._engine.begin() as db:
+        config = json.dumps({"label_config": json.loads(event(annotation(1, 1, [])))["project"]["label_config"]})
+        body = json.loads(config) | {"data": {"image": "/20.png"}, "expressions": []}
+        db.exec_driver_sql("UPDATE request SET body = ? WHERE task = '20'", (json.dumps(body),))
+    both = records(export_as("jsonl", "both", source="both"))
+    machine = [line for line in both if not line.get("verified", True)]
+    assert [(line["sentences"], line["sources"][0]["region"]) for line in machine] == [(["the machine's"], "m")]
+    assert sum(line.get("verified", False) for line in both) == 7
+    predictions = records(export_as("jsonl", "predictions", source="predictions"))
+    assert [line["sentences"] for line in predictions] == [["the machine's"]]
+
+
+def test_hard_negatives_are_what_was_refused(export_as, store, ledger):
+    hand_out(store, 2, [("refused", 1)], [rle(25, 15)], kind="open", at=10, expression="the refused one")
+    ledger.judge_again(7, "2")
+    lines = (export_as("jsonl", hard_negatives=True) / "hard-negatives.jsonl").read_text().splitlines()
+    assert [(json.loads(line)["expression"], json.loads(line)["mask"]) for line in lines] == [
+        ("the refused one", rle(25, 15))
+    ]
+
+
+def test_images_are_copied_linked_or_left(export_as, tmp_path):
+    copied = export_as("coco", "copied")
+    linked = export_as("coco", "linked", images="link")
+    left = export_as("coco", "left", images="none", fetch=None)
+    pooled = {file.name: file.stat().st_ino for file in (tmp_path / "pool").iterdir()}
+    assert {f.name: f.stat().st_ino for f in (linked / "images").iterdir()} == pooled
+    assert digest(copied / "images") == digest(linked / "images")
+    assert not (left / "images").exists()
+    assert "images known by their address only | 2" in (left / "README.md").read_text()  # of two the bytes were seen
+
+
+def test_a_photo_that_exif_turns_is_kept_upright(export_as):
+    def photo(address: str, task: str) -> bytes:
+        import io
+
+        buffer, exif = io.BytesIO(), Pil.Exif()
+        exif[0x0112] = 6
+        Pil.new("RGB", (30, 40)).save(buffer, "JPEG", exif=exif)
+        return buffer.getvalue()
+
+    [file] = (export_as("coco", fetch=photo) / "images").iterdir()
+    with Pil.open(file) as opened:
+        assert (opened.size, opened.getexif().get(0x0112, 1)) == ((40, 30), 1)
+
+
+def test_the_split_hangs_on_the_image_alone(export_as, store, ledger):
+    shares = Shares(0.5, 0.25, 0.25)
+    before = {line["image"]["key"]: line["split"] for line in records(export_as("jsonl", "before", shares=shares))}
+    for task in range(30, 60):
+        send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), "new")])))
+    ledger.read_events()
+    after = {line["image"]["key"]: line["split"] for line in records(export_as("jsonl", "after", shares=shares))}
+    assert {key: after[key] for key in before} == before
+    assert set(after.values()) == {"train", "val", "test"}
+
+
+def test_one_image_of_two_tasks_is_in_one_split(export_as, store, ledger):
+    for task in range(30, 50):
+        send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), f"n{task}")])))
+    ledger.read_events()
+    found = export_as("jsonl", shares=Shares(0.4, 0.3, 0.3), fetch=lambda address, task: png("the same", task))
+    assert len({(line["image"]["key"], line["split"]) for line in records(found)}) == 1
+    assert len({line["image"]["file"] for line in records(found)}) == 1
+
+
+def test_a_field_of_the_task_may_name_the_split_and_the_group(export_as, store, ledger):
+    for task in range(30, 50):
+        data = {"image": f"/{task}.png", "part": "val" if task % 2 else "test", "video": f"v{task % 4}"}
+        send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), f"n{task}")]), data=data))
+    ledger.read_events()
+    named = {str(line["sentences"]): line["split"] for line in records(export_as("jsonl", "named", split_field="part"))}
+    assert (named["['n30']"], named["['n31']"], named["['x']"]) == ("test", "val", "train")
+    grouped = records(export_as("jsonl", "grouped", group_field="video", shares=Shares(0.4, 0.3, 0.3)))
+    splits = {(line["group"], line["split"]) for line in grouped if line["group"]}
+    assert len(splits) == 4
+
+
+def test_an_image_in_two_named_splits_is_refused(export_as, store, ledger):
+    for task, part in ((30, "val"), (31, "test")):
+        send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), "n")]), data={"image": "/a", "p": part}))
+    ledger.read_events()
+    with pytest.raises(BadInput, match=r"task 31 .*'val' and 'test'"):
+        export_as("jsonl", split_field="p")
+
+
+def test_groups_that_share_an_image_are_one():
+    groups = Groups([("a", "1"), ("b", "1"), ("b", "2"), ("c", "2"), ("d", "3"), ("e", "")])
+    keys = [groups.key_of(image) for image in "abcde"]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+    assert keys[4] == "e"
+
+
+@pytest.mark.parametrize("text", ["0.8", "0.8/0.2", "0.8/0.1/0.2", "a/b/c", "1.2/-0.1/-0.1"])
+def test_shares_that_make_no_sense_are_refused(text):
+    with pytest.raises(BadInput, match="--split"):
+        Shares.read(text)
+
+
+def test_what_exists_is_only_replaced_when_asked(export_as):
+    folder = export_as("coco")
+    (folder / "mine").touch()
+    with pytest.raises(BadInput, match="--replace"):
+        export_as("coco")
+    assert (folder / "mine").exists()
+    assert not (export_as("coco", is_replaced=True) / "mine").exists()
+
+
+def test_no_such_format(export_as):
+    with pytest.raises(UnknownName, match=r"yolo.*refcoco"):
+        export_as("yolo")
+
+
+def test_an_export_that_fails_leaves_nothing(export_as, tmp_path):
+    def fail(scenes: int) -> None:
+        raise ImageUnreachable("the network is gone")
+
+    with pytest.raises(ImageUnreachable):
+        export_as("coco", report=fail)
+    assert [file.name for file in tmp_path.iterdir() if "coco" in file.name] == []
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from backend.corrections.ledger import open_ledger
+from backend.exporters.export import Order, export
+from backend.exporters.places import Choice
+from tests.backend.exporters.conftest import png
+url, folder = sys.argv[1:]
+def hold(scenes):
+    if scenes == 2:
+        print("half", flush=True)
+        time.sleep(60)
+order = Order("masks", Path(folder), Choice(7), "killed")
+export(open_ledger(url), order, fetch=png, pool=Path(folder), max_pixels=10**7, report=hold)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_export_leaves_no_half_data_set_and_the_next_one_succeeds(export_as, project, tmp_path):
+    url = project._engine.url.render_as_string()
+    command = [sys.executable, "-c", KILLED, url, str(tmp_path / "masks")]
+    root = str(Path(__file__).parents[3])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, env={**os.environ, "PYTHONPATH": root}) as process:
+        assert process.stdout.readline() == b"half\n"
+        process.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "masks").exists()
+    assert (tmp_path / ".masks.part").exists()
+    assert len(list((export_as("masks") / "masks").iterdir())) == 7
+    assert not (tmp_path / ".masks.part").exists()
+
+
+def test_two_exports_to_one_place_do_not_meet(export_as):
+    def again(scenes: int) -> None:
+        with pytest.raises(BadInput, match="Another export"):
+            export_as("coco")
+        seen.append(scenes)
+
+    seen: list[int] = []
+    export_as("coco", report=again)
+    assert seen
+
+
+def test_refs_can_be_read_by_old_pythons(export_as):
+    content = (export_as("refcoco") / "refcoco" / "refs(unc).p").read_bytes()
+    assert content[:2] == b"\x80\x02"
+    assert pickle.loads(content)[0]["ref_id"] == 0

@@ -1,0 +1,121 @@
+"""Bulk runs against the real Label Studio: every task once, whatever is asked again, and nobody's annotation touched."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backend.label_studio.client import LabelStudio
+from backend.runs.ledger import Ledger, Run, open_ledger
+from demo.gallery import GALLERY
+from demo.up import Demo, decode_mask, measure_overlap
+from tests.e2e.conftest import RECOMMENDED, MakeProject, Project
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+SCENES = GALLERY[:4]
+RIS = "import sys; from backend.commands.run import runs; runs()"
+
+
+@pytest.fixture(scope="module")
+def ris(demo: Demo, state_dir: Path) -> Callable[..., str]:
+    """Types `ris run …`; what it printed."""
+    settings = {
+        "RIS_STATE_DIR": str(state_dir),
+        "LABEL_STUDIO_URL": demo.url,
+        "LABEL_STUDIO_API_KEY": demo.secrets.token,
+    }
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-c", RIS, *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def ledger(demo: Demo, state_dir: Path) -> Ledger:
+    return open_ledger(f"sqlite:///{state_dir / 'ris.sqlite3'}")
+
+
+@pytest.fixture(scope="module")
+def project(make_project: MakeProject, image_of: Callable) -> Project:
+    return make_project(RECOMMENDED, [{"image": image_of(one), "say": one.expression} for one in SCENES])
+
+
+@pytest.fixture(scope="module")
+def first(ris, ledger: Ledger, project: Project) -> Run:
+    """A run over the project that has ended."""
+    ris("start", "--project", str(project.id), "--expression-field", "say", "--name", "evening")
+    ris("wait", "evening", "--timeout", "200")
+    return ledger.get("evening")
+
+
+def predictions(client: LabelStudio, task: int) -> list[dict]:
+    return client.request("GET", f"/api/predictions/?task={task}")
+
+
+def test_every_task_has_one_prediction_with_the_mask_it_asks_for(client: LabelStudio, project: Project, first: Run):
+    for task, scene in zip(project.tasks, SCENES, strict=True):
+        [prediction] = predictions(client, task)
+        [region] = prediction["result"]
+        assert measure_overlap(decode_mask(region), scene.truth()) >= 0.7
+        assert (prediction["model_version"], region["score"]) == (first.model_version, prediction["score"])
+
+
+def test_scores_show_in_the_data_manager(client: LabelStudio, project: Project, first: Run):
+    assert client.request("GET", f"/api/projects/{project.id}/")["model_version"] == first.model_version
+    listed = client.request("GET", f"/api/tasks?project={project.id}")["tasks"]
+    assert all(0 < task["predictions_score"] <= 1 and task["total_predictions"] == 1 for task in listed)
+
+
+def test_same_queries_again_write_nothing(ris, client: LabelStudio, project: Project, first: Run):
+    said = ris("start", "--project", str(project.id), "--expression-field", "say")
+    assert "nothing to do" in said
+    assert [len(predictions(client, task)) for task in project.tasks] == [1] * len(SCENES)
+
+
+def test_replaced_prediction_goes_and_the_annotation_made_of_it_stays(
+    ris, client: LabelStudio, ledger: Ledger, project: Project, first: Run
+):
+    task = project.tasks[0]
+    [old] = predictions(client, task)
+    accepted = {"result": old["result"], "parent_prediction": old["id"]}
+    made = client.request("POST", f"/api/tasks/{task}/annotations/", accepted)
+    chosen = ("--tasks", str(task), "--expression", "the tree", "--replace", "--name", "second")
+    ris("start", "--project", str(project.id), *chosen)
+    ris("wait", "second", "--timeout", "200")
+    [new] = predictions(client, task)
+    assert new["id"] != old["id"]
+    assert {region["meta"]["text"][0] for region in new["result"]} <= {"the tree"}
+    item = ledger.items.get(ledger.get("second").id, task)
+    assert item.replaced == {"run": first.id, "predictions": [old["id"]], "annotations": [made["id"]]}
+    [kept] = client.request("GET", f"/api/tasks/{task}/annotations/")
+    assert kept["result"] == made["result"]
+
+
+def test_dropped_prediction_and_deleted_task_are_reported(
+    ris, client: LabelStudio, ledger: Ledger, make_project: MakeProject, image_of: Callable
+):
+    """The label config changes, and a task goes, between answering and writing."""
+    two = make_project(RECOMMENDED, [{"image": image_of(one)} for one in SCENES[:3]])
+    preview = ("--preview", "3", "--sheet", os.devnull.replace("null", "shm/ris-sheet.png"))
+    ris("start", "--project", str(two.id), "--expression", "the frog", "--name", "drops", *preview)
+    config = RECOMMENDED.replace('value="Object"', 'value="Other"')
+    assert config != RECOMMENDED
+    client.request("PATCH", f"/api/projects/{two.id}/", {"label_config": config})
+    client.request("DELETE", f"/api/tasks/{two.tasks[2]}/")
+    ris("resume", "drops")
+    with pytest.raises(AssertionError, match="3 failed"):
+        ris("wait", "drops", "--timeout", "200")
+    found = {one.task: one.reason for one in ledger.tallies.failures(ledger.get("drops").id)}
+    assert found[two.tasks[2]] == "task gone"
+    assert found[two.tasks[0]] in ("dropped by Label Studio", "refused by Label Studio")

@@ -1,6 +1,6 @@
 """From an expression on an encoded image to what is handed out: regions, their record, and what is told about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from backend import messages
@@ -8,7 +8,9 @@ from backend.label_studio import protocol, regions
 from backend.label_studio.protocol import Control, Json, Picked
 from backend.messages import Message
 from backend.store import Answer, Region
+from ris_core import boxes, cleaning, masks
 from ris_core.documents import list_candidates
+from ris_core.errors import BadExpression
 from ris_core.segmenter import Segmenter
 from ris_core.types import EncodedImage, Prediction
 
@@ -21,11 +23,13 @@ class Answered:
         record: All its candidates, and which of them were handed out.
         regions: What Label Studio is given.
         told: What the annotator is told.
+        is_guess: The label was guessed.
     """
 
     record: Answer
     regions: tuple[Json, ...]
     told: tuple[Message, ...]
+    is_guess: bool = False
 
 
 def answer_expression(
@@ -36,6 +40,7 @@ def answer_expression(
     task: str,
     top_k: int,
     min_score: float | None = None,
+    smooth_px: float = 0.0,
 ) -> Answered:
     """Find what an expression refers to.
 
@@ -45,12 +50,13 @@ def answer_expression(
         task: The task they are for: noted in each, since a page may put them on the task that it shows by then.
         top_k: Candidates that are kept.
         min_score: A candidate that scores less is kept, but not handed out.
+        smooth_px: How much the rims of masks are smoothed.
 
     Raises:
         BadExpression: If there is nothing to read in the expression.
     """
     _, bare = protocol.split_label(control, text)
-    prediction = segmenter.segment(encoded, bare, top_k)
+    prediction = _clean(segmenter.segment(encoded, bare, top_k), smooth_px)
     picked = protocol.pick_label(control, text, prediction.expression.head)
     shown = [i for i in prediction.selected if prediction.masks[i].any() and prediction.scores[i] >= (min_score or 0)]
     made = [_make_region(prediction, i, control, picked, task) for i in shown]
@@ -58,9 +64,38 @@ def answer_expression(
         Region(id=region["id"], candidate_rank=i + 1, from_name=control.name, label=picked.label)
         for i, region in zip(shown, made, strict=True)
     ]
-    return Answered(
-        _make_record(prediction, encoded, picked, handed_out), tuple(made), _tell(prediction, picked, control, not made)
-    )
+    record = _make_record(prediction, encoded, picked, handed_out)
+    return Answered(record, tuple(made), _tell(prediction, picked, control, not made), picked.is_guess)
+
+
+def answer_choice(record: Answer, rank: int, control: Control, task: str, is_guess: bool) -> Answered:
+    """Hand out another candidate of an answer, under a fresh id.
+
+    Args:
+        record: The answer; what it was about need not be looked at again.
+        rank: Of the candidate, from 1; the last one counts if there are not so many.
+        is_guess: The answer's label was guessed.
+
+    Raises:
+        BadExpression: If the answer has no candidates.
+    """
+    if not record.candidates:
+        raise BadExpression("Nothing was found there, so there is no other candidate. Say it differently.")
+    rank = min(max(rank, 1), len(record.candidates))
+    candidate = record.candidates[rank - 1]
+    label = record.label if record.label in control.labels else control.labels[0]
+    notes = {"decision": record.decision, "task": task, "rank": rank, **({"label_is_guess": True} if is_guess else {})}
+    score, mask = float(candidate["score"]), masks.from_rle(candidate["mask"])
+    made = regions.make_region(mask, control, label, protocol.new_region_id(), score, record.expression, notes)
+    handed_out = (Region(id=made["id"], candidate_rank=rank, from_name=control.name, label=label),)
+    chosen = replace(record, label=label, selected=[rank - 1], regions=handed_out)
+    return Answered(chosen, (made,), (messages.about_candidate(rank, len(record.candidates)),), is_guess)
+
+
+def _clean(prediction: Prediction, smooth_px: float) -> Prediction:
+    """With light masks; what is recorded is what is handed out."""
+    cleaned = cleaning.clean_all(prediction.masks, smooth_px)
+    return replace(prediction, masks=cleaned, boxes_xywh=boxes.from_masks(cleaned))
 
 
 def _make_region(prediction: Prediction, index: int, control: Control, picked: Picked, task: str) -> Json:

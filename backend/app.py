@@ -22,6 +22,7 @@ from backend.desk import INVALID_EVENT, open_desk
 from backend.errors import Busy, Unreachable
 from backend.label_studio import protocol
 from backend.metrics import Metrics
+from backend.runs import api as runs
 from backend.settings import Settings
 from ris_core.errors import BadInput, RisError, WeightsMissing
 
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.waiting = CapacityLimiter(settings.max_queued + QUICK_THREADS)
     app.include_router(_open_pages)
     app.include_router(_closed_pages, dependencies=[Depends(_Guard(settings))])
+    app.include_router(runs.router, dependencies=[Depends(_Guard(settings))])
     app.add_exception_handler(RisError, _answer_error)
     app.add_exception_handler(ClientDisconnect, _give_up)
     app.middleware("http")(_count)

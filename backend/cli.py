@@ -7,12 +7,19 @@ from typing import Any
 import typer
 
 from backend.commands import bench as benchmarks
+from backend.commands import bench_runs
+from backend.commands import corrections as correcting
 from backend.commands.connect import connect
 from backend.commands.doctor import doctor
 from backend.commands.evaluate import evaluate
+from backend.commands.export import export
 from backend.commands.models import list_models, pull_models
+from backend.commands.report import report
+from backend.commands.run import runs
 from backend.commands.segment import segment
 from backend.commands.services import down, serve, up, worker
+from backend.commands.warm import warm
+from backend.commands.workers import workers
 from ris_core.errors import RisError
 
 ABOUT = "Type an expression, get the mask: referring image segmentation for Label Studio."
@@ -21,14 +28,22 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 models = typer.Typer(no_args_is_help=True, help="Weights: what is there, and fetching what is not.")
 bench = typer.Typer(no_args_is_help=True, help="Measurements that report and never fail.")
 
-for command in (segment, serve, worker, up, down, connect, doctor):
+corrections = typer.Typer(no_args_is_help=True, help="What annotators did with what was proposed.")
+
+for command in (segment, serve, worker, workers, up, down, connect, doctor, warm, export, report):
     app.command()(command)
 app.command("eval")(evaluate)
+app.add_typer(runs, name="run")
+app.add_typer(corrections, name="corrections")
+corrections.command("list")(correcting.list_corrections)
+for verb in (correcting.show, correcting.stats, correcting.dump, correcting.retention, correcting.pseudonymise):
+    corrections.command()(verb)
 app.add_typer(models, name="models")
 models.command("list")(list_models)
 models.command("pull")(pull_models)
 app.add_typer(bench, name="bench")
-bench.command("speed")(benchmarks.speed)
+for benchmark in (benchmarks.speed, benchmarks.annotators, benchmarks.webhooks, bench_runs.chaos, bench_runs.bulk):
+    bench.command()(benchmark)
 
 
 def main() -> None:

@@ -5,19 +5,23 @@ Knows no HTTP and no model. `app` and `label_studio.adapter` stand behind it.
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import redis
 import structlog
 
 from backend import messages, queueing
+from backend.drafts import Draft, read_draft
 from backend.errors import Unreachable
 from backend.label_studio import protocol
-from backend.label_studio.gestures import read_gesture
+from backend.label_studio.gestures import Gesture, read_gesture
 from backend.label_studio.protocol import Config, Json, PredictCall, SetupCall, Task
+from backend.mending import Mends, Standings
 from backend.project_settings import ProjectSettings, read_project_settings
 from backend.redis_server import resolve_url
+from backend.runs import retrieve
+from backend.runs.ledger import Ledger
 from backend.settings import Settings, read_settings
 from backend.store import Connection, Store, open_store
 from backend.tickets import OPEN_DEADLINE_S, Found, Ticket, Tickets
@@ -40,7 +44,7 @@ class Answers:
         results: One entry a task: a prediction, or `[]`, which stores nothing.
         kind: "interactive", "open" or "batch".
         outcomes: How many tasks were "answered", "unmatched" (nothing fits the expression), "idle" (nothing was asked), "encoding",
-            "refused" (batch), "superseded", "expired" or "failed".
+            "queued" or "refused" (batch), "superseded", "expired" or "failed".
         told: How many messages of each kind annotators were given (`messages.Kind`).
     """
 
@@ -68,11 +72,22 @@ class Desk:
         profile: Name of the profile, until a worker has said more.
         deadline_s: Seconds that an interactive answer may take.
         max_queued: Requests that may wait in a queue.
+        ledger: Where several tasks at once become a run; without it they are refused.
     """
 
-    def __init__(self, store: Store, conn: redis.Redis, profile: str, deadline_s: float, max_queued: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        conn: redis.Redis,
+        profile: str,
+        deadline_s: float,
+        max_queued: int,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.store = store
         self.conn = conn
+        self.ledger = ledger
+        self._standings = Standings(store)
         self._deadline_s = deadline_s
         self._tickets = Tickets(store, conn, deadline_s, max_queued)
         self._versions: dict[str | None, str] = {None: f"{profile}.loading"}  # by profile; None is the workers' own
@@ -124,6 +139,8 @@ class Desk:
                 config has no place for a message that says so.
         """
         is_interactive = call.context is not None
+        if self.ledger and not is_interactive and len(call.tasks) > 1:  # a page opens one
+            return self._begin_run(self.ledger, call)
         if len(call.tasks) > MAX_TASKS:
             log.warning("a batch is not predicted here", tasks=len(call.tasks), limit=MAX_TASKS, project=call.project)
             return Answers([[] for _ in call.tasks], "batch", Counter(refused=len(call.tasks)))
@@ -144,6 +161,17 @@ class Desk:
         text = raw.decode(errors="replace").replace("\0", "\ufffd")  # PostgreSQL takes no zero bytes
         self.store.add_webhook(action[:64], project, text)
         return action[:64], project
+
+    def _begin_run(self, ledger: Ledger, call: PredictCall) -> Answers:
+        """Several tasks come from "Retrieve Predictions": a run writes their predictions later."""
+        version = self.model_version(call.project)
+        known = self.store.get_connection(call.project)
+        label_config = call.label_config or (known.label_config if known else "")
+        field = read_project_settings(known.extra_params if known else {}).expression_field
+        run = retrieve.begin(ledger, call, label_config, field, version)
+        log.info("retrieve", run=run.id, project=call.project, tasks=len(call.tasks), state=run.state, note=run.note)
+        outcome = "refused" if run.state == "failed" else "queued"
+        return Answers([[] for _ in call.tasks], "batch", Counter({outcome: len(call.tasks)}))
 
     def _answer_annotator(self, call: PredictCall) -> Answers:
         asked = [self._submit(task, call) for task in call.tasks]
@@ -192,20 +220,27 @@ class Desk:
 
     def _ask(self, task: Task, call: PredictCall, is_watched: bool) -> Ticket:
         config, _, body = self._read(task, call)
-        prompt = protocol.read_prompt(call.context, config)
+        prompt, draft = protocol.read_prompt(call.context, config), read_draft(task, config)
         if prompt is None:
-            return self._ask_gesture(task, call, config, body, is_watched)
+            gesture = read_gesture(call.context, config)
+            if gesture is None:  # a smart brush, or nothing as after a submit
+                return Ticket(message=messages.say("click") if call.context else None)
+            return self._ask_gesture(task, gesture, draft, body, is_watched)
         last_texts = self.store.last_prompt(task.project, task.id, prompt.id)
         expressions = protocol.find_asked(prompt.texts, last_texts)
         self.store.remember_prompt(task.project, task.id, prompt.id, prompt.texts)
         if not expressions:
             return Ticket()
-        return self._tickets.ask(task, prompt.id, {**body, "expressions": list(expressions)}, is_watched)
+        body |= {"expressions": list(expressions), "draft": draft.saved_at if draft else None}
+        return self._tickets.ask(task, prompt.id, body, is_watched)
 
-    def _ask_gesture(self, task: Task, call: PredictCall, config: Config, body: Json, is_watched: bool) -> Ticket:
-        gesture = read_gesture(call.context, config)
-        if gesture is None:  # only what does not belong to the thing, a smart brush, or nothing as after a submit
-            return Ticket(message=messages.say("click") if call.context else None)
+    def _ask_gesture(self, task: Task, gesture: Gesture, draft: Draft | None, body: Json, is_watched: bool) -> Ticket:
+        """What is pointed at; about what was offered for an expression, if the draft says whose it was."""
+        standing = self._standings.find(task.project, task.id, draft) if draft else None
+        if draft and standing:
+            body |= {"mends": asdict(Mends.of(standing, draft))}
+        if not gesture.is_positive and not (standing and standing.offer.before(gesture.id)):
+            return Ticket(message=messages.say("click"))
         return self._tickets.ask(task, gesture.id, {**body, "gesture": gesture.to_json()}, is_watched)
 
     def _submit_opened(self, task: Task | None, call: PredictCall, is_page: bool) -> Ticket:
@@ -278,12 +313,14 @@ def open_desk(settings: Settings | None = None) -> Desk:
         Unreachable: If the database cannot be opened. Redis may be down: it is asked when it is needed.
     """
     settings = settings or read_settings()
+    store = open_store(settings.sql_url)
     return Desk(
-        store=open_store(settings.sql_url),
+        store=store,
         conn=queueing.connect(resolve_url(settings.redis_url, settings.state_dir)),
         profile=settings.profile,
         deadline_s=settings.predict_deadline_s,
         max_queued=settings.max_queued,
+        ledger=Ledger(store.engine),
     )
 
 

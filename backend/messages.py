@@ -23,6 +23,10 @@ Kind = Literal[
     "nothing_found",
     "ambiguous",
     "label_guessed",
+    "candidate",
+    "emptied",
+    "replaces",
+    "others",
     "click",
 ]
 
@@ -32,7 +36,7 @@ QUOTED_LENGTH = 40
 """Characters of an expression, label or setting that is quoted."""
 RETRY_S = 20
 """How long a model that loads is given before the annotator is asked to try again."""
-AMBIGUOUS_HINT = "something else fits nearly as well. Say more to tell them apart."
+AMBIGUOUS_HINT = "something else fits nearly as well. Type #2 to see it, or say more."
 """What can be done about an ambiguous expression."""
 
 TEXTS: Mapping[Kind, str] = {
@@ -49,6 +53,10 @@ TEXTS: Mapping[Kind, str] = {
     "bad_expression": "{about}",
     "nothing_found": "Nothing found for {about}.",
     "ambiguous": f"Not sure about {{about}}: {AMBIGUOUS_HINT}",
+    "candidate": "{about}",
+    "emptied": "Nothing is left of it: now click on what you mean.",
+    "replaces": "Accept it, and it takes the place of the mask that you accepted before.",
+    "others": "Not it? “next” shows what else that can mean.",
     "label_guessed": "Label guessed: {about}",
     "click": "Nothing says where the thing is: undo, then click on it, or draw a box around it.",
 }
@@ -117,6 +125,21 @@ def about_answer(
             say("label_guessed", f"{_clip(label, QUOTED_LENGTH)}; write {_quote(other_label + ': …')} to choose.")
         )
     return tuple(told)
+
+
+def about_candidate(rank: int, count: int) -> Message:
+    """What is to be said about a candidate that was asked for.
+
+    Args:
+        rank: Its rank, from 1.
+        count: How many there are.
+    """
+    if count == 1:
+        return say(
+            "candidate", "There is no other candidate. Say it differently, click on it, or draw a box around it."
+        )
+    more = "“next” shows the next." if rank < count else "It is the last; “next” begins again."
+    return say("candidate", f"Candidate {rank} of {count}. {more}")
 
 
 def about_error(error: RisError) -> Message:

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from backend import queueing
 from backend.desk import Answers, Desk
 from backend.errors import Unreachable
+from backend.runs.metrics import RunsCollector
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,8 @@ class Metrics:
         self._batches = Counter("ris_batches_refused", "/predict calls with too many tasks.", registry=self.registry)
         self._webhooks = Counter("ris_webhooks", "Webhooks received.", ["action"], registry=self.registry)
         self.registry.register(_Lookup(desk))
+        if desk.ledger:
+            self.registry.register(RunsCollector(desk.ledger))
 
     def count_request(self, endpoint: str, status: int) -> None:
         """An HTTP request was answered."""
@@ -58,7 +61,7 @@ class Metrics:
             self._tasks.labels(answers.kind, outcome).inc(number)
         for kind, number in answers.told.items():
             self._messages.labels(kind).inc(number)
-        if answers.kind == "batch":
+        if answers.outcomes["refused"]:
             self._batches.inc()
 
     def count_webhook(self, action: str) -> None:

@@ -1,56 +1,102 @@
 """From clicks and boxes on an image to what is handed out: one region, its record, and what is told about it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from backend import messages
 from backend.answering import Answered
 from backend.label_studio import protocol, regions
 from backend.label_studio.gestures import Gesture
-from backend.label_studio.protocol import Control, Json
+from backend.label_studio.protocol import Control
 from backend.messages import Message
 from backend.store import Answer, Region
-from ris_core import masks
+from ris_core import boxes, cleaning, masks
 from ris_core.components import Promptable
 from ris_core.documents import Candidate
 from ris_core.prompts import PromptEmbedding
 from ris_core.types import Proposals
 
 
-def answer_gesture(
-    proposer: Promptable, embedding: PromptEmbedding, gesture: Gesture, control: Control, task: str, model_version: str
-) -> Answered:
+@dataclass(frozen=True)
+class Site:
+    """A gesture, and where its mask goes.
+
+    Attributes:
+        gesture: What was drawn.
+        control: Where regions go.
+        task: The task they are for: noted in each, since a page may put them on the task that it shows by then.
+        model_version: Kept with the record.
+        smooth_px: How much the rims of masks are smoothed.
+    """
+
+    gesture: Gesture
+    control: Control
+    task: str
+    model_version: str
+    smooth_px: float = 0.0
+
+
+def answer_gesture(proposer: Promptable, embedding: PromptEmbedding, site: Site) -> Answered:
     """Find what is pointed at: the candidate that the proposer trusts most.
 
-    Args:
-        control: Where the region goes, with the label of the click or box if it has that, else with its first.
-        task: The task it is for: noted in the region, since a page may put it on the task that it shows by then.
-        model_version: Kept with the record.
+    Its region gets the label of the click or box if the control has that, else its first.
     """
+    gesture, control = site.gesture, site.control
     found = proposer.mask(embedding, gesture.to_prompts(embedding.size_hw))
     known = control.aliases.get(" ".join(gesture.label.lower().split()))
-    label, is_guess = known or control.labels[0], known is None and len(control.labels) > 1
-    made = [_make_region(found, control, label, task, is_guess)] if len(found) else []
-    height, width = embedding.size_hw
-    record = Answer(
-        expression="",
+    is_guess = known is None and len(control.labels) > 1
+    blank = make_blank("", known or control.labels[0], embedding, site.model_version)
+    made = hand_out(found, blank, site, is_guess)
+    return replace(made, told=tuple(_tell(gesture, made.record.label, is_guess, is_empty=not made.regions)))
+
+
+def hand_out(found: Proposals, blank: Answer, site: Site, is_guess: bool, own_id: str | None = None) -> Answered:
+    """The first of what was found as a region, and all of it as a record.
+
+    Args:
+        blank: A record without candidates (`make_blank`).
+        is_guess: Its label was guessed.
+        own_id: Id of a region whose place it takes; without one it gets a fresh one.
+    """
+    masks_made = cleaning.clean_all(found.masks, site.smooth_px)
+    found = replace(found, masks=masks_made, boxes_xywh=boxes.from_masks(masks_made))
+    control, label = site.control, blank.label if blank.label in site.control.labels else site.control.labels[0]
+    notes = {"by": "click", "task": site.task, **({"label_is_guess": True} if is_guess else {})}
+    made = [
+        regions.make_region(
+            mask, control, label, own_id or protocol.new_region_id(), float(score), blank.expression, notes
+        )
+        for mask, score in zip(found.masks[:1], found.predicted_iou[:1], strict=True)
+    ]
+    record = replace(
+        blank,
         label=label,
         decision="match" if made else "no_match",
+        candidates=[dict(candidate) for candidate in _list_candidates(found)],
+        selected=[i for i, _ in enumerate(made)],
+        regions=[
+            Region(region["id"], candidate_rank=1, from_name=control.name, label=label, is_mended=own_id is not None)
+            for region in made
+        ],
+    )
+    return Answered(record, tuple(made), (), is_guess)
+
+
+def make_blank(expression: str, label: str, embedding: PromptEmbedding, model_version: str) -> Answer:
+    """The record of an answer that nothing was found for yet."""
+    height, width = embedding.size_hw
+    return Answer(
+        expression=expression,
+        label=label,
+        decision="no_match",
         model_version=model_version,
         encode_fp=embedding.embed_fp,
         image_sha256=embedding.image_sha256,
         height=height,
         width=width,
-        candidates=[dict(candidate) for candidate in _list_candidates(found)],
-        selected=[i for i, _ in enumerate(made)],
-        regions=[Region(id=region["id"], candidate_rank=1, from_name=control.name, label=label) for region in made],
+        candidates=[],
+        selected=[],
     )
-    return Answered(record, tuple(made), tuple(_tell(gesture, label, is_guess, is_empty=not made)))
-
-
-def _make_region(found: Proposals, control: Control, label: str, task: str, is_guess: bool) -> Json:
-    notes = {"by": "click", "task": task, **({"label_is_guess": True} if is_guess else {})}
-    score = float(found.predicted_iou[0])
-    return regions.make_region(found.masks[0], control, label, protocol.new_region_id(), score, "", notes)
 
 
 def _list_candidates(found: Proposals) -> Iterator[Candidate]:
@@ -67,7 +113,6 @@ def _list_candidates(found: Proposals) -> Iterator[Candidate]:
 def _tell(gesture: Gesture, label: str, is_guess: bool, is_empty: bool) -> Iterator[Message]:
     if is_empty:
         # Label Studio takes away what was drawn only with a suggestion, and would save it
-        drawn = "click" if gesture.clicks else "box"
-        yield messages.say("nothing_found", f"this {drawn}: undo it, so that it is not submitted")
+        yield messages.say("nothing_found", f"this {gesture.kind}: undo it, so that it is not submitted")
     elif is_guess:
         yield messages.say("label_guessed", f"{label}; correct it once it is accepted.")

@@ -7,8 +7,11 @@ from typing import Any
 
 from backend.errors import BadConfig
 
-KEYS = ("profile", "expression_field", "min_score", "image_hosts")
+KEYS = ("profile", "expression_field", "min_score", "image_hosts", "smooth_px")
 """Parameters that mean something here; others are left to whoever set them."""
+
+MAX_SMOOTH_PX = 20
+"""Pixels; more would round off the things themselves."""
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?(:\d{1,5})?|\[[0-9a-f:.]+\](:\d{1,5})?")
 _SHOWN_LENGTH = 80
@@ -40,12 +43,14 @@ class ProjectSettings:
         expression_field: Field of the task's data that holds its expression.
         min_score: In [0, 1]: a candidate that scores less is not handed out.
         image_hosts: Hosts that this project's images may come from too: "host" or "host:port", lower-case.
+        smooth_px: How much the rims of masks are smoothed, in pixels (`ris_core.cleaning`).
     """
 
     profile: str | None = None
     expression_field: str | None = None
     min_score: float | None = None
     image_hosts: tuple[str, ...] = ()
+    smooth_px: float = 0.0
 
 
 def read_project_settings(extra_params: Mapping[str, Any]) -> ProjectSettings:
@@ -59,6 +64,7 @@ def read_project_settings(extra_params: Mapping[str, Any]) -> ProjectSettings:
         "expression_field": _read_text,
         "min_score": _read_share,
         "image_hosts": _read_hosts,
+        "smooth_px": _read_pixels,
     }
     given = {key: extra_params[key] for key in KEYS if extra_params.get(key) is not None}
     return ProjectSettings(**{key: read[key](key, value) for key, value in given.items()})
@@ -73,6 +79,12 @@ def _read_text(key: str, value: object) -> str:
 def _read_share(key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN is not either
         raise BadProjectSetting(key, value, "Give a number from 0 to 1.")
+    return float(value)
+
+
+def _read_pixels(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SMOOTH_PX:
+        raise BadProjectSetting(key, value, f"Give a number of pixels from 0 to {MAX_SMOOTH_PX}.")
     return float(value)
 
 

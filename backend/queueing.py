@@ -40,8 +40,9 @@ WORKER_TTL_S = 20
 """A worker that is not heard of for so long is dead, and its jobs go back to their queues."""
 HEARD_KEY = "ris:heard"
 """Is there as long as any worker was heard of in the last `WORKER_TTL_S` seconds, also one that has signed off."""
-FILLING_MS = 500
-"""How long one process has the filling of a queue to itself."""
+TURN_MS = 900
+"""For so long one process has it for itself to look after all workers and queues: if each of a hundred did, every second, Redis
+would do little else."""
 MODEL_VERSION_KEY = "ris:model_version"
 """Version that the last worker reported; stays when workers are gone. With ":<profile>" after it: that profile's."""
 
@@ -148,14 +149,22 @@ def fill(conn: redis.Redis, function_name: str, job_ids: Sequence[str], queue: s
         Unreachable: If Redis does not answer.
     """
     with _reaching():
-        if not job_ids or not conn.set(f"ris:filling:{job_ids[0]}", 1, nx=True, px=FILLING_MS):
-            return 0
         keys = [_queue_key(queue), *conn.scan_iter(match=_taken_key(queue, "*"), count=1000)]
         there = {as_text(job_id) for key in keys for job_id in conn.lrange(key, 0, -1)}
     missing = [job_id for job_id in job_ids if job_id not in there]
     for job_id in missing:
         enqueue(conn, function_name, job_id, queue, timeout_s)
     return len(missing)
+
+
+def take_turn(conn: redis.Redis) -> bool:
+    """Whether it is this process's turn to look after all workers and queues.
+
+    Raises:
+        Unreachable: If Redis does not answer.
+    """
+    with _reaching():
+        return bool(conn.set("ris:turn", 1, nx=True, px=TURN_MS))
 
 
 def wait_for(conn: redis.Redis, request_id: str, timeout_s: float) -> bool:

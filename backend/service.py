@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 import structlog
 
 from backend import messages
-from backend.answering import Answered, answer_expression
+from backend.answering import Answered, answer_choice, answer_expression
 from backend.errand import Errand
 from backend.feature_cache import FeatureCache
 from backend.label_studio import protocol
 from backend.label_studio.gestures import Gesture
+from backend.mending import Mends, Offer, Standing, Standings, Wish
 from backend.messages import Message
-from backend.pointing import answer_gesture
+from backend.pointing import Site, answer_gesture
 from backend.project_settings import read_project_settings
+from backend.retouching import list_shown, look_inside, looks_elsewhere, retouch
 from backend.segmenters import Segmenters
 from backend.store import KnownImage, Request, Store
 from ris_core.errors import BadExpression, BadInput, RisError
@@ -70,6 +72,11 @@ class Service:
     def model_version(self) -> str:
         """Version of the answers."""
         return self.segmenter.model_version
+
+    @property
+    def standings(self) -> Standings:
+        """What stands offered to annotators."""
+        return Standings(self.store)
 
     def warm_up(self) -> None:
         """Run every component once, so that the first annotator does not wait for what is loaded on first use."""
@@ -144,28 +151,42 @@ class Service:
         return Errand(asked, settings, segmenter)
 
     def _segment(self, errand: Errand) -> None:
-        asked = errand.asked
-        encoded = self._cached(errand, errand.image_url) if asked.kind == "open" else self.get_encoded(errand)
-        if encoded is None:
-            self.store.finish_request(asked.id, [])
-            errand.log_done(image="not in the cache", regions=0)
-            return
+        asked, encoded = errand.asked, None
+        if asked.kind == "open":
+            encoded = self._cached(errand, errand.image_url)
+            if encoded is None:
+                self.store.finish_request(asked.id, [])
+                errand.log_done(image="not in the cache", regions=0)
+                return
         made, errors = self._answer_all(errand, encoded)
         if errors and not made:
             raise errors[0] if len(errors) == 1 else BadExpression(" ".join(map(str, errors)))
-        self._hand_out(errand, encoded.image_sha256, made, errors)
+        if self._hand_out(errand, made, errors) and asked.kind == "interactive" and asked.prompt_id:
+            self.standings.save(asked.project, asked.task, _stand(asked, made[-1]))
 
     def _point(self, errand: Errand) -> None:
-        proposer, embedding = errand.promptable, self.get_embedding(errand)
-        gesture, control = Gesture.from_json(errand.asked.body["gesture"]), errand.config.controls[0]
-        version = errand.segmenter.model_version
-        made = answer_gesture(proposer, embedding, gesture, control, errand.asked.task, version)
-        errand.tick("mask")
-        self._hand_out(errand, embedding.image_sha256, [made], [])
+        """Answer a gesture: it corrects what stands offered, or it is about itself."""
+        asked, proposer = errand.asked, errand.promptable
+        gesture, version = Gesture.from_json(asked.body["gesture"]), errand.segmenter.model_version
+        site = Site(gesture, errand.config.controls[0], asked.task, version, errand.settings.smooth_px)
+        mends = Mends(**asked.body["mends"]) if "mends" in asked.body else None
+        standing = self.standings.get(asked.project, asked.task, mends.prompt_id) if mends else None
+        if mends is None or standing is None:
+            made = answer_gesture(proposer, self.get_embedding(errand), site)
+            errand.tick("mask")
+            self._hand_out(errand, [made], [])
+            return
+        if looks_elsewhere(gesture, standing.offer):
+            done = look_inside(errand.segmenter, proposer, self._open(errand), site, standing.offer, mends)
+        else:
+            done = retouch(proposer, self.get_embedding(errand), site, standing.offer, mends)
+        errand.tick("mend")
+        if self._hand_out(errand, done.made, []):
+            mended = replace(standing, user=asked.user, draft=mends.draft, offer=done.offer)
+            self.standings.save(asked.project, asked.task, mended)
 
-    def _hand_out(
-        self, errand: Errand, image_sha256: str, made: Sequence[Answered], errors: Sequence[BadInput]
-    ) -> None:
+    def _hand_out(self, errand: Errand, made: Sequence[Answered], errors: Sequence[BadInput]) -> bool:
+        """Record the answer; False if nobody waits for it any more."""
         asked = errand.asked
         handed_out = [region for answered in made for region in answered.regions]
         score = min((region["score"] for region in handed_out), default=0.0)
@@ -178,28 +199,26 @@ class Service:
             told,
         )
         errand.log_done(
-            image=image_sha256,
+            image=made[0].record.image_sha256 if made else "",
             regions=len(handed_out),
             **({"told": told.kind} if told else {}),
             **({} if is_handed_out else {"discarded": "too late, or answered already"}),
         )
+        return is_handed_out
 
-    def _answer_all(self, errand: Errand, encoded: EncodedImage) -> tuple[list[Answered], list[BadInput]]:
-        """An answer for each expression that can be read; what is wrong with the others."""
-        made, errors = [], []
+    def _answer_all(self, errand: Errand, encoded: EncodedImage | None) -> tuple[list[Answered], list[BadInput]]:
+        """An answer for each expression that can be read; what is wrong with the others.
+
+        Nothing is encoded for another candidate of what was answered before.
+        """
+        made: list[Answered] = []
+        errors: list[BadInput] = []
         for text in errand.asked.body["expressions"]:
+            wish = self._read_wish(errand, text)
+            if wish.known is None and wish.text:
+                encoded = encoded or self.get_encoded(errand)
             try:
-                made.append(
-                    answer_expression(
-                        errand.segmenter,
-                        encoded,
-                        text,
-                        errand.config.controls[0],
-                        errand.asked.task,
-                        self.top_k,
-                        errand.settings.min_score,
-                    )
-                )
+                made.append(self._grant(errand, wish, encoded))
             except BadInput as error:
                 log.warning(
                     "an expression cannot be answered", request=errand.asked.id, expression=text, error=str(error)
@@ -207,6 +226,26 @@ class Service:
                 errors.append(error)
         errand.tick("segment")
         return made, errors
+
+    def _read_wish(self, errand: Errand, text: str) -> Wish:
+        """What an expression asks for, by what was asked before."""
+        asked = errand.asked
+        label, bare = protocol.split_label(errand.config.controls[0], text)
+        if asked.kind != "interactive" or not asked.prompt_id:
+            return Wish(text)
+        return self.standings.read_wish(asked.project, asked.task, asked.prompt_id, text, bare, label)
+
+    def _grant(self, errand: Errand, wish: Wish, encoded: EncodedImage | None) -> Answered:
+        control, task = errand.config.controls[0], errand.asked.task
+        if wish.known:
+            return answer_choice(wish.known, wish.rank, control, task, wish.is_guess)
+        if encoded is None:
+            raise BadExpression("Nothing was asked here before. Type what you mean first.")
+        settings = errand.settings
+        made = answer_expression(
+            errand.segmenter, encoded, wish.text, control, task, self.top_k, settings.min_score, settings.smooth_px
+        )
+        return answer_choice(made.record, wish.rank, control, task, made.is_guess) if wish.rank else made
 
     def get_encoded(self, errand: Errand) -> EncodedImage:
         """The request's image, encoded: from the cache, without fetching anything, if it was seen there lately."""
@@ -287,6 +326,12 @@ class Service:
             reason = f"internal error ({type(error).__name__}: {error}); see the worker's log"
             self.store.fail_request(asked.id, reason, nothing)
             raise
+
+
+def _stand(asked: Request, last: Answered) -> Standing:
+    """The last of several expressions can be mended."""
+    offer = Offer(last.record, last.is_guess, list_shown(last), rank=1 + max(last.record.selected, default=-1))
+    return Standing(str(asked.prompt_id), asked.user, asked.body.get("draft"), offer)
 
 
 def _tell_all(made: Sequence[Answered], errors: Sequence[RisError]) -> Iterator[Message]:

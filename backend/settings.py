@@ -166,9 +166,7 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise BadSettings(
-            f"{name} has the value {first['input']!r}: {first['msg']}. See docs/settings.md."
-        ) from error
+        raise BadSettings(f"{name} has the value {first['input']!r}: {first['msg']}. See docs/settings.md.") from error
 
 
 def settings_table() -> str:

@@ -68,12 +68,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Region:
-    """A region handed out: the id that Label Studio knows it by, and the candidate that it shows."""
+    """A region handed out: the id that Label Studio knows it by, and the candidate that it shows.
+
+    Attributes:
+        is_mended: Its id was handed out before: it takes the place of that region. Every other id is fresh.
+    """
 
     id: str
     candidate_rank: int
     from_name: str
     label: str
+    is_mended: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,11 @@ class Store:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(is_read_only=True)
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The database, for what else is kept in it."""
+        return self._engine
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -447,7 +457,11 @@ def _insert_answer(db: sa.Connection, request_id: str, record: Answer) -> None:
             "label": made.label,
             "task": asked.task,
         }
-        db.execute(sa.insert(region).values(answer_id=answer_id, **handed_out))
+        row = {"answer_id": answer_id, **handed_out}
+        if made.is_mended:
+            _upsert(db, region, row)
+        else:
+            db.execute(sa.insert(region).values(row))
 
 
 def _upsert(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:

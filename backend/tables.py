@@ -35,6 +35,17 @@ prompt = sa.Table(
     sa.Column("texts", sa.JSON, nullable=False),
     sa.Column("updated_at", sa.Double, nullable=False),
 )
+standing = sa.Table(
+    "standing",
+    metadata,
+    sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("prompt_id", sa.Text, primary_key=True),
+    sa.Column("user", sa.Integer),
+    sa.Column("draft", sa.Text),
+    sa.Column("offer", sa.JSON, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+)
 answer = sa.Table(
     "answer",
     metadata,

@@ -1,8 +1,8 @@
 """Fit the calibrator of the method `guided` for the profile demo: `python -m demo.tune_guided`.
 
 Uses scenes that neither trained nor measure anything: seeds from 500,000. First the look is fitted (does a proposal show a
-phrase?), then the answer (is the best one right?), with what is ambiguous among the expressions. Every figure comes from two
-halves of the scenes, each judged by what was fitted on the other; what is stored is fitted on all.
+phrase?), then the answer (is the best one right?), also where the words fit several things or the place is wrong. Every figure
+comes from two halves of the scenes, each judged by what was fitted on the other; what is stored is fitted on all.
 """
 
 import argparse
@@ -29,6 +29,8 @@ from ris_core.types import EncodedImage, Expression
 FIRST_SEED = 500_000
 RIGHT_IOU = 0.5
 """From this IoU a mask is right."""
+CLEARLY_ELSEWHERE = 0.15
+"""Distance from the middle of the picture, or from a landmark, as a share of its width."""
 BINS = 10
 """Bins of equal width for the reliability figures."""
 
@@ -53,7 +55,7 @@ def read_samples(segmenter: Segmenter, seeds: Sequence[int]) -> Iterator[Sample]
     for seed in seeds:
         scene = make_scene(seed)
         encoded = segmenter.encode(Image.from_array(scene.image))
-        expressions = [*make_expressions(scene), *_ambiguous(scene)]
+        expressions = [*make_expressions(scene), *_harder(scene)]
         if len(encoded.proposals):
             yield Sample(
                 scene=scene,
@@ -82,8 +84,12 @@ def cross_check(segmenter: Segmenter, samples: Sequence[Sample]) -> tuple[float,
     return _figures(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _ambiguous(scene: Scene) -> Iterator[SceneExpression]:
-    """Nouns that the scene has several of, each meant for one of them: who answers is right as often as chance allows."""
+def _harder(scene: Scene) -> Iterator[SceneExpression]:
+    """What `make_expressions` leaves out because it has no one answer.
+
+    A noun that the scene has several of, meant for one of them: who answers is right as often as chance allows. And a thing that
+    is there, but clearly elsewhere: nothing is meant.
+    """
     rng = np.random.default_rng([scene.seed, 9])
     groups: dict[str, list[int]] = defaultdict(list)
     for i, thing in enumerate(scene.objects):
@@ -91,6 +97,16 @@ def _ambiguous(scene: Scene) -> Iterator[SceneExpression]:
     for noun, group in groups.items():
         if len(group) > 1:
             yield SceneExpression(f"the {noun}", "ambiguous", (group[rng.integers(len(group))],))
+    width = scene.image.shape[1]
+    lone = [(scene.objects[group[0]].centre_xy[0] / width, noun) for noun, group in groups.items() if len(group) == 1]
+    beside = [
+        f"the {noun} on the {'right' if x < 0.5 else 'left'}" for x, noun in lone if abs(x - 0.5) > CLEARLY_ELSEWHERE
+    ]
+    pairs = [(noun, other, x, y) for x, noun in lone for y, other in lone if abs(x - y) > CLEARLY_ELSEWHERE]
+    related = [f"the {noun} {'right' if x < y else 'left'} of the {other}" for noun, other, x, y in pairs]
+    for texts in (beside, related):
+        if texts:
+            yield SceneExpression(texts[rng.integers(len(texts))], "misplaced", ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +125,9 @@ def _method(segmenter: Segmenter) -> Component:
 
 
 def _texts(segmenter: Segmenter, samples: Sequence[Sample]) -> dict[str, Float[ndarray, "e"]]:
-    asked = {text for s in samples for _, expression in s.asked for text in segmenter.method.texts(expression).values()}
-    return dict(zip(asked, segmenter.encoder.encode_texts(list(asked)), strict=True))
+    expressions = [expression for sample in samples for _, expression in sample.asked]
+    asked = sorted({text for expression in expressions for text in segmenter.method.texts(expression).values()})
+    return dict(zip(asked, segmenter.encoder.encode_texts(asked), strict=True))
 
 
 def _fit_look(segmenter: Segmenter, samples: Sequence[Sample], texts: Mapping[str, Float[ndarray, "e"]]) -> Logistic:
@@ -182,10 +199,12 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="measuring uses those below 500,000")
     parser.add_argument("--out", type=Path, default=FOLDER / f"demo{SUFFIX}")
     a = parser.parse_args()
-    segmenter = load_segmenter("demo", method={"calibration": ""})
+    segmenter = load_segmenter("demo", method={"name": "guided", "calibration": ""})
     samples = list(read_samples(segmenter, range(a.first_seed, a.first_seed + a.scenes)))
     threshold, figures = cross_check(segmenter, samples)
-    about = {"scenes": a.scenes, "first_seed": a.first_seed, **figures}
+    fingerprints = {"proposer": segmenter.proposer.fingerprint, "encoder": segmenter.encoder.fingerprint}
+    digests = {name: fingerprint["digest"] for name, fingerprint in fingerprints.items()}
+    about = {"weights": digests, "first_seed": a.first_seed, "scenes": a.scenes, **figures}
     replace(fit(segmenter, samples), no_match_below=threshold, about=about).save(a.out)
     print(json.dumps(about, indent=1))
 

@@ -262,7 +262,8 @@ def is_free(token: Token) -> bool:
         and token.head.i > token.i
         and token.head.pos_ in ("ADP", "ADV")
     )
-    is_body_part = any(child.dep_ == "poss" for child in token.children)  # "with his back to us"
+    owners = [*token.children, *token.doc[max(token.i - 1, 0) : token.i]]
+    is_body_part = any(word.dep_ == "poss" or word.tag_ == "PRP$" for word in owners)  # "with his back to us"
     return not (is_intensifier or is_body_part or token.dep_ == "prt" or _is_gaze(token) or _is_leaving(token))
 
 

@@ -93,6 +93,9 @@ NUMBERS = (
 EVERY = _words("all every each everyone everybody everything any")
 """Words that ask for all of a kind, whatever the form of the noun."""
 
+DEPTHS = {"far": "back", "distant": "back", "near": "front"}
+"""Adjectives that say how deep in the picture something is, unless a side follows."""
+
 FAR = _words("far very extreme furthest farthest most utmost")
 """Before a side: the one at the very end ("the far left dog")."""
 
@@ -128,10 +131,13 @@ PAIRED_NOUNS = _words("""
     """)
 """Plural in form, one thing in the picture unless a number says otherwise."""
 
-PLACEHOLDERS = _words(
-    "one ones thing things object objects someone anyone everyone everybody everything something anything"
+ANAPHORS = _words("one ones")
+"""Stand for a noun that was said before."""
+
+PLACEHOLDERS = dict.fromkeys(ANAPHORS | _words("thing things object objects everything something anything"), "") | (
+    dict.fromkeys(("everyone", "everybody", "someone", "somebody", "anyone", "anybody"), "person")
 )
-"""Nouns that name nothing."""
+"""Nouns that name nothing, or only a person."""
 
 PICTURES = _words("picture image photo photograph frame screen")
 """Nouns of the picture that may be things in it."""
@@ -155,7 +161,7 @@ def singular(noun: str) -> str:
         return _SINGULARS[noun]
     if noun.endswith("men"):
         return noun[:-2] + "an"
-    if noun in PAIRED_NOUNS or len(noun) < 4 or noun.endswith(("ss", "us", "is")) or not noun.endswith("s"):
+    if noun in PAIRED_NOUNS or len(noun) < 3 or noun.endswith(("ss", "us", "is")) or not noun.endswith("s"):
         return noun
     if noun.endswith("ies"):
         return noun[:-3] + "y"

@@ -102,6 +102,8 @@ class NoteTaker:
             notes.is_every |= word in lexicon.EVERY
             if word in lexicon.NUMBERS and token.i != chunk.root.i:
                 notes.number = notes.number or lexicon.NUMBERS[word]
+            elif word in lexicon.DEPTHS and self._words(token.i + 1, 1) not in lexicon.SIDES:
+                notes.clauses.append((Clause("position", lexicon.DEPTHS[word], word), ()))
             elif token.i == chunk.root.i or token.pos_ in ("DET", "PUNCT") or word in lexicon.SKIPPED:
                 continue
             elif word in lexicon.ORDINALS or word == lexicon.LAST:
@@ -176,38 +178,45 @@ class NoteTaker:
     def _attribute(self, i: int) -> int:
         """What belongs to the look: "that is red", "in a blue shirt", "holding an umbrella"."""
         token, word, chunk = self.doc[i], self.words[i], self._chunk_at.get(i + 1)
-        if word in grammar.PLACES | lexicon.PLACEHOLDERS | lexicon.COMMANDS | lexicon.FAR or token.dep_ == "prt":
+        if not self._describes(i):
             return 0
-        if chunk is not None and chunk is self.target:  # "two OF the dogs"
-            return i + 1
+        lacks, owner, stop = False, self._owner(i, [chunk] if chunk is not None else []), i + 1
         if chunk is not None and (token.pos_ == "VERB" or word in lexicon.ATTRIBUTIVES):
-            owner = self._owner(i, [chunk])
             self._belongs_to[chunk.start] = owner
             if word in lexicon.HOLDING and not self._is_negated:
                 self._add(owner, Clause("relation", "with", ""), [chunk], i)
-            before, after, stop = "", f"{lexicon.ATTRIBUTIVES.get(word, word)} {_bare(chunk)}", int(chunk.end)
+            words = "", f"{lexicon.ATTRIBUTIVES.get(word, word)} {_bare(chunk)}"
+            lacks, stop = self.words[chunk.start] == "no", int(chunk.end)
         elif token.pos_ in ("ADJ", "NOUN", "VERB"):
-            owner, stop = self._owner(i), i + 1
-            before, after = ("", word) if token.pos_ == "VERB" else (word, "")
+            words = ("", word) if token.pos_ == "VERB" else (word, "")
         else:
             return 0
-        notes, lacks = self.notes[owner], chunk is not None and stop == chunk.end and self.words[chunk.start] == "no"
         if self._take_negation(stop) or lacks:
-            notes.excluded.append((before, after))
+            self.notes[owner].excluded.append(words)
         else:
-            notes.before += before.split()
-            notes.after += after.split()
+            self.notes[owner].before += words[0].split()
+            self.notes[owner].after += words[1].split()
         return stop
+
+    def _describes(self, i: int) -> bool:
+        """Whether a word may belong to a look: no place, command, particle, gaze ("facing left") or "two OF the dogs"."""
+        silent = (grammar.PLACES, lexicon.PLACEHOLDERS, lexicon.COMMANDS, lexicon.FAR)
+        sides = [t for t in self.doc[i + 1 : i + 2] if t.lower_ in lexicon.SIDES and t.dep_ != "prt"]
+        is_gaze = any(not grammar.is_free(side) for side in sides)
+        is_partitive = self.target is not None and i + 1 == self.target.start
+        is_silent = any(self.words[i] in words for words in silent) or self.doc[i].dep_ in ("prt", "compound")
+        return not (is_silent or is_gaze or is_partitive)
 
     # --- what the readers share
 
     def _add(self, owner: int, clause: Clause, landmarks: Sequence[Span], i: int, stop: int = 0) -> int:
-        """Note a clause whose keyword is at `i`; returns where it ends."""
-        stop = max([stop, i + 1, *(chunk.end for chunk in landmarks)])
+        """Note a clause whose keyword is at `i`; returns where to read on."""
+        stop = max([stop, i + 1, *(chunk.end for chunk in landmarks[:1])])
         start = i
         while start and start - 1 not in self._chunk_at and self.words[start - 1] in lexicon.OPENINGS:
             start -= 1
-        wording = clause.wording or " ".join(self.words[start:stop]).removeprefix("the ")
+        last = max([stop, *(chunk.end for chunk in landmarks)])
+        wording = clause.wording or " ".join(self.words[start:last]).removeprefix("the ")
         clause = replace(clause, wording=wording, is_negated=self._take_negation(stop))
         self.notes[owner].clauses.append((clause, landmarks))
         return int(stop)
@@ -234,9 +243,9 @@ class NoteTaker:
         elif needs_link and self.words[i] not in lexicon.RELATIONS:
             return []
         found = [c for c in self._chunks if c.start == j and c is not self.target]  # not "the largest OF THE DOGS"
-        second = found[0].end + 1 if found else 0
-        is_pair = self.words[i] in lexicon.PAIRING and self._words(second - 1, 1) == "and"
-        return found + ([self._chunk_at[second]] if is_pair and second in self._chunk_at else [])
+        if found and self.words[i] in lexicon.PAIRING:
+            found += [chunk for chunk in self._chunks if chunk.root in found[0].root.conjuncts][:1]
+        return found
 
     def _owner(self, i: int, landmarks: Sequence[Span] = ()) -> int:
         """Key of the thing that a word speaks of: the nearest above it in the tree that is none of its landmarks."""

@@ -45,6 +45,11 @@ class Layout:
         return (self.boxes_xywh[:, :2] + self.boxes_xywh[:, 2:] / 2) / self.side_px
 
     @property
+    def bottoms(self) -> Float[ndarray, "n"]:
+        """Lower edges of the boxes, in sides."""
+        return (self.boxes_xywh[:, 1] + self.boxes_xywh[:, 3]) / self.side_px
+
+    @property
     def side_px(self) -> float:
         """The unit of distances in pixels."""
         return float(self.size_hw[0] * self.size_hw[1]) ** 0.5
@@ -66,49 +71,39 @@ def position(layout: Layout, keyword: str) -> Float[ndarray, "n"]:
     """How well each thing fits a part of the picture."""
     height, width = layout.size_hw
     x, y = (layout.centres * layout.side_px / (width, height)).T
-    bottom = (layout.boxes_xywh[:, 1] + layout.boxes_xywh[:, 3]) / height
+    bottom = layout.bottoms * layout.side_px / height
     depths = {
         "left": 0.5 - x,
         "right": x - 0.5,
         "up": 0.5 - y,
         "down": y - 0.5,
         "middle": 0.25 - np.maximum(abs(x - 0.5), abs(y - 0.5)),
-        "front": (bottom - 0.7) / 3,  # what stands nearer to the viewer ends lower in the picture
+        "front": (bottom - 0.7) / 3,
         "back": (0.7 - bottom) / 3,
     }
     return logistic(depths[keyword] / SHARE_SOFTNESS)
 
 
 def relation(layout: Layout, keyword: str) -> Float[ndarray, "n n"]:
-    """How well the first thing stands in a relation to the second."""
+    """How well the first thing stands in a relation to the second; with a size for keyword, how surely it is larger or so."""
     if keyword in DIRECTIONS:
         return _beside(layout, keyword)
-    low, sizes = layout.boxes_xywh[:, :2], layout.boxes_xywh[:, 2:]
-    overlap = np.clip(
-        np.minimum((low + sizes)[:, None], (low + sizes)[None]) - np.maximum(low[:, None], low[None]), 0, None
-    )
-    covered = overlap / np.maximum(sizes[:, None], 1)  # share of the first along x and y
-    near = logistic((NEAR - gaps(layout)) / (1.5 * SIDE_SOFTNESS))
-    bottoms = (layout.boxes_xywh[:, 1] + layout.boxes_xywh[:, 3]) / layout.side_px
     if keyword in ("near", "with"):
-        return near
+        return _near(layout, NEAR)
     if keyword == "far":
-        return 1 - near
+        return 1 - _near(layout, NEAR)
+    if keyword in ("front", "back"):
+        return _near(layout, 2 * NEAR) * (_ends_lower(layout) if keyword == "front" else _ends_lower(layout).T)
+    low, sizes = layout.boxes_xywh[:, :2], layout.boxes_xywh[:, 2:]
+    high = low + sizes
+    common = np.clip(np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None]), 0, None)
+    covered = common / np.maximum(sizes[:, None], 1)  # (N, N, 2): share of the first's width and height
     if keyword == "in":
         return logistic((covered.prod(-1) - 0.6) / 0.1)
-    if keyword == "on":  # over it, and touching it or lying on it
-        return (
-            logistic((covered[..., 0] - 0.3) / 0.1)
-            * near
-            * logistic((bottoms[None] - bottoms[:, None]) / SIDE_SOFTNESS)
-        )
-    if keyword in ("front", "back"):
-        sign = 1 if keyword == "front" else -1
-        return logistic(sign * (bottoms[:, None] - bottoms[None]) / (2 * SIDE_SOFTNESS)) * logistic(
-            (2 * NEAR - gaps(layout)) / (3 * SIDE_SOFTNESS)
-        )
-    sizes_log = measure(layout, keyword)
-    return logistic((sizes_log[:, None] - sizes_log[None]) / SIZE_SOFTNESS)
+    if keyword == "on":
+        return logistic((covered[..., 0] - 0.3) / 0.1) * _near(layout, NEAR) * _ends_lower(layout).T
+    size = measure(layout, keyword)
+    return logistic((size[:, None] - size[None]) / SIZE_SOFTNESS)
 
 
 def between(layout: Layout) -> Float[ndarray, "n n n"]:
@@ -126,14 +121,12 @@ def between(layout: Layout) -> Float[ndarray, "n n n"]:
 
 def measure(layout: Layout, keyword: str) -> Float[ndarray, "n"]:
     """What a rank orders by, largest first: sides for directions, logarithms for sizes."""
-    height = np.log(np.maximum(layout.boxes_xywh[:, 3], 1))
     if keyword in DIRECTIONS:
         return layout.centres @ DIRECTIONS[keyword]
-    bottom = (layout.boxes_xywh[:, 1] + layout.boxes_xywh[:, 3]) / layout.side_px
-    area = np.log(np.maximum(layout.areas, 1))
-    values = {"big": area, "small": -area, "tall": height, "short": -height}
-    values |= {"front": bottom + area / 8, "back": -bottom - area / 8}
-    return values[keyword]
+    area, height = (np.log(np.maximum(sizes, 1)) for sizes in (layout.areas, layout.boxes_xywh[:, 3]))
+    nearness = layout.bottoms + area / 8  # what is nearer to the viewer ends lower in the picture, and is larger
+    measures = {"big": area, "small": -area, "tall": height, "short": -height, "front": nearness, "back": -nearness}
+    return measures[keyword]
 
 
 def softness(keyword: str) -> float:
@@ -184,3 +177,11 @@ def _beside(layout: Layout, keyword: str) -> Float[ndarray, "n n"]:
     x, y = DIRECTIONS[keyword]
     along, across = step @ (x, y), abs(step @ (y, x))
     return logistic((along - REACH) / SIDE_SOFTNESS) * logistic((along - across + NEAR) / (3 * SIDE_SOFTNESS))
+
+
+def _near(layout: Layout, reach: float) -> Float[ndarray, "n n"]:
+    return logistic((reach - gaps(layout)) / (1.5 * SIDE_SOFTNESS))
+
+
+def _ends_lower(layout: Layout) -> Float[ndarray, "n n"]:
+    return logistic((layout.bottoms[:, None] - layout.bottoms[None]) / (1.5 * SIDE_SOFTNESS))

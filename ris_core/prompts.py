@@ -11,21 +11,23 @@ from ris_core.errors import BadInput
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """Clicks on an image, in the order they were made, and at most one box, drawn before them.
+    """Clicks on an image, in the order they were made, at most one box, drawn before them, and what they correct.
 
     Attributes:
         points_xy: float (P, 2), in pixels from the image's upper left corner; P may be 0 if there is a box.
         is_positive: bool (P,): on the thing, or on what does not belong to it.
         box_xyxy: float (4,), in pixels: left, upper, right, lower side of a box around the thing.
+        mask: bool (H, W), at the image's size: what was found before, which clicks and box correct.
 
     Raises:
-        BadInput: If nothing is pointed at, or only at what does not belong to the thing; if the box has no area; if the
-            arrays do not fit together.
+        BadInput: If nothing is pointed at, or, where there is no mask, only at what does not belong to the thing; if the box
+            has no area; if the arrays do not fit together.
     """
 
     points_xy: Float[ndarray, "p 2"]
     is_positive: Bool[ndarray, "p"]
     box_xyxy: Float[ndarray, "4"] | None = None
+    mask: Bool[ndarray, "h w"] | None = None
 
     def __post_init__(self) -> None:
         points, box = self.points_xy, self.box_xyxy
@@ -40,7 +42,10 @@ class Prompts:
             raise BadInput(f"box_xyxy must be four finite numbers, not {box.tolist()}.")
         if box is not None and not (box[0] < box[2] and box[1] < box[3]):
             raise BadInput(f"The box {box.tolist()} has no area; give its left, upper, right and lower side in pixels.")
-        if box is None and not self.is_positive.any():
+        if self.mask is not None and (self.mask.dtype != bool or self.mask.ndim != 2 or not self.mask.any()):
+            raise BadInput(f"mask must be bool (H, W) and not empty, not {self.mask.dtype} {self.mask.shape}.")
+        is_about_mask = self.mask is not None and len(points) > 0
+        if box is None and not is_about_mask and not self.is_positive.any():
             raise BadInput("Nothing says where the thing is. Give a positive point on it, or a box around it.")
 
 

@@ -48,7 +48,7 @@ def _compose(taken: NoteTaker, chunk: Span | None, above: frozenset[int]) -> Ref
         head=head,
         clauses=tuple(clauses),
         number=notes.number or (None if notes.is_every or (chunk is not None and is_plural(chunk.root)) else 1),
-        excluded=tuple(_exclude(taken, phrase or THING, head, notes, above)),
+        excluded=tuple(dict.fromkeys(_exclude(taken, phrase or THING, head, notes, above))),
     )
 
 
@@ -63,16 +63,17 @@ def _exclude(taken: NoteTaker, phrase: str, head: str, notes: Notes, above: froz
 
 def _head(taken: NoteTaker, chunk: Span | None) -> str:
     """The noun in the singular; of "one" that of the target, or of what the target is not."""
-    if chunk is None or chunk.root.lower_ not in lexicon.PLACEHOLDERS:
+    if chunk is None or chunk.root.lower_ not in lexicon.ANAPHORS:
         return _noun(chunk)
     others = [other for other in taken.notes[chunk.start].excluded if not isinstance(other, tuple)]
     return next(filter(None, map(_noun, [taken.target, *others])), "")
 
 
 def _noun(chunk: Span | None) -> str:
-    if chunk is None or chunk.root.lower_ in lexicon.PLACEHOLDERS:
+    if chunk is None:
         return ""
-    return lexicon.singular(chunk.root.lower_) if is_plural(chunk.root) else str(chunk.root.lower_)
+    noun = str(chunk.root.lower_)
+    return lexicon.PLACEHOLDERS.get(noun, lexicon.singular(noun) if is_plural(chunk.root) else noun)
 
 
 def _with_ordinal(notes: Notes) -> list[tuple[Clause, Sequence[Span]]]:

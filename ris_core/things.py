@@ -19,10 +19,15 @@ def overlaps(masks: Bool[ndarray, "n h w"]) -> Float[ndarray, "n n"]:
     return (small @ small.T) / np.maximum(small.sum(1), 1)[:, None]
 
 
+def copies(inside: Float[ndarray, "n n"]) -> Bool[ndarray, "n n"]:
+    """Whether two proposals are the same region, by what `overlaps` gives."""
+    inverse_iou = 1 / np.maximum(inside, 1e-9) + 1 / np.maximum(inside.T, 1e-9) - 1
+    return (1 / inverse_iou > SAME_IOU) | np.eye(len(inside), dtype=bool)
+
+
 def same_thing(inside: Float[ndarray, "n n"]) -> Bool[ndarray, "n n"]:
-    """Whether two proposals show one thing, by what `overlaps` gives: as copies, or as a whole and its part."""
-    shared = 1 / np.maximum(inside, 1e-9) + 1 / np.maximum(inside.T, 1e-9) - 1  # 1 / IoU
-    return (1 / shared > SAME_IOU) | (np.maximum(inside, inside.T) > PART) | np.eye(len(inside), dtype=bool)
+    """Whether two proposals show one thing: as copies, or as a whole and its part."""
+    return copies(inside) | (np.maximum(inside, inside.T) > PART)
 
 
 def representatives(weights: Float[ndarray, "n"], same: Bool[ndarray, "n n"]) -> Bool[ndarray, "n"]:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -86,7 +87,7 @@ def stats(
         return
     print(_as_table(by or "", rows))
     for name, seconds in times._asdict().items():
-        shown = f"median {sorted(seconds)[len(seconds) // 2]:.1f} s of {len(seconds)}" if seconds else "none"
+        shown = f"median {median(seconds):.1f} s of {len(seconds)}" if seconds else "none"
         print(f"lead time {name.replace('_', ' ')}: {shown}")
 
 
@@ -184,11 +185,12 @@ def by_kind(settings: Settings) -> "Callable[[Correction], str]":
     """Divides corrections by the kind of their expression, as the profile's parser reads it; each wording once."""
     from functools import cache
 
-    from ris_core import load_segmenter, weights
+    from ris_core import weights
     from ris_core.errors import BadExpression
     from ris_core.evaluation.kinds import kind_of
+    from ris_core.profiles import load_parser
 
-    parser = load_segmenter(settings.profile, store=weights.Store(settings.model_dir)).parser
+    parser = load_parser(settings.profile, weights.Store(settings.model_dir))
 
     @cache
     def read(text: str) -> str:

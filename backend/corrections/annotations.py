@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from defusedxml.ElementTree import fromstring
@@ -16,6 +17,8 @@ Source = Literal["webhook", "api"]
 
 CREATED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
 DELETED = "ANNOTATIONS_DELETED"
+LAYOUTS = 64
+"""Label configs kept read: every event brings its project's again."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,11 @@ def read_event(body: object) -> Event:
 
 def read_layout(label_config: object) -> Layout:
     """Read what matters of a label config; nothing of one that cannot be read."""
-    if not isinstance(label_config, str) or not label_config:
-        return Layout()
+    return _read_layout(label_config) if isinstance(label_config, str) else Layout()
+
+
+@lru_cache(LAYOUTS)
+def _read_layout(label_config: str) -> Layout:
     try:
         config = protocol.read_config(label_config)
     except BadConfig:

@@ -19,8 +19,10 @@ READ_EVERY_S = 2.0
 """How often new events are looked for."""
 RECONCILE_EVERY_S = 120.0
 """How often Label Studio is asked for what events did not bring."""
-EVENTS_AT_ONCE = 100
-"""Events read between two looks at whether to stop."""
+EVENTS_AT_ONCE = 20
+"""Events read without a pause."""
+PAUSE_S = 0.05
+"""Pause after them, in which webhooks are stored: SQLite has one writer at a time, and Label Studio waits one second."""
 JOIN_S = 10.0
 
 
@@ -61,7 +63,7 @@ class Bookkeeper:
                 log.exception("unexpected")
 
     def _read(self, ledger: Ledger) -> None:
-        while not self._stop.is_set() and ledger.read_events(EVENTS_AT_ONCE) == EVENTS_AT_ONCE:
+        while ledger.read_events(EVENTS_AT_ONCE) == EVENTS_AT_ONCE and not self._stop.wait(PAUSE_S):
             pass
 
     def _reconcile(self, ledger: Ledger) -> None:

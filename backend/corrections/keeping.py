@@ -18,8 +18,8 @@ BODIES_AT_ONCE = 50
 """Raw events in memory at a time."""
 _PEOPLE = frozenset({"completed_by", "updated_by", "created_by", "last_created_by", "user", "deleted_by"})
 """Where Label Studio's JSON has a user's id, or an object or list of them."""
-_NAMED = frozenset({"created_username", "email", "first_name", "last_name", "username"})
-"""Where it has a user's name."""
+_NAMED = frozenset({"email", "first_name", "last_name", "username"})
+"""What only a user, written out, has beside an id."""
 
 
 class Purged(NamedTuple):

@@ -32,8 +32,8 @@ from backend.store import reaching
 from backend.tables import webhook
 from ris_core.errors import BadInput
 
-BATCH = 100
-"""Raw events of one transaction."""
+BATCH = 20
+"""Raw events of one transaction: while it lasts no webhook can be stored, and Label Studio waits one second for that."""
 
 Task = tuple[int, str]
 
@@ -99,17 +99,22 @@ class Ledger:
         """Read raw events that nobody read yet, oldest first; how many. What is wrong with one is kept beside it."""
         done = 0
         while limit is None or done < limit:
-            with self.writing() as db:
+            with self.reading() as db:
                 rows = db.execute(_unread(BATCH if limit is None else min(BATCH, limit - done))).all()
-                tasks: set[Task] = set()
-                for row in rows:
-                    problem = self._read_one(db, row.body, tasks)
-                    values = {"webhook_id": row.id, "read_at": time.time(), "problem": problem}
-                    _insert_new(db, webhook_read, values)
+            if not rows:
+                return done
+            read = [_read_event(row.body) for row in rows]  # before the transaction: others want to write too
+            now, tasks = time.time(), set[Task]()
+            notes = [
+                {"webhook_id": row.id, "read_at": now, "problem": problem}
+                for row, (_, problem) in zip(rows, read, strict=True)
+            ]
+            with self.writing() as db:
+                db.execute(_insert(db, webhook_read).on_conflict_do_nothing(), notes)
+                for event, _ in read:
+                    _add(db, event, "webhook", tasks)
                 _judge_all(db, tasks)
             done += len(rows)
-            if len(rows) == 0:
-                break
         return done
 
     def add(self, event: Event, source: Source, predictions: Sequence[Prediction] = ()) -> int:
@@ -158,20 +163,21 @@ class Ledger:
             db.execute(sa.delete(poll).where(poll.c.project == project))
             db.execute(sa.insert(poll).values(project=project, seen_until=until))
 
-    def _read_one(self, db: sa.Connection, body: str, tasks: set[Task]) -> str | None:
-        try:
-            event = read_event(_parse(body))
-        except BadInput as error:
-            return str(error)
-        _add(db, event, "webhook", tasks)
-        return "; ".join(list_problems(event.versions)) or None
-
 
 def read_versions(db: sa.Connection, project: int, task: str) -> dict[int, Version]:
     """Every version of every annotation of a task, by the number of its row."""
     same = (annotation_version.c.project == project) & (annotation_version.c.task == task)
     rows = db.execute(sa.select(annotation_version).where(same).order_by(annotation_version.c.updated_at)).mappings()
     return {row["id"]: _version(dict(row)) for row in rows}
+
+
+def _read_event(body: str) -> tuple[Event, str | None]:
+    """What a raw event says, and what is wrong with it."""
+    try:
+        event = read_event(_parse(body))
+    except BadInput as error:
+        return Event(None), str(error)
+    return event, "; ".join(list_problems(event.versions)) or None
 
 
 def _add(db: sa.Connection, event: Event, source: Source, tasks: set[Task]) -> int:
@@ -226,8 +232,11 @@ def _version(row: Mapping[str, Any]) -> Version:
 
 def _insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless the same fact is there; whether it was new."""
-    insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert
-    return db.execute(insert(table).values(dict(row)).on_conflict_do_nothing()).rowcount == 1
+    return db.execute(_insert(db, table).values(dict(row)).on_conflict_do_nothing()).rowcount == 1
+
+
+def _insert(db: sa.Connection, table: sa.Table) -> Any:
+    return (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)
 
 
 def _set_synchronous(db: sa.Connection, level: str) -> None:

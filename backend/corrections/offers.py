@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ class TaskOffers:
     def __init__(self, db: sa.Connection, project: int, task: str) -> None:
         self._db, self._project, self._task = db, project, task
         self._offers, self._made_by = _read_answers(db, project, task)
+        self._former = _read_former(db, project, task, self._offers)
         for offer, made_by in _read_items(db, project, task):
             self._offers[offer.region], self._made_by[offer.region] = offer, made_by
         self._predictions = _read_predictions(db, project, task)
@@ -52,7 +54,7 @@ class TaskOffers:
             and _is_for(offer, version.annotator, own, theirs)
         ]
         strangers = [drawn for drawn in version.regions if drawn.id not in self._offers]
-        return Offered(bulk, interactive, self._offers, self._find_foreign(strangers))
+        return Offered(bulk, interactive, self._known_at(version.updated_at), self._find_foreign(strangers))
 
     def newest_bulk(self) -> list[Offer]:
         """The prediction that was made last, whether or not anybody has looked at it."""
@@ -85,6 +87,11 @@ class TaskOffers:
         newest = [self._made_by[offer.region] for offer in sorted(earlier, key=lambda offer: (offer.at, offer.region))]
         chosen = next(iter([*left, *newest[-1:]]), None)
         return [offer for id, offer in bulk.items() if self._made_by[id] == chosen]
+
+    def _known_at(self, time: float) -> dict[str, Offer]:
+        """Every region as it was handed out last before a time: a mended one was handed out before under its id."""
+        seen = {offer.region: offer for offer in self._former if offer.at <= time}
+        return {id: seen.get(id, offer) if offer.at > time else offer for id, offer in self._offers.items()}
 
     def _find_foreign(self, strangers: Sequence[Drawn]) -> frozenset[str]:
         """Those that the record has for another task, or that say so themselves."""
@@ -161,6 +168,31 @@ def _read_items(db: sa.Connection, project: int, task: str) -> Iterator[tuple[Of
                 candidates=tuple(others),
             )
             yield offer, f"run {done.run}"
+
+
+def _read_former(db: sa.Connection, project: int, task: str, offers: Mapping[str, Offer]) -> list[Offer]:
+    """Former looks of regions that were mended under their own id, oldest first: the record follows the newest."""
+    rows = db.execute(
+        sa.select(answer.c.id, answer.c.selected, sa.func.count(region.c.id).label("kept"))
+        .outerjoin(region, region.c.answer_id == answer.c.id)
+        .where((answer.c.project == project) & (answer.c.task == task))
+        .group_by(answer.c.id)
+    )
+    overtaken = [row.id for row in rows if row.kept < len(row.selected)]
+    if not overtaken:
+        return []
+    asked = (
+        sa.select(answer.c.created_at, answer.c.model_version, request.c.answer)
+        .join(request, request.c.id == answer.c.request_id)
+        .where(answer.c.id.in_(overtaken))
+        .order_by(answer.c.id)
+    )
+    return [
+        replace(offers[id], mask=drawn.mask, at=at, score=drawn.score, model_version=version, candidates=())
+        for at, version, handed_out in db.execute(asked)
+        for id, drawn in read_answer_regions((handed_out or {}).get("result")).items()
+        if id in offers
+    ]
 
 
 def _first_choices(rows: Rows) -> dict[tuple[Any, ...], list[tuple[int, str]]]:

@@ -1,6 +1,6 @@
 """Corrections as they stand: of each annotation that is not deleted and not skipped, its newest version and its outcomes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,6 +83,16 @@ def read_corrections(
     )
     for row in rows.mappings():
         yield _correction(dict(row))
+
+
+def read_images(db: sa.Connection, project: int, tasks: Collection[str]) -> dict[str, str | None]:
+    """Addresses of the images of tasks, as their newest annotations have them."""
+    rows = db.execute(
+        sa.select(annotation_version.c.task, annotation_version.c.image)
+        .where((annotation_version.c.project == project) & annotation_version.c.task.in_(sorted(tasks)))
+        .order_by(annotation_version.c.updated_at)
+    )
+    return {row.task: row.image for row in rows}
 
 
 def is_newest() -> sa.ColumnElement[bool]:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Counts:
-    """What was written."""
+    """What was written; `images` by key, `files` by name."""
 
     scenes: int = 0
     images: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
     targets: int = 0
     sentences: int = 0
     absent: int = 0
@@ -40,6 +41,7 @@ class Counts:
         """Count a scene."""
         self.scenes += 1
         self.images.add(scene.picture.key)
+        self.files.add(scene.picture.file_name)
         self.absent += len(scene.absent)
         for target in scene.targets:
             self.targets += 1

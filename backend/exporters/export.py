@@ -92,6 +92,7 @@ def export(
                     counts.negatives = _write_lines(
                         folder / "hard-negatives.jsonl", read_negatives(db, order.choice.project)
                     )
+            images.keep_only(counts.files)
             _write_lines(folder / "unnamed.jsonl", findings.unnamed)
             _write_lines(folder / "left-out.jsonl", findings.left_out)
             counts.unnamed, counts.left_out = len(findings.unnamed), len(findings.left_out)

@@ -3,8 +3,7 @@
 import hashlib
 import io
 import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -70,6 +69,12 @@ class Images:
         if address not in self._settled:
             self._settled[address] = self._settle(address, task, known_sha256)
         return self._settled[address]
+
+    def keep_only(self, file_names: Set[str]) -> None:
+        """Take out the images that the data set does not name: those of tasks that gave nothing."""
+        for file in self._folder.glob("*") if self._mode != "none" else ():
+            if file.name not in file_names:
+                file.unlink()
 
     def _settle(self, address: str, task: str, known_sha256: str | None) -> Settled:
         if self._mode == "none" and known_sha256:
@@ -142,8 +147,3 @@ def _name(key: str, suffix: str) -> str:
 def _suffix_of(address: str) -> str:
     suffix = Path(address.partition("?")[0]).suffix.lower()
     return {".jpeg": ".jpg", ".tiff": ".tif"}.get(suffix, suffix if suffix in SUFFIXES.values() else ".png")
-
-
-def remove_folder(folder: Path) -> None:
-    """Delete a folder and what is in it, if it is there."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from backend.corrections.matching import overlap
-from backend.corrections.outcomes import SAME
+from backend.corrections.matching import area, overlap
 from backend.label_studio.protocol import Json
 from ris_core.masks import Rle
 
@@ -122,8 +121,8 @@ def merge(sources: Iterable[Source], annotators: int) -> list[Target]:
     Args:
         annotators: How many looked at the task.
     """
-    groups: list[list[Source]] = []
     ordered = sorted(sources, key=lambda one: (not one.is_reviewed, -one.updated_at, one.annotation or 0, one.region))
+    groups: list[list[Source]] = []
     for source in ordered:
         group = next((group for group in groups if _belongs(source, group)), None)
         if group is None:
@@ -134,9 +133,12 @@ def merge(sources: Iterable[Source], annotators: int) -> list[Target]:
 
 
 def _belongs(source: Source, group: Sequence[Source]) -> bool:
-    likeness = overlap(source.mask, group[0].mask)
-    is_own = any(source.annotation == other.annotation for other in group)
-    return likeness >= (SAME if is_own else SAME_INSTANCE)
+    if source.mask == group[0].mask:
+        return True
+    if any(source.annotation == other.annotation for other in group):
+        return False
+    small, large = sorted((area(source.mask), area(group[0].mask)))
+    return small >= SAME_INSTANCE * large and overlap(source.mask, group[0].mask) >= SAME_INSTANCE  # the first is quick
 
 
 def _make_target(group: Sequence[Source], annotators: int) -> Target:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from defusedxml.ElementTree import fromstring
+from jaxtyping import Bool
+from numpy import ndarray
 
 from backend.label_studio.protocol import Config, Json
 from ris_core.errors import BadExpression
@@ -47,17 +49,28 @@ class Gesture:
             value["label"],
         )
 
+    @property
+    def is_positive(self) -> bool:
+        """Says where a thing is, and not only what does not belong to it."""
+        return self.box is not None or any(is_positive for _, _, is_positive in self.clicks)
+
+    @property
+    def kind(self) -> str:
+        """ "click" or "box": what was drawn."""
+        return "click" if self.clicks else "box"
+
     def to_json(self) -> Json:
         """As JSON values."""
         return asdict(self)
 
-    def to_prompts(self, size_hw: tuple[int, int]) -> Prompts:
-        """In pixels of an image of this size."""
+    def to_prompts(self, size_hw: tuple[int, int], mask: Bool[ndarray, "h w"] | None = None) -> Prompts:
+        """In pixels of an image of this size, with the mask that it corrects, if any."""
         to_pixels = np.array(size_hw[::-1]) / 100
         return Prompts(
             points_xy=np.array([(x, y) for x, y, _ in self.clicks]).reshape(-1, 2) * to_pixels,
             is_positive=np.array([is_positive for _, _, is_positive in self.clicks], bool),
             box_xyxy=None if self.box is None else np.array(self.box) * np.tile(to_pixels, 2),
+            mask=mask,
         )
 
 
@@ -75,7 +88,7 @@ def takes_gestures(label_config: str) -> bool:
 
 
 def read_gesture(context: Sequence[Json] | None, config: Config) -> Gesture | None:
-    """The clicks and boxes on the config's image in a context; None if nothing says where the thing is.
+    """The clicks and boxes on the config's image in a context; None if there are none.
 
     Label Studio sends the results of the tool in use, oldest first; they add up until a mask is accepted or rejected. It
     turns pictures only on the screen: `image_rotation` changes no coordinates.
@@ -87,7 +100,7 @@ def read_gesture(context: Sequence[Json] | None, config: Config) -> Gesture | No
     used = [result for result in on_image if _read_click(result) or _read_box(result)]
     clicks = tuple(click for result in used if (click := _read_click(result)))
     boxes = [box for result in used if (box := _read_box(result))]
-    if not boxes and not any(is_positive for _, _, is_positive in clicks):
+    if not used:
         return None
     if len(clicks) > MAX_CLICKS:
         raise BadExpression(

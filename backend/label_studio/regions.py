@@ -1,6 +1,6 @@
 """Masks as Label Studio's regions: brush run lengths, polygons, rectangles. The worker's side of `protocol`, which stays light."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -11,8 +11,13 @@ from numpy import ndarray
 
 from backend.label_studio.protocol import Control, Json
 
-POLYGON_TOLERANCE_PX = 1.0
-"""How far a polygon may stray from the mask's outline; one pixel keeps IoU above 0.99 on things of 50 pixels."""
+Ring = ndarray
+"""A closed outline as OpenCV gives it: int (N, 1, 2), x and y."""
+
+POLYGON_IOU = 0.98
+"""Least IoU of a polygon with the part of the mask that it is drawn around, holes and all."""
+POLYGON_TOLERANCES_PX = (4.0, 2.0, 1.0, 0.5, 0.0)
+"""How far a polygon may stray from the outline, tried in this order until it keeps `POLYGON_IOU`."""
 
 
 def make_region(
@@ -65,15 +70,19 @@ def _as_brush(mask: Bool[ndarray, "h w"]) -> tuple[Json, Json]:
 
 
 def _as_polygon(mask: Bool[ndarray, "h w"]) -> tuple[Json, Json]:
-    """Outline of the largest part in percent of the image; a polygon has no holes and one part, so what is lost is noted."""
+    """Outline of the largest part in percent of the image, its holes cut in; what it loses, and its IoU with the mask, are noted."""
     (height, width), (x, y) = mask.shape, _corner(mask)
-    outlines, hierarchy = cv2.findContours(_edge_grid(mask), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    grid = _edge_grid(mask)
+    rings, hierarchy = cv2.findContours(grid, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     is_outer = hierarchy[0, :, 3] < 0
-    largest = max(np.flatnonzero(is_outer), key=lambda i: cv2.contourArea(outlines[i]))
-    points = _simplify(outlines[largest]) / 2 + (x, y)
-    percent = np.clip(points / (width, height) * 100, 0, 100)
-    lost = {"dropped_parts": int(is_outer.sum()) - 1, "filled_holes": int((hierarchy[0, :, 3] == largest).sum())}
-    return {"points": percent.tolist(), "closed": True}, {name: number for name, number in lost.items() if number}
+    largest = max(np.flatnonzero(is_outer), key=lambda i: cv2.contourArea(rings[i]))
+    part = [rings[largest], *(rings[i] for i in np.flatnonzero(hierarchy[0, :, 3] == largest))]
+    part = [part[0], *(hole for hole in part[1:] if cv2.contourArea(hole) > 0)]
+    simple = _simplify(part, grid)
+    percent = np.clip((_cut_in(simple) / 2 + (x, y)) / (width, height) * 100, 0, 100)
+    lost = {"dropped_parts": int(is_outer.sum()) - 1} if is_outer.sum() > 1 else {}
+    kept = {"polygon_iou": round(_iou(_fill(simple, grid), grid > 0), 3)}
+    return {"points": percent.tolist(), "closed": True}, {**kept, **lost}
 
 
 def _as_rectangle(mask: Bool[ndarray, "h w"]) -> tuple[Json, Json]:
@@ -95,11 +104,56 @@ def _edge_grid(mask: Bool[ndarray, "h w"]) -> UInt8[ndarray, "grid_h grid_w"]:
     return cv2.dilate(grid, np.ones((3, 3), np.uint8))
 
 
-def _simplify(outline: ndarray) -> Float[ndarray, "n 2"]:
-    """Fewer points (Douglas-Peucker), at least three: as drawn, if the thing is smaller than the tolerance."""
-    simple = cv2.approxPolyDP(outline, 2 * POLYGON_TOLERANCE_PX, closed=True)
+def _simplify(part: Sequence[Ring], grid: UInt8[ndarray, "grid_h grid_w"]) -> list[Ring]:
+    """A part's outline and holes with fewer points (Douglas-Peucker), as few as keep `POLYGON_IOU`; at least three each."""
+    exact = _fill(part, grid)
+    for tolerance_px in POLYGON_TOLERANCES_PX:
+        simple = [_thin_out(ring, tolerance_px) for ring in part]
+        if _iou(_fill(simple, grid), exact) >= POLYGON_IOU:
+            break
+    return simple
+
+
+def _thin_out(ring: Ring, tolerance_px: float) -> Ring:
+    """As drawn, if the thing is smaller than the tolerance."""
+    simple = cv2.approxPolyDP(ring, 2 * tolerance_px, closed=True)
     is_flat = len(simple) < 3 or cv2.contourArea(simple) == 0
-    return (outline if is_flat else simple).reshape(-1, 2).astype(float)
+    return ring if is_flat else simple
+
+
+def _cut_in(part: Sequence[Ring]) -> Float[ndarray, "n 2"]:
+    """One ring of an outline and its holes: a cut of no width leads to each hole and back.
+
+    OpenCV turns holes the other way around, so that they stay holes however a polygon is filled.
+    """
+    ring, *holes = (one.reshape(-1, 2).astype(float) for one in part)
+    while holes:  # the nearest first: no cut crosses a hole that is not cut in yet
+        nearest = [_find_bridge(ring, hole) for hole in holes]
+        i = min(range(len(holes)), key=lambda i: nearest[i][0])
+        hole, (_, at, start) = holes.pop(i), nearest[i]
+        ring = np.concatenate([ring[: at + 1], hole[start:], hole[: start + 1], ring[at:]])
+    return ring
+
+
+def _find_bridge(ring: Float[ndarray, "n 2"], hole: Float[ndarray, "m 2"]) -> tuple[float, int, int]:
+    """The shortest way from a ring's corner to a hole's: its squared length, and the two corners."""
+    squared = ((ring[:, None] - hole[None]) ** 2).sum(-1)
+    at, start = np.unravel_index(squared.argmin(), squared.shape)
+    return float(squared[at, start]), int(at), int(start)
+
+
+def _fill(part: Sequence[Ring], grid: UInt8[ndarray, "grid_h grid_w"]) -> Bool[ndarray, "grid_h grid_w"]:
+    """What an outline with holes encloses on the grid of `_edge_grid`; the rim of a hole is none of the hole."""
+    outer, *holes = part
+    filled = cv2.fillPoly(np.zeros_like(grid), [outer], 1)
+    if holes:
+        cv2.fillPoly(filled, holes, 0)
+        cv2.polylines(filled, holes, isClosed=True, color=1)
+    return filled > 0
+
+
+def _iou(one: Bool[ndarray, "h w"], two: Bool[ndarray, "h w"]) -> float:
+    return float((one & two).sum() / (one | two).sum())
 
 
 def _corner(mask: Bool[ndarray, "h w"]) -> tuple[int, int]:

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import context
 
-from backend.corrections import tables as _corrections  # so that their tables are compared too
-from backend.runs import tables as _runs
+from backend.corrections import tables as _corrections  # noqa: F401  (so that their tables are compared too)
+from backend.runs import tables as _runs  # noqa: F401
 from backend.tables import metadata
 
 

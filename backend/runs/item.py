@@ -9,6 +9,7 @@ A worker owns an item while it is "running", under the number of its attempt; th
 under the run's fence. What comes late, from a worker or a steward that was given up, changes nothing.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +22,7 @@ OPEN: tuple[ItemState, ...] = ("held", "new", "running", "ready", "writing", "re
 """States of items that are not over."""
 MAX_ATTEMPTS = 3
 """An item that was begun so often and never ended killed its workers."""
-MAX_DEFERRALS = 8
+MAX_DEFERRALS = 4
 """An image that could not be had so often is given up."""
 
 
@@ -74,6 +75,25 @@ class Known:
     run: str
     queries: tuple[Query, ...]
     is_done: bool
+
+
+def make_row(run_id: str, planned: Planned, state: ItemState) -> dict[str, Any]:
+    """The row of a task that is to become an item."""
+    is_wrong = planned.error is not None
+    return {
+        "run": run_id,
+        "task": planned.task,
+        "image": planned.image,
+        "queries": [query.to_json() for query in planned.queries],
+        "state": "failed" if is_wrong else state,
+        "attempts": 0,
+        "deferrals": 0,
+        "retry_at": 0.0,
+        "error": planned.error,
+        "reason": "task data" if is_wrong else None,
+        "finished_at": time.time() if is_wrong else None,
+        "replaces": planned.replaces,
+    }
 
 
 def read_item(row: Any) -> Item:

@@ -16,6 +16,7 @@ from backend.runs.item import (
     ItemState,
     Known,
     Planned,
+    make_row,
     read_item,
     read_queries,
 )
@@ -36,13 +37,13 @@ class Items:
 
     def add(self, run_id: str, planned: Sequence[Planned], state: ItemState = "new") -> int:
         """Record tasks that are not recorded yet; how many."""
-        rows = [_make_row(run_id, one, state) for one in planned]
+        rows = [make_row(run_id, one, state) for one in planned]
         added = 0
         with self._writing() as db:
             insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert
             for start in range(0, len(rows), INSERTED_AT_ONCE):
                 statement = insert(item).values(rows[start : start + INSERTED_AT_ONCE]).on_conflict_do_nothing()
-                added += db.execute(statement).rowcount
+                added += len(db.execute(statement.returning(item.c.task)).all())
         return added
 
     def known(self, project: int, model_version: str, tasks: Collection[int], but: str) -> dict[int, Known]:
@@ -151,9 +152,9 @@ class Items:
 
     def running(self) -> list[tuple[str, int, str, float]]:
         """Run, task, worker and time of beginning of everything at work."""
-        columns = (item.c.run, item.c.task, item.c.worker, item.c.started_at)
+        wanted = sa.select(item.c.run, item.c.task, item.c.worker, item.c.started_at).where(item.c.state == "running")
         with self._reading() as db:
-            return [tuple(row) for row in db.execute(sa.select(*columns).where(item.c.state == "running"))]
+            return [tuple(row) for row in db.execute(wanted)]
 
     def take_from(self, run_id: str, task: int, worker: str) -> str | None:
         """Take an item from a worker that died over it; its new state, None if it is not that worker's any more.
@@ -284,21 +285,3 @@ def _retire_replaced(db: sa.Connection, run_id: str, is_meant: sa.ColumnElement[
     pairs = db.execute(sa.select(item.c.task, item.c.replaces).where(is_meant, item.c.replaces.is_not(None))).all()
     for task, former in pairs:
         db.execute(sa.update(item).where(item.c.run == former, item.c.task == task).values(replaced_by=run_id))
-
-
-def _make_row(run_id: str, planned: Planned, state: ItemState) -> dict[str, Any]:
-    is_wrong = planned.error is not None
-    return {
-        "run": run_id,
-        "task": planned.task,
-        "image": planned.image,
-        "queries": [query.to_json() for query in planned.queries],
-        "state": "failed" if is_wrong else state,
-        "attempts": 0,
-        "deferrals": 0,
-        "retry_at": 0.0,
-        "error": planned.error,
-        "reason": "task data" if is_wrong else None,
-        "finished_at": time.time() if is_wrong else None,
-        "replaces": planned.replaces,
-    }

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import structlog
-
 from backend.errors import BadSettings
 from backend.label_studio import protocol
 from backend.label_studio.protocol import Config, Task
@@ -14,8 +12,6 @@ from backend.runs.queries import Query
 from backend.runs.spec import BadRun, RunSpec
 from backend.runs.studio import RunStudio
 from ris_core.errors import BadExpression, BadInput
-
-log = structlog.get_logger(__name__)
 
 
 def plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> Run:
@@ -42,7 +38,6 @@ def plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> Run:
     except BadInput as error:
         ledger.change(run.id, "failed", str(error), only_from=("planning",))
         ledger.items.cancel(run.id)
-        log.warning("the run cannot be planned", run=run.id, error=str(error))
     return ledger.get(run.id)
 
 
@@ -53,7 +48,7 @@ def begin(ledger: Ledger, run: Run) -> None:
         note = "There is nothing to do: these queries were answered before." if run.skipped else "No task was found."
         ledger.change(run.id, "done", note, only_from=("planning",))
         return
-    ledger.change(run.id, "preview" if counts.get("held") else "running", None, only_from=("planning",))
+    ledger.change(run.id, "preview" if run.spec.preview else "running", None, only_from=("planning",))
 
 
 def plan_tasks(ledger: Ledger, run: Run, config: Config, tasks: Sequence[Task]) -> tuple[list[Planned], int]:

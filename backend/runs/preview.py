@@ -9,18 +9,23 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
+from PIL import Image as Pil
+from PIL import ImageDraw, ImageFont
 
 from backend.feature_cache import SUFFIX
 from backend.label_studio.protocol import Control
 from backend.runs.answers import make_regions
 from backend.runs.item import Item
+from backend.runs.report import show_span
 from ris_core import masks
 from ris_core.types import Image
 
 TILE_PX = 320
 """Side of one picture of the sheet."""
-CAPTION_PX = 40
-FILL = 0.5
+CAPTION_PX, FONT_PX, LINES = 40, 13, 2
+LONGEST_CAPTION = 48
+"""Characters of one line."""
+FILL, OUTLINE_PX = 0.35, 2
 COLOURS = ((230, 25, 75), (60, 180, 75), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 240, 240))
 BYTES_OF_AN_IMAGE = 2_200_000
 """Size of an encoded image where none is in the cache yet: one of 640 x 480 pixels with 40 proposals."""
@@ -33,20 +38,20 @@ class Estimate:
 
     Attributes:
         tasks: How many there are.
-        hours: With the workers there are now.
+        seconds: With the workers there are now.
         studio_bytes: What Label Studio is sent, and keeps.
         cache_bytes: What the feature cache would hold if it held all.
     """
 
     tasks: int
-    hours: float
+    seconds: float
     studio_bytes: int
     cache_bytes: int
 
     def to_text(self) -> str:
         """In one line."""
         return (
-            f"{self.tasks} tasks: about {self.hours:.1f} hours, {show_bytes(self.studio_bytes)} for Label Studio, "
+            f"{self.tasks} tasks: about {show_span(self.seconds)}, {show_bytes(self.studio_bytes)} for Label Studio, "
             f"{show_bytes(self.cache_bytes)} of feature cache"
         )
 
@@ -63,7 +68,7 @@ def estimate(
     sizes = [sum(len(str(region)) for region in make_regions(item, control)) for item in items]
     return Estimate(
         tasks=tasks,
-        hours=seconds * tasks / max(1, workers) / 3600,
+        seconds=seconds * tasks / max(1, workers),
         studio_bytes=round(sum(sizes) / len(sizes) * tasks),
         cache_bytes=round(bytes_of_an_image * tasks),
     )
@@ -96,22 +101,31 @@ def show_bytes(number: float) -> str:
 
 
 def _draw_tile(item: Item, image: Image) -> UInt8[ndarray, "h w 3"]:
-    pixels = image.pixels.astype(np.float32)
-    for number, found in enumerate(item.answers):
-        for i in found["selected"]:
-            mask = masks.from_rle(found["candidates"][i]["mask"])
-            pixels[mask] = pixels[mask] * (1 - FILL) + np.array(COLOURS[number % len(COLOURS)], np.float32) * FILL
     height, width = image.size_hw
     scale = TILE_PX / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(pixels.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    pixels = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA)
+    for number, found in enumerate(item.answers):
+        colour = COLOURS[number % len(COLOURS)]
+        for i in found["selected"]:
+            mask = masks.from_rle(found["candidates"][i]["mask"]).astype(np.uint8)
+            small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+            pixels[small > 0] = pixels[small > 0] * (1 - FILL) + np.array(colour) * FILL
+            outlines, _ = cv2.findContours(small, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(pixels, outlines, -1, colour, OUTLINE_PX)
     tile = np.full((TILE_PX + CAPTION_PX, TILE_PX, 3), 255, np.uint8)
-    tile[: small.shape[0], : small.shape[1]] = small
-    for number, found in enumerate(item.answers[:2]):
+    tile[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return _with_caption(tile, item)
+
+
+def _with_caption(tile: UInt8[ndarray, "h w 3"], item: Item) -> UInt8[ndarray, "h w 3"]:
+    """The task, and of its first queries the expression and the best score."""
+    canvas = Pil.fromarray(tile)
+    drawing, font = ImageDraw.Draw(canvas), ImageFont.load_default(FONT_PX)
+    for number, found in enumerate(item.answers[:LINES]):
         scores = [found["candidates"][i]["score"] for i in found["selected"]]
         score = f"{max(scores):.2f}" if scores else "nothing"
         text = f"{item.task}: {found['expression']} ({score})"
-        where = (4, TILE_PX + 15 + 17 * number)
-        colour = COLOURS[number % len(COLOURS)]
-        cv2.putText(tile, text[:48], where, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
-    return tile
+        where = (4, TILE_PX + 2 + number * (FONT_PX + 4))
+        drawing.text(where, text[:LONGEST_CAPTION], COLOURS[number % len(COLOURS)], font)
+    return np.asarray(canvas)

@@ -78,10 +78,12 @@ class Status:
         return "\n".join(lines)
 
     def _rate(self) -> str:
-        workers = "Redis does not answer" if self.workers is None else f"{self.workers} workers"
+        workers = (
+            f"{self.workers} worker{'s' * (self.workers != 1)}" if self.workers is not None else "Redis does not answer"
+        )
         if self.workers == 0 and self.run.state in ("planning", "running", "preview"):
             workers = "no worker is ready: start one with `ris up` or `ris worker`"
-        eta = f", done in {_span(self.eta_s)}" if self.eta_s is not None else ""
+        eta = f", done in {show_span(self.eta_s)}" if self.eta_s is not None else ""
         return f"{self.per_s:.2f} tasks/s{eta}; {workers}"
 
 
@@ -116,7 +118,8 @@ def table(rows: list[Status]) -> str:
     return "\n".join(lines)
 
 
-def _span(seconds: float) -> str:
+def show_span(seconds: float) -> str:
+    """A time in units that can be read."""
     hours, rest = divmod(round(seconds), 3600)
     minutes, seconds = divmod(rest, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -6,7 +6,7 @@ alone: whichever worker's thread holds the lease. So there is nothing to start b
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import redis
 import structlog
@@ -69,11 +69,14 @@ class Steward:
         Raises:
             Unreachable: If Redis or the database does not take part.
         """
-        self._take_from_the_dead()
+        known = (
+            {info.name: info for info in queueing.list_workers(self._conn)} if queueing.take_turn(self._conn) else None
+        )
+        self._take_from_the_dead(known)
         runs = self._ledger.list_runs(AT_WORK)
         for run in reversed(runs):
-            if run.state in ("running", "preview"):
-                self._feed(run)
+            if known is not None and run.state in ("running", "preview"):
+                self._feed(run, sum(worker.state == "ready" for worker in known.values()))
         for run in reversed(runs):
             if not self._stop.is_set():
                 self._attend(run)
@@ -100,12 +103,14 @@ class Steward:
 
     # Anybody's
 
-    def _take_from_the_dead(self) -> None:
-        running, now = self._ledger.items.running(), time.time()
-        known = {info.name: info for info in queueing.list_workers(self._conn)} if running else {}
-        for run_id, task, worker, began in running:
+    def _take_from_the_dead(self, known: Mapping[str, queueing.WorkerInfo] | None) -> None:
+        """Let items begin again that nobody has in hand; of other workers only if it is this one's turn to look after all."""
+        now = time.time()
+        for run_id, task, worker, began in self._ledger.items.running():
             if worker == self._shift.worker:
                 is_left = (run_id, task) != self._shift.at_work and now - began > FORGOTTEN_S
+            elif known is None:
+                continue
             elif worker in known:
                 is_left = not queueing.is_running(known[worker])
             else:
@@ -114,11 +119,10 @@ class Steward:
                 state = self._ledger.items.take_from(run_id, task, worker)
                 log.warning("a worker died over an item", run=run_id, task=task, worker=worker, state=state)
 
-    def _feed(self, run: Run) -> None:
+    def _feed(self, run: Run, workers: int) -> None:
         """Have a few jobs of a run in the queue, as long as it has items to begin."""
         if run.hold_until > time.time():
             return
-        workers = sum(worker.state == "ready" for worker in queueing.list_workers(self._conn))
         wanted = self._ledger.items.count_beginnable(run.id, JOBS_PER_WORKER * max(1, workers))
         slots = [f"run-{run.id}-{i}" for i in range(wanted)]
         queueing.fill(self._conn, queueing.WORK_ON_RUN, slots, "bulk", JOB_TIMEOUT_S)
@@ -149,7 +153,8 @@ class Steward:
         studio = self._make_studio(run.project) if run.does_push or run.state == "planning" else None
         try:
             if studio and run.state == "planning":
-                planner.plan(self._ledger, studio, run, fence)
+                planned = planner.plan(self._ledger, studio, run, fence)
+                log.info("planned", state=planned.state, skipped=planned.skipped, note=planned.note)
             elif run.state == "cancelling":
                 self._clear_up(studio, run, fence)
             elif run.state == "running":

@@ -40,8 +40,8 @@ class RunStudio(LabelStudio):
         url, token: As `LabelStudio` takes them.
     """
 
-    def __init__(self, url: str, token: str | None, timeout_s: float = TIMEOUT_S) -> None:
-        super().__init__(url, token, timeout_s)
+    def __init__(self, url: str, token: str | None, timeout_s: float | None = None) -> None:
+        super().__init__(url, token, timeout_s or TIMEOUT_S)
 
     def label_config(self, project: int) -> str:
         """A project's label config."""

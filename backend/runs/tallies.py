@@ -86,14 +86,11 @@ class Tallies:
 
     def stage_seconds(self) -> dict[str, float]:
         """Mean seconds of each stage over the items that finished last, by its name."""
-        wanted = sa.select(item.c.seconds).where(item.c.finished_at.is_not(None), item.c.encode_fp.is_not(None))
-        with self._reading() as db:
-            rows = list(db.scalars(wanted.order_by(item.c.finished_at.desc()).limit(STAGES_OF)))
-        stages: dict[str, list[float]] = {}
-        for row in rows:
-            for name, seconds in (row or {}).items():
-                stages.setdefault(name.removesuffix("_s"), []).append(seconds)
-        return {name: sum(values) / len(values) for name, values in stages.items()}
+        return {name: sum(values) / len(values) for name, values in self._stages().items()}
+
+    def stage_counts(self) -> dict[str, int]:
+        """How many of the items that finished last went through each stage: "cache" or "fetch" and "encode", …."""
+        return {name: len(values) for name, values in self._stages().items()}
 
     def answered(self, run_id: str, limit: int) -> list[Item]:
         """Items of a run that have answers, by task id."""
@@ -103,3 +100,13 @@ class Tallies:
         with self._reading() as db:
             rows = db.execute(wanted.order_by(item.c.task).limit(limit)).mappings()
             return [read_item(row) for row in rows]
+
+    def _stages(self) -> dict[str, list[float]]:
+        wanted = sa.select(item.c.seconds).where(item.c.finished_at.is_not(None), item.c.encode_fp.is_not(None))
+        with self._reading() as db:
+            rows = list(db.scalars(wanted.order_by(item.c.finished_at.desc()).limit(STAGES_OF)))
+        stages: dict[str, list[float]] = {}
+        for row in rows:
+            for name, seconds in (row or {}).items():
+                stages.setdefault(name.removesuffix("_s"), []).append(seconds)
+        return stages

@@ -88,7 +88,7 @@ def _do(means: Means, run: Run, item: Item, body: Json) -> bool:
                 return False
             found = _answer_in_memory(means.service, run, item, errand)
         except ImageUnreachable as error:
-            return _leave_for_later(means.ledger, run, item, error)
+            return _leave_for_later(means.ledger, run, item, error, body["hostname"])
         except JobTimeoutException as error:
             items.fail(item, f"It took too long ({error}). Look at the image's size.", "took too long")
             return False  # the alarm is over, so nothing would stop the next one
@@ -145,24 +145,25 @@ def _answer(service: Service, run: Run, item: Item, errand: Errand) -> tuple[str
     return encoded.image_sha256, encoded.encode_fp, found
 
 
-def _leave_for_later(ledger: Ledger, run: Run, item: Item, error: ImageUnreachable) -> bool:
+def _leave_for_later(ledger: Ledger, run: Run, item: Item, error: ImageUnreachable, hostname: str | None) -> bool:
     """Decide what an image means that cannot be had: it is gone, the token is, or its server is down for a while."""
-    is_own = not urlsplit(item.image).scheme or item.image.startswith("s3:")
+    is_own = urlsplit(item.image).scheme not in ("http", "https") or bool(hostname and item.image.startswith(hostname))
     if is_own and _REFUSED_STATUS.search(str(error)):
         ledger.items.put_back(item)
         ledger.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=("running", "preview"))
         log.error("the run is paused", error=str(error))
         return False
-    if not (isinstance(error.__cause__, httpx.TransportError) or _PASSING_STATUS.search(str(error))):
-        ledger.items.fail(item, str(error), "image unreachable")
-        log.warning("item failed", error=str(error))
-        return True
-    if is_own:
+    is_down = isinstance(error.__cause__, httpx.TransportError)
+    if is_down and is_own:  # as long as it takes: it is Label Studio itself
+        ledger.items.put_back(item)
         wait_s = ledger.hold(run.id, f"Images cannot be had: {error}", *HOLD_S)
-        ledger.items.defer(item, str(error), wait_s)
         log.warning("images cannot be had", wait_s=round(wait_s, 1), error=str(error))
         return False
-    ledger.items.defer(item, str(error), RETRY_IMAGE_S * 2**item.deferrals)
+    if is_down or _PASSING_STATUS.search(str(error)):
+        ledger.items.defer(item, str(error), RETRY_IMAGE_S * 2**item.deferrals)
+    else:
+        ledger.items.fail(item, str(error), "image unreachable")
+    log.warning("item not answered", error=str(error))
     return True
 
 
@@ -184,6 +185,7 @@ def _make_body(service: Service, run: Run) -> Json:
         "label_config": label_config,
         "image_key": protocol.read_config(label_config).image_key,
         "extra_params": dict(known.extra_params) if known else {},
+        "hostname": known.hostname if known else None,
         "expressions": [],
     }
 

@@ -20,6 +20,8 @@ FLOOR = 1e-4
 """Least value of a factor, and of a look: nothing alone decides that something is impossible."""
 ELSEWHERE = 0.02
 """Weight of the chance that a landmark is none of the proposals."""
+TOUCHING = frozenset({"in", "on", "with"})
+"""Relations that hold within a landmark too."""
 NAMELESS = 0.9
 """Look of everything where the words name nothing ("the one on the left")."""
 HAVING = 0.95
@@ -53,6 +55,7 @@ class Judge:
         looks: Their similarities to phrases.
         layout: Their boxes.
         same: (N, N), whether two show the same thing.
+        copies: (N, N), whether two are the same region: the man in the car lies within it, and is another thing.
         quality: The proposer's estimates, features of the look besides those of `looks`.
         probability: From the features of a look to the probability that it shows the phrase.
         ignores: Kinds of clauses that count for nothing; "negation" for what is excluded.
@@ -61,6 +64,7 @@ class Judge:
     looks: Looks
     layout: placement.Layout
     same: Bool[ndarray, "n n"]
+    copies: Bool[ndarray, "n n"]
     quality: Mapping[str, Float[ndarray, "n"]]
     probability: Probability
     ignores: frozenset[str] = frozenset()
@@ -105,7 +109,8 @@ class Judge:
         """Expected relation to the landmark; nothing is in a relation to itself."""
         if not clause.landmarks:
             return np.ones(len(self.same))
-        found, apart = [self._where(landmark) for landmark in clause.landmarks], ~self.same
+        found = [self._where(landmark) for landmark in clause.landmarks]
+        apart = ~(self.copies if clause.keyword in TOUCHING else self.same)
         if clause.keyword != "between":
             return (placement.relation(self.layout, clause.keyword) * apart) @ _share(found[0])
         pairs = _share(np.outer(found[0], found[-1]) * apart)

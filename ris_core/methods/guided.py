@@ -92,11 +92,9 @@ class Component:
         }
 
     def texts(self, expression: Expression) -> dict[str, str]:
-        """The sentence, and every wording of every phrase, each by itself."""
-        phrases = [phrase for referent in _referents(expression) for phrase in self.wordings.phrases(referent)]
-        return {
-            text: text for text in (expression.text, *(t for phrase in phrases for t in self.wordings.dress(phrase)))
-        }
+        """Every wording of every phrase, each by itself."""
+        phrases = {phrase for referent in _referents(expression) for phrase in self.wordings.phrases(referent)}
+        return {text: text for phrase in sorted(phrases) for text in self.wordings.dress(phrase)}
 
     def score(
         self,
@@ -111,12 +109,13 @@ class Component:
         each clause fits, by its wording. Of several referents each proposal has the parts of the one that it fits best.
         """
         judge = self.judge(encoded, texts, logit_scale)
-        answers = [self._answer(judge, referent) for referent in _referents(expression)]
+        referents = _referents(expression)
+        answers = [self._answer(judge, referent) for referent in referents]
         values = np.stack([answer.values for answer in answers])
         return Scores(
             values=values.max(0),
             parts=_parts(answers, values.argmax(0)),
-            decision=self._decide(answers),
+            decision=self._decide(answers, referents),
             selected=tuple(dict.fromkeys(i for answer in answers for i in answer.selected)),
         )
 
@@ -132,6 +131,7 @@ class Component:
                 proposals.boxes_xywh.astype(float), proposals.masks.sum((1, 2)).astype(float), encoded.size_hw
             ),
             same=np.eye(len(inside), dtype=bool) if "grouping" in self.without else things.same_thing(inside),
+            copies=things.copies(inside),
             quality={"predicted_iou": proposals.predicted_iou, "stability": proposals.stability},
             probability=self.calibrator.look if self.calibrator else UNFITTED,
             ignores=self.without,
@@ -141,27 +141,29 @@ class Component:
         number = 1 if "number" in self.without else referent.number
         judged = judge.judge(replace(referent, number=number))
         order = np.argsort(-judged.fit, kind="stable")
-        features = answer_features(judged, judge.same, number)
-        if self.calibrator:
-            probabilities = self.calibrator.answer(features)[order]
-            values = np.empty(len(order))  # nothing is more probable than what fits better
-            values[order] = np.maximum(np.minimum.accumulate(probabilities) - TIE * np.arange(len(order)), 0)
-        else:
-            values = judged.fit / judged.fit[judged.is_thing].sum()
-        if self.calibrator and self.calibrator.presence(features)[order[0]] < self.calibrator.no_match_below:
-            return _Answer(judged, values, ())
         least = judged.fit.max() * (MANY if number is None else COUNTED)
-        answers = [int(i) for i in order if judged.is_thing[i] and judged.fit[i] >= least][:number]
-        return _Answer(judged, values, tuple(answers))
+        selected = [int(i) for i in order if judged.is_thing[i] and judged.fit[i] >= least][:number]
+        if not self.calibrator:
+            return _Answer(judged, judged.fit / judged.fit[judged.is_thing].sum(), selected)
+        features = answer_features(judged, judge.same, number)
+        values = np.empty(len(order))  # nothing is more probable than what fits better
+        values[order] = np.minimum.accumulate(self.calibrator.answer(features)[order]) - TIE * np.arange(len(order))
+        is_there = self.calibrator.presence(features)[order[0]] >= self.calibrator.no_match_below
+        return _Answer(judged, np.clip(values, 0, 1), selected if is_there else [])
 
-    def _decide(self, answers: Sequence["_Answer"]) -> Decision | None:
+    def _decide(self, answers: Sequence["_Answer"], referents: Sequence[Referent]) -> Decision | None:
+        """None leaves a single thing to the segmenter: shares cannot tell that nothing matches, only whether one is clear."""
         selected = [i for answer in answers for i in answer.selected]
-        if len(selected) == 1 and not self.calibrator:
-            return None  # shares cannot tell that nothing matches; the segmenter tells whether one is clear
-        if len(selected) != 1:
-            return "match" if selected else "no_match"
-        values = answers[0].values[answers[0].judged.is_thing]
-        return "ambiguous" if (values >= self.ambiguous_ratio * values.max()).sum() > 1 else "match"
+        is_single = len(selected) == 1 and [referent.number for referent in referents] == [1]
+        if is_single and not self.calibrator:
+            return None
+        if is_single and self._is_rivalled(answers[0]):
+            return "ambiguous"
+        return "match" if selected else "no_match"
+
+    def _is_rivalled(self, answer: "_Answer") -> bool:
+        values = answer.values[answer.judged.is_thing]
+        return bool((values >= self.ambiguous_ratio * values.max()).sum() > 1)
 
 
 TIE = 1e-9
@@ -174,7 +176,7 @@ class _Answer:
 
     judged: Judgement
     values: Float[ndarray, "n"]
-    selected: tuple[int, ...]
+    selected: Sequence[int]
 
 
 def answer_features(

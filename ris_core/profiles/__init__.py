@@ -118,6 +118,16 @@ def _component(kind: str, sections: Mapping[str, Any], **runtime: Any) -> Any:
     return catalog.build(COMPONENTS[kind], section["name"], {**section.get("settings", {}), **runtime})
 
 
+def load_parser(profile: str, store: weights.Store) -> Parser:
+    """Load what reads a profile's expressions, and nothing else of it.
+
+    Raises:
+        UnknownName: If there is no such profile.
+        WeightsMissing: If the parser is not there.
+    """
+    return _parser(read_profile(profile)["parser"], store)
+
+
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The base with the changes laid over it, table by table; another component by name brings its own settings."""
     if changes.get("name", base.get("name")) != base.get("name"):

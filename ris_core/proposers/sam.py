@@ -131,8 +131,13 @@ class Component:
         The candidate comes first whose IoU SAM expects to be highest.
 
         Raises:
-            BadInput: If the embedding was made by other weights, or in another way.
+            BadInput: If the embedding was made by other weights, or in another way; if a mask is given that is not of the image's
+                size.
         """
+        if prompts.mask is not None and prompts.mask.shape != embedding.size_hw:
+            raise BadInput(
+                f"The mask is {prompts.mask.shape} (H, W), the image is {embedding.size_hw}. Resize the mask."
+            )
         if embedding.embed_fp != self.embed_fp:
             raise BadInput(
                 f"The image was embedded as {embedding.embed_fp}, this is {self.embed_fp}. Embed it with this proposer."
@@ -151,7 +156,7 @@ class Component:
         seen_hw = self._seen_hw(work_hw)
         features = torch.from_numpy(embedding.array)[None].float().to(self.net.device)
         scale_xy = np.divide(seen_hw, embedding.size_hw)[::-1]
-        small, predicted_iou = _prompting.answer(self.net, features, prompts, scale_xy)
+        small, predicted_iou = _prompting.answer(self.net, features, prompts, seen_hw, scale_xy)
         [logits] = self.net.postprocess_masks(small, seen_hw, work_hw)
         threshold = self.net.mask_threshold
         stability = calculate_stability_score(logits, threshold, self.generator.stability_score_offset)

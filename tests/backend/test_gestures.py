@@ -87,7 +87,6 @@ def test_turned_picture_is_clicked_on_where_it_is():
 NOTHING = {
     "no context": None,
     "after a submit": [],
-    "only what does not belong to it": [click(is_positive=False)],
     "another image": [click(to_name="other")],
     "a stroke of the brush": [{**click(), "type": "brushlabels"}],
     "no value": [{"type": "keypoint", "to_name": "image"}],
@@ -104,6 +103,24 @@ NOTHING = {
 @pytest.mark.parametrize("context", NOTHING.values(), ids=NOTHING)
 def test_what_points_nowhere_is_no_gesture(context):
     assert read_gesture(context, CONFIG) is None
+
+
+WHERE = {
+    "a click": ([click()], True),
+    "a box": ([box()], True),
+    "a click beside it, and one on it": ([click(is_positive=False), click()], True),
+    "only what does not belong to it": ([click(is_positive=False)], False),
+}
+
+
+@pytest.mark.parametrize(("context", "is_positive"), WHERE.values(), ids=WHERE)
+def test_a_gesture_knows_whether_it_says_where_the_thing_is(context, is_positive):
+    assert read_gesture(context, CONFIG).is_positive is is_positive
+
+
+def test_a_mask_that_is_corrected_goes_along():
+    mask = np.ones(SIZE_HW, bool)
+    assert read_gesture([click(is_positive=False)], CONFIG).to_prompts(SIZE_HW, mask).mask is mask
 
 
 LABELS = {

@@ -3,15 +3,17 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from label_studio_sdk.converter.brush import decode_rle
 from label_studio_sdk.label_interface import LabelInterface
+from pycocotools import mask as coco
 
+from backend.corrections.drawn import read_drawn
 from backend.label_studio import protocol
 from backend.label_studio.protocol import new_region_id
-from backend.label_studio.regions import make_region
+from backend.label_studio.regions import POLYGON_IOU, make_region
 
 XML = """<View><Image name="image" value="$image"/>
   <BrushLabels name="brush" toName="image"><Label value="Object"/></BrushLabels>
@@ -76,11 +78,38 @@ def test_a_polygon_is_inside_the_image_and_has_an_area(mask):
     assert points.max() <= 100
 
 
-def test_what_a_polygon_loses_is_noted():
+def test_what_a_polygon_loses_is_noted_and_its_holes_are_kept():
     mask = box_mask(2, 2, 20, 20) | box_mask(40, 5, 4, 4)
     mask[8:10, 8:10] = False
-    assert region_of(mask, POLYGON)["meta"] == {"text": ["the dog"], "ris": {"dropped_parts": 1, "filled_holes": 1}}
+    region = region_of(mask, POLYGON)
+    assert region["meta"]["ris"].keys() == {"polygon_iou", "dropped_parts"}
+    assert region["meta"]["ris"]["dropped_parts"] == 1
+    np.testing.assert_allclose(draw_polygon(region)[:, :30], mask[:, :30], atol=0.3)
     assert region_of(mask, BRUSH)["meta"] == {"text": ["the dog"]}
+
+
+@patiently
+@given(st.lists(boxes, max_size=5))
+def test_a_polygon_of_one_part_keeps_all_its_holes(holes):
+    """Read back as a polygon of COCO, which fills by the even-odd rule."""
+    mask = ~np.logical_or.reduce([box_mask(*hole) for hole in holes], axis=0, initial=False) & np.ones((40, 60), bool)
+    region = region_of(mask, POLYGON)
+    assume("dropped_parts" not in region["meta"]["ris"])
+    height, width = mask.shape
+    fine = np.array(region["value"]["points"]) / 100 * (width, height) * 16
+    outline = coco.merge(coco.frPyObjects([fine.ravel().tolist()], 16 * height, 16 * width))
+    drawn, grown = coco.decode(outline).astype(bool), mask.repeat(16, 0).repeat(16, 1)
+    assert (drawn & grown).sum() / (drawn | grown).sum() >= POLYGON_IOU - 0.01
+    assert [one.mask["size"] for one in read_drawn([region])[0]] == [[height, width]]
+
+
+def test_a_smooth_outline_takes_few_points():
+    mask = cv2.ellipse(np.zeros((600, 800), np.uint8), (400, 300), (300, 200), 20, 0, 360, 1, -1).astype(bool)
+    mask &= ~cv2.circle(np.zeros((600, 800), np.uint8), (380, 300), 60, 1, -1).astype(bool)
+    region = region_of(mask, POLYGON)
+    assert len(region["value"]["points"]) < 60
+    assert region["meta"]["ris"]["polygon_iou"] >= POLYGON_IOU
+    assert (draw_polygon(region) > 0.5)[300, 380] == 0
 
 
 @patiently

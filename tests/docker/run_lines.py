@@ -1,7 +1,7 @@
 """Run the lines of the Dockerfile where no container engine is: `make image-check`.
 
-COPY and RUN of the build stage happen in a clean folder in place of the root, with the tracked files as context; then the
-command of the image is asked for its help, and a scene is segmented, with the image's environment. Base images, users, volumes and the network are
+COPY and RUN of the build stage happen in a clean folder in place of the root, with the tracked files as context; then
+the image's command is asked for its help and segments a scene, with its environment. Base images, users, volumes and networks are
 not part of this.
 """
 

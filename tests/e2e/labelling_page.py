@@ -213,13 +213,14 @@ class LabellingPage:
         self.page.locator(".lsf-outliner-item").nth(row).click()
         self.page.wait_for_function(f"{_SELECTED}.selectedRegions.length === 1")
 
-    def paint(self, points: Sequence[tuple[float, float]]) -> None:
-        """Draw with the brush, on the region that is selected.
+    def paint(self, points: Sequence[tuple[float, float]], tool: str = "brush-tool") -> None:
+        """Draw on the region that is selected.
 
         Args:
             points: Where to, as shares of the image's width and height.
+            tool: Its name in the page: "brush-tool", or "eraser".
         """
-        self.page.click('[aria-label="brush-tool"]')
+        self.page.click(f'[aria-label="{tool}"]')
         box = self.page.locator(".konvajs-content").bounding_box()
         assert box
         canvas = [self.page.evaluate(ON_CANVAS, list(point)) for point in points]

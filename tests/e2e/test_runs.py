@@ -1,13 +1,16 @@
 """Bulk runs against the real Label Studio: every task once, whatever is asked again, and nobody's annotation touched."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from backend.bench.chaos import Plan, Site, wreak
 from backend.label_studio.client import LabelStudio
 from backend.runs.ledger import Ledger, Run, open_ledger
 from demo.gallery import GALLERY
@@ -18,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 SCENES = GALLERY[:4]
-RIS = "import sys; from backend.commands.run import runs; runs()"
+RIS = [sys.executable, "-m", "backend", "run"]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def ris(demo: Demo, state_dir: Path) -> Callable[..., str]:
     }
 
     def run(*arguments: str) -> str:
-        command = [sys.executable, "-c", RIS, *arguments]
+        command = [*RIS, *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300
         )
@@ -73,7 +76,7 @@ def test_every_task_has_one_prediction_with_the_mask_it_asks_for(client: LabelSt
 
 def test_scores_show_in_the_data_manager(client: LabelStudio, project: Project, first: Run):
     assert client.request("GET", f"/api/projects/{project.id}/")["model_version"] == first.model_version
-    listed = client.request("GET", f"/api/tasks?project={project.id}")["tasks"]
+    listed = client.request("GET", f"/api/tasks?project={project.id}&fields=all")["tasks"]
     assert all(0 < task["predictions_score"] <= 1 and task["total_predictions"] == 1 for task in listed)
 
 
@@ -103,12 +106,14 @@ def test_replaced_prediction_goes_and_the_annotation_made_of_it_stays(
 
 
 def test_dropped_prediction_and_deleted_task_are_reported(
-    ris, client: LabelStudio, ledger: Ledger, make_project: MakeProject, image_of: Callable
+    ris, client: LabelStudio, ledger: Ledger, make_project: MakeProject, image_of: Callable, tmp_path: Path
 ):
     """The label config changes, and a task goes, between answering and writing."""
     two = make_project(RECOMMENDED, [{"image": image_of(one)} for one in SCENES[:3]])
-    preview = ("--preview", "3", "--sheet", os.devnull.replace("null", "shm/ris-sheet.png"))
-    ris("start", "--project", str(two.id), "--expression", "the frog", "--name", "drops", *preview)
+    preview = ("--preview", "3", "--sheet", str(tmp_path / "sheet.png"))
+    said = ris("start", "--project", str(two.id), "--expression", "the frog", "--name", "drops", *preview)
+    assert "3 tasks: about" in said
+    assert (tmp_path / "sheet.png").stat().st_size > 10_000
     config = RECOMMENDED.replace('value="Object"', 'value="Other"')
     assert config != RECOMMENDED
     client.request("PATCH", f"/api/projects/{two.id}/", {"label_config": config})
@@ -119,3 +124,23 @@ def test_dropped_prediction_and_deleted_task_are_reported(
     found = {one.task: one.reason for one in ledger.tallies.failures(ledger.get("drops").id)}
     assert found[two.tasks[2]] == "task gone"
     assert found[two.tasks[0]] in ("dropped by Label Studio", "refused by Label Studio")
+
+
+def test_nothing_is_lost_or_doubled_whatever_is_killed(demo: Demo, short_folder: Path):
+    """The small version of `ris bench chaos`, on the demo's Label Studio, which others need too and is left alone."""
+    plan = Plan(tasks=60, kills=4, redis_kills=1, stops=1, lease_s=6.0, model_s=0.2)
+    report = wreak(Site(short_folder, plan, demo.url, demo.secrets.token, restart_studio=None))
+    events = {"worker killed": 4, "Redis killed": 1, "backend killed": 1, "worker stopped": 1}
+    assert report.events == events
+    assert (report.lost, report.doubled, report.stray, report.items["missing"]) == (0, 0, 0, 0)
+    assert set(report.items) <= {"done", "failed", "missing"}
+    assert report.items["done"] + report.items["failed"] == 60 * report.runs
+    assert set(report.reasons) <= {"worker died"}
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose name leaves room for a unix socket."""
+    folder = Path(tempfile.mkdtemp(prefix="ris-chaos-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,15 @@ GOOD = {
     "a box": (*NOTHING, np.array([1.0, 2.0, 5.0, 9.0])),
     "a box, and a click on what it should not hold": (POINT, np.array([False]), np.array([1.0, 2.0, 5.0, 9.0])),
 }
+MASK = np.ones((9, 9), bool)
+ABOUT = {
+    "a click on what it should not hold": (POINT, np.array([False]), None, MASK),
+    "a box": (*NOTHING, np.array([1.0, 2.0, 5.0, 9.0]), MASK),
+}
 BAD = {
+    "a mask and nothing": ((*NOTHING, None, MASK), "where the thing is"),
+    "an empty mask": ((POINT, np.array([True]), None, ~MASK), "not empty"),
+    "a mask of numbers": ((POINT, np.array([True]), None, MASK.astype(int)), "int64"),
     "nothing": ((*NOTHING, None), "where the thing is"),
     "only what does not belong to it": ((POINT, np.array([False]), None), "where the thing is"),
     "three coordinates": ((np.zeros((1, 3)), np.array([True]), None), r"points_xy .*\(1, 3\)"),
@@ -30,6 +38,11 @@ BAD = {
 def test_what_points_somewhere_is_taken_as_it_is(given):
     prompts = Prompts(*given)
     assert (prompts.points_xy, prompts.is_positive, prompts.box_xyxy) == given
+
+
+@pytest.mark.parametrize("given", ABOUT.values(), ids=ABOUT)
+def test_a_mask_that_was_found_before_can_be_corrected(given):
+    assert Prompts(*given).mask is MASK
 
 
 @pytest.mark.parametrize(("given", "message"), BAD.values(), ids=BAD)

@@ -118,4 +118,5 @@ def studio():
 @pytest.fixture
 def rig(ledger, store, redis_url, tmp_path, studio, serve, monkeypatch):
     monkeypatch.setattr(stewards, "REST", 0.0)
+    monkeypatch.setattr(queueing, "TURN_MS", 1)
     return Rig(ledger, store, queueing.connect(redis_url), tmp_path, studio, serve(studio).url)

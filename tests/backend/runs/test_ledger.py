@@ -191,9 +191,7 @@ print(mine)
 def test_processes_at_once_claim_every_item_once_and_lose_no_update(ledger, database_url):
     run = make_run(ledger, 400)
     command = [sys.executable, "-c", HAMMER, database_url, run.id]
-    processes = [
-        subprocess.Popen([*command, f"w{i}"], cwd=ROOT, stdout=subprocess.PIPE, text=True) for i in range(3)
-    ]
+    processes = [subprocess.Popen([*command, f"w{i}"], cwd=ROOT, stdout=subprocess.PIPE, text=True) for i in range(3)]
     numbers = [int(process.communicate(timeout=120)[0]) for process in processes]
     assert sum(numbers) == 400
     assert ledger.tallies.counts(run.id) == {"ready": 400}

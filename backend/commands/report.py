@@ -1,0 +1,38 @@
+"""`ris report`: what annotators changed, as one page."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend.commands.corrections import Offline, Project, by_kind, open_fresh
+from backend.commands.export import make_fetch
+from backend.settings import read_settings
+from ris_core.errors import BadInput
+
+
+def report(
+    project: Project,
+    out: Annotated[Path, typer.Option(help="The page to write: an .html file.")],
+    title: Annotated[str, typer.Option(help="Its title.")] = "",
+    no_kinds: Annotated[
+        bool, typer.Option("--no-kinds", help="Without kinds of expressions, which need the profile's parser.")
+    ] = False,
+    offline: Offline = False,
+) -> None:
+    """How good the proposals were, as one page that needs nothing else."""
+    from backend.report.findings import find
+    from backend.report.page import render
+
+    settings = read_settings()
+    ledger = open_fresh(settings, project, offline)
+    found = find(ledger, project, None if no_kinds else by_kind(settings))
+    page = render(found, title or f"Corrections of project {project}", make_fetch(settings, project))
+    part = out.with_name(f".{out.name}.part")
+    try:
+        part.write_text(page, encoding="utf-8")
+        os.replace(part, out)
+    except OSError as error:
+        raise BadInput(f"The report cannot be written to {out} ({error.strerror}). Name another place.") from error
+    print(f"{sum(found.all.counts.values()):,} regions in {out}.")

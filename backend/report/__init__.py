@@ -1,0 +1,1 @@
+"""What annotators changed, as a page for people."""

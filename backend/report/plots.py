@@ -1,0 +1,97 @@
+"""Plots as SVG, drawn by matplotlib without a display; the same numbers give the same bytes."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from backend.corrections.outcomes import NAMES
+from backend.corrections.statistics import Judged
+from ris_core.evaluation.confidence import binned, calibration_error, reliability
+
+COLOURS = {
+    "foreign": "#000000",
+    "accepted": "#2a9d57",
+    "edited": "#e9b44c",
+    "replaced": "#7b6cd9",
+    "rejected": "#d1495b",
+    "missed": "#3d7fc4",
+    "unanswered": "#b5b5b5",
+}
+BINS = 20
+_STYLE: Any = {"svg.hashsalt": "report", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def outcome_bars(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """One bar a group, divided by outcome in per cent."""
+    figure, axes = _figure(6.4, 0.8 + 0.32 * len(counts))
+    names = list(counts)[::-1]
+    totals = np.array([max(sum(counts[name].values()), 1) for name in names])
+    left = np.zeros(len(names))
+    for outcome in NAMES:
+        share = np.array([counts[name].get(outcome, 0) for name in names]) / totals * 100
+        if share.any():
+            axes.barh(names, share, left=left, color=COLOURS[outcome], label=outcome, height=0.7)
+        left += share
+    axes.set_xlabel("per cent of regions")
+    axes.set_xlim(0, 100)
+    if len(axes.patches):
+        axes.legend(ncols=4, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    return _svg(figure)
+
+
+def histogram(values: Mapping[str, Sequence[float]], label: str, limits: tuple[float, float] | None = None) -> str:
+    """Distributions over each other, as shares of each."""
+    figure, axes = _figure(4.2, 2.6)
+    given = {name: some for name, some in values.items() if len(some)}
+    top = max((float(np.percentile(some, 98)) for some in given.values()), default=1.0)
+    low, high = limits or (0.0, top or 1.0)
+    edges = np.linspace(low, high, BINS + 1)
+    for name, some in given.items():
+        kept = np.clip(some, low, high)
+        axes.hist(
+            kept, bins=edges, weights=np.full(len(kept), 100 / len(kept)), alpha=0.6, label=f"{name} ({len(some)})"
+        )
+    axes.set_xlabel(label)
+    axes.set_ylabel("per cent")
+    if given:
+        axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return _svg(figure)
+
+
+def reliability_diagram(judged: Sequence[Judged]) -> str:
+    """Of proposals by their score, the share that was right."""
+    figure, axes = _figure(4.2, 3.2)
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")
+    if judged:
+        score, is_right = (np.array(column) for column in zip(*judged, strict=True))
+        score = score.clip(0, 1)
+        bins = [one for one in reliability(score, is_right) if one.n]
+        axes.plot([one.score for one in bins], [one.right for one in bins], marker="o", color="#3d7fc4")
+        for one in bins:
+            axes.annotate(
+                str(one.n), (one.score or 0, one.right or 0), xytext=(3, 4), textcoords="offset points", fontsize=7
+            )
+        error = float(calibration_error(binned(score, is_right).sum(axis=0)[None])[0])
+        axes.set_title(f"expected calibration error {error:.3f}", fontsize=9)
+    axes.set_xlabel("score of the proposal")
+    axes.set_ylabel("share right (IoU at least 0.5)")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    return _svg(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots()
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    with rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

@@ -1,0 +1,147 @@
+"""`/runs`: runs over HTTP. Records what is asked; planning and writing is the workers' stewards'."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from backend import queueing
+from backend.bodies import read_json
+from backend.errors import Unreachable
+from backend.runs import report, verbs
+from backend.runs.ledger import Ledger
+from backend.runs.spec import BadRun, RunSpec
+
+Result = TypeVar("Result")
+
+MAX_SPEC_BYTES = 2 << 20
+VERBS: Mapping[str, Callable[..., int | None]] = {
+    "pause": verbs.pause,
+    "resume": verbs.resume,
+    "cancel": verbs.cancel,
+    "retry": verbs.retry,
+}
+
+router = APIRouter()
+
+
+@router.get("/runs")
+async def list_runs(request: Request, project: int | None = None) -> dict[str, Any]:
+    """Every run, newest first."""
+    ledger = _ledger(request)
+
+    def look() -> list[dict[str, Any]]:
+        return [report.look(ledger, run.id, None).to_json() for run in ledger.list_runs(project=project)]
+
+    return {"runs": await _in_thread(request, look)}
+
+
+@router.post("/runs", status_code=201)
+async def start(request: Request) -> dict[str, Any]:
+    """Record a run; a worker plans it."""
+    body = await read_json(request, MAX_SPEC_BYTES, request.app.state.reading)
+    desk, ledger = request.app.state.desk, _ledger(request)
+    spec = read_spec(body)
+    run = await _in_thread(request, lambda: verbs.create(ledger, desk.store, desk.conn, spec))
+    return await _in_thread(request, lambda: report.look(ledger, run.id, None).to_json())
+
+
+@router.get("/runs/{run_id}")
+async def status(request: Request, run_id: str) -> dict[str, Any]:
+    """How a run stands."""
+    return await _in_thread(request, partial(_look, request, run_id))
+
+
+@router.get("/runs/{run_id}/failures")
+async def failures(request: Request, run_id: str) -> dict[str, Any]:
+    """Why tasks of a run failed."""
+    ledger = _ledger(request)
+    found = await _in_thread(request, lambda: ledger.tallies.failures(ledger.get(run_id).id))
+    return {"failures": [vars(failure) for failure in found]}
+
+
+@router.post("/runs/{run_id}/{verb}")
+async def treat(request: Request, run_id: str, verb: str) -> Any:
+    """Pause, resume, cancel a run, or try its failed tasks again."""
+    if verb not in VERBS:
+        return JSONResponse({"error": "NotFound", "message": f"Runs know {', '.join(VERBS)}, not {verb!r}."}, 404)
+    ledger = _ledger(request)
+    await _in_thread(request, lambda: VERBS[verb](ledger, ledger.get(run_id)))
+    return await _in_thread(request, partial(_look, request, run_id))
+
+
+def read_spec(body: object) -> RunSpec:
+    """Read what is asked of a run.
+
+    Raises:
+        BadRun: If a field is unknown or has a value that cannot be used.
+    """
+    if not isinstance(body, Mapping):
+        raise BadRun('The body must be an object, such as {"project": 3, "expressions": ["the dog"]}.')
+    for name, value in body.items():
+        if name not in _FIELDS or not _FIELDS[name](value):
+            known = ", ".join(sorted(_FIELDS))
+            raise BadRun(f"The run's field {name!r} is {str(value)[:80]!r}, which cannot be used. Fields: {known}.")
+    if "project" not in body:
+        raise BadRun("The run names no project. Give its number.")
+    return RunSpec.from_json({name: value for name, value in body.items() if value is not None})
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _list_of(is_one: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(map(is_one, value))
+
+
+_FIELDS: Mapping[str, Callable[[object], bool]] = {
+    "project": _is_whole,
+    "kind": lambda value: value in ("predict", "warm"),
+    "expressions": _list_of(_is_text),
+    "expression_field": _is_text,
+    "per_label": _is_flag,
+    "tasks": _list_of(_is_whole),
+    "view": _is_whole,
+    "only_unlabelled": _is_flag,
+    "min_score": _is_number,
+    "top_k": _is_whole,
+    "name": _is_text,
+    "push": _is_flag,
+    "notify": _is_text,
+    "mode": lambda value: value in ("new", "add", "replace"),
+    "preview": _is_whole,
+    "prompts": _is_flag,
+}
+
+
+def _ledger(request: Request) -> Ledger:
+    ledger: Ledger = request.app.state.desk.ledger
+    return ledger
+
+
+def _look(request: Request, run_id: str) -> dict[str, Any]:
+    try:
+        workers = sum(worker.state == "ready" for worker in queueing.list_workers(request.app.state.desk.conn))
+    except Unreachable:
+        workers = None
+    return report.look(_ledger(request), run_id, workers).to_json()
+
+
+async def _in_thread(request: Request, work: Callable[[], Result]) -> Result:
+    return await anyio.to_thread.run_sync(work, limiter=request.app.state.recording)

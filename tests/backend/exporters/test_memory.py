@@ -1,0 +1,76 @@
+"""Masks never are all in memory: measured from outside, in processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from backend.corrections.tables import annotation_version, outcome
+from ris_core.masks import to_rle
+from tests.backend.corrections.made import START, box
+
+PER_TASK = 20
+SMALL, LARGE = 2_000, 20_000
+SIDE = 256
+
+EXPORT = """
+import resource, sys
+from pathlib import Path
+from backend.corrections.ledger import open_ledger
+from backend.exporters.export import Order, export
+from backend.exporters.places import Choice
+from backend.exporters.splits import Shares
+url, project, folder = sys.argv[1:]
+order = Order("refcoco", Path(folder), Choice(int(project), shares=Shares(0.8, 0.1, 0.1)), "large", images="none")
+counts = export(open_ledger(url), order, fetch=None, pool=Path(folder), max_pixels=10**7)
+print(counts.targets, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def fill(ledger, project: int, regions: int) -> int:
+    """20 regions a task; the bytes that their masks take."""
+    noise = box(20, 20, 200, 200, (SIDE, SIDE))
+    noise[::2, ::5] ^= True
+    masks = [to_rle(np.roll(noise, (2 * i, i), (0, 1))) for i in range(PER_TASK)]
+    version = {
+        "annotator": 1,
+        "created_at": START,
+        "updated_at": START,
+        "was_cancelled": False,
+        "is_reviewed": False,
+        "task_data": {},
+        "regions": [],
+        "texts": [],
+        "source": "api",
+        "seen_at": START,
+    }
+    judged = {"outcome": "missed", "label": "Object", "is_relabelled": False, "is_reworded": False}
+    with ledger.writing() as db:
+        for task in range(1, regions // PER_TASK + 1):
+            row = {"annotation": 10**6 * project + task, "project": project, "task": str(task), "image": f"/{task}.png"}
+            number = db.execute(sa.insert(annotation_version).values(**version, **row)).inserted_primary_key[0]
+            made = ({"region": f"{task}.{i}", "expression": f"thing {i}", "mask": mask} for i, mask in enumerate(masks))
+            db.execute(sa.insert(outcome), [{"version_id": number, **one, **judged} for one in made])
+    return sum(len(mask["counts"]) for mask in masks) * regions // PER_TASK
+
+
+def measure(ledger, project: int, folder: Path) -> tuple[int, int]:
+    """Targets written, and the most memory that was taken, in bytes."""
+    root = str(Path(__file__).parents[3])
+    command = [sys.executable, "-c", EXPORT, ledger._engine.url.render_as_string(), str(project), str(folder)]
+    env = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=250, check=True)
+    targets, peak = map(int, done.stdout.split())
+    return targets, peak
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_masks(ledger, tmp_path):
+    sizes = {project: fill(ledger, project, regions) for project, regions in ((1, SMALL), (2, LARGE))}
+    (small, before), (large, after) = (measure(ledger, project, tmp_path / str(project)) for project in sizes)
+    assert (small, large) == (SMALL, LARGE)
+    assert after - before < (sizes[2] - sizes[1]) / 2

@@ -1,0 +1,113 @@
+import json
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+from io import BytesIO
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from backend.corrections.ledger import open_ledger
+from backend.report.findings import find
+from backend.report.overlays import OFFERED_RGB, SAVED_RGB, draw_case
+from backend.report.page import render
+from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
+from tests.backend.exporters.conftest import png
+
+
+@pytest.fixture
+def ledger(store):
+    """Two annotators, one of them thorough: accepted, edited, rejected, missed, one <foreign>."""
+    hand_out(store, 1, [("a", 1), ("b", 2)], [rle(0, 0), rle(20, 0)], kind="open", at=10, expression="the <b>box</b>")
+    hand_out(store, 2, [("c", 1)], [rle(0, 0)], expression="two; boxes")
+    hand_out(store, 9, [("far", 1)], [rle(0, 0)])
+    first = [brush("a", box(0, 0), "the <b>box</b>"), brush("n", box(0, 20), "new")]
+    second = [brush("c", box(0, 0, 5), "two; boxes"), brush("far", box(20, 20))]
+    send(
+        store,
+        event(annotation(1, 1, first, parent_prediction=3, lead_time=10.0)),
+        event(annotation(2, 2, second, completed_by=2, lead_time=30.0)),
+        event(annotation(3, 3, [brush("m", box(0, 0))], completed_by=2, lead_time=90.0)),
+    )
+    opened = open_ledger(store._engine.url.render_as_string(hide_password=False))
+    opened.read_events()
+    yield opened
+    opened.close()
+
+
+def test_findings_are_what_annotators_did(ledger):
+    found = find(ledger, PROJECT, lambda one: "plural" if "two" in (one.outcome.expression or "") else "noun")
+    assert found.all.counts == {"accepted": 1, "rejected": 1, "missed": 2, "edited": 1, "foreign": 1}
+    assert found.groups["annotator"]["2"].counts == {"edited": 1, "foreign": 1, "missed": 1}
+    assert found.groups["kind"]["plural"].counts == {"edited": 1}
+    assert found.times == ([10.0, 30.0], [90.0])
+    assert [one.outcome.outcome for one in found.worst] == ["rejected", "edited"]
+    assert sorted(found.all.judged) == [(0.7, False), (0.9, True), (0.9, True)]
+    assert found.all.accepted_share == pytest.approx(1 / 3)
+
+
+class Page(HTMLParser):
+    """The page as a browser reads it: what is open, what is named, what is drawn."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.sources: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "br"):
+            self.stack.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_needs_nothing_else_and_says_it_all(ledger):
+    html = render(find(ledger, PROJECT, lambda one: "noun"), "Corrections & more", png)
+    page = Page(html)
+    assert page.stack == []
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert "http" not in re.sub(r"data:[^\"]+", "", html)
+    assert "the <b>box</b>" in page.text  # escaped, not a tag
+    assert "1 regions have ids that were handed out for other tasks" in page.text
+    for title in ("By label", "By kind of expression", "By annotator", "By model version", "Worst cases"):
+        assert title in page.text
+    svgs = [b64decode(s.partition(",")[2]) for s in page.sources if s.startswith("data:image/svg")]
+    assert len(svgs) == 7
+    assert all(ElementTree.fromstring(svg).tag.endswith("svg") for svg in svgs)
+    pictures = [b64decode(s.partition(",")[2]) for s in page.sources if s.startswith("data:image/png")]
+    assert [max(Pil.open(BytesIO(picture)).size) for picture in pictures] == [320, 320]
+
+
+def test_the_same_ledger_gives_the_same_page(ledger):
+    assert render(find(ledger, PROJECT), "t", png) == render(find(ledger, PROJECT), "t", png)
+
+
+def test_an_empty_project_has_a_page(store, ledger):
+    page = Page(render(find(ledger, 99), "nothing yet"))
+    assert page.stack == []
+    assert "what became of 0 regions" in page.text
+
+
+def test_a_case_shows_both_outlines_around_the_masks():
+    picture = np.asarray(Pil.open(BytesIO(draw_case(None, rle(0, 0), rle(5, 5)))))
+    colours = {tuple(pixel) for pixel in picture.reshape(-1, 3)}
+    assert {OFFERED_RGB, SAVED_RGB, (200, 200, 200)} <= colours
+
+
+@pytest.mark.parametrize(("offered", "saved"), [(rle(0, 0), None), (None, rle(0, 0)), (None, None)])
+def test_a_case_may_lack_one_side(offered, saved):
+    assert max(Pil.open(BytesIO(draw_case(None, offered, saved))).size) == 320
+
+
+def test_images_that_cannot_be_had_are_grey(ledger):
+    html = render(find(ledger, PROJECT), "t", lambda address, task: b"no image")
+    assert json.dumps(html).count("data:image/png") == 2

@@ -142,6 +142,14 @@ def about_candidate(rank: int, count: int) -> Message:
     return say("candidate", f"Candidate {rank} of {count}. {more}")
 
 
+def about_nothing(kind: str) -> Message:
+    """What is to be said where nothing was found at a "click" or in a "box".
+
+    Label Studio takes away what was drawn only with a suggestion, and would save it.
+    """
+    return say("nothing_found", f"this {kind}: undo it, so that it is not submitted")
+
+
 def about_error(error: RisError) -> Message:
     """What is to be said about what went wrong."""
     kind = next(ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS)

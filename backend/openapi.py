@@ -6,6 +6,8 @@ Bodies are read tolerantly: of what is named below anything may be missing or of
 from importlib.metadata import version
 from typing import Any
 
+from backend.runs import description as runs
+
 Json = dict[str, Any]
 
 
@@ -34,7 +36,7 @@ def make_document() -> Json:
             "/predict": {
                 "post": _operation(
                     "predict",
-                    "Predict tasks: interactively, on opening one, or (refused with []) many at once.",
+                    "Predict tasks: interactively, on opening one, or (as a run, answered with []) several at once.",
                     {"200": _json("One entry a task, in their order.", _ref("Results"))},
                     _ref("Predict"),
                 )
@@ -65,9 +67,10 @@ def make_document() -> Json:
             "/openapi.json": {
                 "get": _operation("openapi", "This document.", {"200": _json("It.", {"type": "object"})})
             },
+            **runs.PATHS,
         },
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": {**_SCHEMAS, **runs.SCHEMAS},
             "responses": _ERRORS,
             "securitySchemes": {
                 "basic": {"type": "http", "scheme": "basic"},

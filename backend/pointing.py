@@ -112,7 +112,6 @@ def _list_candidates(found: Proposals) -> Iterator[Candidate]:
 
 def _tell(gesture: Gesture, label: str, is_guess: bool, is_empty: bool) -> Iterator[Message]:
     if is_empty:
-        # Label Studio takes away what was drawn only with a suggestion, and would save it
-        yield messages.say("nothing_found", f"this {gesture.kind}: undo it, so that it is not submitted")
+        yield messages.about_nothing(gesture.kind)
     elif is_guess:
         yield messages.say("label_guessed", f"{label}; correct it once it is accepted.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from backend import messages
@@ -24,8 +24,10 @@ from ris_core.prompts import PromptEmbedding, Prompts
 from ris_core.segmenter import Segmenter
 from ris_core.types import Image, Proposals
 
-CROP_MARGIN = 0.1
-"""How much of a box's sides is seen beyond them when it is looked into: people draw through the rim of things."""
+CROP_MARGIN = 1.0
+"""How much of a box's sides is seen beyond them when it is looked into: a thing without its surroundings is hard to tell."""
+FITTING_IOU = 0.6
+"""A thing whose box overlaps a drawn one so much is what it was drawn around."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def look_inside(
 ) -> Retouched:
     """Look for the expression's thing in a box at the image's full resolution: what is small is seen large.
 
+    What fills the box comes first, in the order of the expression, then the rest: a box is drawn around the thing, but loosely.
+
     Args:
         proposer: The segmenter's.
         site: Its gesture has a box.
@@ -74,7 +78,7 @@ def look_inside(
     crop = Image.from_array(np.ascontiguousarray(image.pixels[upper:lower, left:right]))
     proposals = _propose(proposer, segmenter, crop, box_xyxy - (left, upper, left, upper))
     encoded = segmenter.encode(crop, proposals)
-    prediction = segmenter.segment(encoded, offer.answer.expression, max(1, len(offer.answer.candidates)))
+    prediction = segmenter.segment(encoded, offer.answer.expression, max(1, len(proposals)))
     whole = np.zeros((len(prediction.masks), *image.size_hw), bool)
     whole[:, upper:lower, left:right] = prediction.masks
     found = Proposals(
@@ -83,6 +87,7 @@ def look_inside(
         predicted_iou=prediction.scores.astype(np.float32),
         stability=np.array([part["stability"] for part in prediction.parts], np.float32),
     )
+    found = _take(found, _put_fitting_first(found, box_xyxy)[: max(1, len(offer.answer.candidates))])
     seen = PromptEmbedding(image.sha256, image.size_hw, np.zeros((0, 0, 0), np.float16), encoded.encode_fp)
     blank = make_blank(offer.answer.expression, offer.answer.label, seen, site.model_version)
     target = _find_nearest(offer.before(site.gesture.id), site.gesture, image.size_hw)
@@ -102,7 +107,7 @@ def _finish(found: Proposals, blank: Answer, site: Site, offer: Offer, mends: Me
     before = offer.before(site.gesture.id)
     own_id = target.id if target and target.id in mends.unchanged else None
     made = hand_out(found, blank, site, offer.is_guess, own_id)
-    made = replace(made, told=tuple(_tell(made, own_id)))
+    made = replace(made, told=tuple(_tell(made, site.gesture, own_id)))
     others = [one for one in before if one is not target and one.id not in mends.accepted]
     again = (_hand_out_again(others, blank, site),) if others else ()
     shown = [one for answered in (made, *again) for one in list_shown(answered)]
@@ -134,9 +139,9 @@ def _hand_out_again(others: Sequence[Shown], blank: Answer, site: Site) -> Answe
     return Answered(record, tuple(made), ())
 
 
-def _tell(made: Answered, own_id: str | None) -> Iterator[Message]:
+def _tell(made: Answered, gesture: Gesture, own_id: str | None) -> Iterator[Message]:
     if not made.regions:
-        yield messages.say("emptied")
+        yield messages.say("emptied") if gesture.clicks else messages.about_nothing(gesture.kind)
     elif own_id:
         yield messages.say("replaces")
     elif len(made.record.candidates) > 1:
@@ -184,10 +189,15 @@ def _propose(proposer: Promptable, segmenter: Segmenter, crop: Image, box_xyxy: 
     return Proposals(*(np.concatenate([getattr(one, name) for one in both]) for name in names))
 
 
-def _take(found: Proposals, is_taken: Bool[ndarray, "n"]) -> Proposals:
-    return Proposals(
-        found.masks[is_taken], found.boxes_xywh[is_taken], found.predicted_iou[is_taken], found.stability[is_taken]
-    )
+def _put_fitting_first(found: Proposals, box_xyxy: Float[ndarray, "4"]) -> Int[ndarray, "n"]:
+    """Indices, in order of the expression otherwise."""
+    corner, far_corner = box_xyxy[:2], box_xyxy[2:]
+    drawn = np.concatenate([corner, far_corner - corner])[None]
+    return np.argsort(boxes.iou(found.boxes_xywh, drawn)[:, 0] < FITTING_IOU, kind="stable")
+
+
+def _take(found: Proposals, taken: ndarray) -> Proposals:
+    return Proposals(found.masks[taken], found.boxes_xywh[taken], found.predicted_iou[taken], found.stability[taken])
 
 
 def _without_mask(region: Json) -> Json:

@@ -38,10 +38,15 @@ def _move(rank: int, parts: Mapping[str, float], fits: Mapping[str, float]) -> s
     best_first = sorted(fits, key=lambda label: -fits[label])
     if not fits:
         return look
+    fitting, failing = [x for x in best_first if fits[x] >= FITS], [x for x in best_first if fits[x] < FITS]
     if look_rank > rank:
-        return f"{look}, moved up by {_quote([x for x in best_first if fits[x] >= FITS] or best_first[:1], fits)}"
+        return f"{look}, " + (
+            f"moved up by {_quote(fitting, fits)}" if fitting else f"others fit {_quote(failing, fits)} less"
+        )
     if look_rank < rank:
-        return f"{look}, moved down by {_quote([x for x in best_first if fits[x] < FITS] or best_first[-1:], fits)}"
+        return f"{look}, " + (
+            f"moved down by {_quote(failing, fits)}" if failing else f"others fit {_quote(fitting, fits)} better"
+        )
     return f"{look}, with {_quote(best_first, fits)}"
 
 

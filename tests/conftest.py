@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from backend import queueing, redis_server
@@ -37,3 +38,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened = open_store(f"sqlite:///{tmp_path / 'state' / 'ris.sqlite3'}")
     yield opened
     opened.close()
+
+
+@pytest.fixture(autouse=True)
+def _forget_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a command sets up in this process ends with its test; a logger that is kept could not be captured later."""
+    configure = structlog.configure
+    monkeypatch.setattr(structlog, "configure", lambda **how: configure(**{**how, "cache_logger_on_first_use": False}))
+    yield
+    structlog.reset_defaults()

@@ -1,5 +1,10 @@
 """`ris serve | worker | up | down`: the programs that answer Label Studio, each alone or all on this machine."""
 
+import os
+from typing import Annotated
+
+import typer
+
 from backend.logs import configure_logging
 from backend.settings import read_settings
 
@@ -16,10 +21,14 @@ def serve() -> None:
     uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False)
 
 
-def worker() -> None:
+def worker(
+    device: Annotated[str | None, typer.Option(help="Torch device, as in cuda:1; DEVICE otherwise.")] = None,
+) -> None:
     """Take jobs from the queue, one at a time, with the model loaded once."""
     from backend import worker as rq_worker
 
+    if device:
+        os.environ["DEVICE"] = device
     settings = read_settings()
     configure_logging(settings.log_level)
     rq_worker.run_worker(settings)

@@ -15,6 +15,8 @@ from ris_core.errors import BadInput
 
 Source = Literal["webhook", "api"]
 
+LARGEST_ID = 2**63 - 1
+"""What the database takes."""
 CREATED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
 DELETED = "ANNOTATIONS_DELETED"
 LAYOUTS = 64
@@ -199,18 +201,19 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _id(entry: object) -> int:
     value = entry.get("id") if isinstance(entry, Mapping) else entry
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise BadInput(f"An annotation has the id {value!r}; Label Studio's are numbers.")
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST_ID:
+        raise BadInput(f"An annotation has the id {str(value)[:40]!r}; Label Studio's are numbers of at most 64 bits.")
     return value
 
 
 def _user(value: object) -> int | None:
     value = value.get("id") if isinstance(value, Mapping) else value
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_ID else None
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_ID
+    return float(value) if is_number else None  # type: ignore[arg-type]
 
 
 def list_problems(versions: Sequence[Version]) -> Iterator[str]:

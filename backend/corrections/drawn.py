@@ -180,4 +180,5 @@ def _listed(given: object) -> Iterable[object]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
+    return float(value) if is_number else None  # type: ignore[arg-type]

@@ -29,12 +29,15 @@ router = APIRouter()
 
 
 @router.get("/runs")
-async def list_runs(request: Request, project: int | None = None) -> dict[str, Any]:
-    """Every run, newest first."""
+async def list_runs(request: Request, project: str = "") -> dict[str, Any]:
+    """Every run, newest first; of one project if it is named."""
     ledger = _ledger(request)
+    if project and not (project.isdecimal() and _is_whole(int(project))):
+        raise BadRun(f"The project is {project[:20]!r}; give its number.")
 
     def look() -> list[dict[str, Any]]:
-        return [report.look(ledger, run.id, None).to_json() for run in ledger.list_runs(project=project)]
+        found = ledger.list_runs(project=int(project) if project else None)
+        return [report.look(ledger, run.id, None).to_json() for run in found]
 
     return {"runs": await _in_thread(request, look)}
 
@@ -99,7 +102,8 @@ def _is_number(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+    """Text that can be sent back: no half of a surrogate pair."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _is_flag(value: object) -> bool:

@@ -49,7 +49,7 @@ class Component:
         templates: Sentences with "{}" for a phrase, averaged.
         negatives: Nouns that compete with the noun of a phrase; better no two names of one thing.
         calibration: Name of a stored calibrator, fitted on the profile's components; empty for none: the values then are shares.
-        ambiguous_ratio: In [0, 1]: a second thing at least this share as probable makes the answer ambiguous.
+        ambiguous_ratio: In [0, 1]: a second thing that fits at least this share as well makes the answer ambiguous.
         without: Keys of `IMPROVEMENTS` to leave out.
 
     Raises:
@@ -65,7 +65,7 @@ class Component:
         templates: Sequence[str] = ("{}",),
         negatives: Sequence[str] = (),
         calibration: str = "",
-        ambiguous_ratio: float = 0.4,
+        ambiguous_ratio: float = 0.6,
         without: Sequence[str] = (),
     ) -> None:
         check_weights(visual_mix=visual_mix, ambiguous_ratio=ambiguous_ratio)
@@ -162,8 +162,8 @@ class Component:
         return "match" if selected else "no_match"
 
     def _is_rivalled(self, answer: "_Answer") -> bool:
-        values = answer.values[answer.judged.is_thing]
-        return bool((values >= self.ambiguous_ratio * values.max()).sum() > 1)
+        fit = answer.judged.fit[answer.judged.is_thing]
+        return bool((fit >= self.ambiguous_ratio * fit.max()).sum() > 1)
 
 
 TIE = 1e-9

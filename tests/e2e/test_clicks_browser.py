@@ -39,7 +39,7 @@ def point(annotator: LabellingPage, *places: tuple[float, float], size_hw: tuple
     """Press at the first place, move to the others, release; wait for the answer. Places are pixels of the image.
 
     Args:
-        key: Held meanwhile.
+        key: Held meanwhile; several with "+" between them.
     """
     canvas = annotator.page.locator(".konvajs-content").bounding_box()
     assert canvas
@@ -49,14 +49,14 @@ def point(annotator: LabellingPage, *places: tuple[float, float], size_hw: tuple
     with annotator.page.expect_response(lambda answer: "interactive-annotating" in answer.url):
         mouse.move(canvas["x"] + shown[0][0], canvas["y"] + shown[0][1])
         annotator.page.wait_for_timeout(PRESS_MS)
-        if key:
-            keyboard.down(key)
+        for held in filter(None, key.split("+")):
+            keyboard.down(held)
         mouse.down()
         for x, y in shown[1:]:
             mouse.move(canvas["x"] + x, canvas["y"] + y, steps=4)
         mouse.up()
-        if key:
-            keyboard.up(key)
+        for held in filter(None, key.split("+")):
+            keyboard.up(held)
     annotator.await_answer()
 
 

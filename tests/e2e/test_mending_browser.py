@@ -36,8 +36,10 @@ def middle(mask: np.ndarray) -> tuple[float, float]:
 
 
 def click(annotator: LabellingPage, mask: np.ndarray, key: str = "") -> None:
+    """Beside the middle of a thing, where a click may be already; its label is not active any more."""
+    x, y = middle(mask)
     annotator.choose_label("Click")
-    point(annotator, middle(mask), size_hw=SIZE_HW, key=key)
+    point(annotator, (x - 8, y), size_hw=SIZE_HW, key=key)
 
 
 def await_draft(client: LabelStudio, task: int, is_so: Callable[[list[dict]], bool]) -> None:

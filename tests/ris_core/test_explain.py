@@ -29,11 +29,7 @@ def prediction(parts: list[dict[str, float]], *referents: Referent, decision="ma
     [
         (3, {"left of the dog": 0.93}, '3rd by look (0.41), moved up by "left of the dog" (0.93)'),
         (2, {"left of the dog": 0.4, "not at the top": 0.9}, '2nd by look (0.41), moved up by "not at the top" (0.90)'),
-        (
-            2,
-            {"left of the dog": 0.3, "not at the top": 0.2},
-            '2nd by look (0.41), moved up by "left of the dog" (0.30)',
-        ),
+        (2, {"left of the dog": 0.3}, '2nd by look (0.41), others fit "left of the dog" (0.30) less'),
         (1, {"left of the dog": 0.93}, '1st by look (0.41), with "left of the dog" (0.93)'),
         (1, {}, "1st by look (0.41)"),
         (11, {"left of the dog": 0.6}, '11th by look (0.41), moved up by "left of the dog" (0.60)'),
@@ -50,6 +46,13 @@ def test_a_candidate_that_fell_is_explained_by_what_speaks_against_it():
     second = {"look": 0.8, "look_rank": 1, "left of the dog": 0.05, "not at the top": 0.9}
     lines = explain(prediction([first, second], Referent("cat", "cat", (LEFT_OF_DOG, NOT_ABOVE)))).splitlines()
     assert lines[-1] == '  #2, score 0.10: 1st by look (0.80), moved down by "left of the dog" (0.05)'
+
+
+def test_a_candidate_that_fits_and_fell_had_better_rivals():
+    first = {"look": 0.4, "look_rank": 2, "left of the dog": 0.99}
+    second = {"look": 0.5, "look_rank": 1, "left of the dog": 0.7}
+    lines = explain(prediction([first, second], Referent("cat", "cat", (LEFT_OF_DOG,)))).splitlines()
+    assert lines[-1].endswith('1st by look (0.50), others fit "left of the dog" (0.70) better')
 
 
 def test_the_reading_comes_first():

@@ -83,3 +83,10 @@ def test_an_annotation_of_an_expanded_user_and_task_is_read():
     one["task"] = {"id": 5, "data": {}}
     [version] = read_event({"action": "ANNOTATION_CREATED", "annotation": one, "project": PROJECT}).versions
     assert (version.annotator, version.task) == (9, "5")
+
+
+@pytest.mark.parametrize("id", [10**30, True, "7", None])
+def test_an_id_that_no_database_takes_is_refused(id):
+    event = {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": id}]}
+    with pytest.raises(BadInput, match="the id"):
+        read_event(event)

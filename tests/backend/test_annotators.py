@@ -48,8 +48,7 @@ WAYS = {
     "a part of it": (("the red square", RED, BLUE), [(0, 0, REPAINTED), (0, 0, REPAINTED), (0, 1, 2), (0, 1, 2)]),
     "never": (
         ("the red square", 4),
-        [(0, 0, REPAINTED), (0, 0, REPAINTED), (0, MAX_CLICKS, MAX_CLICKS + REPAINTED)] * 1
-        + [(0, MAX_CLICKS, MAX_CLICKS + REPAINTED)],
+        [(0, 0, REPAINTED), (0, 0, REPAINTED), *[(0, MAX_CLICKS, MAX_CLICKS + REPAINTED)] * 2],
     ),
 }
 

@@ -84,10 +84,10 @@ def work(bench) -> None:
         queueing.drop_taken(bench.desk.conn, "w", queue, job_id)
 
 
-def send(bench, *results, config=CONFIG) -> dict:
+def send(bench, *results, config=CONFIG, drafts=()) -> dict:
     """What Label Studio gets when these results were drawn, oldest first."""
     body = {
-        "tasks": [{"id": 5, "project": 7, "data": {"image": data_uri()}}],
+        "tasks": [{"id": 5, "project": 7, "data": {"image": data_uri()}, "drafts": list(drafts)}],
         "label_config": config,
         "params": {"context": {"result": list(results)}},
     }
@@ -236,11 +236,13 @@ def test_click_on_an_encoded_image_costs_no_encoding(bench, encoder_calls):
     assert encoder_calls == [1]
 
 
-def test_click_after_an_expression_costs_no_encoding(bench, encoder_calls):
+@pytest.mark.parametrize("is_mended", [False, True], ids=["about itself", "about the expression"])
+def test_click_after_an_expression_costs_no_encoding(bench, encoder_calls, is_mended):
     text = {"id": "p", "type": "textarea", "from_name": "prompt", "to_name": "image", "value": {"text": ["the fish"]}}
     send(bench, text)
     assert encoder_calls == [1]
-    assert regions(send(bench, click(5)))
+    [region] = regions(send(bench, click(5), drafts=[{"user": 3, "result": [text]}] if is_mended else []))
+    assert region["meta"].get("text") == (["the fish"] if is_mended else None)
     assert encoder_calls == [1]
 
 

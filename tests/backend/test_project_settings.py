@@ -25,6 +25,7 @@ READ = {
         ProjectSettings(image_hosts=("a.example", "b.example")),
     ),
     "no hosts": ({"image_hosts": []}, ProjectSettings()),
+    "smoothing": ({"smooth_px": 2}, ProjectSettings(smooth_px=2.0)),
 }
 
 
@@ -42,6 +43,9 @@ BAD = {
     "score above one": ("min_score", 1.5, "1.5"),
     "score below zero": ("min_score", -0.1, "-0.1"),
     "score that is no number": ("min_score", float("nan"), "nan"),
+    "smoothing as text": ("smooth_px", "2", "'2'"),
+    "smoothing below zero": ("smooth_px", -1, "-1"),
+    "smoothing of the whole thing": ("smooth_px", 21, "21"),
     "hosts that are a number": ("image_hosts", 5, "5"),
     "hosts with a number": ("image_hosts", ["a", 5], "5"),
     "host with a scheme": ("image_hosts", ["https://a.example"], "https://a.example"),

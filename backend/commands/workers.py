@@ -22,32 +22,28 @@ def workers(
 ) -> None:
     """Run several workers until told to stop; each finishes what it has in hand."""
     devices = _list_gpus() if per_gpu else [os.environ.get("DEVICE", "auto")] * count
-    running: dict[int, subprocess.Popen[bytes]] = {}
     is_stopping = False
 
     def stop(*_: object) -> None:
         nonlocal is_stopping
         is_stopping = True
-        for process in running.values():
-            process.terminate()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    for number, device in enumerate(devices):
-        running[number] = _start(device)
-        typer.echo(f"worker {number + 1} of {len(devices)}: {device}, process {running[number].pid}")
-    while running:
-        for number, process in list(running.items()):
-            code = process.poll()
-            if code is None:
-                continue
-            del running[number]
-            if not is_stopping:
-                typer.echo(f"worker {number + 1} ended with {code}; it is started again", err=True)
+    running = [_start(device) for device in devices]
+    for number, (device, process) in enumerate(zip(devices, running, strict=True), 1):
+        typer.echo(f"worker {number} of {len(devices)}: {device}, process {process.pid}")
+    while not is_stopping:
+        for index, process in enumerate(running):
+            if process.poll() is not None and not is_stopping:
+                typer.echo(f"worker {index + 1} ended with {process.returncode}; it is started again", err=True)
                 time.sleep(RESTART_S)
-                if not is_stopping:
-                    running[number] = _start(devices[number])
+                running[index] = _start(devices[index])
         time.sleep(POLL_S)
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.wait()
 
 
 def _start(device: str) -> subprocess.Popen[bytes]:

@@ -52,7 +52,7 @@ class Gate:
     def __init__(self, backend_url: str) -> None:
         self.calls: list[Call] = []
         self._backend_url = backend_url
-        self._is_closed = False
+        self._is_closed, self._held_from = False, 0
         self._came = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(self))
         self._http = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
@@ -66,7 +66,7 @@ class Gate:
     @contextmanager
     def holding(self) -> Iterator[None]:
         """Hold back the answers to what is asked meanwhile, until each is released or this ends."""
-        self._is_closed = True
+        self._is_closed, self._held_from = True, len(self.calls)
         try:
             yield
         finally:
@@ -75,10 +75,10 @@ class Gate:
                 call.released.set()
 
     def wait_for(self, text: str) -> Call:
-        """The call that asks for a text as its newest entry; waits until it came."""
+        """The call, of those that were held back last, that asks for a text as its newest entry; waits until it came."""
 
         def find() -> Call | None:
-            return next((call for call in reversed(self.calls) if call.texts[-1:] == [text]), None)
+            return next((call for call in self.calls[self._held_from :] if call.texts[-1:] == [text]), None)
 
         with self._came:
             assert self._came.wait_for(find, TIMEOUT_S), f"nobody asked for {text!r}"

@@ -6,7 +6,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,13 +47,19 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Only so many images; the rest can be added later.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; in the state folder unless said.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Keep encoded images in this folder for other runs.")] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of another run over the same expressions: its methods are compared too; repeatable."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
 ) -> None:
     """Measure methods on a data set, or on the synthetic benchmark; goes on where it was stopped."""
+    from ris_core.evaluation.beside import Beside
     from ris_core.evaluation.protocol import read_protocol
 
     ours, quirks = read_settings(), read_protocol(protocol)
     chosen = profile or ours.profile
+    others = [Beside.read(folder) for folder in beside or []]
     asked = _read_dataset(dataset, root, split, partition, wording, quirks)
     segmenters = _load(ours, chosen, method or [], settings)
     header = _header(asked, segmenters, quirks)
@@ -64,6 +69,10 @@ def evaluate(
     asked = asked.first(limit) if limit is not None else asked
     encode = _encoder(next(iter(segmenters.values())), cache, ours.cache_bytes)
     records = _measure(folder, header, asked, segmenters, encode, quirks)
+    calibrated = dict(header["calibrated"])
+    for other in others:
+        records = other.join(records, header["dataset"])
+        calibrated |= other.calibrated
     options = {
         "--dataset": asked.name,
         "--split": split,
@@ -74,7 +83,7 @@ def evaluate(
         "--protocol": protocol,
         "--limit": str(limit or ""),
     }
-    named = [("--method", name) for name in segmenters]
+    named = [("--method", name) for name in segmenters] + [("--beside", other.folder.name) for other in others]
     typed = [part for option in [*options.items(), *named] if option[1] for part in option]
     about = {
         "data set": f"{asked.name}, {asked.split}",
@@ -83,7 +92,7 @@ def evaluate(
         "protocol": protocol,
         "command": f"`{shlex.join(['ris', 'eval', *typed])}`",
     }
-    print(_write(folder, asked, records, segmenters, about, quirks))
+    print(_write(folder, asked, records, calibrated, about, quirks))
     print(f"In {folder}: report.md, report.json, journal.jsonl.", file=sys.stderr)
 
 
@@ -146,28 +155,23 @@ def _read_dataset(
 
 def _load(ours: Settings, profile: str, methods: Sequence[str], settings: str) -> dict[str, "Segmenter"]:
     """A segmenter for each method; what any of them encodes serves all."""
-    from ris_core import catalog, load_segmenter
-    from ris_core.profiles import read_profile
+    from ris_core.profiles import load_segmenters, read_profile
     from ris_core.weights import Store
 
-    own = read_profile(profile)["method"]
-    named = {text: read_method(text) for text in methods or [own["name"]]}
-    built = {
-        text: catalog.build("methods", name, {**(own.get("settings", {}) if name == own["name"] else {}), **given})
-        for text, (name, given) in named.items()
-    }
-    features = sorted({feature for method in built.values() for feature in method.features})
+    named = {text: read_method(text) for text in methods or [read_profile(profile)["method"]["name"]]}
+    asked = [{"name": name, **given} for name, given in named.values()]
     try:
-        overrides = dict(json.loads(settings))
-        overrides["encoder"] = {**dict(overrides.get("encoder", {})), "features": features}
-    except (ValueError, TypeError) as error:
+        overrides = {kind: dict(given) for kind, given in json.loads(settings).items()}
+    except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(
             f'--settings is {settings!r}, which is no JSON object of objects ({error}). Write {{"proposer": {{…}}}}.'
         ) from error
-    loaded = load_segmenter(profile, device=ours.device, store=Store(ours.model_dir), **overrides)
-    if loaded.warning:
-        print(f"note: {loaded.warning}", file=sys.stderr)
-    return {text: replace(loaded, method_name=named[text][0], method=method) for text, method in built.items()}
+    if "method" in overrides:
+        raise BadInput("--settings names the method's settings; write them as --method NAME:SETTING=VALUE.")
+    loaded = load_segmenters(profile, asked, device=ours.device, store=Store(ours.model_dir), **overrides)
+    if loaded[0].warning:
+        print(f"note: {loaded[0].warning}", file=sys.stderr)
+    return dict(zip(named, loaded, strict=True))
 
 
 def _header(dataset: "Dataset", segmenters: Mapping[str, "Segmenter"], quirks: frozenset[str]) -> dict[str, Any]:
@@ -181,6 +185,7 @@ def _header(dataset: "Dataset", segmenters: Mapping[str, "Segmenter"], quirks: f
         "dataset": [dataset.name, dataset.split, dataset.digest],
         "code": digest_files([file for file in files if file.parent.name != "evaluation"], ""),
         "methods": {name: segmenter.model_version for name, segmenter in segmenters.items()},
+        "calibrated": {name: bool(s.method.settings.get("calibration")) for name, s in segmenters.items()},
         "quirks": sorted(quirks),
         "top_k": TOP_K,
     }
@@ -230,14 +235,13 @@ def _write(
     folder: Path,
     dataset: "Dataset",
     records: Sequence["Record"],
-    segmenters: Mapping[str, "Segmenter"],
+    calibrated: Mapping[str, bool],
     about: Mapping[str, str],
     quirks: frozenset[str],
 ) -> str:
     """Both reports as files; the one for people is returned."""
     from ris_core.evaluation import markdown, report
 
-    calibrated = {name: bool(s.method.settings.get("calibration")) for name, s in segmenters.items()}
     made = report.build(dataset, records, about=about, calibrated=calibrated, quirks=quirks)
     page = markdown.render(made, f"{dataset.name}, {dataset.split}")
     document = json.dumps(made.to_json(), indent=1, allow_nan=False)

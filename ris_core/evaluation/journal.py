@@ -72,15 +72,9 @@ class Journal:
         if not whole:
             self._write(header)
             return {}
-        try:
-            found, *lines = [json.loads(line) for line in whole.splitlines()]
-            self._compare(found, json.loads(json.dumps(header)))
-            records = [Record.from_json(line) for line in lines]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadInput(
-                f"{self.file} is no journal of a run ({error}). Delete it, or name another --out."
-            ) from error
-        return {record.image_id: record for record in records}
+        found, records = _parse(whole, self.file)
+        self._compare(found, json.loads(json.dumps(header)))
+        return records
 
     def _compare(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         differing = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
@@ -96,3 +90,24 @@ class Journal:
         if os.write(self._handle, line) < len(line):
             raise OSError(f"{self.file} could not be written whole; is the disk full?")
         os.fsync(self._handle)
+
+
+def read_journal(file: Path) -> tuple[dict[str, Any], dict[str, Record]]:
+    """Header and records, by `image_id`, of a journal that may still be written.
+
+    Raises:
+        BadInput: If it is not there, or is no journal.
+    """
+    if not file.is_file():
+        raise BadInput(f"There is no run in {file.parent}: it has no {file.name}. Name the --out of a run.")
+    content = file.read_bytes()
+    return _parse(content[: content.rfind(b"\n") + 1], file)
+
+
+def _parse(whole: bytes, file: Path) -> tuple[dict[str, Any], dict[str, Record]]:
+    try:
+        header, *lines = [json.loads(line) for line in whole.splitlines()]
+        records = [Record.from_json(line) for line in lines]
+        return dict(header), {record.image_id: record for record in records}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{file} is no journal of a run ({error}). Delete it, or name another --out.") from error

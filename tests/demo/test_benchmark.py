@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +92,8 @@ def test_progress_says_how_long_it_still_takes_and_is_silent_in_between(capsys):
         ({"protocol": "ours"}, "No protocol or quirk named 'ours'"),
         ({"settings": "[1]"}, "--settings is '\\[1\\]', which is no JSON object of objects"),
         ({"settings": '{"encoder": "clip"}'}, "no JSON object of objects"),
+        ({"settings": '{"method": {"visual_mix": 1}}'}, "write them as --method NAME:SETTING=VALUE"),
+        ({"beside": [Path("nowhere")]}, "There is no run in nowhere"),
         ({"profile": "demo", "method": ["psychic"]}, "No method named 'psychic'"),
         ({"profile": "huge"}, "No profile named 'huge'"),
     ],
@@ -113,6 +116,14 @@ def test_the_command_measures_every_method_on_one_encoding_and_reports(tmp_path,
     assert report["about"]["command"].startswith("`ris eval --dataset scenes --profile demo")
     assert capsys.readouterr().out.strip() == (tmp_path / "report.md").read_text().strip()
     assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 2  # an image of each part
+
+    evaluate(
+        profile="demo", method=["guided"], out=tmp_path / "2", limit=1, cache=tmp_path / "cache", beside=[tmp_path]
+    )
+    report = json.loads((tmp_path / "2" / "report.json").read_text())
+    [differences] = [t for t in report["tables"] if t["title"] == "Paired differences"]
+    assert differences["columns"][1:] == [f"{name} (demo-scenes-only)" for name in methods]
+    assert f"--beside {tmp_path.name}`" in report["about"]["command"]
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ PRODUCT := $(VENV)/.product
 TOOLS := $(VENV)/.tools
 STUDIO := .venv-ls/.label-studio
 
-.PHONY: help dependencies install demo up down lint check test docs measure demo-train chromium image-folders image-check
+.PHONY: help dependencies install demo up down lint check test docs measure tune demo-train chromium image-folders image-check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ docs: $(TOOLS) ## write the generated tables of the docs anew
 
 measure: $(PRODUCT) ## the demo models on 300 scenes they were not trained on, as the model card states it
 	$(PY) -m demo.measure
+
+tune: $(PRODUCT) ## fit the calibrator of the demo profile again; needed after its weights change
+	@$(PY) -m demo.tune_guided
 
 demo-train: $(TOOLS) ## train the demo models again, resumable: at most 4 h on 2 cores; TREEBANK=folder of UD English EWT
 	@if [ -z "$(TREEBANK)" ]; then echo "Say where UD English EWT is: make demo-train TREEBANK=folder"; exit 2; fi

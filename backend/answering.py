@@ -134,4 +134,5 @@ def _tell(prediction: Prediction, picked: Picked, control: Control, is_empty: bo
         is_empty,
         label=picked.label if picked.is_guess else "",
         other_label=next(iter(others), ""),
+        has_candidates=len(prediction.masks) > 0,
     )

@@ -106,7 +106,13 @@ def say(kind: Kind, about: str = "") -> Message:
 
 
 def about_answer(
-    expression: str, decision: str, is_empty: bool, label: str = "", other_label: str = ""
+    expression: str,
+    decision: str,
+    is_empty: bool,
+    label: str = "",
+    other_label: str = "",
+    *,
+    has_candidates: bool = False,
 ) -> tuple[Message, ...]:
     """What is to be said about an expression's answer; nothing if it is a plain match.
 
@@ -116,9 +122,11 @@ def about_answer(
         is_empty: Nothing was handed out.
         label: The label that was guessed; empty if it was not.
         other_label: One that could have been meant.
+        has_candidates: There is something to be shown, however unlikely.
     """
     if is_empty:
-        return (say("nothing_found", _quote(expression)),)
+        nearest = ". “next” shows what comes nearest" if has_candidates else ""
+        return (say("nothing_found", _quote(expression) + nearest),)
     told = [say("ambiguous", _quote(expression))] if decision == "ambiguous" else []
     if label and other_label:
         told.append(

@@ -41,8 +41,8 @@ class Exhibit:
 
 GALLERY = (
     Exhibit(32, "the orange frog left of the tree", (2,)),
-    Exhibit(38, "the yellow fish", (5,)),
-    Exhibit(24, "the green frog", (0,)),
+    Exhibit(38, "the third fish from the left", (5,)),
+    Exhibit(24, "the crab that is not blue", (4,)),
     Exhibit(41, "the red turtle", (5,)),
     Exhibit(29, "the yellow cat left of the crab", (1,)),
     Exhibit(36, "the orange fish", (0,)),
@@ -51,6 +51,6 @@ GALLERY = (
     Exhibit(26, "the orange turtle left of the boat", (4,)),
     Exhibit(1, "the blue cat", (1,)),
     Exhibit(2, "the black crab", (2,)),
-    Exhibit(8, "the gift", (4,)),
+    Exhibit(8, "the biggest airplane", (1,)),
 )
 """The first is checked when the demo starts; the first three are suggested to the user."""

@@ -55,7 +55,7 @@ def _quote(labels: list[str], fits: Mapping[str, float]) -> str:
 
 
 def _count(number: int | None) -> str:
-    return "all " if number is None else "" if number == 1 else f"{number} x "
+    return "every " if number is None else "" if number == 1 else f"{number} x "
 
 
 def _ordinal(rank: int) -> str:

@@ -47,7 +47,7 @@ def test_segment_answers_with_one_document_and_a_picture(scene, scene_file, tmp_
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["image"]["size_hw"] == list(scene.image.shape[:2])
-    assert document["model_version"].startswith("demo-scenes-only.global_local.")
+    assert document["model_version"].startswith("demo-scenes-only.guided.")
     answer = from_rle(document["candidates"][document["selected"][0]]["mask"])
     assert iou(answer[None], scene.objects[expression.targets[0]].mask[None])[0, 0] > 0.6
     assert Pil.open(overlay).width == scene.image.shape[1]
@@ -60,7 +60,7 @@ def test_segment_prints_a_table_for_people(scene_file):
     assert done.stdout.startswith(("match: ", "ambiguous: "))
     assert "#1" in done.stdout
     assert "#2" in done.stdout
-    assert "logit" in done.stdout
+    assert "look" in done.stdout
 
 
 @pytest.mark.parametrize(

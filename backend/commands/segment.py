@@ -23,15 +23,23 @@ def segment(
     method: Annotated[str | None, typer.Option(help="Another method than the profile's.")] = None,
     top_k: Annotated[int, typer.Option(help="Candidates to return.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say in words how the expression was read, and what moved each candidate.")
+    ] = False,
     overlay: Annotated[Path | None, typer.Option(help="Write a picture of the answer to this file.")] = None,
 ) -> None:
     """Find what an expression refers to in an image, without any service."""
     from ris_core import Image, load_segmenter, weights
     from ris_core.documents import to_document
+    from ris_core.explain import explain as in_words
     from ris_core.text import clean_expression
 
     settings = read_settings()
     clean_expression(expression)  # what is wrong with the input is said before models are loaded
+    if explain and as_json:
+        raise BadInput(
+            "--explain is for people, --json for programs, where every candidate has its parts. Leave one out."
+        )
     if top_k < 1:
         raise BadInput(f"--top-k is {top_k}; ask for at least 1 candidate.")
     if overlay and not overlay.parent.is_dir():
@@ -46,7 +54,7 @@ def segment(
     document = to_document(opened, prediction, chosen, segmenter.method_name)
     if overlay:
         _save_overlay(opened, prediction, overlay)
-    print(json.dumps(document) if as_json else _as_table(document))
+    print(json.dumps(document) if as_json else in_words(prediction) if explain else _as_table(document))
 
 
 def _save_overlay(image: "Image", prediction: "Prediction", file: Path) -> None:

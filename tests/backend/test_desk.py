@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend import database, jobs, messages, queueing, store, tickets, wiring
-from backend.desk import Desk
+from backend.desk import NOTED, Desk
 from backend.errors import Busy, Unreachable
 from backend.feature_cache import FeatureCache
 from backend.label_studio import protocol
@@ -208,7 +208,8 @@ def test_nothing_found_is_told_where_there_is_a_place_for_it(bench, config):
     answers = ask(bench, "the red or blue square", config=config)
     assert (regions(answers), answers.outcomes) == ([], {"unmatched": 1})
     is_told = config == CONFIG
-    assert told(answers) == ("Nothing found for “the red or blue square”." if is_told else None)
+    said = "Nothing found for “the red or blue square”. “next” shows what comes nearest."
+    assert told(answers) == (said if is_told else None)
     assert answers.told == (Counter(nothing_found=1) if is_told else Counter())
 
 
@@ -248,6 +249,30 @@ def test_of_several_expressions_those_that_brought_nothing_are_told(bench):
     assert told(answers).startswith("The expression '!!!' has no letter")
 
 
+ABSENT = {
+    "alone": ("None: the giraffe", [], "the giraffe"),
+    "two": ("none: the giraffe; none: the zebra", [], "the giraffe, the zebra"),
+    "beside one that is searched": ("the red square; none: the giraffe", ["the red square"], "the giraffe"),
+}
+
+
+@pytest.mark.parametrize(("text", "searched", "absent"), ABSENT.values(), ids=ABSENT)
+def test_what_an_annotator_says_is_not_there_is_not_searched(bench, text, searched, absent):
+    bench.start_worker()
+    answers = ask(bench, text)
+    assert (len(regions(answers)), told(answers)) == (len(searched), NOTED.format(absent))
+    assert [request["body"]["expressions"] for request in bench.requests()] == [searched] * bool(searched)
+
+
+def test_none_without_an_expression_asks_nothing(bench):
+    assert (told(ask(bench, "none: ")), bench.requests()) == ("", [])
+
+
+def test_an_opened_task_whose_field_says_that_nothing_is_meant_is_not_asked(bench):
+    bench.desk.predict(call(1, context=None, expression="none: the giraffe"))
+    assert [request["kind"] for request in bench.requests()] == ["encode"]
+
+
 def test_a_click_is_told_that_it_is_not_answered(bench):
     click = {"type": "keypointlabels", "from_name": "click", "value": {"x": 1, "y": 1}}
     answers = bench.desk.predict(call(1, context=[click]))
@@ -278,7 +303,7 @@ def test_a_message_is_no_region_handed_out(bench):
     assert bench.store.counts()["region"] == {"all": 0}
     [request] = bench.requests()
     assert request["answer"]["result"] == []
-    assert request["message"] == {"kind": "nothing_found", "text": "Nothing found for “the red or blue square”."}
+    assert request["message"]["kind"] == "nothing_found"
 
 
 def test_an_opened_task_is_told_nothing(bench):

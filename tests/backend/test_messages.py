@@ -48,6 +48,11 @@ ERRORS = {
 }
 
 
+def test_where_nothing_is_likely_enough_the_nearest_can_be_seen():
+    [told] = about_answer("the dog", "no_match", True, has_candidates=True)
+    assert told.text == "Nothing found for “the dog”. “next” shows what comes nearest."
+
+
 @pytest.mark.parametrize(("error", "kind", "says"), ERRORS.values(), ids=ERRORS)
 def test_an_error_is_told_without_what_is_internal(error, kind, says):
     message = about_error(error)

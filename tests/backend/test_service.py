@@ -161,7 +161,10 @@ def test_an_opened_task_is_told_nothing(service):
 def test_candidate_below_the_projects_score_is_recorded_but_not_handed_out(service, store):
     request = ask(service, "the blue square", min_score=1)
     assert (request.state, request.answer["result"]) == ("done", [])
-    assert request.message == {"kind": "nothing_found", "text": "Nothing found for “the blue square”."}
+    assert request.message == {
+        "kind": "nothing_found",
+        "text": "Nothing found for “the blue square”. “next” shows what comes nearest.",
+    }
     [answer] = rows(store, tables.answer)
     assert (answer["decision"], answer["selected"], len(answer["candidates"])) == ("match", [0], 3)
     assert ask(service, "the blue square", min_score=0.5).answer["result"] != []

@@ -113,7 +113,7 @@ def test_newest_expression_replaces_what_was_not_accepted_even_if_the_older_answ
 
 def test_edited_expression_is_the_one_that_is_answered(annotator: LabellingPage, scenes: Project):
     annotator.open_task(scenes.id, scenes.tasks[5], 5)
-    for expression in ("the pink fish", "the pink truck"):
+    for expression in ("the purple fish", "the pink truck"):
         annotator.ask(expression)
     annotator.edit_prompt(0, GALLERY[5].expression)
     annotator.accept()

@@ -107,7 +107,7 @@ def test_two_commands_lead_from_a_project_to_a_mask(ris: Ris, project: int, clie
     assert f"knows us as {label_studio.EMAIL}" in started.stdout
     connected = ris("connect", "--project", str(project))
     assert connected.returncode == 0, connected.stdout + connected.stderr
-    assert f"Project {project} is connected, interactive, to demo-scenes-only.global_local" in connected.stdout
+    assert f"Project {project} is connected, interactive, to demo-scenes-only.guided" in connected.stdout
 
     [backend] = client.request("GET", f"/api/ml?project={project}")
     [task] = client.request("GET", f"/api/tasks?project={project}")["tasks"]

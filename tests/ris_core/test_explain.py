@@ -58,7 +58,7 @@ def test_a_candidate_that_fits_and_fell_had_better_rivals():
 def test_the_reading_comes_first():
     excluding = Referent("red cat", "cat", (LEFT_OF_DOG,), None, (Referent("old red cat", "cat"),))
     text = explain(prediction([{"look": 0.9, "look_rank": 1}], excluding, Referent("tree", "tree", (), 2)))
-    assert text.startswith("Read as all red cat (left of the dog, not old red cat) and 2 x tree.\n")
+    assert text.startswith("Read as every red cat (left of the dog, not old red cat) and 2 x tree.\n")
 
 
 def test_an_exclusion_moves_candidates_too():

@@ -25,8 +25,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 ROUNDTRIP_PX = 800
 """Short side of the image in quirk Q-ROUNDTRIP."""
-ROUNDTRIP_LIMIT_PX = 8000
-"""Long side that is not exceeded for it, however thin the image."""
+ROUNDTRIP_LIMIT_PX = 40_000
+"""Long side that is not exceeded for it, for the memory: reached by images fifty times as long as short."""
 BLUR_PX = 15
 """Side of the Gaussian kernel around a proposal in [1]; its deviation, 2.6 px, follows from it."""
 INSIDE_SHARE = 0.25

@@ -1,13 +1,13 @@
 """SAM asked at a grid of points: class-agnostic proposals, told apart by the overlap of their masks; or at clicks and boxes.
 
 Source: [0] Kirillov et al., "Segment Anything", ICCV 2023, appendices A and B; [1] the `segment_anything` package, whose
-models and automatic mask generation are used as they are. Its box suppression drops nested masks of similar boxes (quirk
-Q-NMS of published methods), so it is only used to drop near copies, and masks are compared here.
+models and automatic mask generation are used as they are. Its box suppression drops nested masks of similar boxes, so it is
+only used to drop near copies, and masks are compared here; with quirk Q-NMS it has the last word, as in published methods.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,22 @@ from ris_core import boxes, masks
 from ris_core.errors import BadInput, UnknownName
 from ris_core.prompts import PromptEmbedding, Prompts
 from ris_core.proposers import _prompting
+from ris_core.proposers._predictor import Predictor
 from ris_core.proposers._tiny_sam import build_tiny_sam
 from ris_core.types import Image, Proposals
 from ris_core.weights import Store
 
 ARCHITECTURES = ("tiny", "vit_b", "vit_l", "vit_h")
-WORK_PX = 1024
-"""Long side at which masks are made: SAM's own; larger images are scaled down to it and their masks back up."""
+QUIRKS = {
+    "Q-NMS": "suppress masks by their boxes, in SAM's own order, unchanged ones first, not by the masks' own overlap",
+    "Q-MINAREA": "measure holes and islands in pixels of the image and keep small masks, not as a share of it and drop them",
+}
+"""Behaviours of the published methods that can be switched on, and what is done otherwise."""
 COMPARED_PX = 256
 """Masks are compared at no more than this long side, the resolution of SAM's mask logits."""
+
+
+MAY_BE_0 = frozenset({"crop_n_layers", "min_mask_region_area", "stability_score_offset"})
 
 
 class Component:
@@ -50,15 +57,20 @@ class Component:
         stability_score_thresh: Least IoU of a mask with itself when its threshold is shifted, in [0, 1].
         box_nms_thresh: Masks whose boxes overlap more than this IoU are copies.
         min_area_ratio: Holes, islands and whole masks smaller than this share of the image are dropped.
-        max_mask_iou: Of masks that overlap more than this IoU the best is kept.
+        max_mask_iou: Of masks that overlap more than this IoU the best is kept; with Q-NMS only of those pointed at.
         device: A torch device, or "auto" for a GPU if there is one.
         points_per_batch: How many points go through the model at once.
         stability_score_offset: How far the threshold is shifted, in logits.
         crop_n_layers: Layers of zoomed-in crops that are asked as well.
+        crop_n_points_downscale_factor: How many times fewer points a side each of these layers has than the one before.
         max_proposals: How many proposals to keep at most, the best first.
+        min_mask_region_area: With Q-MINAREA, holes and islands of fewer pixels are dropped, but never a whole mask.
+        work_px: Masks are made at this long side at most, by default SAM's own; larger images are scaled down to it and
+            their masks back up.
+        quirks: Behaviours of the published methods to reproduce, keys of `QUIRKS`.
 
     Raises:
-        UnknownName: If there is no such architecture.
+        UnknownName: If there is no such architecture or quirk.
         WeightsMissing: If the weights are not here and cannot be downloaded.
         BadInput: If the weights are of another architecture, or a setting is out of range.
     """
@@ -78,7 +90,11 @@ class Component:
         points_per_batch: int = 64,
         stability_score_offset: float = 1.0,
         crop_n_layers: int = 0,
+        crop_n_points_downscale_factor: int = 1,
         max_proposals: int = 100,
+        min_mask_region_area: int = 800,
+        work_px: int = 1024,
+        quirks: Sequence[str] = (),
     ) -> None:
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         asks = {
@@ -88,36 +104,49 @@ class Component:
             "stability_score_offset": stability_score_offset,
             "box_nms_thresh": box_nms_thresh,
             "crop_n_layers": crop_n_layers,
+            "crop_n_points_downscale_factor": crop_n_points_downscale_factor,
         }
-        keeps = {"min_area_ratio": min_area_ratio, "max_mask_iou": max_mask_iou, "max_proposals": max_proposals}
-        _check(asks | keeps)
+        keeps = {
+            "min_area_ratio": min_area_ratio,
+            "min_mask_region_area": min_mask_region_area,
+            "max_mask_iou": max_mask_iou,
+            "max_proposals": max_proposals,
+        }
+        _check(asks | keeps | {"work_px": work_px}, quirks)
         self.net = _load(architecture, store.locate(weights)).to(device).eval()
         self.generator = SamAutomaticMaskGenerator(self.net, points_per_batch=points_per_batch, **asks)
-        self.generator.predictor = _Predictor(self.net, pred_iou_thresh)
-        self.min_area_ratio, self.max_mask_iou, self.max_proposals = min_area_ratio, max_mask_iou, max_proposals
-        sees = {"component": "sam", "architecture": architecture, "digest": store.digest(weights), "work_px": WORK_PX}
+        self.generator.predictor = Predictor(self.net, pred_iou_thresh)
+        self.min_area_ratio, self.min_mask_region_area = min_area_ratio, min_mask_region_area
+        self.max_mask_iou, self.max_proposals, self.work_px = max_mask_iou, max_proposals, work_px
+        self.quirks = frozenset(quirks)
+        sees = {"component": "sam", "architecture": architecture, "digest": store.digest(weights), "work_px": work_px}
         self.embed_fp = hashlib.sha256(json.dumps(sees, sort_keys=True).encode()).hexdigest()[:16]
-        self.fingerprint = {"weights": weights, **sees, **asks, **keeps}
+        self.fingerprint = {"weights": weights, **sees, **asks, **keeps, "quirks": sorted(quirks)}
         self._seen: tuple[str, Tensor] | None = None
 
     def propose(self, image: Image) -> Proposals:
-        """Proposals, the best first; none if SAM finds nothing, or if the image is too thin for it to see."""
-        pixels = _shrink(image.pixels)
-        height, width = pixels.shape[:2]
-        if not self._can_see((height, width)) or min(height, width) < 4**self.generator.crop_n_layers:
+        """Proposals, the best first (with Q-NMS in SAM's order); none if SAM finds none or the image is too thin to see."""
+        pixels = self._shrink(image.pixels)
+        work_hw = pixels.shape[:2]
+        if not self._can_see(work_hw) or min(work_hw) < 4**self.generator.crop_n_layers:
             return _proposals([], image.size_hw)
+        smallest, boxes_decide = self._smallest_region(work_hw, image.size_hw), "Q-NMS" in self.quirks
+        self.generator.min_mask_region_area = smallest if boxes_decide else 0
         self.generator.predictor.whole = self._see(image)
-        found = [self._clean(record) for record in self.generator.generate(pixels)]
-        found = [record for record in found if record["area"] >= max(1, self.min_area_ratio * height * width)]
-        quality = [record["predicted_iou"] * record["stability_score"] for record in found]
-        return _proposals(self._keep_distinct(found, quality)[: self.max_proposals], image.size_hw)
+        found = [_clean(record, 0.0 if boxes_decide else smallest) for record in self.generator.generate(pixels)]
+        least = 1 if "Q-MINAREA" in self.quirks else max(1, smallest)
+        found = [record for record in found if record["area"] >= least]
+        if not boxes_decide:
+            quality = [record["predicted_iou"] * record["stability_score"] for record in found]
+            found = self._keep_distinct(found, quality)
+        return _proposals(found[: self.max_proposals], image.size_hw)
 
     def embed(self, image: Image) -> PromptEmbedding:
         """What `mask` needs of an image. The image encoder runs once if an image is embedded and proposed in a row.
 
         An image that is too thin for SAM to see has an embedding of zeros.
         """
-        if self._can_see(_work_hw(image.size_hw)):
+        if self._can_see(self._work_hw(image.size_hw)):
             array = self._see(image)[0].to("cpu", torch.float16).numpy()
         else:
             encoder = self.net.prompt_encoder
@@ -142,10 +171,11 @@ class Component:
             raise BadInput(
                 f"The image was embedded as {embedding.embed_fp}, this is {self.embed_fp}. Embed it with this proposer."
             )
-        work_hw = _work_hw(embedding.size_hw)
+        work_hw = self._work_hw(embedding.size_hw)
         if not self._can_see(work_hw):
             return _proposals([], embedding.size_hw)
-        found = [self._clean(record) for record in self._answer(embedding, prompts, work_hw)]
+        smallest = self._smallest_region(work_hw, embedding.size_hw)
+        found = [_clean(record, smallest) for record in self._answer(embedding, prompts, work_hw)]
         quality = [record["predicted_iou"] for record in found]
         return _proposals(self._keep_distinct(found, quality), embedding.size_hw)
 
@@ -168,7 +198,7 @@ class Component:
         """What the image encoder says of an image; remembered until there is another."""
         if self._seen is None or self._seen[0] != image.sha256:
             predictor = SamPredictor(self.net)
-            predictor.set_image(_shrink(image.pixels))
+            predictor.set_image(self._shrink(image.pixels))
             self._seen = image.sha256, predictor.features
         return self._seen[1]
 
@@ -180,18 +210,24 @@ class Component:
         """The size at which the image encoder sees an image."""
         return ResizeLongestSide.get_preprocess_shape(*work_hw, self.net.image_encoder.img_size)
 
-    def _clean(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Without small holes and islands, and with estimates that are shares."""
-        mask, area = record["segmentation"], self.min_area_ratio * record["segmentation"].size
-        if area > 1:
-            mask, _ = remove_small_regions(mask, area, mode="holes")
-            mask, _ = remove_small_regions(mask, area, mode="islands")
-        return {
-            "segmentation": mask,
-            "area": int(mask.sum()),
-            "predicted_iou": min(max(record["predicted_iou"], 0.0), 1.0),  # SAM's head is a regression without bounds
-            "stability_score": record["stability_score"],
-        }
+    def _shrink(self, pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "y x 3"]:
+        size_hw = self._work_hw(pixels.shape[:2])
+        if size_hw == pixels.shape[:2]:
+            return pixels
+        return cv2.resize(pixels, size_hw[::-1], interpolation=cv2.INTER_AREA)
+
+    def _work_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """The size at which masks of an image are made."""
+        scale = min(1.0, self.work_px / max(size_hw))
+        height, width = (max(1, round(side * scale)) for side in size_hw)
+        return height, width
+
+    def _smallest_region(self, work_hw: tuple[int, int], size_hw: tuple[int, int]) -> float:
+        """The least area of holes and islands, in pixels of the size at which masks are made."""
+        work_area = work_hw[0] * work_hw[1]
+        if "Q-MINAREA" in self.quirks:
+            return self.min_mask_region_area * work_area / (size_hw[0] * size_hw[1])
+        return self.min_area_ratio * work_area
 
     def _keep_distinct(self, found: list[dict[str, Any]], quality: list[float]) -> list[dict[str, Any]]:
         """Those of the highest quality, best first, without others of nearly the same mask."""
@@ -202,57 +238,19 @@ class Component:
         return [found[i] for i in masks.keep_distinct(small, np.array(quality), self.max_mask_iou)]
 
 
-class _Predictor(SamPredictor):
-    """The stock predictor, but what is known already is not computed, and what is dropped is not enlarged.
-
-    Enlarging masks that the generator is about to drop for their predicted IoU is most of the time of the generation on
-    a CPU; the proposals are the same.
-
-    Attributes:
-        whole: What the image encoder says of the next image that is set; None to ask it.
-    """
-
-    def __init__(self, net: Sam, pred_iou_thresh: float) -> None:
-        super().__init__(net)
-        self.pred_iou_thresh = pred_iou_thresh
-        self.whole: Tensor | None = None
-
-    def set_torch_image(self, transformed_image: Tensor, original_image_size: tuple[int, ...]) -> None:
-        """Take an image; the generator begins with the whole one and goes on with its crops."""
-        if self.whole is None:
-            super().set_torch_image(transformed_image, original_image_size)
-            return
-        self.original_size, self.input_size = original_image_size, tuple(transformed_image.shape[-2:])
-        self.features, self.whole, self.is_image_set = self.whole, None, True
-
-    def predict_torch(
-        self,
-        point_coords: Tensor | None,
-        point_labels: Tensor | None,
-        boxes: Tensor | None = None,
-        mask_input: Tensor | None = None,
-        multimask_output: bool = True,
-        return_logits: bool = False,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Mask logits (B, 3, H, W), predicted IoU (B, 3), logits at the decoder's resolution (B, 3, h, w)."""
-        points = None if point_coords is None or point_labels is None else (point_coords, point_labels)
-        logits, predicted_iou = _prompting.decode(
-            self.model, self.features, points, boxes, mask_input, multimask_output
-        )
-        kept = (predicted_iou > self.pred_iou_thresh) | (self.pred_iou_thresh == 0)  # as the generator does
-        enlarged = logits.new_empty(*logits.shape[:2], *self.original_size)
-        if kept.any():
-            small = logits[kept][:, None]
-            enlarged[kept] = self.model.postprocess_masks(small, self.input_size, self.original_size)[:, 0]
-        return enlarged, predicted_iou, logits
-
-
-def _check(settings: Mapping[str, float | int]) -> None:
+def _check(settings: Mapping[str, float | int], quirks: Sequence[str]) -> None:
+    unknown = sorted(set(quirks) - set(QUIRKS))
+    if unknown:
+        raise UnknownName(f"The proposer 'sam' has no quirk {', '.join(unknown)}. Available: {', '.join(QUIRKS)}.")
     for name, value in settings.items():
-        if name in ("points_per_side", "max_proposals") and value < 1:
-            raise BadInput(f"{name} is {value}; give at least 1.")
-        if name.endswith(("_thresh", "_ratio", "_iou")) and not 0 <= value <= 1:
-            raise BadInput(f"{name} is {value}; give a share in [0, 1].")
+        if name.endswith(("_thresh", "_ratio", "_iou")):
+            if not 0 <= value <= 1:
+                raise BadInput(f"{name} is {value}; give a share in [0, 1].")
+        elif value < (least := 0 if name in MAY_BE_0 else 1):
+            raise BadInput(f"{name} is {value}; give at least {least}.")
+    layers, factor = settings["crop_n_layers"], settings["crop_n_points_downscale_factor"]
+    if settings["points_per_side"] < factor**layers:
+        raise BadInput(f"crop_n_points_downscale_factor is {factor}; so {layers} layers have no points. Give fewer.")
 
 
 def _load(architecture: str, file: Path) -> Sam:
@@ -269,16 +267,18 @@ def _load(architecture: str, file: Path) -> Sam:
     return net
 
 
-def _shrink(pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "y x 3"]:
-    size_hw = _work_hw(pixels.shape[:2])
-    return pixels if size_hw == pixels.shape[:2] else cv2.resize(pixels, size_hw[::-1], interpolation=cv2.INTER_AREA)
-
-
-def _work_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
-    """The size at which masks of an image are made."""
-    scale = min(1.0, WORK_PX / max(size_hw))
-    height, width = (max(1, round(side * scale)) for side in size_hw)
-    return height, width
+def _clean(record: Mapping[str, Any], smallest: float) -> dict[str, Any]:
+    """Without holes and islands of a smaller area, and with estimates that are shares."""
+    mask = record["segmentation"]
+    if smallest > 1:
+        mask, _ = remove_small_regions(mask, smallest, mode="holes")
+        mask, _ = remove_small_regions(mask, smallest, mode="islands")
+    return {
+        "segmentation": mask,
+        "area": int(mask.sum()),
+        "predicted_iou": min(max(record["predicted_iou"], 0.0), 1.0),  # SAM's head is a regression without bounds
+        "stability_score": record["stability_score"],
+    }
 
 
 def _proposals(records: list[dict[str, Any]], size_hw: tuple[int, int]) -> Proposals:

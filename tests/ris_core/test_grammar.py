@@ -203,6 +203,7 @@ def test_an_unknown_quirk_changes_nothing():
 
 
 def test_a_document_without_words_is_refused():
+    """Quirk Q-EMPTYTEXT, which is not brought back."""
     with pytest.raises(ValueError, match="no words"):
         analyse(Doc(VOCAB, words=[]))
 

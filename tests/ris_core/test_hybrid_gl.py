@@ -196,6 +196,7 @@ class TestQuirks:
 
 class TestSettings:
     def test_an_unknown_mode_is_named_with_those_there_are(self):
+        """Quirk Q-MODE, which is not brought back."""
         with pytest.raises(BadInput, match=r"fusion is 'L2G&G2L'; give one of G2L, L2G, G2L&L2G, attn_masking"):
             Component(fusion="L2G&G2L")
 

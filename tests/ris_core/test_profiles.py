@@ -1,14 +1,19 @@
 import importlib
 import inspect
+from collections import Counter
 
 import numpy as np
 import pytest
 
+from demo.scenes import make_scene
 from ris_core import catalog, grammar, load_segmenter
 from ris_core.encoders import clip
+from ris_core.encoders._vit import VisionTower
 from ris_core.errors import BadInput, UnknownName, WeightsMissing
 from ris_core.methods import global_local, hybrid_gl
 from ris_core.profiles import COMPONENTS, load_segmenters, profile_names, profile_weights, read_profile
+from ris_core.proposers import sam
+from ris_core.proposers._tiny_sam import TinyImageEncoder
 from ris_core.types import Image, Proposals
 from ris_core.weights import REGISTRY, Store
 
@@ -41,6 +46,7 @@ class TestPaper:
         sections = read_profile("paper")
         assert set(sections["parser"]["quirks"]) == grammar.QUIRKS
         assert set(sections["encoder"]["settings"]["quirks"]) == set(clip.QUIRKS)
+        assert set(sections["proposer"]["settings"]["quirks"]) == set(sam.QUIRKS)
         assert set(sections["method"]["settings"]["quirks"]) == set(hybrid_gl.QUIRKS) - {"Q-KSHRINK"}
         resnet = read_profile("paper-gl-rn50")["method"]["settings"]
         assert (set(resnet["quirks"]), resnet["unit_parts"]) == (set(global_local.QUIRKS), True)
@@ -55,9 +61,12 @@ class TestPaper:
                 {"fusion": "G2L", "candidates": 3, "compared": 6, "coherence_mix": 0.6, "text_mix": 0.5},
             ),
             ("paper", "proposer", {"points_per_side": 8, "pred_iou_thresh": 0.7, "stability_score_thresh": 0.7}),
-            ("paper", "proposer", {"architecture": "vit_h", "box_nms_thresh": 0.7, "max_mask_iou": 1.0}),
+            ("paper", "proposer", {"architecture": "vit_h", "box_nms_thresh": 0.7, "min_mask_region_area": 800}),
             ("paper-phrasecut", "proposer", {"points_per_side": 64, "pred_iou_thresh": 0.86, "crop_n_layers": 1}),
             ("paper-phrasecut", "proposer", {"stability_score_thresh": 0.92, "architecture": "vit_h"}),
+            ("paper-phrasecut", "proposer", {"min_mask_region_area": 100, "crop_n_points_downscale_factor": 2}),
+            ("paper-phrasecut", "proposer", {"box_nms_thresh": 0.7, "quirks": ["Q-NMS", "Q-MINAREA"]}),
+            ("paper-gl", "proposer", {"points_per_side": 8, "quirks": ["Q-NMS", "Q-MINAREA"]}),
             ("paper-phrasecut", "method", {"fusion": "G2L"}),
             ("paper-gl", "method", {"visual_mix": 0.95, "text_mix": 0.5}),
             ("paper-gl", "encoder", {"model": "ViT-B-32-quickgelu"}),
@@ -94,7 +103,7 @@ class TestPaper:
 
 
 def test_an_unknown_profile_is_named_with_those_that_exist():
-    with pytest.raises(UnknownName, match=r"No profile named 'huge'\. Available: base, demo, large, paper"):
+    with pytest.raises(UnknownName, match=r"No profile named 'huge'\. Available: base, demo, demo-paper, large, paper"):
         load_segmenter("huge")
 
 
@@ -143,6 +152,7 @@ def several():
         {"name": "hybrid_gl", "guided": False, "fusion": "token_masking"},
         "hybrid_gl",
         "cropping",
+        "guided",
     ]
     return load_segmenters("demo", methods, proposer={"points_per_side": 4})
 
@@ -159,6 +169,27 @@ def test_methods_share_components_and_one_encoding_serves_them_all(several):
     for segmenter in several:
         prediction = segmenter.segment(encoded, "the red apple left of the dog")
         assert sorted(np.argsort(-prediction.scores).tolist()) == [0, 1, 2]
+
+
+def test_an_image_is_looked_at_once_for_all_methods_and_expressions(several, monkeypatch):
+    """By SAM and by CLIP: what is asked of an encoded image costs texts alone."""
+    looks: list[str] = []
+
+    def count(network, name):
+        look = getattr(network, name)
+        monkeypatch.setattr(network, name, lambda self, x: looks.append(network.__name__) or look(self, x))
+
+    count(TinyImageEncoder, "forward")
+    count(VisionTower, "embed")
+    encoded = several[0].encode(Image.from_array(make_scene(24).image))
+    seen = Counter(looks)
+    assert seen["TinyImageEncoder"] == 1
+    assert seen["VisionTower"] >= 1
+    asked = [
+        segmenter.segment(encoded, text) for segmenter in several for text in ("the red apple", "a dog on the left")
+    ]
+    assert len({prediction.model_version for prediction in asked}) == len(several)
+    assert Counter(looks) == seen
 
 
 def test_an_override_by_name_may_bring_settings(several):

@@ -3,7 +3,7 @@ filtered and told apart is not; and with the demo's weights where it must be rig
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from ris_core.errors import BadInput, UnknownName
 from ris_core.profiles import read_profile
 from ris_core.prompts import PromptEmbedding, Prompts
 from ris_core.proposers._tiny_sam import TinyImageEncoder
-from ris_core.proposers.sam import Component, _enlarge
+from ris_core.proposers.sam import QUIRKS, Component, _clean, _enlarge
 from ris_core.types import Image, Proposals
 from ris_core.weights import Store, Weight
 from tests.ris_core.checkpoints import local_store, sha256, write_sam
@@ -71,8 +71,7 @@ def test_proposals_are_at_the_images_size_with_tight_boxes(proposals: Proposals,
 
 
 def test_proposals_overlap_less_than_the_limit_and_the_best_come_first(proposals: Proposals):
-    overlaps = masks.iou(proposals.masks, proposals.masks) - np.eye(len(proposals))
-    assert overlaps.max() <= SETTINGS["max_mask_iou"]
+    assert overlap(proposals) <= SETTINGS["max_mask_iou"]
     assert (np.diff(proposals.predicted_iou * proposals.stability) <= 1e-6).all()
 
 
@@ -85,24 +84,24 @@ def test_proposals_are_limited_to_the_best(store: Store, image: Image, proposals
     np.testing.assert_array_equal(best.masks, proposals.masks[:2])
 
 
-def test_small_holes_and_islands_are_dropped(store: Store):
+def test_small_holes_and_islands_are_dropped():
     whole = np.zeros((40, 50), bool)
     whole[10:30, 10:40] = True
     spotted = whole.copy()
     spotted[15:18, 15:18], spotted[2:4, 2:4] = False, True
     record = {"segmentation": spotted, "predicted_iou": 1.2, "stability_score": 0.9}
-    cleaned = make(store, min_area_ratio=0.01)._clean(record)
+    cleaned = _clean(record, 20.0)
     np.testing.assert_array_equal(cleaned["segmentation"], whole)
     assert cleaned["area"] == whole.sum()
     assert cleaned["predicted_iou"] == 1.0
 
 
-def test_small_masks_are_dropped(store: Store, image: Image):
+def test_small_masks_are_dropped(store: Store, image: Image, monkeypatch: pytest.MonkeyPatch):
     shares = make(store, max_mask_iou=1.0).propose(image).masks.mean((1, 2))
     limit = float(np.median(shares))
-    kept = make(store, max_mask_iou=1.0, min_area_ratio=limit)
-    kept._clean = lambda record: {**record, "area": record["segmentation"].sum()}  # speckles would all be cleaned away
-    assert len(kept.propose(image)) == (shares >= limit).sum() < len(shares)
+    monkeypatch.setattr("ris_core.proposers.sam.remove_small_regions", lambda mask, *args, **kwargs: (mask, False))
+    kept = make(store, max_mask_iou=1.0, min_area_ratio=limit).propose(image)
+    assert len(kept) == (shares >= limit).sum() < len(shares)
 
 
 def test_same_masks_as_the_stock_generator(store: Store, image: Image):
@@ -116,8 +115,68 @@ def test_same_masks_as_the_stock_generator(store: Store, image: Image):
     assert {mask.tobytes() for mask in ours.propose(image).masks} == expected
 
 
-def test_nothing_good_enough_is_no_proposal(store: Store, image: Image):
-    nothing = make(store, pred_iou_thresh=1.0).propose(image)
+class TestPublished:
+    """Proposals as the published methods take them from the stock generator; on a scene and with the demo's weights."""
+
+    ASKS: ClassVar[dict[str, Any]] = {
+        "points_per_side": 8,
+        "pred_iou_thresh": 0.3,
+        "stability_score_thresh": 0.4,
+        "box_nms_thresh": 0.7,
+        "crop_n_layers": 1,
+        "crop_n_points_downscale_factor": 2,
+    }
+    PIXELS = make_scene(38).image
+
+    def propose(self, *quirks: str, pixels: np.ndarray = PIXELS, **changes: Any) -> Proposals:
+        settings = {**read_profile("demo")["proposer"]["settings"], **self.ASKS, "max_proposals": 1000, **changes}
+        return Component(Store(), quirks=quirks, **settings).propose(Image.from_array(pixels))
+
+    @pytest.mark.parametrize("area", [0, 100, 800])
+    def test_both_quirks_give_the_stock_generators_list(self, area: int):
+        net = Component(Store(), **read_profile("demo")["proposer"]["settings"]).net
+        stock = SamAutomaticMaskGenerator(net, min_mask_region_area=area, **self.ASKS).generate(self.PIXELS)
+        found = self.propose(*QUIRKS, min_mask_region_area=area)
+        np.testing.assert_array_equal(found.masks, [record["segmentation"] for record in stock])
+        np.testing.assert_array_equal(found.boxes_xywh - (0, 0, 1, 1), [record["bbox"] for record in stock])
+        np.testing.assert_allclose(found.stability, [record["stability_score"] for record in stock], rtol=1e-6)
+
+    def test_the_least_area_of_regions_is_measured_in_pixels_of_the_image(self):
+        """Quirk Q-MINAREA: also where a smaller copy of it is worked on."""
+        pixels = np.kron(self.PIXELS, np.ones((2, 2, 1), np.uint8))
+        small = self.propose(*QUIRKS)
+        large = self.propose(*QUIRKS, pixels=pixels, work_px=320, min_mask_region_area=4 * 800)
+        np.testing.assert_array_equal(large.masks[:, ::2, ::2], small.masks)
+
+    def test_each_quirk_by_itself_changes_what_is_proposed(self):
+        digests = {self.propose(*quirks).digest() for quirks in [(), ("Q-NMS",), ("Q-MINAREA",), tuple(QUIRKS)]}
+        assert len(digests) == 4
+
+    def test_masks_are_not_compared(self):
+        """Quirk Q-NMS"""
+        asked = {"crop_n_layers": 0, "box_nms_thresh": 0.9, "max_mask_iou": 0.3}
+        assert overlap(self.propose(**asked)) <= 0.3 < overlap(self.propose("Q-NMS", **asked))
+
+    def test_masks_without_a_large_part_keep_their_largest_one(self):
+        """Quirk Q-MINAREA: nothing is dropped for being small."""
+        asked = {"min_area_ratio": 0.2, "min_mask_region_area": 320 * 320 // 5}
+        ours, released = self.propose(**asked), self.propose("Q-MINAREA", **asked)
+        assert ours.masks.mean((1, 2)).min(initial=1) >= 0.2
+        assert released.masks.mean((1, 2)).min() < 0.2
+        assert {count_parts(mask) for mask in released.masks} == {1}
+
+    def test_an_unknown_quirk_is_named(self):
+        with pytest.raises(UnknownName, match=r"no quirk Q-NORM\. Available: Q-NMS, Q-MINAREA"):
+            self.propose("Q-NORM")
+
+
+def overlap(found: Proposals) -> float:
+    return float((masks.iou(found.masks, found.masks) - np.eye(len(found))).max())
+
+
+@pytest.mark.parametrize("quirks", [(), tuple(QUIRKS)])
+def test_nothing_good_enough_is_no_proposal(store: Store, image: Image, quirks: tuple[str, ...]):
+    nothing = make(store, pred_iou_thresh=1.0, quirks=quirks).propose(image)
     assert nothing.masks.shape == (0, *image.size_hw)
     assert nothing.boxes_xywh.shape == (0, 4)
 
@@ -132,9 +191,11 @@ def test_nothing_good_enough_is_no_proposal(store: Store, image: Image):
     ],
 )
 @pytest.mark.parametrize("crop_n_layers", [0, 1])
-def test_odd_images_are_survived(store: Store, shape: tuple[int, int], crop_n_layers: int):
+@pytest.mark.parametrize("quirks", [(), tuple(QUIRKS)])
+def test_odd_images_are_survived(store: Store, shape: tuple[int, int], crop_n_layers: int, quirks: tuple[str, ...]):
     pixels = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
-    found = make(store, points_per_side=2, crop_n_layers=crop_n_layers).propose(Image.from_array(pixels))
+    component = make(store, points_per_side=2, crop_n_layers=crop_n_layers, quirks=quirks)
+    found = component.propose(Image.from_array(pixels))
     assert found.masks.shape[1:] == shape
 
 
@@ -184,7 +245,17 @@ def test_unknown_architecture_names_those_there_are(store: Store):
         make(store, architecture="vit_x")
 
 
-@pytest.mark.parametrize("setting", [{"points_per_side": 0}, {"max_mask_iou": 1.5}, {"pred_iou_thresh": -1.0}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"points_per_side": 0},
+        {"max_mask_iou": 1.5},
+        {"pred_iou_thresh": -1.0},
+        {"min_mask_region_area": -1},
+        {"work_px": 0},
+        {"crop_n_points_downscale_factor": 3, "points_per_side": 2, "crop_n_layers": 1},
+    ],
+)
 def test_setting_out_of_range_is_named(store: Store, setting: dict[str, float]):
     with pytest.raises(BadInput, match=next(iter(setting))):
         make(store, **setting)
@@ -272,7 +343,7 @@ def test_candidates_of_a_click_are_told_apart_like_proposals(store: Store, image
     assert 1 <= len(found) <= 3
     assert found.masks.shape[1:] == image.size_hw
     np.testing.assert_array_equal(found.boxes_xywh, boxes.from_masks(found.masks))
-    assert (masks.iou(found.masks, found.masks) - np.eye(len(found))).max() <= 0.3
+    assert overlap(found) <= 0.3
 
 
 def test_specks_of_what_is_pointed_at_are_dropped(store: Store, image: Image):

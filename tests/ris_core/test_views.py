@@ -4,9 +4,18 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 import torch
+from PIL import Image as Pil
 
-from ris_core.encoders._views import Views
+from ris_core.encoders._views import (
+    CLIP_MEAN,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ROUNDTRIP_LIMIT_PX,
+    Views,
+    _roundtrip_size,
+)
 from tests.ris_core.checkpoints import PREPROCESSING
 from tests.ris_core.pictures import noise, rectangles
 
@@ -105,3 +114,44 @@ def test_a_square_of_another_size_keeps_the_models_own_mean():
     assert found.shape == (1, 3, 48, 48)
     mean, std = (np.array(PREPROCESSING[name]) for name in ("mean", "std"))
     np.testing.assert_allclose(found[0, :, 5, 5].numpy(), (128 / 255 - mean) / std, rtol=1e-5)
+
+
+class TestReleased:
+    """Quirks of the pictures, each by itself."""
+
+    def test_normalisation_is_imagenets(self):
+        """Q-NORM"""
+        flat = np.full((SIDE, SIDE, 3), 128, np.uint8)
+        found = views("Q-NORM").whole(flat)[0, :, 5, 5]
+        np.testing.assert_allclose(found, (128 / 255 - np.array(IMAGENET_MEAN)) / IMAGENET_STD, rtol=1e-5)
+
+    def test_shrinking_skips_pixels(self):
+        """Q-AA: at a third of the size only the middle one of three pixels counts."""
+        pixels = noise(3 * SIDE, 3 * SIDE).pixels
+        torch.testing.assert_close(views("Q-AA").whole(pixels), views().whole(np.ascontiguousarray(pixels[1::3, 1::3])))
+        assert (views().whole(pixels) - views("Q-AA").whole(pixels)).abs().max() > 0.1
+
+    def test_around_a_region_is_a_warm_grey(self):
+        """Q-FILL: a mean colour that is taken for a normalised value, ImageNet's in cut-outs, CLIP's in frames."""
+        stack = rectangles(SIDE, SIDE, (0, 0, 4, 4), (0, 0, SIDE, SIDE)).masks
+        stack[1, 10:, 10:] = False
+        for made, grey in (("cut_outs", IMAGENET_MEAN), ("framed", CLIP_MEAN)):
+            for quirks, fill in (((), (0, 0, 0)), (("Q-FILL",), grey)):
+                _, found = getattr(views(*quirks), made)(noise(SIDE, SIDE).pixels, stack)
+                np.testing.assert_allclose(found[:, 20, 20], fill, rtol=1e-6)
+
+
+class TestRoundtrip:
+    """Quirk Q-ROUNDTRIP: the image is viewed scaled to a short side of 800 px."""
+
+    @pytest.mark.parametrize("size_hw", [(30, 47), (47, 30), (6, 76), (76, 6), (9, 440)])
+    def test_the_long_side_follows_however_thin_the_image(self, size_hw: tuple[int, int]):
+        pixels, (height, width) = noise(*size_hw).pixels, size_hw
+        long = int(800 * max(size_hw) / min(size_hw))
+        copy = Pil.fromarray(pixels).resize((long, 800) if width > height else (800, long), Pil.Resampling.BILINEAR)
+        found, expected = views("Q-ROUNDTRIP").whole(pixels), views().whole(np.asarray(copy))
+        torch.testing.assert_close(found, expected)
+
+    def test_an_image_that_would_need_much_memory_is_scaled_less(self):
+        assert views("Q-ROUNDTRIP").whole(noise(2, 3000).pixels).shape == (1, 3, SIDE, SIDE)
+        assert _roundtrip_size(3000, 2) == (ROUNDTRIP_LIMIT_PX, 26)

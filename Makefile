@@ -20,7 +20,7 @@ PRODUCT := $(VENV)/.product
 TOOLS := $(VENV)/.tools
 STUDIO := .venv-ls/.label-studio
 
-.PHONY: help dependencies install demo up down lint check test docs measure tune demo-train chromium image-folders image-check
+.PHONY: help dependencies install demo up down lint check test docs measure tune demo-train chromium postgres image-folders image-check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -46,7 +46,7 @@ lint: $(TOOLS) ## style and types
 check: lint ## style, types and unit tests: seconds
 	$(PY) -m pytest -q -m "not slow and not e2e and not browser"
 
-test: lint $(STUDIO) chromium ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
+test: lint $(STUDIO) chromium postgres ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
 	$(PY) -m pytest --durations=10
 
 docs: $(TOOLS) ## write the generated tables of the docs anew
@@ -102,3 +102,9 @@ $(STUDIO): Makefile
 	@test -x .venv-ls/bin/python || $(PYTHON) -m venv .venv-ls
 	.venv-ls/bin/python $(PIP) $(LABEL_STUDIO)
 	@touch $@
+
+postgres: ## PostgreSQL for tests: where this is root on Debian, else the one that is there
+	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing PostgreSQL …"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; \
+	else echo "No PostgreSQL, and no right to install it: its tests will be skipped. Remedy: apt install postgresql"; fi

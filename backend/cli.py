@@ -42,7 +42,9 @@ app.add_typer(models, name="models")
 models.command("list")(list_models)
 models.command("pull")(pull_models)
 app.add_typer(bench, name="bench")
-for benchmark in (benchmarks.speed, benchmarks.annotators, benchmarks.webhooks, bench_runs.chaos, bench_runs.bulk):
+for benchmark in (benchmarks.speed, benchmarks.annotators, benchmarks.webhooks):
+    bench.command()(benchmark)
+for benchmark in (bench_runs.chaos, bench_runs.hosts, bench_runs.bulk):
     bench.command()(benchmark)
 
 

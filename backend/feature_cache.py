@@ -6,16 +6,20 @@
 A file holds the proposals (masks as packed bits) and the features; or, the second kind, what clicks and boxes are answered
 from. Files appear whole or not at all, so any number of processes may share a folder; a file that cannot be read is a miss
 and is deleted. A file's time of modification is the time of its last use.
+
+`<folder>/size` says how many bytes all files have together, so that a put need not look at each of them. Every look at all of
+them sets it right again: the first put of a process, each that passes the limit, and each that finds no such file.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TextIO, TypeVar
 
 import numpy as np
 import structlog
@@ -33,6 +37,9 @@ FORMAT = "1"
 """Changes when files of before can no longer be read."""
 UNFINISHED_KEPT_S = 3600
 """Files of writers that died are deleted after this time."""
+SHARE_KEPT = 0.95
+"""Of the limit, when it is passed: the next puts then find room without a look at all files."""
+_SIZE = "size"
 _FEATURE = "feature."
 _PROMPT = "prompt-"
 
@@ -47,6 +54,7 @@ class FeatureCache:
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder, self._max_bytes = folder, max_bytes
+        self._has_looked = False
 
     def get(self, encode_fp: str, image_sha256: str) -> EncodedImage | None:
         """The encoded image, or None if it is not here."""
@@ -78,20 +86,43 @@ class FeatureCache:
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             save_file(whole, unfinished, {"format": FORMAT, **about})
-            os.replace(unfinished, file)
+            with self._size_file() as size:
+                grown = _size_of(unfinished) - _size_of(file)
+                os.replace(unfinished, file)
+                self._make_room(size, grown)
         except (OSError, SafetensorError) as error:
             log.warning("an encoded image cannot be kept", file=str(file), error=str(error))
             with contextlib.suppress(OSError):
                 unfinished.unlink(missing_ok=True)
-        self._make_room()
 
-    def _make_room(self) -> None:
-        entries = sorted(self._entries(), key=lambda entry: entry.used_at, reverse=True)
-        total = 0
+    @contextlib.contextmanager
+    def _size_file(self) -> Iterator[TextIO]:
+        """The file that holds the size of all; one process at a time has it."""
+        with open(self._folder / _SIZE, "a+", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+
+    def _make_room(self, size: TextIO, grown: int) -> None:
+        """Note that the files have grown by so many bytes; if they are too large now, the least recently used go."""
+        size.seek(0)
+        known = size.read()
+        total = int(known) + grown if known.isdecimal() else None
+        if total is None or total > self._max_bytes or not self._has_looked:
+            total, self._has_looked = self._evict(), True
+        size.truncate(0)
+        size.write(str(max(0, total)))
+
+    def _evict(self) -> int:
+        """Look at every file, and delete the least recently used if they are too large together; bytes that are left."""
+        entries = sorted(self._entries(), key=lambda entry: entry.used_at)
+        total = sum(entry.bytes for entry in entries)
+        kept = self._max_bytes * SHARE_KEPT if total > self._max_bytes else total
         for entry in entries:
-            total += entry.bytes
-            if total > self._max_bytes:
-                entry.file.unlink(missing_ok=True)
+            if total <= kept or (entry is entries[-1] and total <= self._max_bytes):
+                break
+            entry.file.unlink(missing_ok=True)
+            total -= entry.bytes
+        return total
 
     def _entries(self) -> Iterator["_Entry"]:
         for file in self._folder.glob("*/*/*"):
@@ -109,6 +140,10 @@ class _Entry(NamedTuple):
     used_at: float
     bytes: int
     file: Path
+
+
+def _size_of(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _read(file: Path, unpack: Callable[[Mapping[str, np.ndarray], Mapping[str, str]], T]) -> T | None:

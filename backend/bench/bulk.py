@@ -1,29 +1,35 @@
 """`ris bench bulk`: what workers add up to, what annotators wait while a run is at work, and whether memory grows.
 
-The model only takes time (`stand_in`), and nothing is written to Label Studio: what is measured is the queue, the ledger and
-the workers. On a machine with few cores many workers are short of them, not of work.
+Nothing is written to Label Studio: what is measured is the queue, the ledger and the workers. The model only takes time
+(`stand_in`), so that the number of cores does not count; and once more the demo's, which computes, with a thread a worker.
 """
 
 import base64
 import json
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import redis
+from jaxtyping import UInt8
+from numpy import ndarray
 
 from backend import queueing, redis_server
-from backend.bench.chaos import CONFIG, EXPRESSION, SIDE_PX, Plan, Site
+from backend.bench.chaos import EXPRESSION
+from backend.bench.site import CONFIG, SIDE_PX, Plan, Site
 from backend.bench.stand_in import make_segmenter
 from backend.runs.item import Planned
 from backend.runs.ledger import Ledger, Run
 from backend.runs.queries import Query
 from backend.runs.spec import RunSpec
 from backend.store import Store, open_store
+from demo.scenes import make_scene
 
 PROJECT = 1
 MODEL_S = 0.1
@@ -33,8 +39,9 @@ SETTLED_AT = 200
 
 @dataclass(frozen=True)
 class Scale:
-    """A run with so many workers: tasks answered in a second."""
+    """A run with so many workers: tasks answered in a second by this model."""
 
+    model: str
     workers: int
     per_s: float
 
@@ -72,9 +79,9 @@ class Report:
 
     def to_markdown(self) -> str:
         """As tables."""
-        first = self.scales[0].per_s / self.scales[0].workers
-        lines = ["| workers | tasks/s | times one |", "| --- | --- | --- |"]
-        lines += [f"| {s.workers} | {s.per_s:.1f} | {s.per_s / first:.1f} |" for s in self.scales]
+        one = {s.model: s.per_s / s.workers for s in reversed(self.scales)}
+        lines = ["| model | workers | tasks/s | times one |", "| --- | --- | --- | --- |"]
+        lines += [f"| {s.model} | {s.workers} | {s.per_s:.2f} | {s.per_s / one[s.model]:.2f} |" for s in self.scales]
         lines += ["", "| somebody types | p50, ms | p95, ms |", "| --- | --- | --- |"]
         lines += [f"| {w.what} | {w.p50_s * 1e3:.0f} | {w.p95_s * 1e3:.0f} |" for w in self.waits]
         lines += [
@@ -90,7 +97,12 @@ class Report:
 
 
 def measure(
-    counts: tuple[int, ...] = (1, 2, 8), tasks_each: int = 100, memory_tasks: int = 1000, asked: int = 40
+    counts: tuple[int, ...] = (1, 2, 8),
+    tasks_each: int = 100,
+    memory_tasks: int = 1000,
+    asked: int = 40,
+    demo_counts: tuple[int, ...] = (1, 2),
+    demo_tasks: int = 60,
 ) -> Report:
     """Measure.
 
@@ -99,11 +111,21 @@ def measure(
         tasks_each: Tasks of a run for each of its workers.
         memory_tasks: Tasks of the run whose memory is watched.
         asked: Expressions that are typed, each on an idle worker and during a run.
+        demo_counts: Numbers of workers with the demo's model.
+        demo_tasks: Tasks of each of their runs, each another scene.
     """
     scales = []
     for workers in counts:
         with tempfile.TemporaryDirectory(prefix="rb-") as folder:
-            scales.append(Scale(workers, _measure_rate(Path(folder), workers, tasks_each * workers)))
+            site = _site(Path(folder), workers, MODEL_S)
+            pictures = [_picture()] * (tasks_each * workers)
+            per_s = _measure_rate(site, pictures, make_segmenter(0).model_version)
+            scales.append(Scale(f"{MODEL_S:.1f} s asleep", workers, per_s))
+    scenes = [_scene(seed) for seed in range(demo_tasks)]
+    for workers in demo_counts:
+        with tempfile.TemporaryDirectory(prefix="rb-") as folder:
+            per_s = _measure_rate(_demo_site(Path(folder), workers), scenes, None)
+            scales.append(Scale("demo", workers, per_s))
     with tempfile.TemporaryDirectory(prefix="rb-") as folder:
         waits = _measure_waits(Path(folder), asked)
     with tempfile.TemporaryDirectory(prefix="rb-") as folder:
@@ -111,13 +133,13 @@ def measure(
     return Report(tuple(scales), waits, memory)
 
 
-def _measure_rate(folder: Path, workers: int, tasks: int) -> float:
-    with _site(folder, workers, MODEL_S).running() as ledger:
-        _wait_for_workers(folder, workers)
+def _measure_rate(site: Site, pictures: Sequence[str], version: str | None) -> float:
+    with site.running() as ledger:
+        conn = _wait_for_workers(site.folder, site.plan.workers)
         began = time.monotonic()
-        run = _make_run(ledger, tasks)
-        _wait(lambda: ledger.tallies.counts(run.id).get("done") == tasks)
-        return tasks / (time.monotonic() - began)
+        run = _make_run(ledger, pictures, version or queueing.model_version(conn))
+        _wait(lambda: ledger.tallies.counts(run.id).get("done") == len(pictures))
+        return len(pictures) / (time.monotonic() - began)
 
 
 def _measure_waits(folder: Path, asked: int) -> tuple[Wait, ...]:
@@ -125,7 +147,7 @@ def _measure_waits(folder: Path, asked: int) -> tuple[Wait, ...]:
         _wait_for_workers(folder, 1)
         store = open_store(f"sqlite:///{folder.resolve() / 'ris.sqlite3'}")
         idle = [_ask(store, folder) for _ in range(asked)]
-        run = _make_run(ledger, 100_000)
+        run = _make_run(ledger, [_picture()] * 100_000, make_segmenter(0).model_version)
         _wait(lambda: bool(ledger.tallies.counts(run.id).get("done")))
         busy = [_ask(store, folder) for _ in range(asked)]
         store.close()
@@ -144,7 +166,7 @@ def _measure_memory(folder: Path, tasks: int) -> tuple[Memory, ...]:
             redis = int(conn.info("memory")["used_memory"])
             return {"worker": _resident(site.workers[0].pid), "backend": _resident(backend.pid), "Redis": redis}
 
-        run = _make_run(ledger, tasks)
+        run = _make_run(ledger, [_picture()] * tasks, make_segmenter(0).model_version)
         _wait(lambda: ledger.tallies.counts(run.id).get("done", 0) >= SETTLED_AT)
         settled = look()
         _wait(lambda: ledger.tallies.counts(run.id).get("done") == tasks)
@@ -156,14 +178,19 @@ def _site(folder: Path, workers: int, model_s: float) -> Site:
     return Site(folder, Plan(workers=workers, model_s=model_s), "http://127.0.0.1:1", "none", None)
 
 
-def _make_run(ledger: Ledger, tasks: int) -> Run:
-    """A run over one picture, so that nothing is fetched, that writes nothing."""
+def _demo_site(folder: Path, workers: int) -> Site:
+    worker = (sys.executable, "-m", "backend", "worker")
+    return Site(folder, Plan(workers=workers), "http://127.0.0.1:1", "none", None, worker, {"RIS_PROFILE": "demo"})
+
+
+def _make_run(ledger: Ledger, pictures: Sequence[str], version: str | None) -> Run:
+    """A run over pictures that need not be fetched, that writes nothing."""
     spec = RunSpec(PROJECT, expressions=(EXPRESSION,), push=False)
-    run = ledger.add_run(spec, make_segmenter(0).model_version, "planning", label_config=CONFIG)
-    picture, query = _picture(), (Query(EXPRESSION),)
-    for start in range(1, tasks + 1, 1000):
-        numbers = range(start, min(start + 1000, tasks + 1))
-        ledger.items.add(run.id, [Planned(number, picture, query) for number in numbers])
+    run = ledger.add_run(spec, version, "planning", label_config=CONFIG)
+    query = (Query(EXPRESSION),)
+    for start in range(0, len(pictures), 1000):
+        numbered = enumerate(pictures[start : start + 1000], start + 1)
+        ledger.items.add(run.id, [Planned(number, picture, query) for number, picture in numbered])
     ledger.change(run.id, "running", None)
     return run
 
@@ -186,13 +213,21 @@ def _summary(what: str, seconds: list[float]) -> Wait:
 
 
 def _picture() -> str:
-    pixels = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()
+    return _as_address(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8))
 
 
-def _wait_for_workers(folder: Path, number: int) -> None:
+def _scene(seed: int) -> str:
+    return _as_address(make_scene(seed).image[..., ::-1])
+
+
+def _as_address(pixels_bgr: UInt8[ndarray, "h w 3"]) -> str:
+    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", pixels_bgr)[1].tobytes()).decode()
+
+
+def _wait_for_workers(folder: Path, number: int) -> redis.Redis:
     conn = queueing.connect(redis_server.resolve_url(None, folder))
     _wait(lambda: sum(worker.state == "ready" for worker in queueing.list_workers(conn)) == number)
+    return conn
 
 
 def _wait(is_so: Callable[[], bool], timeout_s: float = 600.0) -> None:

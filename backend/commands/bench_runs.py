@@ -1,16 +1,11 @@
-"""`ris bench chaos` and `ris bench bulk`: what runs bear, and what they cost."""
+"""`ris bench chaos`, `hosts` and `bulk`: what runs bear, and what they cost."""
 
-import os
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-START_TIMEOUT_S = 300.0
-"""How long Label Studio may take to make its database."""
 
 
 def chaos(
@@ -20,32 +15,27 @@ def chaos(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Runs on a Label Studio of their own while workers, Redis, backend and Label Studio are killed; then all is counted."""
-    from backend import processes, stack
-    from backend.bench.chaos import Plan, Site, wreak
-    from demo import label_studio
+    from backend.bench import own_studio
+    from backend.bench.chaos import wreak
+    from backend.bench.site import Plan, Site
 
     folder = Path(tempfile.mkdtemp(prefix="ris-chaos-"))
-    try:
-        known = label_studio.load_secrets(folder)
-        program = label_studio.make_program(processes.free_port(), known, folder)
-
-        def start() -> None:
-            child = processes.launch(program, folder)
-            processes.wait_until_ready(child, lambda: stack.answers(f"{child.address}/health"), START_TIMEOUT_S)
-
-        def restart() -> None:
-            child = processes.find(program.name, folder)
-            if child and child.is_running:
-                os.killpg(child.pid, signal.SIGKILL)
-            start()
-
-        start()
+    with own_studio.running(folder) as studio:
         plan = Plan(tasks=tasks, kills=kills, seed=seed)
-        report = wreak(Site(folder / "site", plan, program.address, known.token, restart))
-        print(report.to_json() if as_json else report.to_markdown())
-    finally:
-        list(stack.down(folder))
+        report = wreak(Site(folder / "site", plan, studio.url, studio.token, studio.restart))
+    print(report.to_json() if as_json else report.to_markdown())
     shutil.rmtree(folder, ignore_errors=True)  # kept if something went wrong
+
+
+def hosts(
+    tasks: Annotated[int, typer.Option(min=1, help="Tasks of the run.")] = 300,
+    cuts: Annotated[int, typer.Option(min=1, help="How often the link is cut.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 30.0,
+) -> None:
+    """A run whose worker is on another host, while the link between is cut; then all is counted. Linux, as root."""
+    from backend.bench.hosts import Cuts, measure
+
+    print(measure(Cuts(tasks, cuts, seconds)))
 
 
 def bulk(

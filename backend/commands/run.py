@@ -45,7 +45,12 @@ def start(
     view: View = None,
     only_unlabelled: Unlabelled = False,
     min_score: Annotated[float | None, typer.Option(help="Candidates that score less are not handed out.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Candidates kept with every answer; RIS_TOP_K otherwise.")] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            help="Candidates kept with every answer, and written as versions of their own; else RIS_TOP_K are only kept."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="What to call it.")] = "",
     no_push: Annotated[bool, typer.Option("--no-push", help="Keep the answers in the ledger only.")] = False,
     add: Annotated[
@@ -187,12 +192,16 @@ def plan_here(settings: Settings, ledger: "Ledger", spec: "RunSpec") -> "Run":
     conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
     studio = open_studio(settings)
     run = verbs.create(ledger, open_store(settings.sql_url), conn, spec)
+    told = ""
     while run.state == "planning":
         if (fence := ledger.take_lease(run.id, PLANNER)) is not None:
             run = planner.plan(ledger, studio, run, fence)
             ledger.drop_lease(run.id, fence)
         if run.state == "planning":
-            time.sleep(1.0)  # another run of the project is planned first, or a worker has taken this one
+            first = ledger.list_runs(("planning",), run.project)[-1]
+            if first.id != run.id and told != (told := f"The run {first.id} is planned first. {first.note or ''}"):
+                typer.echo(told, err=True)
+            time.sleep(1.0)  # or a worker has taken this one
             run = ledger.get(run.id)
     if run.state == "failed":
         raise BadRun(run.note or "The run cannot be planned.")

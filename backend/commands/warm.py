@@ -45,7 +45,9 @@ def _check_room(settings: Settings, spec: "RunSpec") -> None:
     from backend.runs import preview
     from backend.runs.spec import BadRun
 
-    number = open_studio(settings).count_tasks(spec)
+    studio = open_studio(settings)
+    studio.label_config(spec)  # whether there is such a project at all
+    number = studio.count_tasks(spec)
     need = preview.bytes_of_an_image(settings.state_dir / "features") * number * (2 if spec.prompts else 1)
     if need > settings.cache_bytes:
         raise BadRun(

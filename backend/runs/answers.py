@@ -1,11 +1,13 @@
 """Answers of runs: found by a worker, kept in the ledger with all candidates, turned into Label Studio's regions when written.
 
-An answer is JSON: {"expression", "label", "is_guess", "decision", "selected": indices, "candidates": as `list_candidates` has
-them}. The id of a region is a digest of run, task, query and rank, so that what was written can be recognised.
+An answer is JSON: {"expression", "label", "is_guess", "decision", "selected": indices, "others": indices of what could have been
+meant instead, "candidates": as `list_candidates` has them}. The id of a region is a digest of run, task, query and rank, so
+that what was written can be recognised.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from backend.label_studio import protocol, regions
 from backend.label_studio.protocol import Control, Json
 from backend.runs.item import Item
 from backend.runs.queries import Query
-from ris_core import masks
+from backend.runs.spec import MAX_TOP_K
+from ris_core import boxes, cleaning, masks
 from ris_core.documents import list_candidates
 from ris_core.segmenter import Segmenter
 from ris_core.types import EncodedImage, Prediction
@@ -35,72 +38,130 @@ def answer(
     control: Control,
     top_k: int,
     min_score: float | None,
+    smooth_px: float = 0.0,
 ) -> Json:
     """What a query finds in an image.
+
+    Args:
+        smooth_px: How much the rims of masks are smoothed, as those of interactive answers are.
 
     Raises:
         BadExpression: If there is nothing to read in the expression.
     """
     prediction = segmenter.segment(encoded, query.expression, MANY if query.is_many else top_k)
+    light = cleaning.clean_all(prediction.masks, smooth_px)
+    prediction = replace(prediction, masks=light, boxes_xywh=boxes.from_masks(light))
+    selected = _select(prediction, query, min_score)
     picked = protocol.pick_label(control, query.expression, prediction.expression.head)
     return {
         "expression": query.expression,
         "label": query.label or picked.label,
         "is_guess": query.label is None and picked.is_guess,
         "decision": prediction.decision,
-        "selected": _select(prediction, query, min_score),
+        "selected": selected,
+        "others": [] if query.is_many else _list_others(prediction, selected, min_score),
         "candidates": [dict(candidate) for candidate in list_candidates(prediction)],
     }
 
 
-def make_regions(done: Item, control: Control) -> list[Json]:
-    """An item's answers as regions of Label Studio.
+@dataclass(frozen=True)
+class HandedOut:
+    """A region of an item's predictions.
+
+    Attributes:
+        region: Its id.
+        query: Number of the query that it answers.
+        candidate: Index of its candidate.
+        rank: 1 if it is of the item's own prediction, else that of the candidates that it stands among.
+    """
+
+    region: str
+    query: int
+    candidate: int
+    rank: int = 1
+
+
+def list_handed_out(done: Item, top_k: int = 1) -> list[HandedOut]:
+    """The regions of an item's own prediction, in order; none if nothing was found.
+
+    Args:
+        top_k: If more than 1, also those of the predictions that `make_others` makes, rank after rank.
+    """
+    own = [_hand_out(done, number, i) for number, found in enumerate(done.answers) for i in found["selected"]]
+    return own + [one for ranked in _rank_others(done, top_k) for one in ranked]
+
+
+def make_regions(done: Item, control: Control, wanted: Sequence[HandedOut] | None = None) -> list[Json]:
+    """Regions of an item as Label Studio takes them.
+
+    Args:
+        wanted: Which; None for those of the item's own prediction.
 
     Raises:
         ValueError: If a label is none of the control's.
     """
-    return [
-        regions.make_region(
-            masks.from_rle(found["candidates"][i]["mask"]),
-            control,
-            found["label"],
-            region_id,
-            found["candidates"][i]["score"],
-            found["expression"],
-            _notes(done, found),
-        )
-        for found, i, region_id in _handed_out(done)
-    ]
+    made = []
+    for one in list_handed_out(done) if wanted is None else wanted:
+        found = done.answers[one.query]
+        candidate = found["candidates"][one.candidate]
+        mask, score, notes = masks.from_rle(candidate["mask"]), candidate["score"], _notes(done, found)
+        made.append(regions.make_region(mask, control, found["label"], one.region, score, found["expression"], notes))
+    return made
 
 
-def make_prediction(done: Item, control: Control, model_version: str) -> Json:
-    """An item as the prediction that is imported: all its regions, and for a score the lowest of theirs."""
-    made = make_regions(done, control)
+def make_prediction(
+    done: Item, control: Control, model_version: str, wanted: Sequence[HandedOut] | None = None
+) -> Json:
+    """An item as the prediction that is imported: its regions, and for a score the lowest of theirs. Args: as of `make_regions`."""
+    made = make_regions(done, control, wanted)
     score = min((region["score"] for region in made), default=0.0)
     return {**protocol.prediction(made, score, model_version), "task": done.task}
 
 
-def region_ids(done: Item) -> list[str]:
-    """The ids of an item's regions, in order; none if nothing was found."""
-    return [region_id for _, _, region_id in _handed_out(done)]
+def make_others(done: Item, control: Control, model_version: str, top_k: int) -> list[Json]:
+    """An item's other candidates as predictions beside its own: one for each rank from 2, each of a version of its own.
+
+    Scores and the label stream go by one version, so these take no part in either.
+
+    Args:
+        top_k: The last rank.
+    """
+    return [
+        make_prediction(done, control, version_of(model_version, ranked[0].rank), ranked)
+        for ranked in _rank_others(done, top_k)
+    ]
 
 
-def is_of(done: Item, prediction: Mapping[str, Any], model_version: str) -> bool:
-    """Whether a prediction that Label Studio has is the one that was written for an item.
+def version_of(model_version: str, rank: int) -> str:
+    """The version of the predictions that hold candidates of a rank."""
+    return model_version if rank == 1 else f"{model_version}.candidate-{rank}"
+
+
+def read_rank(done: Item, prediction: Mapping[str, Any], model_version: str) -> int | None:
+    """Which of the predictions that were written for an item one is that Label Studio has: 1 for its own; None if it is none.
 
     One without regions is known by that alone, and its version.
     """
-    result = prediction.get("result") or []
-    if prediction.get("model_version") != model_version:
-        return False
-    expected = region_ids(done)
-    return bool(result) == bool(expected) and {region.get("id") for region in result} == set(expected)
+    ids = {region.get("id") for region in prediction.get("result") or []}
+    for wanted in (list_handed_out(done), *_rank_others(done, MAX_TOP_K)):
+        rank = wanted[0].rank if wanted else 1
+        if prediction.get("model_version") == version_of(model_version, rank) and ids == {one.region for one in wanted}:
+            return rank
+    return None
 
 
-def _handed_out(done: Item) -> list[tuple[Json, int, str]]:
+def _rank_others(done: Item, top_k: int) -> list[list[HandedOut]]:
+    """From rank 2 on, the next candidate of each query that has one."""
+    others = [found.get("others", ()) for found in done.answers]
+    last = min(top_k, 1 + max(map(len, others), default=0))
     return [
-        (found, i, _region_id(done, number, i)) for number, found in enumerate(done.answers) for i in found["selected"]
+        [_hand_out(done, number, of[rank - 2], rank) for number, of in enumerate(others) if len(of) > rank - 2]
+        for rank in range(2, last + 1)
     ]
+
+
+def _hand_out(done: Item, query: int, candidate: int, rank: int = 1) -> HandedOut:
+    return HandedOut(_region_id(done, query, candidate), query, candidate, rank)
 
 
 def _region_id(done: Item, query: int, index: int) -> str:
@@ -122,3 +183,11 @@ def _select(prediction: Prediction, query: Query, min_score: float | None) -> li
         chosen = sorted(near[k] for k in masks.keep_distinct(prediction.masks[near], priority, SAME_INSTANCE_IOU))
     floor = min_score or 0.0
     return [int(i) for i in chosen if prediction.masks[i].any() and prediction.scores[i] >= floor]
+
+
+def _list_others(prediction: Prediction, selected: Sequence[int], min_score: float | None) -> list[int]:
+    """The candidates that could be meant instead of the selected ones, best first; none where nothing was selected."""
+    floor = min_score or 0.0
+    scores = prediction.scores
+    rest = (i for i, mask in enumerate(prediction.masks) if i not in selected and mask.any() and scores[i] >= floor)
+    return list(rest) if selected else []

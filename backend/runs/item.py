@@ -5,6 +5,8 @@
              |                           it turned out that it was not written
              a worker died, or the image could not be had yet
 
+    failed -> retrying -> new      what its task says now is asked for first
+
 A worker owns an item while it is "running", under the number of its attempt; the run's steward owns it from "writing" on,
 under the run's fence. What comes late, from a worker or a steward that was given up, changes nothing.
 """
@@ -16,9 +18,11 @@ from typing import Any, Literal
 
 from backend.runs.queries import Query
 
-ItemState = Literal["held", "new", "running", "ready", "writing", "replacing", "done", "failed", "cancelled"]
+ItemState = Literal[
+    "held", "retrying", "new", "running", "ready", "writing", "replacing", "done", "failed", "cancelled"
+]
 
-OPEN: tuple[ItemState, ...] = ("held", "new", "running", "ready", "writing", "replacing")
+OPEN: tuple[ItemState, ...] = ("held", "retrying", "new", "running", "ready", "writing", "replacing")
 """States of items that are not over."""
 MAX_ATTEMPTS = 3
 """An item that was begun so often and never ended killed its workers."""

@@ -69,14 +69,25 @@ class Items:
     def cancel(self, run_id: str) -> int:
         """Give up what has not been written; how many."""
         values = {"state": "cancelled", "finished_at": time.time(), "error": "cancelled", "reason": "cancelled"}
-        return self._change(run_id, ("held", "new", "running", "ready"), values)
+        return self._change(run_id, ("held", "retrying", "new", "running", "ready"), values)
 
     def retry(self, run_id: str) -> int:
-        """Begin the failed items again, but not those that another run has taken up meanwhile; how many."""
-        values = {"state": "new", "attempts": 0, "deferrals": 0, "retry_at": 0.0, "error": None, "reason": None}
-        may_begin = (item.c.run == run_id) & (item.c.state == "failed") & (item.c.image != "") & ~_is_taken_up(run_id)
+        """Have the failed items planned again, but not those that another run has taken up meanwhile; how many."""
+        values = {"state": "retrying", "attempts": 0, "deferrals": 0, "retry_at": 0.0, "error": None, "reason": None}
+        may_begin = (item.c.run == run_id) & (item.c.state == "failed") & ~_is_taken_up(run_id)
         with self._writing() as db:
             return db.execute(sa.update(item).where(may_begin).values(**values, finished_at=None)).rowcount
+
+    def plan_again(self, run_id: str, fence: int, planned: Sequence[Planned]) -> int:
+        """Let items that are tried again begin as they are planned now; how many: none under a former fence."""
+        changed = 0
+        with self._writing() as db:
+            for one in planned if _holds(db, run_id, fence) else ():
+                kept = ("image", "queries", "state", "error", "reason", "finished_at")
+                row = make_row(run_id, one, "new")
+                is_meant = (item.c.run == run_id) & (item.c.task == one.task) & (item.c.state == "retrying")
+                changed += db.execute(sa.update(item).where(is_meant).values({n: row[n] for n in kept})).rowcount
+        return changed
 
     # Workers
 
@@ -258,7 +269,7 @@ class Items:
 
 
 def _is_taken_up(run_id: str) -> sa.ColumnElement[bool]:
-    """Whether another run that writes answers the same task at the same version."""
+    """Whether another run that writes answers the same task at the same version, but the one that is to be replaced."""
     this, other, theirs = run.alias(), run.alias(), item.alias()
     same = (
         (this.c.id == run_id)
@@ -270,6 +281,7 @@ def _is_taken_up(run_id: str) -> sa.ColumnElement[bool]:
         & (theirs.c.run == other.c.id)
         & (theirs.c.task == item.c.task)
         & theirs.c.replaced_by.is_(None)
+        & (theirs.c.run != sa.func.coalesce(item.c.replaces, ""))
         & theirs.c.state.not_in(("failed", "cancelled"))
     )
     return sa.exists(sa.select(theirs.c.task).where(same).correlate(item))

@@ -1,17 +1,20 @@
 """Planning: which tasks a run is about, what is asked of each, and what of that was answered before."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from backend.errors import BadSettings
 from backend.label_studio import protocol
 from backend.label_studio.protocol import Config, Task
 from backend.runs import queries
-from backend.runs.item import Known, Planned
+from backend.runs.item import Item, Known, Planned
 from backend.runs.ledger import Ledger, Run
 from backend.runs.queries import Query
 from backend.runs.spec import BadRun, RunSpec
 from backend.runs.studio import RunStudio
 from ris_core.errors import BadExpression, BadInput
+
+GONE = "The task is not in Label Studio any more."
 
 
 def plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> Run:
@@ -39,6 +42,24 @@ def plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> Run:
         ledger.change(run.id, "failed", str(error), only_from=("planning",))
         ledger.items.cancel(run.id)
     return ledger.get(run.id)
+
+
+def plan_again(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> None:
+    """Let the items that are tried again begin, with what their tasks say now: an image's address may have run out.
+
+    Raises:
+        BadSettings: If Label Studio does not accept the token.
+        LeaseLost: If somebody else is the run's steward.
+        Unreachable: If Label Studio or the database does not take part.
+    """
+    config = protocol.read_config(run.label_config or "")
+    while items := {item.task: item for item in ledger.items.in_state(run.id, "retrying")}:
+        gone = dict(items)
+        for tasks in _pages(studio, replace(run.spec, tasks=tuple(items), view=None, only_unlabelled=False)):
+            planned = [_plan_once_more(run.spec, config, task, gone.pop(int(task.id))) for task in tasks]
+            ledger.renew(run.id, fence)
+            ledger.items.plan_again(run.id, fence, planned)
+        ledger.items.move(run.id, fence, gone, "failed", GONE, "task gone")
 
 
 def begin(ledger: Ledger, run: Run) -> None:
@@ -73,7 +94,7 @@ def plan_tasks(ledger: Ledger, run: Run, config: Config, tasks: Sequence[Task]) 
 
 def _plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> None:
     if run.label_config is None:
-        ledger.note_plan(run.id, fence, label_config=studio.label_config(run.project))
+        ledger.note_plan(run.id, fence, label_config=studio.label_config(run.spec))
         run = ledger.get(run.id)
     config = protocol.read_config(run.label_config or "")
     after: int | None = run.planned_to
@@ -100,6 +121,19 @@ def _known(ledger: Ledger, run: Run, tasks: Sequence[Task]) -> dict[int, Known]:
     if not run.does_push or run.model_version is None:
         return {}
     return ledger.items.known(run.project, run.model_version, [int(task.id) for task in tasks], but=run.id)
+
+
+def _pages(studio: RunStudio, spec: RunSpec) -> Iterator[Sequence[Task]]:
+    after: int | None = 0
+    while after is not None:
+        tasks, after = studio.list_tasks(spec, after)
+        yield tasks
+
+
+def _plan_once_more(spec: RunSpec, config: Config, task: Task, item: Item) -> Planned:
+    """A task as it is now; what is added to, or put in the place of, another run's answers stays as it was."""
+    now = _plan_task(spec, config, task)
+    return now if item.replaces is None else replace(now, queries=item.queries, replaces=item.replaces)
 
 
 def _plan_task(spec: RunSpec, config: Config, task: Task) -> Planned:

@@ -2,6 +2,7 @@
 
 Label Studio takes the same prediction as often as it is sent. So an item is "writing" before its prediction is sent, and
 whoever finds one in that state asks Label Studio whether it is there, by the ids of its regions, before sending it again.
+Predictions of other candidates go in the same request before it, so that where it is they are too.
 The last byte of a request is held back until the ledger has confirmed, and renewed, the steward's lease: a process that was
 stopped meanwhile does not send it. What slips through all the same is found by counting, and deleted.
 """
@@ -17,6 +18,7 @@ from backend.label_studio.protocol import Json
 from backend.runs import answers
 from backend.runs.item import Item, ItemState
 from backend.runs.ledger import LeaseLost, Ledger, Run
+from backend.runs.planner import GONE
 from backend.runs.studio import RunStudio
 
 log = structlog.get_logger(__name__)
@@ -74,44 +76,44 @@ class Pusher:
         log.info("swept", run=self._run.id, expected=expected, found=has, is_well=is_well)
         return is_well
 
-    def _make(self, items: Sequence[Item]) -> list[tuple[Item, Json]]:
-        """The predictions of as many items as one request may hold; the others are put back."""
+    def _make(self, items: Sequence[Item]) -> list[tuple[Item, list[Json]]]:
+        """The predictions of as many items as one request may hold, each item's own last; the other items are put back."""
         control = protocol.read_config(self._run.label_config or "").controls[0]
-        made: list[tuple[Item, Json]] = []
+        made: list[tuple[Item, list[Json]]] = []
         size = 0
         for number, item in enumerate(items):
             try:
-                prediction = answers.make_prediction(item, control, self._version)
+                others = answers.make_others(item, control, self._version, self._run.spec.top_k or 1)
+                predictions = [*others, answers.make_prediction(item, control, self._version)]
             except ValueError as error:
                 self._move([item], "failed", str(error), "label config")
                 continue
-            size += sum(len(str(region["value"])) for region in prediction["result"])
+            size += sum(len(str(region["value"])) for one in predictions for region in one["result"])
             if made and size > BATCH_BYTES:
                 self._move(items[number:], "ready")
                 break
-            made.append((item, prediction))
+            made.append((item, predictions))
         return made
 
-    def _send(self, made: Sequence[tuple[Item, Json]]) -> None:
+    def _send(self, made: Sequence[tuple[Item, list[Json]]]) -> None:
         items = [item for item, _ in made]
+        predictions = [one for _, its in made for one in its]
         try:
-            created = self._studio.import_predictions(
-                self._run.project, [prediction for _, prediction in made], self._check
-            )
+            created = self._studio.import_predictions(self._run.project, predictions, self._check)
         except Refused as error:
             self._send_apart(made, error)
             return
-        if created == len(made):
+        if created == len(predictions):
             self._confirm(items)
         else:
-            log.warning("Label Studio dropped predictions", run=self._run.id, sent=len(made), created=created)
+            log.warning("Label Studio dropped predictions", run=self._run.id, sent=len(predictions), created=created)
             self._look_up(items, "failed")
 
-    def _send_apart(self, made: Sequence[tuple[Item, Json]], error: Refused) -> None:
+    def _send_apart(self, made: Sequence[tuple[Item, list[Json]]], error: Refused) -> None:
         """After a refusal, of which nothing is written: leave out the tasks that are gone, and find the one that is refused."""
-        kept = [(item, prediction) for item, prediction in made if self._studio.has_task(item.task)]
+        kept = [(item, its) for item, its in made if self._studio.has_task(item.task)]
         gone = [item for item, _ in made if item not in [one for one, _ in kept]]
-        self._move(gone, "failed", "The task is not in Label Studio any more.", "task gone")
+        self._move(gone, "failed", GONE, "task gone")
         if len(kept) == 1 and not gone:
             self._move([kept[0][0]], "failed", str(error), "refused by Label Studio")
         elif kept:
@@ -132,11 +134,14 @@ class Pusher:
         for number, item in enumerate(items):
             if number % RENEWED_EVERY == 0:
                 self._check()
-            mine = self._written(item)
-            for double in mine[1:]:
+            written = self._written(item)
+            mine = written.get(1, [])
+            # without its own prediction an item is sent again with all others
+            extra = [one for of in written.values() for one in of[1 if mine else 0 :]]
+            for double in extra:
                 log.warning("a prediction was there twice", run=item.run, task=item.task, prediction=double)
                 self._studio.delete_prediction(double)
-            is_well &= len(mine) == 1
+            is_well &= len(mine) == 1 and not extra
             (found if mine else missing).append(item)
         self._confirm([item for item in found if item.state != "done"])
         if if_missing == "failed":
@@ -151,7 +156,7 @@ class Pusher:
             if item.state == "writing" or self._studio.has_task(item.task):
                 self._move([item], "ready")
             else:
-                self._move([item], "failed", "The task is not in Label Studio any more.", "task gone")
+                self._move([item], "failed", GONE, "task gone")
 
     def _confirm(self, items: Sequence[Item]) -> None:
         """These are written: nothing is left to do but to delete what they replace."""
@@ -162,7 +167,7 @@ class Pusher:
 
     def _replace(self, item: Item, former_run: str) -> None:
         former = self._ledger.items.get(former_run, item.task)
-        old = self._written(former) if former else []
+        old = [one for of in self._written(former).values() for one in of] if former else []
         if not old:
             self._move([item], "done")
             return
@@ -181,10 +186,13 @@ class Pusher:
             self._studio.delete_prediction(prediction)
         self._move([item], "done")
 
-    def _written(self, item: Item) -> list[int]:
-        """Ids of an item's predictions in Label Studio, oldest first."""
-        found = self._studio.predictions_of(item.task)
-        return [int(one["id"]) for one in found if answers.is_of(item, one, self._version)]
+    def _written(self, item: Item) -> dict[int, list[int]]:
+        """Ids of an item's predictions in Label Studio, oldest first, by the rank of their candidates; 1 is its own."""
+        found: dict[int, list[int]] = {}
+        for one in self._studio.predictions_of(item.task):
+            if rank := answers.read_rank(item, one, self._version):
+                found.setdefault(rank, []).append(int(one["id"]))
+        return found
 
     def _move(
         self, items: Sequence[Item], state: ItemState, error: str | None = None, reason: str | None = None

@@ -11,8 +11,8 @@ RATE_S = 60.0
 """Time over which the rate is taken."""
 LATEST = 5
 """Failures that a status shows."""
-_TO_ANSWER = ("held", "new", "running")
-_NAMES = {"ready": "to write", "new": "to do"}
+_TO_ANSWER = ("held", "retrying", "new", "running")
+_NAMES = {"ready": "to write", "new": "to do", "retrying": "to try again"}
 
 
 @dataclass(frozen=True)

@@ -150,8 +150,11 @@ class Steward:
                 log.warning("writing waits", wait_s=round(wait_s, 1), error=str(error))
 
     def _advance(self, run: Run, fence: int) -> None:
-        studio = self._make_studio(run.project) if run.does_push or run.state == "planning" else None
+        is_retried = run.state == "running" and bool(self._ledger.items.in_state(run.id, "retrying", limit=1))
+        studio = self._make_studio(run.project) if run.does_push or run.state == "planning" or is_retried else None
         try:
+            if studio and is_retried:
+                planner.plan_again(self._ledger, studio, run, fence)
             if studio and run.state == "planning":
                 planned = planner.plan(self._ledger, studio, run, fence)
                 log.info("planned", state=planned.state, skipped=planned.skipped, note=planned.note)

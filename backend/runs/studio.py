@@ -12,7 +12,7 @@ from backend.errors import Unreachable
 from backend.label_studio import protocol
 from backend.label_studio.client import LabelStudio, Refused, reason_of
 from backend.label_studio.protocol import Json, Task
-from backend.runs.spec import RunSpec
+from backend.runs.spec import BadRun, RunSpec
 
 TIMEOUT_S = 40.0
 """Longest that Label Studio may be silent; shorter than a steward's lease, so that nothing is on its way when that ends."""
@@ -43,9 +43,25 @@ class RunStudio(LabelStudio):
     def __init__(self, url: str, token: str | None, timeout_s: float | None = None) -> None:
         super().__init__(url, token, timeout_s or TIMEOUT_S)
 
-    def label_config(self, project: int) -> str:
-        """A project's label config."""
-        return str(self.request("GET", f"/api/projects/{project}/")["label_config"])
+    def label_config(self, spec: RunSpec) -> str:
+        """The label config of a run's project.
+
+        Raises:
+            BadRun: If there is no such project, or the run's view is none of it.
+        """
+        found = self._get(f"/api/projects/{spec.project}/")
+        if found is None:
+            raise BadRun(
+                f"There is no project {spec.project} at {self.url} that the token may see. Its number is in its address."
+            )
+        if spec.view is not None:
+            view = self._get(f"/api/dm/views/{spec.view}/")
+            if view is None or view["project"] != spec.project:
+                raise BadRun(
+                    f"The project {spec.project} has no view {spec.view}. Its number is in the address of the Data Manager, "
+                    "after tab=."
+                )
+        return str(found["label_config"])
 
     def list_tasks(self, spec: RunSpec, after: int) -> tuple[tuple[Task, ...], int | None]:
         """The next tasks that a run is about, and where to go on; None at the end.
@@ -97,7 +113,7 @@ class RunStudio(LabelStudio):
 
     def has_task(self, task: int) -> bool:
         """Whether there is a task of that id."""
-        return self._exists(f"/api/tasks/{task}/")
+        return self._get(f"/api/tasks/{task}/") is not None
 
     def annotations_from(self, task: int, prediction: int) -> list[int]:
         """Ids of the annotations of a task that somebody made from a prediction."""
@@ -121,14 +137,15 @@ class RunStudio(LabelStudio):
         """Let the Data Manager show and sort by the scores of a version."""
         self.request("PATCH", f"/api/projects/{project}/", {"model_version": model_version})
 
-    def _exists(self, path: str) -> bool:
+    def _get(self, path: str) -> Json | None:
+        """What is there; None if nothing is."""
         try:
-            self.request("GET", path)
+            found: Json = self.request("GET", path)
         except Refused as error:
             if error.status == httpx.codes.NOT_FOUND:
-                return False
+                return None
             raise
-        return True
+        return found
 
     def _send(self, method: str, path: str, json: object) -> httpx.Response:
         if not isinstance(json, _Guarded):

@@ -140,7 +140,10 @@ def _answer(service: Service, run: Run, item: Item, errand: Errand) -> tuple[str
     spec, control = run.spec, errand.config.controls[0]
     min_score = errand.settings.min_score if spec.min_score is None else spec.min_score
     top_k = spec.top_k or service.top_k
-    found = [answers.answer(errand.segmenter, encoded, query, control, top_k, min_score) for query in item.queries]
+    smooth_px = errand.settings.smooth_px
+    found = [
+        answers.answer(errand.segmenter, encoded, query, control, top_k, min_score, smooth_px) for query in item.queries
+    ]
     errand.tick("segment")
     return encoded.image_sha256, encoded.encode_fp, found
 

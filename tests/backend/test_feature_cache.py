@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from structlog.testing import capture_logs
 
-from backend.feature_cache import SUFFIX, UNFINISHED_KEPT_S, FeatureCache
+from backend.feature_cache import SHARE_KEPT, SUFFIX, UNFINISHED_KEPT_S, FeatureCache
 from ris_core.prompts import PromptEmbedding
 from ris_core.types import EncodedImage, Proposals
 
@@ -178,19 +178,69 @@ def test_both_kinds_share_the_room(tmp_path):
 
 
 def test_least_recently_used_goes_first(tmp_path):
-    digests = [f"{i:02d}" * 32 for i in range(4)]
+    digests = [f"{i:02d}" * 32 for i in range(21)]
     folder = tmp_path / "features"
     FeatureCache(folder, 1 << 20).put(an_image(digests[0]))
     one_file = FeatureCache(folder, 0).size_bytes()
-    cache = FeatureCache(folder, 3 * one_file)
-    for i, digest in enumerate(digests[:3]):
+    cache = FeatureCache(folder, 20 * one_file)
+    for i, digest in enumerate(digests[:20]):
         cache.put(an_image(digest))
         file = folder / "fp" / digest[:2] / f"{digest}{SUFFIX}"
         os.utime(file, (1000 + i, 1000 + i))
     assert cache.get("fp", digests[0]) is not None  # used now
-    cache.put(an_image(digests[3]))
-    assert [cache.get("fp", digest) is not None for digest in digests] == [True, False, True, True]
-    assert cache.size_bytes() <= 3 * one_file
+    cache.put(an_image(digests[20]))
+    assert [i for i, digest in enumerate(digests) if cache.get("fp", digest) is None] == [1, 2]
+    assert cache.size_bytes() == SHARE_KEPT * 20 * one_file
+
+
+def test_last_file_stays_if_it_just_fits(tmp_path):
+    FeatureCache(tmp_path, 1 << 20).put(an_image())
+    cache = FeatureCache(tmp_path, FeatureCache(tmp_path, 0).size_bytes())
+    cache.put(an_image("cd" * 32))
+    assert [cache.get("fp", sha256) is not None for sha256 in (SHA, "cd" * 32)] == [False, True]
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """How often all files were looked at, one entry each."""
+    seen, entries = [], FeatureCache._entries
+    monkeypatch.setattr(FeatureCache, "_entries", lambda self: seen.append(1) or entries(self))
+    return seen
+
+
+def test_all_files_are_looked_at_once_in_a_process_as_long_as_there_is_room(tmp_path, looks):
+    cache = FeatureCache(tmp_path, 1 << 20)
+    for i in range(20):
+        cache.put(an_image(f"{i % 10:02d}" * 32))  # half of them replace
+    assert len(looks) == 1
+    assert int((tmp_path / "size").read_text()) == cache.size_bytes()
+
+
+def test_full_cache_is_looked_at_once_in_many_puts(tmp_path, looks):
+    FeatureCache(tmp_path, 1 << 20).put(an_image())
+    limit = 40 * FeatureCache(tmp_path, 0).size_bytes()
+    looks.clear()
+    cache = FeatureCache(tmp_path, limit)
+    for i in range(100):
+        cache.put(an_image(f"{i:02d}" * 32))
+    assert len(looks) <= 1 + 60 / 2
+    assert cache.size_bytes() <= limit
+
+
+@pytest.mark.parametrize("found", ["", "many", "-5"])
+def test_size_that_cannot_be_read_is_counted_again(tmp_path, cache, found):
+    cache.put(an_image())
+    size = tmp_path / "features" / "size"
+    size.write_text(found)
+    cache.put(an_image("cd" * 32))
+    assert int(size.read_text()) == cache.size_bytes()
+
+
+def test_room_that_another_process_took_counts(tmp_path):
+    one, two = (FeatureCache(tmp_path, 10_000) for _ in range(2))
+    for i in range(50):
+        (one, two)[i % 2].put(an_image(f"{i:02d}" * 32))
+    assert one.size_bytes() <= 10_000
 
 
 def test_no_room_at_all_keeps_nothing(tmp_path):
@@ -208,7 +258,7 @@ def test_left_overs_of_dead_writers_go(tmp_path, cache):
         file.write_bytes(b"half")
     long_ago = time.time() - UNFINISHED_KEPT_S - 1
     os.utime(old, (long_ago, long_ago))
-    cache.put(an_image(seed=1))
+    FeatureCache(tmp_path / "features", 1 << 20).put(an_image(seed=1))
     assert not old.exists()
     assert new.exists()
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.bench.chaos import Plan, Site, wreak
+from backend.bench.chaos import wreak
+from backend.bench.site import Plan, Site
 from backend.label_studio.client import LabelStudio
 from backend.runs.ledger import Ledger, Run, open_ledger
 from demo.gallery import GALLERY
@@ -105,13 +106,63 @@ def test_replaced_prediction_goes_and_the_annotation_made_of_it_stays(
     assert kept["result"] == made["result"]
 
 
+def test_only_the_tasks_of_a_view_are_asked(ris, client: LabelStudio, make_project: MakeProject, image_of: Callable):
+    made = make_project(RECOMMENDED, [{"image": image_of(one), "say": one.expression} for one in SCENES])
+    chosen = sorted(made.tasks[1:3])
+    is_chosen = {"filter": "filter:tasks:id", "operator": "in", "type": "Number"}
+    bounds = {"min": chosen[0], "max": chosen[-1]}
+    shown = {"filters": {"conjunction": "and", "items": [{**is_chosen, "value": bounds}]}, "ordering": ["-tasks:id"]}
+    view = client.request("POST", "/api/dm/views/", {"project": made.id, "data": {"title": "Chosen", **shown}})
+    said = ris(
+        "start", "--project", str(made.id), "--expression-field", "say", "--view", str(view["id"]), "--name", "view"
+    )
+    assert "2 to do" in said
+    ris("wait", "view", "--timeout", "200")
+    assert [task for task in made.tasks if predictions(client, task)] == chosen
+
+
+@pytest.fixture
+def retrieve(
+    client: LabelStudio, ledger: Ledger, make_project: MakeProject
+) -> Callable[[list[dict]], tuple[Project, Run]]:
+    """Selects all tasks of a new project but its first, and presses "Retrieve Predictions"; the run that comes of it."""
+
+    def press(data: list[dict]) -> tuple[Project, Run]:
+        made = make_project(RECOMMENDED, data)
+        selected = {"selectedItems": {"all": True, "excluded": [made.tasks[0]]}}
+        client.request("POST", f"/api/dm/actions?id=retrieve_tasks_predictions&project={made.id}", selected)
+        [run] = ledger.list_runs(project=made.id)
+        return made, run
+
+    return press
+
+
+def test_retrieve_predictions_becomes_a_run_over_the_selected_tasks(
+    ris, client: LabelStudio, retrieve: Callable, image_of: Callable
+):
+    made, run = retrieve([{"image": image_of(one), "expression": one.expression} for one in SCENES[:3]])
+    ris("wait", run.id, "--timeout", "200")
+    assert [len(predictions(client, task)) for task in made.tasks] == [0, 1, 1]
+    for task, scene in zip(made.tasks[1:], SCENES[1:3], strict=True):
+        [region] = predictions(client, task)[0]["result"]
+        assert measure_overlap(decode_mask(region), scene.truth()) >= 0.7
+
+
+def test_retrieve_predictions_without_expressions_is_a_failed_run_with_its_reason(
+    retrieve: Callable, image_of: Callable
+):
+    _, run = retrieve([{"image": image_of(one)} for one in SCENES[:3]])
+    assert run.state == "failed"
+    assert "ris connect --expression-field" in run.note
+
+
 def test_dropped_prediction_and_deleted_task_are_reported(
     ris, client: LabelStudio, ledger: Ledger, make_project: MakeProject, image_of: Callable, tmp_path: Path
 ):
     """The label config changes, and a task goes, between answering and writing."""
-    two = make_project(RECOMMENDED, [{"image": image_of(one)} for one in SCENES[:3]])
+    two = make_project(RECOMMENDED, [{"image": image_of(one), "say": one.expression} for one in SCENES[:3]])
     preview = ("--preview", "3", "--sheet", str(tmp_path / "sheet.png"))
-    said = ris("start", "--project", str(two.id), "--expression", "the frog", "--name", "drops", *preview)
+    said = ris("start", "--project", str(two.id), "--expression-field", "say", "--name", "drops", *preview)
     assert "3 tasks: about" in said
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
     config = RECOMMENDED.replace('value="Object"', 'value="Other"')

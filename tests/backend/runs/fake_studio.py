@@ -61,7 +61,7 @@ class FakeStudio:
         if rest[1:] == ["model-versions"]:
             versions = [prediction["model_version"] for prediction in self.predictions]
             return 200, {version: versions.count(version) for version in versions}
-        return 200, self.project
+        return (200, self.project) if int(rest[0]) == self.project["id"] else (404, {"detail": "No Project matches."})
 
     def _projects_patch(self, _rest: list[str], _asked: Any, body: Any) -> tuple[int, Any]:
         self.project |= body
@@ -90,6 +90,11 @@ class FakeStudio:
             ids = [i for i in ids if not self.annotations.get(i)]
         page = [{"id": i, "data": self.tasks[i], "project": PROJECT} for i in ids[: int(asked["page_size"])]]
         return 200, {"tasks": page, "total": len(ids)}
+
+    def _dm_get(self, rest: list[str], _asked: Any, _body: Any) -> tuple[int, Any]:
+        """Views: 7 is of the project, 8 of another one."""
+        views = {"7": {"id": 7, "project": PROJECT}, "8": {"id": 8, "project": PROJECT + 1}}
+        return (200, views[rest[1]]) if rest[1] in views else (404, {"detail": "No View matches."})
 
     def _predictions_get(self, _rest: list[str], asked: Any, _body: Any) -> tuple[int, Any]:
         return 200, self.of(int(asked["task"]))

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from backend.bench import postgres
 from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, Planned
 from backend.runs.ledger import LeaseLost, open_ledger
 from backend.runs.queries import Query
@@ -20,7 +21,6 @@ from backend.runs.tables import item as item_table
 from backend.runs.tables import run as run_table
 from backend.store import open_store
 from backend.tables import metadata
-from tests.backend.runs import postgres
 
 ROOT = Path(__file__).parents[3]
 DOG, CAT = Query("the dog", "Dog"), Query("the cat")
@@ -140,6 +140,31 @@ def test_lease_has_one_holder_and_every_change_of_hands_a_fence(ledger, monkeypa
         ledger.renew(run.id, first)
     assert ledger.items.move(run.id, first, [1], "done") == 0
     assert ledger.items.take_ready(run.id, first, 1) == []
+
+
+def test_failed_items_are_planned_again_by_the_steward_alone(ledger):
+    run = make_run(ledger, 2)
+    fence = ledger.take_lease(run.id, "me")
+    for _ in range(2):
+        ledger.items.fail(ledger.items.claim(run.id, "w"), "lost", "image unreachable")
+    assert ledger.items.retry(run.id) == 2
+    assert ledger.items.claim(run.id, "w") is None
+    now = [Planned(1, "/data/new.png", (CAT,)), Planned(2, "", (), error="The task has no image address.")]
+    assert ledger.items.plan_again(run.id, fence - 1, now) == 0
+    assert ledger.items.plan_again(run.id, fence, now) == 2
+    begun = ledger.items.claim(run.id, "w")
+    assert (begun.task, begun.image, begun.queries, begun.attempt) == (1, "/data/new.png", (CAT,), 1)
+    assert [one.reason for one in ledger.tallies.failures(run.id)] == ["task data"]
+
+
+def test_failed_replacement_is_tried_again_although_what_it_replaces_stands(ledger):
+    former = make_run(ledger, 1)
+    ledger.take_lease(former.id, "me")
+    finish(ledger, ledger.items.claim(former.id, "w"))
+    later = ledger.add_run(RunSpec(3, expressions=("the cat",), mode="replace"), "v1", "running")
+    ledger.items.add(later.id, [Planned(1, "/data/1.png", (CAT,), replaces=former.id)])
+    ledger.items.fail(ledger.items.claim(later.id, "w"), "lost", "image unreachable")
+    assert ledger.items.retry(later.id) == 1
 
 
 def test_known_tasks_are_those_of_runs_that_stand(ledger):

@@ -11,7 +11,7 @@ from backend import queueing
 from backend.commands.run import runs
 from backend.commands.warm import warm
 from backend.errors import Unreachable
-from backend.runs.spec import BadRun
+from backend.runs.spec import BadRun, RunSpec
 from tests.backend.runs.fake_studio import PROJECT
 
 RED = "Red: the red square"
@@ -38,8 +38,10 @@ def ris(rig, monkeypatch, database_url, redis_url, tmp_path):
         done = CliRunner().invoke(app, list(arguments), catch_exceptions=True)
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
+        run.told.append(done.stderr)
         return done.stdout, done.exit_code
 
+    run.told = []
     return run
 
 
@@ -60,6 +62,13 @@ def test_start_plans_at_once_and_status_tells_how_it_stands(ris, rig, started):
     rig.carry_on(started)
     document = json.loads(ris("run", "status", started.id[:4], "--json")[0])
     assert (document["state"], document["items"], document["about"]) == ("done", {"done": 2}, RED)
+
+
+def test_watched_run_is_looked_at_until_it_is_over(ris, rig, started, monkeypatch):
+    monkeypatch.setattr("backend.commands.run.time.sleep", lambda _: rig.carry_on(started))
+    out, code = ris("run", "status", "evening", "--watch")
+    assert code == 0
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith("run ")] == ["running", "done"]
 
 
 def test_list_shows_every_run(ris, rig, started):
@@ -113,6 +122,43 @@ def test_what_cannot_be_asked_is_refused(ris, rig, options):
     with pytest.raises(BadRun):
         ris("run", "start", "--project", "3", *options)
     assert rig.ledger.list_runs() == []
+
+
+def test_run_that_is_planned_first_is_told_while_another_waits_for_it(ris, rig, monkeypatch):
+    rig.add_tasks(1)
+    first = rig.ledger.add_run(RunSpec(PROJECT, expressions=(RED,)), rig.segmenter.model_version)
+    rig.ledger.hold_writing(first.id, "Label Studio does not answer", 0, 0)
+    monkeypatch.setattr("backend.commands.run.time.sleep", lambda _: rig.skip_pauses(first) or rig.steward.tick())
+    _, code = ris("run", "start", "--project", str(PROJECT), "--expression", RED)
+    assert code == 0
+    assert f"The run {first.id} is planned first. Label Studio does not answer" in ris.told[-1]
+
+
+WRONG_PROJECT = {
+    "unknown": (9, {}, "There is no project 9"),
+    "no label config": (PROJECT, {"label_config": "<View></View>"}, "no <Image>"),
+    "no control for masks": (
+        PROJECT,
+        {"label_config": '<View><Image name="image" value="$image"/></View>'},
+        "BrushLabels",
+    ),
+}
+
+
+@pytest.mark.parametrize("view", ["8", "9"], ids=["another project's", "unknown"])
+def test_view_that_the_project_does_not_have_is_said_at_once(ris, rig, view):
+    with pytest.raises(BadRun, match=f"has no view {view}"):
+        ris("run", "start", "--project", str(PROJECT), "--expression", RED, "--view", view)
+    assert [run.state for run in rig.ledger.list_runs()] == ["failed"]  # it does not stand in the way of others
+
+
+@pytest.mark.parametrize(("number", "changes", "said"), WRONG_PROJECT.values(), ids=WRONG_PROJECT)
+@pytest.mark.parametrize("command", [("run", "start", "--expression", RED), ("warm",)], ids=["run", "warm"])
+def test_project_that_cannot_be_run_is_said_at_once(ris, rig, command, number, changes, said):
+    rig.studio.project |= changes
+    rig.add_tasks(1)
+    with pytest.raises(BadRun, match=said):
+        ris(*command, "--project", str(number))
 
 
 def test_other_queries_are_refused_at_once(ris, rig, started):

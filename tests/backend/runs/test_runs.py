@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from backend.label_studio.images import ImageFetcher
-from backend.runs import work
+from backend.runs import verbs, work
 from backend.runs.spec import RunSpec
 from tests.backend.runs.conftest import picture
 from tests.backend.runs.fake_studio import PROJECT
@@ -176,16 +176,56 @@ def test_failures_are_told_apart_and_the_others_done(rig):
     assert len(rig.studio.of(good)) == 1
 
 
-def test_failed_items_are_done_when_tried_again(rig):
+@pytest.mark.parametrize("push", [True, False])
+def test_failed_items_are_tried_again_with_the_image_address_that_the_task_has_now(rig, push):
+    """The former address may have been signed for some hours only."""
+    [task] = rig.add_tasks(1)
+    rig.studio.tasks[task]["image"] = f"{rig.url}/expired.png?signature=1"
+    run = rig.carry_on(rig.start(RED, push=push))
+    assert rig.states(run) == {"failed": 1}
+    rig.studio.tasks[task]["image"] = picture(1)
+    assert verbs.retry(rig.ledger, run) == 1
+    run = rig.carry_on(run)
+    assert (run.state, rig.states(run), len(rig.studio.of(task))) == ("done", {"done": 1}, push)
+    assert rig.items.get(run.id, task).image == picture(1)
+
+
+def test_tasks_whose_data_was_wrong_are_tried_again_with_what_it_says_now(rig):
+    silent, blank, gone = rig.add_tasks(3)
+    rig.studio.tasks[blank] = {"say": BLUE}
+    run = rig.carry_on(rig.start(expression_field="say"))
+    assert rig.states(run) == {"failed": 3}
+    rig.studio.tasks[silent]["say"] = RED
+    rig.studio.tasks[blank]["image"] = picture(2)
+    del rig.studio.tasks[gone]
+    assert verbs.retry(rig.ledger, run) == 3
+    run = rig.carry_on(run)
+    assert rig.states(run) == {"done": 2, "failed": 1}
+    assert [labels_of(rig, task) for task in (silent, blank)] == [["Red"], ["Blue"]]
+    assert [(one.task, one.reason) for one in rig.ledger.tallies.failures(run.id)] == [(gone, "task gone")]
+
+
+def test_retry_waits_for_a_studio_that_is_down(rig):
     [task] = rig.add_tasks(1)
     rig.studio.tasks[task]["image"] = "data:image/png;base64,AAAA"
     run = rig.carry_on(rig.start(RED))
-    assert rig.items.retry(run.id) == 1
-    with rig.ledger._writing() as db:
-        db.exec_driver_sql(f"UPDATE item SET image = '{picture(1)}'")
-    rig.ledger.change(run.id, "running", None)
-    run = rig.carry_on(run)
-    assert (rig.states(run), len(rig.studio.of(task))) == ({"done": 1}, 1)
+    rig.studio.tasks[task]["image"], rig.studio.outage = picture(1), 503
+    verbs.retry(rig.ledger, run)
+    assert (rig.carry_on(run, ticks=3).state, rig.states(run)) == ("running", {"retrying": 1})
+    rig.studio.outage = None
+    assert (rig.carry_on(run).state, rig.states(run)) == ("done", {"done": 1})
+
+
+def test_retried_item_that_replaces_keeps_its_queries(rig):
+    [task] = rig.add_tasks(1)
+    rig.carry_on(rig.start(RED))
+    rig.studio.tasks[task]["image"] = f"{rig.url}/lost.png"
+    run = rig.carry_on(rig.start(BLUE, mode="add"))
+    assert rig.states(run) == {"failed": 1}
+    rig.studio.tasks[task]["image"] = picture(1)
+    assert verbs.retry(rig.ledger, run) == 1
+    rig.carry_on(run)
+    assert labels_of(rig, task) == ["Red", "Blue"]
 
 
 def test_failed_item_that_another_run_did_is_not_tried_again(rig):

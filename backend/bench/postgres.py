@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, on a unix socket, if one is installed."""
+"""A PostgreSQL of tests' or a benchmark's own, if one is installed: on a unix socket, or for a network that nobody else is in."""
 
 import os
 import pwd
@@ -18,8 +18,12 @@ def find_binaries() -> Path | None:
 
 
 @contextmanager
-def server(binaries: Path) -> Iterator[str]:
-    """A server in a folder of its own; its URL. It refuses to run as root, so that becomes somebody else for it."""
+def server(binaries: Path, address: str | None = None, port: int = 5432) -> Iterator[str]:
+    """A server in a folder of its own; its URL. It refuses to run as root, so that becomes somebody else for it.
+
+    Args:
+        address: Where it listens; on its socket only if not given. It asks nobody for a password.
+    """
     folder = Path(tempfile.mkdtemp(prefix="ris-pg-"))
     user = _other_user()
     if user:
@@ -27,15 +31,26 @@ def server(binaries: Path) -> Iterator[str]:
     data = folder / "data"
 
     def run(*command: str) -> None:
-        who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([str(binaries / command[0]), *command[1:]], check=True, cwd=folder, timeout=60, **quiet, **who)
+        subprocess.run(
+            [str(binaries / command[0]), *command[1:]],
+            check=True,
+            cwd=folder,
+            timeout=60,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=user.pw_uid if user else None,
+            group=user.pw_gid if user else None,
+            extra_groups=[] if user else None,
+        )
 
     run("initdb", "-D", str(data), "-U", "ris", "--auth=trust", "--no-sync")
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
+    if address:
+        with (data / "pg_hba.conf").open("a", encoding="ascii") as rules:
+            rules.write("host all all samenet trust\n")
+    options = f"-k {folder} -c listen_addresses={address or ''} -p {port} -c fsync=off"
     run("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
     try:
-        yield f"postgresql+psycopg://ris@/postgres?host={folder}"
+        yield f"postgresql+psycopg://ris@/postgres?host={address or folder}&port={port}"
     finally:
         run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
         shutil.rmtree(folder, ignore_errors=True)

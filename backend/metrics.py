@@ -138,6 +138,10 @@ def _worker_gauges(workers: list[queueing.WorkerInfo]) -> Iterator[Metric]:
         {w.name: now - w.last_seen for w in workers},
     )
     yield _gauge("ris_worker_jobs", "Jobs it has finished.", "worker", {worker.name: worker.jobs for worker in workers})
+    with_gpu = [worker for worker in workers if worker.gpu_total]
+    used, total = {w.name: w.gpu_used for w in with_gpu}, {w.name: w.gpu_total for w in with_gpu}
+    yield _gauge("ris_worker_gpu_memory_used_bytes", "Memory of its GPU that is taken.", "worker", used)
+    yield _gauge("ris_worker_gpu_memory_bytes", "Memory of its GPU.", "worker", total)
 
 
 def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:

@@ -58,6 +58,7 @@ class WorkerInfo:
         device: Torch device, as configured.
         started_at, last_seen: Seconds since 1970.
         jobs: How many jobs it has finished, in whatever way.
+        gpu_used, gpu_total: Bytes of its GPU's memory; 0 if it has none.
     """
 
     name: str
@@ -70,6 +71,8 @@ class WorkerInfo:
     state: Literal["loading", "ready"] = "loading"
     last_seen: float = 0.0
     jobs: int = 0
+    gpu_used: int = 0
+    gpu_total: int = 0
 
 
 def connect(redis_url: str) -> redis.Redis:
@@ -344,7 +347,7 @@ def process_exists(pid: int) -> bool:
 
 def _read_worker(row: Mapping[Any, Any]) -> WorkerInfo:
     text = {as_text(key): as_text(value) for key, value in row.items()}
-    convert = {"pid": int, "jobs": int, "started_at": float, "last_seen": float}
+    convert = {"pid": int, "jobs": int, "gpu_used": int, "gpu_total": int, "started_at": float, "last_seen": float}
     known = {field.name for field in dataclasses.fields(WorkerInfo)}
     values: dict[str, Any] = {name: convert.get(name, str)(value) for name, value in text.items() if name in known}
     return WorkerInfo(**values)

@@ -25,7 +25,7 @@ from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from backend import jobs, queueing, redis_server, wiring
+from backend import gpu, jobs, queueing, redis_server, wiring
 from backend.errors import BadInput, Unreachable
 from backend.queueing import WorkerInfo
 from backend.runs.shift import SHIFT
@@ -150,8 +150,11 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
             self._end_if_overrun()
+            memory = gpu.look(self.info.device)
             try:
-                queueing.report_worker(self._conn, self.info)
+                queueing.report_worker(
+                    self._conn, dataclasses.replace(self.info, gpu_used=memory.used, gpu_total=memory.total)
+                )
             except redis.exceptions.RedisError as error:
                 log.warning("Redis does not take the heart-beat", name=self.info.name, error=str(error))
 

@@ -1,5 +1,6 @@
 """The HTTP face on a real store and a real Redis, without a worker: what it does by itself."""
 
+import dataclasses
 import json
 import socket
 import threading
@@ -435,6 +436,8 @@ def test_metrics_are_what_happened(make_client):
         "w1", queueing.this_machine(), 1, time.time() - 10, "toy", "cpu", "toy.v1", "ready", jobs=4
     )
     queueing.report_worker(client.app.state.desk.conn, info)
+    on_gpu = dataclasses.replace(info, name="w2", device="cuda:1", gpu_used=3 << 30, gpu_total=8 << 30)
+    queueing.report_worker(client.app.state.desk.conn, on_gpu)
     expected = {
         'ris_http_requests_total{endpoint="/health",status="200"}': 1,
         'ris_http_requests_total{endpoint="other",status="404"}': 1,
@@ -445,10 +448,13 @@ def test_metrics_are_what_happened(make_client):
         "ris_redis_up": 1,
         "ris_worker_up": 1,
         'ris_worker_jobs{worker="w1"}': 4,
+        'ris_worker_gpu_memory_used_bytes{worker="w2"}': 3 << 30,
+        'ris_worker_gpu_memory_bytes{worker="w2"}': 8 << 30,
     }
     assert {line: metric(client, line) for line in expected} == expected
     assert metric(client, 'ris_predict_seconds_sum{kind="interactive"}') >= 0.2
     assert 10 <= metric(client, 'ris_worker_age_seconds{worker="w1"}') < 60
+    assert 'gpu_memory_bytes{worker="w1"}' not in client.get("/metrics").text
 
 
 def test_metrics_without_the_database_are_the_others(make_client, monkeypatch):

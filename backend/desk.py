@@ -5,7 +5,8 @@ Knows no HTTP and no model. `app` and `label_studio.adapter` stand behind it.
 
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import redis
@@ -15,6 +16,7 @@ from backend import messages, queueing
 from backend.drafts import Draft, read_draft
 from backend.errors import Unreachable
 from backend.label_studio import protocol
+from backend.label_studio.absent import list_absent, read_absent
 from backend.label_studio.gestures import Gesture, read_gesture
 from backend.label_studio.protocol import Config, Json, PredictCall, SetupCall, Task
 from backend.mending import Mends, Standings
@@ -179,7 +181,8 @@ class Desk:
         answers = Answers([], "interactive")
         for one in asked:
             found = self._collect(one, deadline)
-            told = found.message or messages.about_outcome(found.outcome)
+            said = found.message or messages.about_outcome(found.outcome)
+            told = messages.join(filter(None, (said, one.ticket.message)))
             answers.results.append(self._make_result(one, found, told))
             answers.outcomes[found.outcome] += 1
             if told and one.message_area:
@@ -227,12 +230,15 @@ class Desk:
                 return Ticket(message=messages.say("click") if call.context else None)
             return self._ask_gesture(task, gesture, draft, body, is_watched)
         last_texts = self.store.last_prompt(task.project, task.id, prompt.id)
-        expressions = protocol.find_asked(prompt.texts, last_texts)
+        asked = protocol.find_asked(prompt.texts, last_texts)
         self.store.remember_prompt(task.project, task.id, prompt.id, prompt.texts)
+        noted = _note_absent(asked)
+        expressions = [text for text in asked if read_absent(text) is None]
         if not expressions:
-            return Ticket()
-        body |= {"expressions": list(expressions), "draft": draft.saved_at if draft else None}
-        return self._tickets.ask(task, prompt.id, body, is_watched)
+            return Ticket(message=noted)
+        body |= {"expressions": expressions, "draft": draft.saved_at if draft else None}
+        ticket = self._tickets.ask(task, prompt.id, body, is_watched)
+        return replace(ticket, message=ticket.message or noted)
 
     def _ask_gesture(self, task: Task, gesture: Gesture, draft: Draft | None, body: Json, is_watched: bool) -> Ticket:
         """What is pointed at; about what was offered for an expression, if the draft says whose it was."""
@@ -250,10 +256,11 @@ class Desk:
         try:
             config, settings, body = self._read(task, call)
             key = settings.expression_field or config.expression_key
-            expressions = protocol.split_expressions(protocol.read_field(task.data, key) or "")
+            written = protocol.split_expressions(protocol.read_field(task.data, key) or "")
+            expressions = [text for text in written if read_absent(text) is None]
             ticket = Ticket(outcome="encoding")
             if expressions:
-                ticket = self._tickets.ask_opened(task, {**body, "expressions": list(expressions)})
+                ticket = self._tickets.ask_opened(task, {**body, "expressions": expressions})
             self._tickets.encode(task, body, is_ahead=is_page)
         except RisError as error:  # nobody asked for anything: the page opens without a prediction
             return _fail(task, error)
@@ -322,6 +329,12 @@ def open_desk(settings: Settings | None = None) -> Desk:
         max_queued=settings.max_queued,
         ledger=Ledger(store.engine),
     )
+
+
+def _note_absent(asked: Sequence[str]) -> messages.Message | None:
+    """What is told about expressions that mean nothing in the image, as the annotator says; None without any."""
+    absent = list_absent(asked)
+    return messages.say("absent", ", ".join(absent)) if absent else None
 
 
 def _fail(task: Task, error: RisError) -> Ticket:

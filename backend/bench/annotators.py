@@ -1,21 +1,16 @@
-"""`ris bench annotators`: simulated annotators on the synthetic scenes, with and without each way of mending a mask.
-
-One accepts a mask whose IoU with the truth is at least `ACCEPTED_IOU`. Else, as far as the feature is there: the next candidates are
-looked through if one of them is right; the middle of the largest error is clicked on, up to `MAX_CLICKS` times, and what
-else a click can mean is looked through if that is right; and in the end the mask is repainted.
-"""
+"""`ris bench annotators`: simulated annotators on the synthetic scenes, with and without each way of mending a mask."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 
-import cv2
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from label_studio_sdk.converter.brush import mask2rle
 from numpy import ndarray
 
+from backend.bench.annotator import ACCEPTED_IOU, Mask, Mended, Offered, measure_iou, mend
 from ris_core import cleaning, masks
 from ris_core.components import Promptable
 from ris_core.correcting import correct
@@ -25,11 +20,6 @@ from ris_core.prompts import PromptEmbedding, Prompts
 from ris_core.segmenter import Segmenter
 from ris_core.types import EncodedImage, Image, Prediction
 
-ACCEPTED_IOU = 0.85
-"""An annotator accepts a mask that overlaps the true one at least so much."""
-MAX_CLICKS = 5
-REPAINT_ACTIONS = 10
-"""What repainting is taken to cost: taking the brush and its size, strokes along the outline, filling."""
 SMOOTH_PX = (0.0, 1.0, 2.0)
 """Smoothings whose run lengths are weighed."""
 FEATURES: Mapping[str, frozenset[str]] = {
@@ -39,30 +29,6 @@ FEATURES: Mapping[str, frozenset[str]] = {
     "next and clicks": frozenset({"next", "clicks"}),
 }
 """What annotators may do, by the name in the report."""
-
-Mask = Bool[ndarray, "h w"]
-
-
-@dataclass(frozen=True)
-class Mended:
-    """How one mask was reached.
-
-    Attributes:
-        nexts: Candidates that were looked through.
-        clicks: Clicks that were made.
-        is_repainted: None of it helped.
-        iou: Of the mask that was accepted with the truth, or of the last one that was not.
-    """
-
-    nexts: int
-    clicks: int
-    is_repainted: bool
-    iou: float
-
-    @property
-    def actions(self) -> int:
-        """Everything the annotator did, accepting or repainting included."""
-        return self.nexts + self.clicks + (REPAINT_ACTIONS if self.is_repainted else 1)
 
 
 @dataclass(frozen=True)
@@ -112,6 +78,7 @@ class Report:
                 "masks": len(self.outcomes),
                 "ways": rows,
                 "ways_where_allowed": {name: self._sum_up_allowed(name) for name in FEATURES},
+                "kinds": self._sum_up_kinds(),
                 "weights": [vars(one) for one in self.weights],
             },
             indent=1,
@@ -142,14 +109,19 @@ class Report:
 
     def _kinds(self) -> str:
         rows = []
-        first, *_, last = FEATURES
-        for kind in sorted({one.kind for one in self.outcomes}):
-            found = [one for one in self.outcomes if one.kind == kind]
-            ways = [_sum_up([one.by[name] for one in found]) for name in (first, last)]
-            actions = " | ".join(f"{way['actions']:.2f} | {way['repainted']:.0%}" for way in ways)
-            rows.append(f"| {kind} | {len(found)} | {actions} |")
-        head = f"| expression | masks | actions, {first} | repainted | actions, {last} | repainted |"
-        return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows])
+        for kind, ways in self._sum_up_kinds().items():
+            number = sum(one.kind == kind for one in self.outcomes)
+            cells = " | ".join(f"{way['actions']:.2f}, {way['repainted']:.0%}" for way in ways.values())
+            rows.append(f"| {kind} | {number} | {cells} |")
+        head = f"| actions a mask, repainted | masks | {' | '.join(FEATURES)} |"
+        return "\n".join([head, "| --- | --- |" + " --- |" * len(FEATURES), *rows])
+
+    def _sum_up_kinds(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Means by kind of expression, then by what annotators may do."""
+        kinds = {one.kind: [other for other in self.outcomes if other.kind == one.kind] for one in self.outcomes}
+        return {
+            kind: {name: _sum_up([one.by[name] for one in kinds[kind]]) for name in FEATURES} for kind in sorted(kinds)
+        }
 
     def _weights(self) -> str:
         rows = [
@@ -188,7 +160,7 @@ def measure(
             if prediction.answer.any():
                 answers.append((prediction.answer, truth))
             is_allowed = bench.measure_oracle(case.objects[list(sample.targets)], truth) >= ACCEPTED_IOU
-            by = {name: bench.mend(_clean(prediction), truth, may) for name, may in FEATURES.items()}
+            by = {name: mend(_Desk(bench, _clean(prediction)), truth, may) for name, may in FEATURES.items()}
             outcomes.append(Outcome(sample.kind, is_allowed, by))
         tell(f"{number + 1} scenes, {len(outcomes)} masks")
     return Report(segmenter.model_version, min(scenes, len(dataset.items)), tuple(outcomes), tuple(_weigh(answers)))
@@ -208,66 +180,34 @@ class _Bench:
         if not len(proposed):
             return 0.0
         best = masks.iou(objects, proposed).argmax(1)
-        return _iou(np.logical_or.reduce(proposed[best]), truth)
+        return measure_iou(np.logical_or.reduce(proposed[best]), truth)
 
-    def mend(self, prediction: Prediction, truth: Mask, may: frozenset[str]) -> Mended:
-        """What an annotator does about an answer."""
-        mask, nexts, clicks = prediction.answer, 0, 0
-        if _iou(mask, truth) >= ACCEPTED_IOU:
-            return Mended(0, 0, False, _iou(mask, truth))
-        if "next" in may:
-            last = max(prediction.selected, default=-1)
-            order = [*range(last + 1, len(prediction.masks)), *range(last + 1)]  # after the last it begins again
-            if found := _look_through(prediction.masks[order], truth):
-                return Mended(found[0], 0, False, found[1])
-        if "clicks" in may:
-            points_xy: ndarray = np.zeros((0, 2))
-            is_positive: ndarray = np.zeros(0, bool)
-            for clicks in range(1, MAX_CLICKS + 1):
-                at, adds = _find_error(mask, truth)
-                points_xy, is_positive = np.vstack([points_xy, at]), np.append(is_positive, adds)
-                offered = self._click(prediction.answer, points_xy, is_positive)
-                mask = offered[0] if len(offered) else np.zeros_like(truth)
-                if _iou(mask, truth) >= ACCEPTED_IOU:
-                    return Mended(nexts, clicks, False, _iou(mask, truth))
-                if "next" in may and (found := _look_through(offered[1:], truth)):
-                    return Mended(nexts + found[0], clicks, False, found[1])
-        return Mended(nexts, clicks, True, _iou(mask, truth))
 
-    def _click(self, base: Mask, points_xy: ndarray, is_positive: Bool[ndarray, "p"]) -> Bool[ndarray, "k h w"]:
-        """What is offered after these clicks; none of them says where the thing is if there was nothing yet and all take away."""
+class _Desk:
+    """One expression, answered without any service."""
+
+    def __init__(self, bench: _Bench, prediction: Prediction) -> None:
+        self._bench, self._prediction = bench, prediction
+
+    def ask(self) -> Offered:
+        """What answers, and all candidates from the next one on; after the last they begin again."""
+        last = max(self._prediction.selected, default=-1)
+        order = [*range(last + 1, len(self._prediction.masks)), *range(last + 1)]
+        return Offered(self._prediction.answer, self._prediction.masks[order])
+
+    def click(self, points_xy: Float[ndarray, "p 2"], is_positive: Bool[ndarray, "p"]) -> Offered:
+        """Correct what was offered; where that is nothing, the clicks are about themselves."""
+        base, (proposer, embedding) = self._prediction.answer, (self._bench.proposer, self._bench.embedding)
         if base.any():
-            found = correct(self.proposer, self.embedding, Prompts(points_xy, is_positive, mask=base))
+            found = correct(proposer, embedding, Prompts(points_xy, is_positive, mask=base))
         else:
-            found = self.proposer.mask(self.embedding, Prompts(points_xy, is_positive))
-        return cleaning.clean_all(found.masks)
+            found = proposer.mask(embedding, Prompts(points_xy, is_positive))
+        light = cleaning.clean_all(found.masks)
+        return Offered(light[0] if len(light) else np.zeros_like(base), light[1:])
 
 
 def _clean(prediction: Prediction) -> Prediction:
     return replace(prediction, masks=cleaning.clean_all(prediction.masks))
-
-
-def _look_through(offered: Bool[ndarray, "k h w"], truth: Mask) -> tuple[int, float] | None:
-    """How many candidates an annotator looks at until the right one, and its IoU; None if there is none, which is seen at once."""
-    overlaps = [_iou(mask, truth) for mask in offered]
-    right = next((i for i, overlap in enumerate(overlaps) if overlap >= ACCEPTED_IOU), None)
-    return None if right is None else (right + 1, overlaps[right])
-
-
-def _find_error(mask: Mask, truth: Mask) -> tuple[ndarray, bool]:
-    """The middle of the largest connected error, x and y in pixels, and whether it is missing from the mask."""
-    largest = max(_list_errors(mask, truth), key=lambda found: found[1].sum())
-    is_missing, error = largest
-    depth = cv2.distanceTransform(np.pad(error, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    y, x = np.unravel_index(depth.argmax(), depth.shape)
-    return np.array([x + 0.5, y + 0.5]), is_missing
-
-
-def _list_errors(mask: Mask, truth: Mask) -> Iterator[tuple[bool, Mask]]:
-    for is_missing, wrong in ((True, truth & ~mask), (False, mask & ~truth)):
-        count, labels = cv2.connectedComponents(wrong.astype(np.uint8))
-        for i in range(1, count):
-            yield is_missing, labels == i
 
 
 def _sum_up(ways: Sequence[Mended]) -> dict[str, float]:
@@ -286,8 +226,4 @@ def _weigh(answers: Sequence[tuple[Mask, Mask]]) -> Iterator[Weight]:
         made = [(mask if smooth_px is None else cleaning.clean(mask, smooth_px), truth) for mask, truth in answers]
         sizes = [len(json.dumps(mask2rle(mask.astype(np.uint8) * 255))) for mask, _ in made]
         if made:
-            yield Weight(smooth_px, mean(sizes), mean(_iou(mask, truth) for mask, truth in made))
-
-
-def _iou(one: Mask, two: Mask) -> float:
-    return float(masks.iou(one[None], two[None])[0, 0])
+            yield Weight(smooth_px, mean(sizes), mean(measure_iou(mask, truth) for mask, truth in made))

@@ -1,9 +1,14 @@
-"""`ris bench webhooks`: events sent to a backend of its own as fast as the client can; how long each took, and all until they were read."""
+"""`ris bench webhooks`: events sent to a backend of its own as fast as the client can; how long each took, and all until they were read.
+
+The backend is a process of its own, as it is where it is used; the events are read beside the client.
+"""
 
 import json
+import multiprocessing
+import os
 import socket
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +36,7 @@ TASKS = 4000
 """Tasks that the annotations are of."""
 SIZE_HW = 60, 80
 TIMEOUT_S = 60.0
+BACKLOG = 128
 PATIENCE_S = 240.0
 """How long the reading may take after the sending."""
 _CONFIG = (
@@ -111,17 +117,43 @@ def measure(events: int, senders: int = 8) -> Measured:
 
 @contextmanager
 def _serving(folder: Path) -> Iterator[tuple[Settings, str]]:
-    """The application on a port of its own; it needs no Redis to keep events."""
+    """The application on a port of its own."""
+    settings = _make_settings(folder)
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server = multiprocessing.get_context("spawn").Process(target=_serve, args=(folder, listening), daemon=True)
+        server.start()
+        try:
+            _await_health(address, server)
+            yield settings, address
+        finally:
+            server.terminate()
+            server.join(TIMEOUT_S)
+
+
+def _make_settings(folder: Path) -> Settings:
+    """It needs no Redis to keep events."""
     given = {"RIS_STATE_DIR": folder, "REDIS_URL": f"unix://{folder}/none.sock", "DATABASE_URL": None}
-    settings = Settings(_env_file=None, **given)  # type: ignore[call-arg,arg-type]  # by the names of the variables
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error", access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        yield settings, f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(TIMEOUT_S)
+    return Settings(_env_file=None, **given)  # type: ignore[call-arg,arg-type]  # by the names of the variables
+
+
+def _serve(folder: Path, listening: socket.socket) -> None:
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # a line of log for each event
+    config = uvicorn.Config(create_app(_make_settings(folder)), log_level="error", access_log=False)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _await_health(url: str, server: "multiprocessing.process.BaseProcess") -> None:
+    """Connections wait in the backlog until the server takes them; one that died never does."""
+    deadline = time.monotonic() + TIMEOUT_S
+    with httpx.Client(base_url=url, trust_env=False, timeout=1.0) as http:
+        while True:
+            try:
+                http.get("/health")
+                return
+            except httpx.HTTPError as error:
+                if not server.is_alive() or time.monotonic() > deadline:
+                    raise Unreachable("The backend of this measurement did not start. Run `ris doctor`.") from error
 
 
 def _send(url: str, numbers: range) -> list[tuple[int, float]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.errors import BadSettings
+from backend.project_settings import MAX_SMOOTH_PX
 from backend.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def connect(
     image_host: Annotated[
         list[str] | None, typer.Option(help="Host that images may come from, besides IMAGE_HOSTS; may be repeated.")
     ] = None,
+    smooth_px: Annotated[
+        float | None, typer.Option(min=0, max=MAX_SMOOTH_PX, help="How much the rims of masks are smoothed, in pixels.")
+    ] = None,
 ) -> None:
     """Connect a Label Studio project: the model, its webhook, its settings, and what its label config needs."""
     from backend.commands.studio import open_label_studio
@@ -56,6 +60,7 @@ def connect(
         "expression_field": expression_field,
         "min_score": threshold,
         "image_hosts": image_host,
+        "smooth_px": smooth_px,
     }
     wanted = _wanted(settings, url, {key: value for key, value in given.items() if value is not None}, label)
     plan = make_plan(studio, project, wanted)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,6 +37,13 @@ BATCH = 20
 """Raw events of one transaction: while it lasts no webhook can be stored, and Label Studio waits one second for that."""
 
 Task = tuple[int, str]
+
+# Made once: each is asked for every event, and making a query takes longer than answering it.
+_OF_TASK = (annotation_version.c.project == sa.bindparam("project")) & (
+    annotation_version.c.task == sa.bindparam("task")
+)
+_VERSIONS = sa.select(annotation_version).where(_OF_TASK).order_by(annotation_version.c.updated_at)
+_FORGET = sa.delete(outcome).where(outcome.c.version_id.in_(sa.select(annotation_version.c.id).where(_OF_TASK)))
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class Ledger:
                 for row, (_, problem) in zip(rows, read, strict=True)
             ]
             with self.writing() as db:
-                db.execute(_insert(db, webhook_read).on_conflict_do_nothing(), notes)
+                db.execute(_insert_unless_there(db.dialect.name, webhook_read), notes)
                 for event, _ in read:
                     _add(db, event, "webhook", tasks)
                 _judge_all(db, tasks)
@@ -166,8 +174,7 @@ class Ledger:
 
 def read_versions(db: sa.Connection, project: int, task: str) -> dict[int, Version]:
     """Every version of every annotation of a task, by the number of its row."""
-    same = (annotation_version.c.project == project) & (annotation_version.c.task == task)
-    rows = db.execute(sa.select(annotation_version).where(same).order_by(annotation_version.c.updated_at)).mappings()
+    rows = db.execute(_VERSIONS, {"project": project, "task": task}).mappings()
     return {row["id"]: _version(dict(row)) for row in rows}
 
 
@@ -196,12 +203,12 @@ def _judge_all(db: sa.Connection, tasks: set[Task]) -> None:
     for project, task in sorted(tasks):
         versions = read_versions(db, project, task)
         offers = TaskOffers(db, project, task)
-        db.execute(sa.delete(outcome).where(outcome.c.version_id.in_(list(versions))))
+        db.execute(_FORGET, {"project": project, "task": task})
         rows = []
         for version_id, version in versions.items():
             others = [other for other_id, other in versions.items() if other_id != version_id]
             judged = judge(version, offers.offered_for(version, others))
-            rows += [{**asdict(one), "version_id": version_id} for one in judged]
+            rows += [{**vars(one), "version_id": version_id} for one in judged]
         if rows:
             db.execute(sa.insert(outcome), rows)
 
@@ -232,11 +239,14 @@ def _version(row: Mapping[str, Any]) -> Version:
 
 def _insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless the same fact is there; whether it was new."""
-    return db.execute(_insert(db, table).values(dict(row)).on_conflict_do_nothing()).rowcount == 1
+    # PostgreSQL's driver does not count rows that were inserted, so they are asked for
+    return db.execute(_insert_unless_there(db.dialect.name, table), dict(row)).first() is not None
 
 
-def _insert(db: sa.Connection, table: sa.Table) -> Any:
-    return (postgresql if db.dialect.name == "postgresql" else sqlite).insert(table)
+@lru_cache
+def _insert_unless_there(dialect: str, table: sa.Table) -> Any:
+    insert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    return insert.on_conflict_do_nothing().returning(*table.primary_key)
 
 
 def _set_synchronous(db: sa.Connection, level: str) -> None:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,13 +12,55 @@ from backend.corrections.drawn import Drawn, read_drawn
 from backend.corrections.outcomes import Offer, Offered
 from backend.corrections.tables import offered_prediction
 from backend.label_studio.protocol import read_config
-from backend.runs.answers import make_regions, region_ids
+from backend.runs.answers import list_handed_out, make_regions, version_of
 from backend.runs.item import read_item
+from backend.runs.spec import MAX_TOP_K
 from backend.runs.tables import item, run
 from backend.tables import answer, region, request
 from ris_core.masks import Rle
 
 Rows = Sequence[Mapping[str, Any]]
+
+# Made once: each is asked for every event, and making a query takes longer than answering it.
+_TASK: sa.BindParameter[Any] = sa.bindparam("task")
+_PROJECT: sa.BindParameter[Any] = sa.bindparam("project")
+_ANSWERS = (
+    sa.select(
+        region.c.id.label("region"),
+        region.c.candidate_rank,
+        region.c.label,
+        answer.c.id.label("answer_id"),
+        answer.c.created_at,
+        answer.c.expression,
+        answer.c.model_version,
+        answer.c.candidates,
+        request.c.id.label("request_id"),
+        request.c.kind,
+        request.c.user,
+        request.c.prompt_id,
+        request.c.answer.label("handed_out"),
+    )
+    .join(answer, answer.c.id == region.c.answer_id)
+    .join(request, request.c.id == answer.c.request_id)
+    .where((region.c.task == _TASK) & (answer.c.project == _PROJECT))
+    .order_by(answer.c.id, region.c.candidate_rank, region.c.id)
+)
+_ITEMS = (
+    sa.select(item, run.c.model_version, run.c.label_config)
+    .join(run, run.c.id == item.c.run)
+    .where((run.c.project == _PROJECT) & (item.c.task == _TASK) & (item.c.state == "done"))
+    .order_by(item.c.finished_at, item.c.run)
+)
+_KEPT = (
+    sa.select(answer.c.id, answer.c.selected, sa.func.count(region.c.id).label("kept"))
+    .outerjoin(region, region.c.answer_id == answer.c.id)
+    .where((answer.c.project == _PROJECT) & (answer.c.task == _TASK))
+    .group_by(answer.c.id)
+)
+_PREDICTIONS = sa.select(offered_prediction).where(
+    (offered_prediction.c.project == _PROJECT) & (offered_prediction.c.task == _TASK)
+)
+_RECORDED = sa.select(region.c.id).where(region.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 class TaskOffers:
@@ -58,7 +100,7 @@ class TaskOffers:
 
     def newest_bulk(self) -> list[Offer]:
         """The prediction that was made last, whether or not anybody has looked at it."""
-        bulk = [offer for offer in self._offers.values() if offer.by == "bulk"]
+        bulk = [offer for offer in self._offers.values() if offer.by == "bulk" and offer.instead_of is None]
         if not bulk:
             return []
         groups = {id: {offer.region for offer in offers} for id, offers in self._predictions.items()}
@@ -83,7 +125,7 @@ class TaskOffers:
             return [self._offers[offer.region] for offer in known]
         bulk = {id: offer for id, offer in self._offers.items() if offer.by == "bulk" and id in self._made_by}
         left = [self._made_by[drawn.id] for drawn in version.regions if drawn.id in bulk]
-        earlier = [offer for offer in bulk.values() if offer.at <= version.created_at]
+        earlier = [offer for offer in bulk.values() if offer.at <= version.created_at and offer.instead_of is None]
         newest = [self._made_by[offer.region] for offer in sorted(earlier, key=lambda offer: (offer.at, offer.region))]
         chosen = next(iter([*left, *newest[-1:]]), None)
         return [offer for id, offer in bulk.items() if self._made_by[id] == chosen]
@@ -97,7 +139,7 @@ class TaskOffers:
         """Those that the record has for another task, or that say so themselves."""
         if not strangers:
             return frozenset()
-        recorded = self._db.scalars(sa.select(region.c.id).where(region.c.id.in_([drawn.id for drawn in strangers])))
+        recorded = self._db.scalars(_RECORDED, {"ids": [drawn.id for drawn in strangers]})
         return frozenset(recorded) | {drawn.id for drawn in strangers if drawn.made_for not in (None, self._task)}
 
 
@@ -109,28 +151,7 @@ def read_answer_regions(results: object) -> dict[str, Drawn]:
 
 def _read_answers(db: sa.Connection, project: int, task: str) -> tuple[dict[str, Offer], dict[str, str]]:
     """Offers by region id, in the order in which they were made, and the request of each."""
-    columns = (
-        region.c.id.label("region"),
-        region.c.candidate_rank,
-        region.c.label,
-        answer.c.id.label("answer_id"),
-        answer.c.created_at,
-        answer.c.expression,
-        answer.c.model_version,
-        answer.c.candidates,
-        request.c.id.label("request_id"),
-        request.c.kind,
-        request.c.user,
-        request.c.prompt_id,
-        request.c.answer.label("handed_out"),
-    )
-    rows = db.execute(
-        sa.select(*columns)
-        .join(answer, answer.c.id == region.c.answer_id)
-        .join(request, request.c.id == answer.c.request_id)
-        .where((region.c.task == task) & (answer.c.project == project))
-        .order_by(answer.c.id, region.c.candidate_rank, region.c.id)
-    ).mappings()
+    rows = db.execute(_ANSWERS, {"project": project, "task": task}).mappings()
     listed: Rows = [dict(row) for row in rows]
     firsts = _first_choices(listed)
     offers = {row["region"]: _make_offer(row, firsts) for row in listed}
@@ -141,43 +162,36 @@ def _read_items(db: sa.Connection, project: int, task: str) -> Iterator[tuple[Of
     """Offers of bulk runs, and the run of each."""
     if not task.isdecimal():
         return
-    columns = (item, run.c.model_version, run.c.label_config)
-    rows = db.execute(
-        sa.select(*columns)
-        .join(run, run.c.id == item.c.run)
-        .where((run.c.project == project) & (item.c.task == int(task)) & (item.c.state == "done"))
-        .order_by(item.c.finished_at, item.c.run)
-    ).mappings()
+    rows = db.execute(_ITEMS, {"project": project, "task": int(task)}).mappings()
     for row in rows:
         done = read_item(dict(row))
         control = read_config(row["label_config"] or "").controls[0]
-        shown = {} if control.kind == "brush" else read_answer_regions(make_regions(done, control))
-        picked = [(number, found, i) for number, found in enumerate(done.answers) for i in found["selected"]]
-        for (number, found, i), region_id in zip(picked, region_ids(done), strict=True):
-            others = [one["mask"] for j, one in enumerate(found["candidates"]) if j not in found["selected"]]
+        wanted = list_handed_out(done, MAX_TOP_K)
+        shown = {} if control.kind == "brush" else read_answer_regions(make_regions(done, control, wanted))
+        first = {one.query: one.region for one in reversed(wanted) if one.rank == 1}
+        for one in wanted:
+            found = done.answers[one.query]
+            chosen = found["candidates"][one.candidate]
+            others = [other["mask"] for j, other in enumerate(found["candidates"]) if j not in found["selected"]]
             offer = Offer(
-                region=region_id,
+                region=one.region,
                 by="bulk",
-                query=f"run {done.run} {number}",
+                query=f"run {done.run} {one.query}",
                 label=found["label"],
                 expression=found["expression"],
-                score=float(found["candidates"][i]["score"]),
-                model_version=row["model_version"] or "",
-                mask=shown[region_id].mask if region_id in shown else found["candidates"][i]["mask"],
+                score=float(chosen["score"]),
+                model_version=version_of(row["model_version"] or "", one.rank),
+                mask=shown[one.region].mask if one.region in shown else chosen["mask"],
                 at=row["finished_at"] or 0.0,
-                candidates=tuple(others),
+                candidates=tuple(others) if one.rank == 1 else (),
+                instead_of=first.get(one.query) if one.rank > 1 else None,
             )
-            yield offer, f"run {done.run}"
+            yield offer, f"run {done.run}" if one.rank == 1 else f"run {done.run} candidate {one.rank}"
 
 
 def _read_former(db: sa.Connection, project: int, task: str, offers: Mapping[str, Offer]) -> list[Offer]:
     """Former looks of regions that were mended under their own id, oldest first: the record follows the newest."""
-    rows = db.execute(
-        sa.select(answer.c.id, answer.c.selected, sa.func.count(region.c.id).label("kept"))
-        .outerjoin(region, region.c.answer_id == answer.c.id)
-        .where((answer.c.project == project) & (answer.c.task == task))
-        .group_by(answer.c.id)
-    )
+    rows = db.execute(_KEPT, {"project": project, "task": task})
     overtaken = [row.id for row in rows if row.kept < len(row.selected)]
     if not overtaken:
         return []
@@ -196,11 +210,11 @@ def _read_former(db: sa.Connection, project: int, task: str, offers: Mapping[str
 
 
 def _first_choices(rows: Rows) -> dict[tuple[Any, ...], list[tuple[int, str]]]:
-    """Of each query, the rank and id of each region of its first answer: what is asked again with other ranks are others."""
-    firsts: dict[tuple[Any, ...], tuple[Any, list[tuple[int, str]]]] = {}
+    """Of each query, the rank and id of each region of its first request: what is asked again with other ranks are others."""
+    firsts: dict[tuple[Any, ...], tuple[str, list[tuple[int, str]]]] = {}
     for row in rows:
-        answer_id, regions = firsts.setdefault(_query(row), (row["answer_id"], []))
-        if answer_id == row["answer_id"]:
+        request_id, regions = firsts.setdefault(_query(row), (row["request_id"], []))
+        if request_id == row["request_id"]:
             regions.append((row["candidate_rank"], row["region"]))
     return {query: regions for query, (_, regions) in firsts.items()}
 
@@ -208,13 +222,14 @@ def _first_choices(rows: Rows) -> dict[tuple[Any, ...], list[tuple[int, str]]]:
 def _query(row: Mapping[str, Any]) -> tuple[Any, ...]:
     wording = " ".join(row["expression"].casefold().split())
     # a click or a box has no words: each is a query of its own
-    return (row["kind"], row["user"], row["prompt_id"], row["model_version"], wording or row["answer_id"])
+    # a prompt is one annotator's, of whom the first request may not know who it is
+    asker = row["prompt_id"] or row["user"]
+    return (row["kind"], asker, row["model_version"], wording or row["answer_id"])
 
 
 def _make_offer(row: Mapping[str, Any], firsts: Mapping[tuple[Any, ...], list[tuple[int, str]]]) -> Offer:
     candidates = {int(one["rank"]): one for one in row["candidates"]}
     chosen = candidates.get(row["candidate_rank"])
-    shown = _shown(row, chosen)
     query = _query(row)
     ranks = [rank for rank, _ in firsts[query]]
     return Offer(
@@ -225,7 +240,7 @@ def _make_offer(row: Mapping[str, Any], firsts: Mapping[tuple[Any, ...], list[tu
         expression=row["expression"],
         score=float(chosen["score"]) if chosen else None,
         model_version=row["model_version"],
-        mask=shown,
+        mask=_shown(row, chosen),
         at=row["created_at"],
         user=row["user"],
         prompt=row["prompt_id"],
@@ -246,19 +261,17 @@ def _shown(row: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> Rle:
 
 def _read_predictions(db: sa.Connection, project: int, task: str) -> dict[int, list[Offer]]:
     """Offers of Label Studio's predictions, by the id of the prediction."""
-    same = (offered_prediction.c.project == project) & (offered_prediction.c.task == task)
     found: dict[int, list[Offer]] = defaultdict(list)
-    for row in db.execute(sa.select(offered_prediction).where(same)).mappings():
+    for row in db.execute(_PREDICTIONS, {"project": project, "task": task}).mappings():
         found[row["prediction"]] = list(_predicted(dict(row)))
     return found
 
 
 def _predicted(row: Mapping[str, Any]) -> Iterator[Offer]:
-    by: Literal["bulk"] = "bulk"
     for drawn in (Drawn(**one) for one in row["regions"]):
         yield Offer(
             region=drawn.id,
-            by=by,
+            by="bulk",
             query=f"prediction {row['prediction']} {drawn.expression or drawn.id}",
             label=drawn.label,
             expression=drawn.expression or "",
@@ -282,8 +295,6 @@ def _traces(version: Version, others: Iterable[Version]) -> tuple[set[str], set[
 def _is_for(offer: Offer, annotator: int | None, own: set[str], theirs: set[str]) -> bool:
     """Whether an answer was this annotator's: by the user if he was known, else by the prompt, or unless it is another's."""
     traces = {offer.prompt, offer.region} - {None}
-    if traces & own:
-        return True
-    if traces & theirs:
-        return False
+    if traces & (own | theirs):
+        return bool(traces & own)
     return offer.user is None or annotator is None or offer.user == annotator

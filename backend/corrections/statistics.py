@@ -15,6 +15,9 @@ from backend.corrections.tables import annotation_version, outcome
 RIGHT_IOU = 0.5
 """A proposal that was left so much alike was right, only not exact."""
 
+ANSWERED = ("accepted", "edited", "replaced", "rejected")
+"""Outcomes of proposals that an annotator did something about."""
+
 Group = Callable[[Correction], str]
 
 GROUPS: Mapping[str, Group] = {
@@ -59,14 +62,14 @@ class Summary:
             self.ious.append(result.iou)
         if result.boundary_iou is not None:
             self.boundary_ious.append(result.boundary_iou)
-        if result.score is not None and result.outcome in ("accepted", "edited", "replaced", "rejected"):
+        if result.score is not None and result.outcome in ANSWERED:
             is_kept = result.outcome in ("accepted", "edited") and (result.iou or 0.0) >= RIGHT_IOU
             self.judged.append(Judged(result.score, is_kept))
 
     @property
     def accepted_share(self) -> float | None:
         """Share of what was offered and answered that was taken as it was; None of nothing."""
-        answered = sum(self.counts[name] for name in ("accepted", "edited", "replaced", "rejected"))
+        answered = sum(self.counts[name] for name in ANSWERED)
         return self.counts["accepted"] / answered if answered else None
 
     def row(self) -> dict[str, float | int | None]:

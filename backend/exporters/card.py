@@ -3,15 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from backend.exporters.targets import Scene
+from backend.label_studio.protocol import Json
 
 if TYPE_CHECKING:
     from backend.exporters.export import Order
+
+
+LOADING: Mapping[str, str] = {
+    "refcoco": """from refer import REFER  # or: ris eval --dataset refcoco --root .
+
+refer = REFER(".", dataset="refcoco", splitBy="unc")  # run it in this folder
+ref = refer.loadRefs(refer.getRefIds(split="train"))[0]
+mask = refer.getMask(ref)["mask"]""",
+    "grefcoco": """import json
+
+from pycocotools import mask as coco
+
+refs = json.load(open("grefcoco/grefs(unc).json"))
+annotations = {one["id"]: one for one in json.load(open("grefcoco/instances.json"))["annotations"]}
+ref = next(ref for ref in refs if ref["ann_id"] != [-1])  # [-1]: its sentences mean nothing in the image
+mask = sum(coco.decode(annotations[id]["segmentation"]).sum(2) for id in ref["ann_id"])""",
+    "coco": """from pycocotools.coco import COCO
+
+coco = COCO("annotations/{instances}")
+mask = coco.annToMask(coco.anns[1])  # its sentences: coco.anns[1]["sentences"]""",
+    "masks": """import json
+
+import numpy as np
+from PIL import Image
+
+for line in map(json.loads, open("index.jsonl")):
+    mask = np.asarray(Image.open(line["mask"])) > 127""",
+    "jsonl": """import json
+
+from pycocotools import mask as coco
+
+for line in map(json.loads, open("records.jsonl")):
+    if line["mask"]:  # without one, its sentences mean nothing in the image
+        mask = coco.decode(line["mask"])""",
+}
+"""How each format is read, in Python. `coco-polygons` is read as `coco`."""
 
 
 @dataclass
@@ -56,6 +93,13 @@ class Counts:
                 self.versions |= {source.model_version or ""} - {""}
                 self.newest = max(self.newest, source.updated_at)
 
+    def count_negatives(self, negatives: Iterable[Json]) -> Iterator[Json]:
+        """Count hard negatives, and the images that they need, on their way."""
+        for one in negatives:
+            self.negatives += 1
+            self.files.add(one["image"])
+            yield one
+
 
 def render(order: Order, counts: Counts) -> str:
     """The card as Markdown. It names no time but that of its newest region: the same ledger gives the same card."""
@@ -98,6 +142,11 @@ def _lines(order: Order, counts: Counts) -> Iterator[str]:
         "images known by their address only": counts.by_address,
     }
     yield from ("| counts | |", "| --- | ---: |", *(f"| {name} | {number:,} |" for name, number in numbers.items()), "")
+    splits = [split for split in sorted(counts.by_split) if split != "-"]
+    split = max(splits, key=counts.by_split.__getitem__, default="")
+    reading = LOADING[order.format.removesuffix("-polygons")]
+    reading = reading.replace("{instances}", f"instances_{split}.json" if split else "instances.json")
+    yield from ("How it is read, in its folder:", "", "```python", *reading.splitlines(), "```", "")
     for title, counter in (("split", counts.by_split), ("label", counts.by_label), ("outcome", counts.by_outcome)):
         rows = (f"| {name} | {number:,} |" for name, number in sorted(counter.items()))
         yield from (f"| {title} | targets |", "| --- | ---: |", *rows, "")

@@ -17,7 +17,7 @@ from typing import Any
 from backend.corrections.ledger import Ledger
 from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco
 from backend.exporters.images import Fetch, Images, Mode
-from backend.exporters.places import Choice, Findings
+from backend.exporters.places import Choice, Findings, place_all
 from backend.exporters.scenes import read_negatives, read_scenes
 from backend.exporters.targets import Scene, Writer
 from ris_core.errors import BadInput, UnknownName
@@ -86,12 +86,12 @@ def export(
             images = Images(order.images, folder / images_folder, fetch, pool, max_pixels)
             findings = Findings()
             with ledger.reading() as db:
-                scenes = read_scenes(db, order.choice, images, findings)
+                places = place_all(db, order.choice, images, findings)
+                scenes = read_scenes(db, order.choice, places, findings)
                 counts = _write(folder, make_writer(folder), scenes, order, report)
                 if order.hard_negatives:
-                    counts.negatives = _write_lines(
-                        folder / "hard-negatives.jsonl", read_negatives(db, order.choice.project)
-                    )
+                    negatives = counts.count_negatives(read_negatives(db, order.choice.project, places))
+                    _write_lines(folder / "hard-negatives.jsonl", negatives)
             images.keep_only(counts.files)
             _write_lines(folder / "unnamed.jsonl", findings.unnamed)
             _write_lines(folder / "left-out.jsonl", findings.left_out)
@@ -144,13 +144,12 @@ def _new_folder(final: Path) -> Iterator[Path]:
             os.unlink(lock.name)
 
 
-def _write_lines(file: Path, lines: Iterable[Any]) -> int:
-    """Write lines of JSON, if there are any; how many."""
-    written = 0
+def _write_lines(file: Path, lines: Iterable[Any]) -> None:
+    """Write lines of JSON, if there are any."""
+    is_empty = True
     with file.open("w", encoding="utf-8") as stream:
         for line in lines:
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-            written += 1
-    if not written:
+            is_empty = False
+    if is_empty:
         file.unlink()
-    return written

@@ -9,23 +9,18 @@ from backend.corrections.offers import TaskOffers
 from backend.corrections.outcomes import Offer
 from backend.corrections.reading import Correction, is_newest, read_corrections
 from backend.corrections.tables import annotation_version
-from backend.exporters.images import Images
-from backend.exporters.places import Choice, Findings, Place, place_all
+from backend.exporters.places import Choice, Findings, Place
 from backend.exporters.targets import Picture, Scene, Source, Target, merge
+from backend.label_studio.absent import list_absent
 from backend.label_studio.protocol import Json
 
-NONE_PREFIX = "none:"
-"""How an annotator says that an expression means nothing in the image."""
 
-
-def read_scenes(db: sa.Connection, choice: Choice, images: Images, findings: Findings) -> Iterator[Scene]:
+def read_scenes(db: sa.Connection, choice: Choice, places: Mapping[str, Place], findings: Findings) -> Iterator[Scene]:
     """The scenes of a project, in the order of its tasks.
 
-    Raises:
-        BadInput: If one image is named for two splits.
-        ImageUnreachable: Never: what cannot be had is left out, and told.
+    Args:
+        places: Of its tasks, by `place_all`.
     """
-    places = place_all(db, choice, images, findings)
     if choice.source != "predictions":
         corrections = read_corrections(db, choice.project, with_masks=True)
         yield from _annotated(corrections, choice, places, _read_absent(db, choice.project), findings)
@@ -35,12 +30,14 @@ def read_scenes(db: sa.Connection, choice: Choice, images: Images, findings: Fin
                 yield from _predicted(db, choice, task, places[task], findings)
 
 
-def read_negatives(db: sa.Connection, project: int) -> Iterator[Json]:
+def read_negatives(db: sa.Connection, project: int, places: Mapping[str, Place]) -> Iterator[Json]:
     """Masks that an expression does not mean, as annotators showed: offered and refused, or put aside for another candidate."""
     for one in read_corrections(db, project, outcomes=("rejected", "replaced"), with_masks=True):
-        told = one.outcome
-        if told.expression and told.offered_mask:
+        told, place = one.outcome, places.get(one.task)
+        if place and told.expression and told.offered_mask:
             yield {
+                "image": place.settled.file_name,
+                "split": place.split,
                 "task": one.task,
                 "annotation": one.annotation,
                 "region": told.offered_region,
@@ -96,6 +93,11 @@ def _make_scene(
     if size_hw is None or not (targets or absent):
         return
     fitting = tuple(target for target in targets if _size(target) == size_hw)
+    named = {_fold(sentence) for target in fitting for sentence in target.sentences}
+    for text in absent:
+        if _fold(text) in named:
+            why = f"one annotator says that {text!r} means nothing here, another drew it"
+            findings.left_out.append({"task": task, "why": why})
     for target in targets:
         where: Json = {"task": task, "annotation": target.sources[0].annotation, "region": target.sources[0].region}
         if _size(target) != size_hw:
@@ -103,7 +105,7 @@ def _make_scene(
         elif not target.sentences:
             findings.unnamed.append(where)
     picture = Picture(place.settled.key, place.settled.file_name, size_hw, place.address, place.split, place.group)
-    yield Scene(picture, task, fitting, tuple(absent))
+    yield Scene(picture, task, fitting, tuple(text for text in absent if _fold(text) not in named))
 
 
 def _read_absent(db: sa.Connection, project: int) -> dict[str, list[str]]:
@@ -115,10 +117,8 @@ def _read_absent(db: sa.Connection, project: int) -> dict[str, list[str]]:
         .order_by(annotation_version.c.annotation)
     )
     for row in rows:
-        for _, entries in row.texts:
-            for entry in entries:
-                if entry.casefold().startswith(NONE_PREFIX) and (text := entry[len(NONE_PREFIX) :].strip()):
-                    found.setdefault(row.task, {})[text] = None
+        for text in list_absent(entry for _, entries in row.texts for entry in entries):
+            found.setdefault(row.task, {})[text] = None
     return {task: list(texts) for task, texts in found.items()}
 
 
@@ -145,6 +145,10 @@ def _machine_source(task: str, offer: Offer) -> Source:
     return Source(
         task, None, offer.region, None, offer.at, False, "", offer.model_version, offer.label, expression, offer.mask
     )
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _size(target: Target) -> tuple[int, int]:

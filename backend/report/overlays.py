@@ -12,6 +12,7 @@ from ris_core.masks import Rle, from_rle
 
 OFFERED_RGB = (24, 144, 255)
 SAVED_RGB = (255, 77, 79)
+HALO_RGB = (255, 255, 255)
 SIDE_PX = 320
 """Longest side of the picture."""
 MARGIN = 0.25
@@ -40,6 +41,7 @@ def draw_case(pixels: UInt8[ndarray, "h w 3"] | None, offered: Rle | None, saved
     for mask, rgb in same:
         cut = cv2.resize(mask[rows, columns].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         outlines, _ = cv2.findContours(cut, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, outlines, -1, HALO_RGB, 4)  # a thing may have an outline's colour
         cv2.drawContours(canvas, outlines, -1, rgb, 2)
     buffer = io.BytesIO()
     Pil.fromarray(canvas).save(buffer, "PNG")

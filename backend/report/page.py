@@ -2,7 +2,7 @@
 
 import io
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from backend.corrections.outcomes import NAMES
 from backend.corrections.reading import Correction
-from backend.corrections.statistics import Summary
+from backend.corrections.statistics import ANSWERED, Summary
 from backend.errors import ImageUnreachable
 from backend.exporters.images import Fetch
 from backend.report import plots
@@ -39,6 +39,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: 0.85rem; display: block; overflow-x: auto; }
 th, td { padding: 0.2rem 0.5rem; text-align: right; }
 th { border-bottom: 1px solid #999; font-weight: 600; } th:first-child, td:first-child { text-align: left; }
+.words td:last-child { text-align: left; } .headline { font-size: 1.1rem; }
 tr:nth-child(even) td { background: #f5f5f5; } .plots { display: flex; flex-wrap: wrap; gap: 1rem; } img { max-width: 100%; }
 .cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; }
 figure { margin: 0; } figcaption { font-size: 0.8rem; color: #555; overflow-wrap: anywhere; }
@@ -68,6 +69,7 @@ def render(findings: Findings, title: str, fetch: Fetch | None = None) -> str:
 def _overall(findings: Findings) -> Iterator[str]:
     counts = findings.all.counts
     yield f'<p class="note">Project {findings.project}: what became of {sum(counts.values()):,} regions.</p>'
+    yield from _headline(findings.all)
     if counts["foreign"]:
         yield (
             f'<p class="alarm">{counts["foreign"]:,} regions have ids that were handed out for other tasks: '
@@ -77,16 +79,29 @@ def _overall(findings: Findings) -> Iterator[str]:
         name: [f"{counts[name]:,}", escape(MEANINGS[name])] for name in NAMES if counts[name] or name != "foreign"
     }
     flags = findings.all.flags
-    yield _table(["outcome", "regions", ""], rows)
+    yield _table(["outcome", "regions", ""], rows, "words")
     yield f'<p class="note">Relabelled: {flags["relabelled"]:,}. Reworded: {flags["reworded"]:,}.</p>'
 
 
+def _headline(summary: Summary) -> Iterator[str]:
+    """How good the proposals were, in one sentence."""
+    answered = sum(summary.counts[name] for name in ANSWERED)
+    if answered:
+        shares = {name: f"{summary.counts[name] / answered:.0%}" for name in ANSWERED}
+        yield (
+            f'<p class="headline">Of {answered:,} proposals that were answered, <b>{shares["accepted"]}</b> were taken as they '
+            f"were, {shares['edited']} changed, {shares['replaced']} replaced by another candidate, {shares['rejected']} deleted.</p>"
+        )
+
+
 def _groups(findings: Findings) -> Iterator[str]:
-    for name, groups in findings.groups.items():
+    outcomes = [name for name in NAMES if findings.all.counts[name]]
+    for name, found in findings.groups.items():
+        groups = {"none" if group == "-" else group: summary for group, summary in found.items()}
         yield f"<h2>{TITLES[name]}</h2>"
         yield _image(plots.outcome_bars({group: summary.counts for group, summary in groups.items()}), TITLES[name])
-        columns = [name.replace("_", " "), *NAMES, "accepted share", "median IoU", "median boundary IoU"]
-        yield _table(columns, {escape(group): _row(summary) for group, summary in groups.items()})
+        columns = [name.replace("_", " "), *outcomes, "accepted share", "median IoU", "median boundary IoU"]
+        yield _table(columns, {escape(group): _row(summary, outcomes) for group, summary in groups.items()})
 
 
 def _alike(findings: Findings) -> Iterator[str]:
@@ -141,18 +156,18 @@ def _caption(one: Correction) -> str:
     return f"<b>{told.outcome}</b>{iou}{score}<br>{escape(told.expression or '-')}<br>task {escape(one.task)}, annotation {one.annotation}"
 
 
-def _row(summary: Summary) -> list[str]:
+def _row(summary: Summary, outcomes: Sequence[str]) -> list[str]:
     row = summary.row()
     shares = [row[name] for name in ("accepted_share", "median_iou", "median_boundary_iou")]
-    return [f"{row[name]:,}" for name in NAMES] + ["-" if share is None else f"{share:.3f}" for share in shares]
+    return [f"{row[name]:,}" for name in outcomes] + ["-" if share is None else f"{share:.3f}" for share in shares]
 
 
-def _table(columns: list[str], rows: Mapping[str, list[str]]) -> str:
+def _table(columns: list[str], rows: Mapping[str, list[str]], style: str = "numbers") -> str:
     head = "".join(f"<th>{column}</th>" for column in columns)
     body = "".join(
         f"<tr><td>{name}</td>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for name, row in rows.items()
     )
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<table class="{style}"><tr>{head}</tr>{body}</table>'
 
 
 def _image(svg: str, title: str) -> str:

@@ -94,15 +94,17 @@ def test_a_problem_keeps_everything_as_it_is_and_says_the_remedy(ris: Ris, fake:
 def test_settings_are_kept_with_the_connection(ris: Ris, fake: FakeLabelStudio):
     hosts = ("--image-host", "a.example.org", "--image-host", "b.example.org:8000")
     assert ris("--profile", "demo", "--expression-field", "what", "--threshold", "0.3", *hosts).exit_code == 0
+    assert ris("--smooth-px", "1.5").exit_code == 0
     expected = {
         "profile": "demo",
         "expression_field": "what",
         "min_score": 0.3,
         "image_hosts": ["a.example.org", "b.example.org:8000"],
+        "smooth_px": 1.5,
     }
     assert fake.rows["ml"][0]["extra_params"] == expected
     assert ris("--profile", "", "--image-host", "").exit_code == 0
-    assert fake.rows["ml"][0]["extra_params"] == {"expression_field": "what", "min_score": 0.3}
+    assert fake.rows["ml"][0]["extra_params"] == {"expression_field": "what", "min_score": 0.3, "smooth_px": 1.5}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,7 @@ def test_settings_are_kept_with_the_connection(ris: Ris, fake: FakeLabelStudio):
         pytest.param(["--url", "localhost"], "Write --url http://host:9090", id="no address"),
         pytest.param(["--image-host", "https://a/b"], 'without "https://"', id="no host"),
         pytest.param(["--threshold", "2"], "less than or equal to 1", id="no score"),
+        pytest.param(["--smooth-px", "21"], "equal to 20", id="too smooth"),
     ],
 )
 def test_options_that_cannot_be_used_are_named(ris: Ris, fake: FakeLabelStudio, arguments: list[str], says: str):

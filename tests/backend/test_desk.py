@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend import database, jobs, messages, queueing, store, tickets, wiring
-from backend.desk import NOTED, Desk
+from backend.desk import Desk
 from backend.errors import Busy, Unreachable
 from backend.feature_cache import FeatureCache
 from backend.label_studio import protocol
@@ -260,7 +260,7 @@ ABSENT = {
 def test_what_an_annotator_says_is_not_there_is_not_searched(bench, text, searched, absent):
     bench.start_worker()
     answers = ask(bench, text)
-    assert (len(regions(answers)), told(answers)) == (len(searched), NOTED.format(absent))
+    assert (len(regions(answers)), told(answers)) == (len(searched), messages.TEXTS["absent"].format(about=absent))
     assert [request["body"]["expressions"] for request in bench.requests()] == [searched] * bool(searched)
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 from label_studio_sdk.converter.brush import mask2rle
 
 from backend.corrections.drawn import Drawn
 from backend.store import Answer, Region, Store
+from backend.tables import answer
 from ris_core.masks import Rle, to_rle
 
 PROJECT = 7
@@ -138,4 +140,4 @@ def hand_out(
     record = Answer(expression, label, "match", "v1", "fp", f"sha-{task}", HEIGHT, WIDTH, candidates, selected, made)
     assert store.finish_request(request, {"result": []}, [record])
     with store._engine.begin() as db:  # as if it had been then
-        db.exec_driver_sql("UPDATE answer SET created_at = ? WHERE request_id = ?", (START + at, request))
+        db.execute(sa.update(answer).where(answer.c.request_id == request).values(created_at=START + at))

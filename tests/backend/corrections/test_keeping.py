@@ -9,7 +9,7 @@ from backend.corrections.dump import write_dump, write_lines
 from backend.corrections.keeping import pseudonymise, purge
 from backend.corrections.reading import read_corrections
 from backend.corrections.statistics import GROUPS, lead_times, summarise
-from backend.corrections.tables import annotation_version, webhook_read
+from backend.corrections.tables import annotation_version, outcome, webhook_read
 from backend.tables import webhook
 from ris_core.errors import BadInput, UnknownName
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, deletion, event, hand_out, rle, send
@@ -144,3 +144,11 @@ def test_a_dump_of_another_kind_is_refused(tmp_path):
         write_dump([], tmp_path / "d.csv")
     with pytest.raises(BadInput, match="another place"):
         write_dump([], tmp_path / "no folder" / "d.jsonl")
+
+
+def test_outcomes_are_written_for_good(ledger):
+    with ledger.writing() as db:
+        assert db.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        db.execute(sa.delete(outcome))
+    with ledger.reading() as db:
+        assert db.exec_driver_sql("PRAGMA synchronous").scalar() == 1

@@ -3,8 +3,10 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from backend.corrections.tables import outcome, webhook_read
+from backend.corrections.tables import webhook_read
 from tests.backend.corrections.made import START, annotation, box, brush, deletion, event, hand_out, rle, send
+
+pytestmark = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 
 
 def newest(outcomes) -> dict[str, str]:
@@ -122,11 +124,3 @@ def test_events_are_read_once(store, ledger):
 def test_reading_stops_at_its_limit_and_goes_on(store, ledger):
     send(store, *(event(annotation(i, i, [])) for i in range(5)))
     assert [ledger.read_events(limit=3), ledger.read_events(limit=3)] == [3, 2]
-
-
-def test_outcomes_are_written_for_good(ledger):
-    with ledger.writing() as db:
-        assert db.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-        db.execute(sa.delete(outcome))
-    with ledger.reading() as db:
-        assert db.exec_driver_sql("PRAGMA synchronous").scalar() == 1

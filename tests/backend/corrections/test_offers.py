@@ -7,12 +7,14 @@ import sqlalchemy as sa
 
 from backend.corrections.offers import TaskOffers
 from backend.label_studio import protocol, regions
-from backend.runs.answers import region_ids
+from backend.runs.answers import list_handed_out
 from backend.runs.item import read_item
 from backend.runs.tables import item, run
 from backend.tables import answer, region, request
 from ris_core.masks import from_rle, to_rle
 from tests.backend.corrections.made import CONFIG, PROJECT, START, annotation, box, brush, event, hand_out, rle, send
+
+pytestmark = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 
 
 def fill(table: sa.Table, **given) -> dict:
@@ -24,11 +26,12 @@ def fill(table: sa.Table, **given) -> dict:
 
 @pytest.fixture
 def pushed(store) -> tuple[str, ...]:
-    """Ids of the regions of a run's item: two queries, the first with another candidate."""
+    """Ids of the regions of a run's item: two queries, the first with another candidate, whose region comes last."""
 
     def found(expression: str, *masks) -> dict:
         candidates = [{"rank": i + 1, "score": 0.9 - i / 10, "mask": mask} for i, mask in enumerate(masks)]
         told = {"label": "Object", "is_guess": False, "decision": "match", "selected": [0]}
+        told |= {"others": list(range(1, len(masks)))}
         return {"expression": expression, "candidates": candidates, **told}
 
     answers = [found("the box", rle(0, 0), rle(20, 0)), found("the other", rle(0, 15))]
@@ -38,7 +41,7 @@ def pushed(store) -> tuple[str, ...]:
         db.execute(sa.insert(run).values(spec))
         db.execute(sa.insert(item).values(row))
         [stored] = db.execute(sa.select(item)).mappings()
-    return tuple(region_ids(read_item(dict(stored))))
+    return tuple(one.region for one in list_handed_out(read_item(dict(stored)), top_k=2))
 
 
 CASES = {
@@ -51,11 +54,21 @@ CASES = {
 
 @pytest.mark.parametrize(("make", "expected"), CASES.values(), ids=CASES)
 def test_a_runs_regions_are_known_by_their_ids(store, ledger, outcomes, pushed, make, expected):
-    send(store, event(annotation(1, 5, make(*pushed), parent_prediction=4)))
+    *own, _ = pushed
+    send(store, event(annotation(1, 5, make(*own), parent_prediction=4)))
     ledger.read_events()
     found = outcomes()[1, START + 100]
-    assert [found[id] for id in pushed] == expected
-    assert outcomes("model_version")[1, START + 100] == dict.fromkeys(pushed, "v7")
+    assert [found[id] for id in own] == expected
+    assert outcomes("model_version")[1, START + 100] == dict.fromkeys(own, "v7")
+
+
+def test_another_candidates_own_prediction_replaces_what_was_offered_first(store, ledger, outcomes, pushed):
+    """Somebody chose the prediction of the second candidates; that of the best was never begun with."""
+    *_, other = pushed
+    send(store, event(annotation(1, 5, [brush(other, box(20, 0))], parent_prediction=4)))
+    ledger.read_events()
+    assert outcomes()[1, START + 100] == {other: "replaced"}
+    assert outcomes("offered_region")[1, START + 100] == {other: pushed[0]}
 
 
 def test_what_a_polygon_showed_counts_not_the_mask_that_it_was_made_of(store, ledger, outcomes):
@@ -76,8 +89,30 @@ def test_what_a_polygon_showed_counts_not_the_mask_that_it_was_made_of(store, le
 def test_the_newest_prediction_is_what_a_machine_says(store, ledger, pushed):
     hand_out(store, 5, [("old", 1)], [rle(0, 0)], kind="open", at=10)
     with ledger.reading() as db:
-        assert [offer.region for offer in TaskOffers(db, PROJECT, "5").newest_bulk()] == list(pushed)
+        assert [offer.region for offer in TaskOffers(db, PROJECT, "5").newest_bulk()] == list(pushed[:2])
         assert TaskOffers(db, PROJECT, "6").newest_bulk() == []
+
+
+def test_the_next_candidate_replaces_the_first_also_when_only_then_it_is_known_who_asks(store, ledger, outcomes):
+    """Label Studio tells of the annotator with drafts, of which there is none at the first expression."""
+    candidates = [rle(0, 0), rle(20, 0)]
+    hand_out(store, 5, [("first", 1)], candidates, prompt="p", at=50)
+    hand_out(store, 5, [("second", 2)], candidates, prompt="p", at=60, user=1)
+    send(store, event(annotation(1, 5, [brush("second", box(20, 0), "the box")])))
+    ledger.read_events()
+    assert outcomes()[1, START + 100] == {"second": "replaced"}
+
+
+def test_things_that_are_offered_again_beside_a_mended_one_replace_nothing(store, ledger, outcomes):
+    """A click on one of three things hands out all of them, in two answers of one request."""
+    hand_out(store, 5, [("mended", 1)], [rle(0, 0)], prompt="click")
+    hand_out(store, 5, [("other", 1), ("third", 2)], [rle(20, 0), rle(0, 20)], prompt="click", at=51)
+    with store.engine.begin() as db:
+        db.execute(sa.update(answer).values(request_id=sa.select(sa.func.min(answer.c.request_id)).scalar_subquery()))
+    kept = [brush("mended", box(0, 0)), brush("other", box(20, 0)), brush("third", box(0, 20))]
+    send(store, event(annotation(1, 5, kept)))
+    ledger.read_events()
+    assert outcomes()[1, START + 100] == {"mended": "accepted", "other": "accepted", "third": "accepted"}
 
 
 def test_a_click_is_a_query_of_its_own(store, ledger, outcomes):

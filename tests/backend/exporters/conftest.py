@@ -45,7 +45,7 @@ def project(store: Store, ledger: Ledger) -> Ledger:
     hand_out(store, 1, [("ring", 1)], [rle(2, 2, 12, 12), rle(20, 2)], expression="the ring", label="Dog")
     hand_out(store, 2, [("bulk", 1)], [rle(25, 15)], kind="open", at=10, expression="the bulk")
     hand_out(store, 9, [("elsewhere", 1)], [rle(0, 0)])
-    none = {**PROMPT, "value": {"text": ["the dog", "None: the zebra"]}}
+    none = {**PROMPT, "value": {"text": ["the dog; None: the zebra"]}}
     send(
         store,
         event(annotation(1, 1, [brush("ring", RING, "the Ring, left", label="Dog"), brush("r2", PARTS, "two parts")])),

@@ -13,8 +13,9 @@ from PIL import Image as Pil
 from backend.errors import ImageUnreachable
 from backend.exporters.splits import Groups, Shares
 from ris_core.errors import BadInput, UnknownName
+from ris_core.masks import from_rle
 from tests.backend.corrections.made import annotation, box, brush, event, hand_out, rle, send
-from tests.backend.exporters.conftest import png
+from tests.backend.exporters.conftest import PROMPT, png
 
 FORMATS = ("refcoco", "grefcoco", "coco", "coco-polygons", "masks", "jsonl")
 
@@ -37,9 +38,7 @@ def test_the_same_ledger_gives_the_same_bytes(export_as, format):
     given = {"shares": Shares(0.6, 0.2, 0.2), "hard_negatives": True}
     first, second = (digest(export_as(format, name, **given)) for name in ("a", "b"))
     assert len(first) >= 4
-    assert {name: value for name, value in first.items() if name != "README.md"} == {
-        name: value for name, value in second.items() if name != "README.md"
-    }
+    assert first == second
 
 
 def test_only_some_outcomes(export_as):
@@ -52,6 +51,28 @@ def test_only_what_enough_annotators_agree_on(export_as):
     assert "a box" in found
     assert "x" not in found  # one of two
     assert "boxes" not in found  # one of two
+
+
+def test_a_reviewed_mask_counts_before_a_newer_one(export_as, store, project):
+    reviewed = annotation(8, 30, [brush("r", box(0, 0, 9), "thing")], at=100, ground_truth=True)
+    newer = annotation(9, 30, [brush("n", box(0, 0, 10), "it")], at=200, completed_by=2)
+    send(store, event(reviewed), event(newer))
+    project.read_events()
+    [record] = [line for line in records(export_as("jsonl")) if line["sentences"] == ["thing", "it"]]
+    assert from_rle(record["mask"]).sum() == 90
+
+
+def test_an_expression_that_somebody_drew_a_mask_for_is_not_absent(export_as, store, project):
+    drawn = annotation(8, 30, [brush("r", box(0, 0), "the giraffe")])
+    denied = annotation(9, 30, [{**PROMPT, "value": {"text": ["none: The  giraffe"]}}], completed_by=2)
+    send(store, event(drawn), event(denied))
+    project.read_events()
+    folder = export_as("grefcoco")
+    refs = json.loads((folder / "grefcoco" / "grefs(unc).json").read_text())
+    assert [ref["ann_id"] == [-1] for ref in refs for one in ref["sentences"] if "giraffe" in one["raw"]] == [False]
+    left_out = (folder / "left-out.jsonl").read_text()
+    assert "means nothing" in left_out
+    assert "the giraffe" in left_out.lower()
 
 
 def test_what_a_machine_predicted_is_not_verified(export_as, store, project):
@@ -68,13 +89,13 @@ def test_what_a_machine_predicted_is_not_verified(export_as, store, project):
     assert [line["sentences"] for line in predictions] == [["the machine's"]]
 
 
-def test_hard_negatives_are_what_was_refused(export_as, store, ledger):
+def test_hard_negatives_are_what_was_refused(export_as, store, ledger, tmp_path):
     hand_out(store, 2, [("refused", 1)], [rle(25, 15)], kind="open", at=10, expression="the refused one")
     ledger.judge_again(7, "2")
     lines = (export_as("jsonl", hard_negatives=True) / "hard-negatives.jsonl").read_text().splitlines()
-    assert [(json.loads(line)["expression"], json.loads(line)["mask"]) for line in lines] == [
-        ("the refused one", rle(25, 15))
-    ]
+    [refused] = map(json.loads, lines)
+    assert (refused["expression"], refused["mask"]) == ("the refused one", rle(25, 15))
+    assert (tmp_path / "jsonl" / "images" / refused["image"]).exists()
 
 
 def test_images_are_copied_linked_or_left(export_as, tmp_path):
@@ -184,7 +205,7 @@ from pathlib import Path
 from backend.corrections.ledger import open_ledger
 from backend.exporters.export import Order, export
 from backend.exporters.places import Choice
-from tests.backend.exporters.conftest import png
+from tests.backend.exporters.conftest import PROMPT, png
 url, folder = sys.argv[1:]
 def hold(scenes):
     if scenes == 2:

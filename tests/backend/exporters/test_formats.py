@@ -2,12 +2,17 @@
 
 import json
 import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pil
 from pycocotools.coco import COCO
 
+from backend.exporters.splits import Shares
 from ris_core.evaluation.refer import read_refer
 from ris_core.masks import from_rle, iou
 from tests.backend.corrections.made import box
@@ -151,3 +156,30 @@ def test_beside_each_format_stands_what_is_not_in_it_and_a_card(export_as, forma
     assert "| licence | CC0 |" in card
     assert re.search(r"\| targets \| 7 \|", card)
     assert len(lines(root / "provenance.jsonl")) == 7
+
+
+class REFER(Refer):
+    """As the `refer` API names what the card uses."""
+
+    def __init__(self, data_root: str, dataset: str, splitBy: str) -> None:  # noqa: N803
+        super().__init__(Path(data_root), dataset, splitBy)
+
+    def getRefIds(self, split: str) -> list[int]:  # noqa: N802
+        return [ref["ref_id"] for ref in self.refs if ref["split"] == split]
+
+    def loadRefs(self, ids: list[int]) -> list[dict]:  # noqa: N802
+        return [ref for ref in self.refs if ref["ref_id"] in ids]
+
+    def getMask(self, ref: dict) -> dict:  # noqa: N802
+        return {"mask": self.mask(ref["ann_id"])}
+
+
+@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "coco-polygons", "masks", "jsonl"])
+def test_the_card_says_how_the_format_is_read(export_as, format, monkeypatch, capsys):
+    root = export_as(format, shares=Shares(1.0, 0.0, 0.0))
+    [code] = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    monkeypatch.setitem(sys.modules, "refer", SimpleNamespace(REFER=REFER))
+    monkeypatch.chdir(root)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert (names["mask"].shape, names["mask"].any()) == (RING.shape, True)

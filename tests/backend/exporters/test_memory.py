@@ -14,7 +14,9 @@ from ris_core.masks import to_rle
 from tests.backend.corrections.made import START, box
 
 PER_TASK = 20
-SMALL, LARGE = 2_000, 20_000
+SMALL, LARGE, HUGE = 1_000, 7_000, 100_000
+"""Regions: the first two are exported, and what the third would take follows from them."""
+GIB = 2**30
 SIDE = 256
 
 EXPORT = """
@@ -69,8 +71,9 @@ def measure(ledger, project: int, folder: Path) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_masks(ledger, tmp_path):
+def test_memory_does_not_grow_with_the_masks_and_is_less_than_a_gibibyte_for_100_000_regions(ledger, tmp_path):
     sizes = {project: fill(ledger, project, regions) for project, regions in ((1, SMALL), (2, LARGE))}
     (small, before), (large, after) = (measure(ledger, project, tmp_path / str(project)) for project in sizes)
     assert (small, large) == (SMALL, LARGE)
     assert after - before < (sizes[2] - sizes[1]) / 2
+    assert before + (after - before) * (HUGE - SMALL) / (LARGE - SMALL) < GIB

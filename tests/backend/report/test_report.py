@@ -77,6 +77,7 @@ def test_the_page_needs_nothing_else_and_says_it_all(ledger):
     assert all(source.startswith("data:image/") for source in page.sources)
     assert "http" not in re.sub(r"data:[^\"]+", "", html)
     assert "the <b>box</b>" in page.text  # escaped, not a tag
+    assert "Of 3 proposals that were answered, 33% were taken as they were, 33% changed, 0% replaced" in page.text
     assert "1 regions have ids that were handed out for other tasks" in page.text
     for title in ("By label", "By kind of expression", "By annotator", "By model version", "Worst cases"):
         assert title in page.text
@@ -95,6 +96,7 @@ def test_an_empty_project_has_a_page(store, ledger):
     page = Page(render(find(ledger, 99), "nothing yet"))
     assert page.stack == []
     assert "what became of 0 regions" in page.text
+    assert "proposals that were answered" not in page.text
 
 
 def test_a_case_shows_both_outlines_around_the_masks():

@@ -1,5 +1,6 @@
 """Real worker processes on a run: told to stop, killed, and an annotator who comes in between."""
 
+import resource
 import signal
 
 import pytest
@@ -59,6 +60,20 @@ def test_item_of_a_killed_worker_is_done_by_another(bench, run):
     bench.start_worker()
     bench.wait_until(lambda: ledger.tallies.counts(made.id) == {"done": 3})
     assert "a worker died over an item" in bench.log()
+
+
+def test_full_disk_holds_a_run_until_there_is_room_again(bench, run):
+    ledger, made = run
+    bench.touch("hold")
+    process = bench.start_worker()
+    bench.wait_until_held()
+    before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    bench.remove("hold")
+    bench.wait_until(lambda: queueing.list_workers(bench.conn)[0].jobs >= 2)
+    assert "done" not in ledger.tallies.counts(made.id)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
+    bench.wait_until(lambda: ledger.tallies.counts(made.id) == {"done": 3})
+    assert process.poll() is None
 
 
 def test_annotator_is_answered_between_two_items_of_a_run(bench, run):

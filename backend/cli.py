@@ -44,8 +44,8 @@ models.command("pull")(pull_models)
 app.add_typer(bench, name="bench")
 for benchmark in (benchmarks.speed, benchmarks.annotators, benchmarks.webhooks):
     bench.command()(benchmark)
-for benchmark in (bench_runs.chaos, bench_runs.hosts, bench_runs.bulk):
-    bench.command()(benchmark)
+for run_benchmark in (bench_runs.chaos, bench_runs.hosts, bench_runs.bulk):
+    bench.command()(run_benchmark)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ GIB = 2**30
 SIDE = 256
 
 EXPORT = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from backend.corrections.ledger import open_ledger
 from backend.exporters.export import Order, export
@@ -29,8 +29,10 @@ from backend.exporters.splits import Shares
 url, project, folder = sys.argv[1:]
 order = Order("refcoco", Path(folder), Choice(int(project), shares=Shares(0.8, 0.1, 0.1)), "large", images="none")
 counts = export(open_ledger(url), order, fetch=None, pool=Path(folder), max_pixels=10**7)
-print(counts.targets, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+kilobytes = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
+print(counts.targets, 1024 * int(kilobytes))
 """
+"""`getrusage` would say what the process that started it has taken, where that is more."""
 
 
 def fill(ledger, project: int, regions: int) -> int:

@@ -5,7 +5,9 @@ from typing import Any
 
 from backend import messages
 from backend.label_studio import protocol, regions
-from backend.label_studio.protocol import Control, Json, Picked
+from backend.label_studio.label_config import Control
+from backend.label_studio.prompt import Picked, pick_label, split_label
+from backend.label_studio.protocol import Json
 from backend.messages import Message
 from backend.store import Answer, Region
 from ris_core import boxes, cleaning, masks
@@ -55,9 +57,9 @@ def answer_expression(
     Raises:
         BadExpression: If there is nothing to read in the expression.
     """
-    _, bare = protocol.split_label(control, text)
+    _, bare = split_label(control, text)
     prediction = _clean(segmenter.segment(encoded, bare, top_k), smooth_px)
-    picked = protocol.pick_label(control, text, prediction.expression.head)
+    picked = pick_label(control, text, prediction.expression.head)
     shown = [i for i in prediction.selected if prediction.masks[i].any() and prediction.scores[i] >= (min_score or 0)]
     made = [_make_region(prediction, i, control, picked, task) for i in shown]
     handed_out = [

@@ -16,9 +16,10 @@ from backend import messages, queueing
 from backend.drafts import Draft, read_draft
 from backend.errors import Unreachable
 from backend.label_studio import protocol
-from backend.label_studio.absent import list_absent, read_absent
 from backend.label_studio.gestures import Gesture, read_gesture
-from backend.label_studio.protocol import Config, Json, PredictCall, SetupCall, Task
+from backend.label_studio.label_config import MESSAGE_NAME, Config, find_message_area, read_config
+from backend.label_studio.prompt import find_asked, list_absent, read_absent, read_prompt, split_expressions
+from backend.label_studio.protocol import Json, PredictCall, SetupCall, Task
 from backend.mending import Mends, Standings
 from backend.project_settings import ProjectSettings, read_project_settings
 from backend.redis_server import resolve_url
@@ -223,14 +224,14 @@ class Desk:
 
     def _ask(self, task: Task, call: PredictCall, is_watched: bool) -> Ticket:
         config, _, body = self._read(task, call)
-        prompt, draft = protocol.read_prompt(call.context, config), read_draft(task, config)
+        prompt, draft = read_prompt(call.context, config), read_draft(task, config)
         if prompt is None:
             gesture = read_gesture(call.context, config)
             if gesture is None:  # a smart brush, or nothing as after a submit
                 return Ticket(message=messages.say("click") if call.context else None)
             return self._ask_gesture(task, gesture, draft, body, is_watched)
         last_texts = self.store.last_prompt(task.project, task.id, prompt.id)
-        asked = protocol.find_asked(prompt.texts, last_texts)
+        asked = find_asked(prompt.texts, last_texts)
         self.store.remember_prompt(task.project, task.id, prompt.id, prompt.texts)
         noted = _note_absent(asked)
         expressions = [text for text in asked if read_absent(text) is None]
@@ -256,7 +257,7 @@ class Desk:
         try:
             config, settings, body = self._read(task, call)
             key = settings.expression_field or config.expression_key
-            written = protocol.split_expressions(protocol.read_field(task.data, key) or "")
+            written = split_expressions(protocol.read_field(task.data, key) or "")
             expressions = [text for text in written if read_absent(text) is None]
             ticket = Ticket(outcome="encoding")
             if expressions:
@@ -277,7 +278,7 @@ class Desk:
             "expressions": [],
             "extra_params": dict(known.extra_params) if known else {},
         }
-        return protocol.read_config(label_config), self._read_settings(task.project, known), body
+        return read_config(label_config), self._read_settings(task.project, known), body
 
     def _read_settings(self, project: int | None, known: Connection | None) -> ProjectSettings:
         self._profiles.setdefault(project, None)
@@ -287,13 +288,13 @@ class Desk:
 
     def _find_message_area(self, task: Task, call: PredictCall) -> str | None:
         """Where a message goes; None without a place for it, and where nobody did anything that could be answered."""
-        if not call.context or call.context[-1].get("from_name") == protocol.MESSAGE_NAME:
+        if not call.context or call.context[-1].get("from_name") == MESSAGE_NAME:
             return None
         try:
             known = None if call.label_config else self.store.get_connection(task.project)
         except Unreachable:
             return None
-        return protocol.find_message_area(known.label_config if known else call.label_config)
+        return find_message_area(known.label_config if known else call.label_config)
 
     def _collect(self, asked: _Asked, deadline: float) -> Found:
         try:

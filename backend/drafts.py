@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from backend.corrections.brush import decode_brush
-from backend.label_studio.protocol import Config, Json, Task, pack_rle
+from backend.label_studio.label_config import Config
+from backend.label_studio.protocol import Json, Task, pack_rle
 from ris_core.masks import Rle, from_rle
 
 SAME_NUMBER = 1e-3

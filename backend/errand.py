@@ -7,7 +7,7 @@ import structlog
 from backend.errors import BadConfig
 from backend.label_studio import protocol
 from backend.label_studio.gestures import takes_gestures
-from backend.label_studio.protocol import Config
+from backend.label_studio.label_config import Config, read_config
 from backend.project_settings import ProjectSettings
 from backend.store import Request
 from ris_core.components import Promptable
@@ -27,7 +27,7 @@ class Errand:
 
     def __init__(self, asked: Request, settings: ProjectSettings, segmenter: Segmenter) -> None:
         self.asked, self.settings, self.segmenter = asked, settings, segmenter
-        self.config: Config = protocol.read_config(asked.body["label_config"])
+        self.config: Config = read_config(asked.body["label_config"])
         self.image: Image | None = None
         self._started_at = self._last = time.perf_counter()
         self.parts_s: dict[str, float] = {}

@@ -7,7 +7,7 @@ from backend import messages
 from backend.answering import Answered
 from backend.label_studio import protocol, regions
 from backend.label_studio.gestures import Gesture
-from backend.label_studio.protocol import Control
+from backend.label_studio.label_config import Control
 from backend.messages import Message
 from backend.store import Answer, Region
 from ris_core import boxes, cleaning, masks

@@ -14,6 +14,7 @@ from backend.errand import Errand
 from backend.feature_cache import FeatureCache
 from backend.label_studio import protocol
 from backend.label_studio.gestures import Gesture
+from backend.label_studio.prompt import split_label
 from backend.mending import Mends, Offer, Standing, Standings, Wish
 from backend.messages import Message
 from backend.pointing import Site, answer_gesture
@@ -230,7 +231,7 @@ class Service:
     def _read_wish(self, errand: Errand, text: str) -> Wish:
         """What an expression asks for, by what was asked before."""
         asked = errand.asked
-        label, bare = protocol.split_label(errand.config.controls[0], text)
+        label, bare = split_label(errand.config.controls[0], text)
         if asked.kind != "interactive" or not asked.prompt_id:
             return Wish(text)
         return self.standings.read_wish(asked.project, asked.task, asked.prompt_id, text, bare, label)

@@ -12,7 +12,7 @@ import httpx
 
 from backend.errors import Unreachable
 from backend.label_studio.client import LabelStudio
-from backend.label_studio.protocol import MESSAGE_NAME
+from backend.label_studio.label_config import MESSAGE_NAME
 from backend.processes import Program
 from demo.gallery import GALLERY, Exhibit
 

@@ -26,8 +26,9 @@ from backend.corrections.bookkeeper import Bookkeeper
 from backend.corrections.ledger import Ledger, open_ledger
 from backend.corrections.tables import outcome, webhook_read
 from backend.errors import BadSettings, Unreachable
-from backend.label_studio import protocol, regions
+from backend.label_studio import regions
 from backend.label_studio.client import LabelStudio
+from backend.label_studio.label_config import read_config
 from backend.settings import Settings
 from backend.tables import webhook
 
@@ -172,7 +173,7 @@ def _send(url: str, numbers: range) -> list[tuple[int, float]]:
 def _make_event() -> str:
     mask = np.zeros(SIZE_HW, bool)
     mask[10:30, 10:40] = True
-    region = regions.make_region(mask, protocol.read_config(_CONFIG).controls[0], "Object", "aaaaaaaaaa", 0.5, "a box")
+    region = regions.make_region(mask, read_config(_CONFIG).controls[0], "Object", "aaaaaaaaaa", 0.5, "a box")
     annotation = {
         "id": 123456789,
         "task": 987654321,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backend.errors import BadSettings, Unreachable
+from backend.label_studio.label_config import read_config
 from backend.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -213,7 +214,6 @@ def _show_preview(settings: Settings, ledger: "Ledger", run: "Run", sheet: Path,
     import cv2
 
     from backend import wiring
-    from backend.label_studio import protocol
     from backend.runs import preview, verbs
     from ris_core.types import Image
 
@@ -241,7 +241,7 @@ def _show_preview(settings: Settings, ledger: "Ledger", run: "Run", sheet: Path,
             sum(ledger.tallies.stage_seconds().values()),
             seen.total,
             seen.workers or 1,
-            protocol.read_config(run.label_config or "").controls[0],
+            read_config(run.label_config or "").controls[0],
             preview.bytes_of_an_image(settings.state_dir / "features"),
         )
         typer.echo(f"{sheet} shows them.\n{found.to_text()}")

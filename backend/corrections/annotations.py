@@ -11,6 +11,7 @@ from defusedxml.ElementTree import fromstring
 from backend.corrections.drawn import Drawn, read_drawn, read_texts
 from backend.errors import BadConfig
 from backend.label_studio import protocol
+from backend.label_studio.label_config import DEFAULT_EXPRESSION_KEY, read_config
 from ris_core.errors import BadInput
 
 Source = Literal["webhook", "api"]
@@ -34,7 +35,7 @@ class Layout:
     """
 
     gestures: frozenset[str] = frozenset()
-    expression_key: str = protocol.DEFAULT_EXPRESSION_KEY
+    expression_key: str = DEFAULT_EXPRESSION_KEY
     image_key: str | None = None
 
     def image_of(self, task_data: Mapping[str, Any]) -> str | None:
@@ -116,7 +117,7 @@ def read_layout(label_config: object) -> Layout:
 @lru_cache(LAYOUTS)
 def _read_layout(label_config: str) -> Layout:
     try:
-        config = protocol.read_config(label_config)
+        config = read_config(label_config)
     except BadConfig:
         return Layout()
     layout = Layout(expression_key=config.expression_key, image_key=config.image_key)

@@ -11,7 +11,8 @@ from numpy import ndarray
 from pycocotools import mask as coco
 
 from backend.corrections.brush import MAX_PIXELS, decode_brush
-from backend.label_studio.protocol import MESSAGE_NAME, Json
+from backend.label_studio.label_config import MESSAGE_NAME
+from backend.label_studio.protocol import Json
 from ris_core.masks import Rle, to_rle
 
 Wording = Literal["region", "meta", "task"]

@@ -11,7 +11,7 @@ from backend.corrections.annotations import Version
 from backend.corrections.drawn import Drawn, read_drawn
 from backend.corrections.outcomes import Offer, Offered
 from backend.corrections.tables import offered_prediction
-from backend.label_studio.protocol import read_config
+from backend.label_studio.label_config import read_config
 from backend.runs.answers import list_handed_out, make_regions, version_of
 from backend.runs.item import read_item
 from backend.runs.spec import MAX_TOP_K

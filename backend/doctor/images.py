@@ -14,6 +14,7 @@ from backend.doctor.studio import NO_PROJECT, find_project, open_studio
 from backend.errors import BadConfig
 from backend.label_studio import protocol
 from backend.label_studio.images import STORAGE_SCHEMES, ImageFetcher
+from backend.label_studio.label_config import read_config
 from backend.label_studio.project_images import ProjectImageFetcher
 from backend.project_settings import read_project_settings
 from ris_core.errors import RisError
@@ -32,7 +33,7 @@ def check_images(case: Case) -> Iterator[Finding]:
         return
     with closing(open_studio(case)) as studio:
         try:
-            config = protocol.read_config(str(find_project(studio, case.project).get("label_config") or ""))
+            config = read_config(str(find_project(studio, case.project).get("label_config") or ""))
         except BadConfig:
             yield skip("Images", "not looked at: the label config cannot be used")
             return

@@ -12,8 +12,9 @@ from backend.doctor.case import Case
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, failure_of, ok, skip, warn
 from backend.doctor.setups import read_setup
 from backend.errors import BadConfig, BadSettings
-from backend.label_studio import connect, protocol
+from backend.label_studio import connect
 from backend.label_studio.client import TOKEN_REMEDY, LabelStudio, Refused
+from backend.label_studio.label_config import read_config
 from backend.label_studio.point import Point
 from backend.label_studio.reach import how_to_be_reached
 
@@ -134,7 +135,7 @@ def check_reach(case: Case, studio: LabelStudio, project: int, url: str) -> Find
 def judge_config(xml: str, project: int) -> Finding:
     """Whether a label config has an image, a prompt and somewhere to put masks."""
     try:
-        config = protocol.read_config(xml)
+        config = read_config(xml)
     except BadConfig as error:
         return failure_of("Label config", error)
     images = len(re.findall(r"<Image[\s/>]", xml))

@@ -11,7 +11,7 @@ from backend.corrections.reading import Correction, is_newest, read_corrections
 from backend.corrections.tables import annotation_version
 from backend.exporters.places import Choice, Findings, Place
 from backend.exporters.targets import Picture, Scene, Source, Target, merge
-from backend.label_studio.absent import list_absent
+from backend.label_studio.prompt import list_absent
 from backend.label_studio.protocol import Json
 
 

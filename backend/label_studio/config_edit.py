@@ -14,8 +14,7 @@ from string import Template
 from xml.sax.saxutils import escape
 
 from backend.errors import BadConfig
-from backend.label_studio import protocol
-from backend.label_studio.protocol import MESSAGE_NAME, Config
+from backend.label_studio.label_config import KINDS, MESSAGE_NAME, Config, find_message_area, read_config
 from backend.label_studio.xml_text import (
     Element,
     around,
@@ -118,19 +117,19 @@ def edit_config(xml: str, label: str | None = None) -> Edit:
         text, change = step(text)
         changes += [change] if change else []
     assert keeps(read_elements(xml), read_elements(text))
-    return Edit(xml, text, tuple(changes), protocol.read_config(text))
+    return Edit(xml, text, tuple(changes), read_config(text))
 
 
 def _add_masks(text: str, label: str | None) -> tuple[str, str]:
     try:
-        protocol.read_config(text)
+        read_config(text)
     except BadConfig:
         elements = read_elements(text)
         image = _first_image(elements)
         name = _free_name("brush", elements)
         block = MASK_TAG.substitute(name=name, image=_quote(image), label=_quote(label or "Object"))
         added = _put_above(text, image, block)
-        protocol.read_config(added)  # raises if something else is wrong
+        read_config(added)  # raises if something else is wrong
         if not label:
             raise LabelNeeded(
                 "The label config has no control with labels that a mask can be returned to. "
@@ -141,7 +140,7 @@ def _add_masks(text: str, label: str | None) -> tuple[str, str]:
 
 
 def _add_prompt(text: str) -> tuple[str, str]:
-    config = protocol.read_config(text)
+    config = read_config(text)
     if config.prompts:
         return text, ""
     name = _free_name("prompt", read_elements(text))
@@ -151,9 +150,9 @@ def _add_prompt(text: str) -> tuple[str, str]:
 
 def _add_message(text: str) -> tuple[str, str]:
     """Right under the input, or under the View that no other control shares with it; above the image in any case."""
-    if protocol.find_message_area(text):
+    if find_message_area(text):
         return text, ""
-    config, elements = protocol.read_config(text), read_elements(text)
+    config, elements = read_config(text), read_elements(text)
     if any(element.name == MESSAGE_NAME for element in elements):
         raise BadConfig(
             f'The label config uses the name "{MESSAGE_NAME}" for something else than what annotators are told. '
@@ -176,11 +175,11 @@ def _switch_smart_off(text: str) -> tuple[str, str]:
 
     They default to smart, and then the Auto-Detect tool picks them instead of a click or box tool.
     """
-    names = {control.name for control in protocol.read_config(text).controls}
+    names = {control.name for control in read_config(text).controls}
     undecided = [
         element
         for element in read_elements(text)
-        if element.tag in protocol.KINDS and element.name in names and "smart" not in element.attributes
+        if element.tag in KINDS and element.name in names and "smart" not in element.attributes
     ]
     for element in reversed(undecided):  # from the end: offsets before it stay
         text = insert_attribute(text, element, 'smart="false"')

@@ -9,7 +9,8 @@ from defusedxml.ElementTree import fromstring
 from jaxtyping import Bool
 from numpy import ndarray
 
-from backend.label_studio.protocol import Config, Json
+from backend.label_studio.label_config import Config
+from backend.label_studio.protocol import Json
 from ris_core.errors import BadExpression
 from ris_core.prompts import Prompts
 

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, UInt8
 from label_studio_sdk.converter.brush import mask2rle
 from numpy import ndarray
 
-from backend.label_studio.protocol import Control, Json
+from backend.label_studio.label_config import Control
+from backend.label_studio.protocol import Json
 
 Ring = ndarray
 """A closed outline as OpenCV gives it: int (N, 1, 2), x and y."""

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from backend.label_studio import protocol, regions
-from backend.label_studio.protocol import Control, Json
+from backend.label_studio.label_config import Control
+from backend.label_studio.prompt import pick_label
+from backend.label_studio.protocol import Json
 from backend.runs.item import Item
 from backend.runs.queries import Query
 from backend.runs.spec import MAX_TOP_K
@@ -52,7 +54,7 @@ def answer(
     light = cleaning.clean_all(prediction.masks, smooth_px)
     prediction = replace(prediction, masks=light, boxes_xywh=boxes.from_masks(light))
     selected = _select(prediction, query, min_score)
-    picked = protocol.pick_label(control, query.expression, prediction.expression.head)
+    picked = pick_label(control, query.expression, prediction.expression.head)
     return {
         "expression": query.expression,
         "label": query.label or picked.label,

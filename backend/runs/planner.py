@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from backend.errors import BadSettings
 from backend.label_studio import protocol
-from backend.label_studio.protocol import Config, Task
+from backend.label_studio.label_config import Config, read_config
+from backend.label_studio.protocol import Task
 from backend.runs import queries
 from backend.runs.item import Item, Known, Planned
 from backend.runs.ledger import Ledger, Run
@@ -52,7 +53,7 @@ def plan_again(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> None:
         LeaseLost: If somebody else is the run's steward.
         Unreachable: If Label Studio or the database does not take part.
     """
-    config = protocol.read_config(run.label_config or "")
+    config = read_config(run.label_config or "")
     while items := {item.task: item for item in ledger.items.in_state(run.id, "retrying")}:
         gone = dict(items)
         for tasks in _pages(studio, replace(run.spec, tasks=tuple(items), view=None, only_unlabelled=False)):
@@ -96,7 +97,7 @@ def _plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> None:
     if run.label_config is None:
         ledger.note_plan(run.id, fence, label_config=studio.label_config(run.spec))
         run = ledger.get(run.id)
-    config = protocol.read_config(run.label_config or "")
+    config = read_config(run.label_config or "")
     after: int | None = run.planned_to
     while after is not None:
         tasks, after = studio.list_tasks(run.spec, after)

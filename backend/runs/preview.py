@@ -13,7 +13,7 @@ from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
 from backend.feature_cache import SUFFIX
-from backend.label_studio.protocol import Control
+from backend.label_studio.label_config import Control
 from backend.runs.answers import make_regions
 from backend.runs.item import Item
 from backend.runs.report import show_span

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
-from backend.label_studio import protocol
 from backend.label_studio.client import Refused
+from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import Json
 from backend.runs import answers
 from backend.runs.item import Item, ItemState
@@ -78,7 +78,7 @@ class Pusher:
 
     def _make(self, items: Sequence[Item]) -> list[tuple[Item, list[Json]]]:
         """The predictions of as many items as one request may hold, each item's own last; the other items are put back."""
-        control = protocol.read_config(self._run.label_config or "").controls[0]
+        control = read_config(self._run.label_config or "").controls[0]
         made: list[tuple[Item, list[Json]]] = []
         size = 0
         for number, item in enumerate(items):
@@ -209,7 +209,7 @@ class Pusher:
         self._ledger.renew(self._run.id, self._fence)
 
     def _why_dropped(self) -> str:
-        control = protocol.read_config(self._run.label_config or "").controls[0]
+        control = read_config(self._run.label_config or "").controls[0]
         return (
             "Label Studio dropped the prediction without saying why. Its label config may have changed since the run began: "
             f"it needs {control.name} with the labels {', '.join(control.labels)}."

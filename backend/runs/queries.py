@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from backend.label_studio import protocol
-from backend.label_studio.protocol import MAX_EXPRESSIONS, Config
+from backend.label_studio.label_config import Config
+from backend.label_studio.prompt import MAX_EXPRESSIONS, split_expressions, split_label
 from backend.runs.spec import BadRun, RunSpec
 from ris_core.errors import BadExpression
 
@@ -55,7 +55,7 @@ def make_queries(spec: RunSpec, config: Config, data: Mapping[str, Any]) -> tupl
     texts = _read_texts(data, spec.expression_field) if spec.expression_field is not None else spec.expressions
     found = []
     for text in texts:
-        label, bare = protocol.split_label(control, text)
+        label, bare = split_label(control, text)
         found.append(Query(bare, label))
     return merge(found)
 
@@ -79,7 +79,7 @@ def _read_texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
     entries = value if isinstance(value, list) else [value]
     if not all(isinstance(entry, str) for entry in entries):
         entries = []
-    texts = protocol.split_expressions(";".join(entries))
+    texts = split_expressions(";".join(entries))
     if not texts:
         raise BadExpression(f"The task has no expression in the field {key!r}. Import one, or name another field.")
     return texts

@@ -1,6 +1,7 @@
 """“Retrieve Predictions” in Label Studio's Data Manager, as a run over the tasks that were selected."""
 
 from backend.label_studio import protocol
+from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import PredictCall
 from backend.runs.ledger import Ledger, Run
 from backend.runs.spec import RunSpec
@@ -29,7 +30,7 @@ def begin(ledger: Ledger, call: PredictCall, label_config: str, field: str | Non
 
 
 def _find_field(label_config: str, field: str | None) -> str:
-    return field or protocol.read_config(label_config).expression_key
+    return field or read_config(label_config).expression_key
 
 
 def _find_reason(spec: RunSpec, tasks: list[protocol.Task], model_version: str) -> str | None:

@@ -13,7 +13,7 @@ from rq.timeouts import JobTimeoutException
 
 from backend.errand import Errand
 from backend.errors import BadConfig, ImageUnreachable, Unreachable
-from backend.label_studio import protocol
+from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import Json
 from backend.runs import answers
 from backend.runs.item import Item
@@ -186,7 +186,7 @@ def _make_body(service: Service, run: Run) -> Json:
     label_config = run.label_config or ""
     return {
         "label_config": label_config,
-        "image_key": protocol.read_config(label_config).image_key,
+        "image_key": read_config(label_config).image_key,
         "extra_params": dict(known.extra_params) if known else {},
         "hostname": known.hostname if known else None,
         "expressions": [],

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import BadConfig
-from backend.label_studio import protocol
 from backend.label_studio.config_edit import LabelNeeded, edit_config
+from backend.label_studio.label_config import MESSAGE_NAME, find_message_area, read_config
 from backend.label_studio.xml_text import around, read_elements
 
 OURS = Path(__file__).parents[2] / "label_config"
@@ -46,9 +46,9 @@ def config(request: pytest.FixtureRequest) -> str:
 
 def test_edited_config_takes_expressions_and_shows_messages(config: str):
     edit = edit_config(config)
-    read = protocol.read_config(edit.after)
+    read = read_config(edit.after)
     assert read.prompts
-    assert protocol.find_message_area(edit.after) == "ris_message_for"
+    assert find_message_area(edit.after) == "ris_message_for"
 
 
 def test_edited_config_needs_no_further_edit(config: str):
@@ -78,7 +78,7 @@ def test_names_stay_unique_as_label_studio_demands(config: str):
 
 def test_what_is_put_in_stands_above_the_image_and_not_beside_it(config: str):
     elements = read_elements(edit_config(config).after)
-    [message] = [element for element in elements if element.name == protocol.MESSAGE_NAME]
+    [message] = [element for element in elements if element.name == MESSAGE_NAME]
     [image] = [element for element in elements if element.tag == "image"]
     shared = [view for view in around(elements, message) if view in around(elements, image)]
     assert message.start < image.start
@@ -100,8 +100,8 @@ def test_configs_of_ours_need_no_edit(file: Path):
 def test_message_stands_right_under_the_input():
     elements = read_elements(edit_config(CONFIGS["prompt of its own"]).after)
     names = [element.name for element in elements if element.name]
-    [message] = [element for element in elements if element.name == protocol.MESSAGE_NAME]
-    assert names[:3] == ["say", "ris_message_for", protocol.MESSAGE_NAME]
+    [message] = [element for element in elements if element.name == MESSAGE_NAME]
+    assert names[:3] == ["say", "ris_message_for", MESSAGE_NAME]
     assert "x" not in [view.attributes.get("classname") for view in around(elements, message)]
 
 
@@ -122,7 +122,7 @@ def test_smart_is_switched_off_only_where_the_author_has_not_decided(attributes:
 
 def test_a_taken_name_is_not_used_twice():
     edit = edit_config(CONFIGS["boxes only"])
-    assert protocol.read_config(edit.after).prompts == ("prompt_2",)
+    assert read_config(edit.after).prompts == ("prompt_2",)
     assert 'an input for expressions, "prompt_2"' in edit.changes
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from backend.label_studio import protocol
 from backend.label_studio.gestures import MAX_CLICKS, Gesture, read_gesture, takes_gestures
+from backend.label_studio.label_config import read_config
 from ris_core.errors import BadExpression
 
 TRAFFIC = Path(__file__).parents[1] / "data" / "label-studio-traffic"
@@ -17,7 +18,7 @@ SIZE_HW = (480, 640)
 
 def replay(name: str) -> tuple[Gesture | None, protocol.PredictCall]:
     call = protocol.read_predict(json.loads((TRAFFIC / name).read_text())["request"]["body"])
-    return read_gesture(call.context, protocol.read_config(call.label_config)), call
+    return read_gesture(call.context, read_config(call.label_config)), call
 
 
 def click(x=50.0, y=50.0, is_positive=True, **more):
@@ -31,7 +32,7 @@ def box(x=10.0, y=20.0, width=30.0, height=40.0, **more):
     return {"id": "b", "type": "rectanglelabels", "to_name": "image", "value": value} | more
 
 
-CONFIG = protocol.read_config((LABEL_CONFIGS / "prompt_click_box.xml").read_text())
+CONFIG = read_config((LABEL_CONFIGS / "prompt_click_box.xml").read_text())
 
 
 def test_recorded_click_is_read_in_pixels_of_the_image():

@@ -21,6 +21,7 @@ from backend.desk import Desk
 from backend.feature_cache import FeatureCache
 from backend.label_studio import protocol
 from backend.label_studio.images import ImageFetcher
+from backend.label_studio.label_config import MESSAGE_NAME
 from backend.mending import LIFETIME_S, Choice, Standings, read_choice
 from backend.queueing import WorkerInfo
 from backend.service import Service
@@ -126,7 +127,7 @@ def save_draft(bench, *results, user=USER, saved_at="2026-01-01T00:00:05Z", prom
 
 
 def regions(answer) -> list[dict]:
-    return [result for result in answer["result"] if result["from_name"] != protocol.MESSAGE_NAME]
+    return [result for result in answer["result"] if result["from_name"] != MESSAGE_NAME]
 
 
 def told(answer) -> str:

@@ -19,6 +19,7 @@ from backend.desk import Desk
 from backend.feature_cache import FeatureCache
 from backend.label_studio import protocol
 from backend.label_studio.images import ImageFetcher
+from backend.label_studio.label_config import MESSAGE_NAME
 from backend.queueing import WorkerInfo
 from backend.service import Service
 from demo.scenes import make_scene
@@ -101,7 +102,7 @@ def send(bench, *results, config=CONFIG, drafts=()) -> dict:
 
 
 def regions(answer) -> list[dict]:
-    return [result for result in answer["result"] if result["from_name"] != protocol.MESSAGE_NAME]
+    return [result for result in answer["result"] if result["from_name"] != MESSAGE_NAME]
 
 
 def told(answer) -> list[str]:

@@ -12,6 +12,7 @@ from pycocotools import mask as coco
 
 from backend.corrections.drawn import read_drawn
 from backend.label_studio import protocol
+from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import new_region_id
 from backend.label_studio.regions import POLYGON_IOU, make_region
 
@@ -19,7 +20,7 @@ XML = """<View><Image name="image" value="$image"/>
   <BrushLabels name="brush" toName="image"><Label value="Object"/></BrushLabels>
   <PolygonLabels name="polygon" toName="image"><Label value="Object"/></PolygonLabels>
   <RectangleLabels name="box" toName="image"><Label value="Object"/></RectangleLabels></View>"""
-BRUSH, POLYGON, BOX = protocol.read_config(XML).controls
+BRUSH, POLYGON, BOX = read_config(XML).controls
 
 patiently = settings(deadline=None, max_examples=50)
 masks = arrays(bool, st.tuples(st.integers(1, 24), st.integers(1, 24))).filter(np.any)

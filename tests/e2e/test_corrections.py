@@ -16,8 +16,9 @@ from backend.bench.annotator import Mended, Offered, mend
 from backend.corrections.ledger import Ledger, open_ledger
 from backend.corrections.reading import read_corrections
 from backend.corrections.reconciler import reconcile
-from backend.label_studio import protocol, regions
+from backend.label_studio import regions
 from backend.label_studio.client import LabelStudio
+from backend.label_studio.label_config import read_config
 from backend.report.findings import find
 from backend.report.page import render
 from backend.tables import answer
@@ -30,7 +31,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 TASKS, SCENES = 100, 10
 CONFIG = (LABEL_CONFIGS / "prompt_click_box.xml").read_text(encoding="utf-8")
-CONTROL = protocol.read_config(CONFIG).controls[0]
+CONTROL = read_config(CONFIG).controls[0]
 
 
 class AtLabelStudio:

@@ -13,8 +13,9 @@ from backend.corrections.matching import boundary_overlap
 from backend.corrections.outcomes import Outcome
 from backend.corrections.reading import read_corrections
 from backend.corrections.reconciler import reconcile
-from backend.label_studio import protocol, regions
+from backend.label_studio import regions
 from backend.label_studio.client import LabelStudio
+from backend.label_studio.label_config import read_config
 from demo.gallery import GALLERY
 from demo.scenes import make_scene
 from demo.up import decode_mask, measure_overlap
@@ -43,7 +44,7 @@ def project(make_project: MakeProject, image_of: Callable, client: LabelStudio) 
 @pytest.fixture(scope="module")
 def offered(client: LabelStudio, project: Project, masks: list[np.ndarray]) -> list[dict[str, Any]]:
     """A bulk prediction of the three, as Label Studio has it."""
-    control = protocol.read_config(RECOMMENDED).controls[0]
+    control = read_config(RECOMMENDED).controls[0]
     made = [
         regions.make_region(mask, control, "Object", uuid.uuid4().hex[:10], 0.9 - 0.1 * i, f"thing {i}")
         for i, mask in enumerate(masks)

@@ -6,7 +6,8 @@ from label_studio_sdk.converter.brush import decode_rle, mask2rle
 
 from backend.corrections.brush import decode_brush
 from backend.corrections.drawn import read_drawn, read_texts
-from backend.label_studio import protocol, regions
+from backend.label_studio import regions
+from backend.label_studio.label_config import MESSAGE_NAME, read_config
 from ris_core.masks import from_rle, iou
 from tests.backend.corrections.made import CONFIG, HEIGHT, WIDTH, box, brush, recorded
 
@@ -52,7 +53,7 @@ def test_what_was_handed_out_is_read_as_it_was_shown(kind):
     mask = np.zeros((60, 80), bool)
     mask[10:50, 20:60] = True
     tag = {"brush": "BrushLabels", "polygon": "PolygonLabels", "rectangle": "RectangleLabels"}[kind]
-    control = protocol.read_config(CONFIG.replace("BrushLabels", tag)).controls[0]
+    control = read_config(CONFIG.replace("BrushLabels", tag)).controls[0]
     found = one(regions.make_region(mask, control, "Object", "abc", 0.5, "the box", {"task": "7"}))
     assert iou(from_rle(found.mask)[None], mask[None])[0, 0] >= 0.999
     assert (found.expression, found.wording, found.label, found.score) == ("the box", "meta", "Object", 0.5)
@@ -103,7 +104,7 @@ def test_strays_of_the_same_id_and_clicks_and_messages_are_none():
     click = {**brush("k", box(0, 0)), "type": "keypointlabels", "value": {"x": 1, "y": 1, "width": 1}}
     smart = {**brush("s", box(0, 0)), "type": "rectanglelabels", "from_name": "box"}
     smart["value"] = {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["Box"]}
-    message = text("m", "Nothing found.", name=protocol.MESSAGE_NAME)
+    message = text("m", "Nothing found.", name=MESSAGE_NAME)
     results = [stray, brush("a", box(0, 0)), bare, click, smart, message, "nonsense", None]
     found, problems = read_drawn(results, frozenset({"box"}))
     assert [(region.id, from_rle(region.mask).sum()) for region in found] == [("a", 100)]

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from backend.corrections.offers import TaskOffers
 from backend.label_studio import protocol, regions
+from backend.label_studio.label_config import read_config
 from backend.runs.answers import list_handed_out
 from backend.runs.item import read_item
 from backend.runs.tables import item, run
@@ -73,7 +74,7 @@ def test_another_candidates_own_prediction_replaces_what_was_offered_first(store
 
 def test_what_a_polygon_showed_counts_not_the_mask_that_it_was_made_of(store, ledger, outcomes):
     ring = box(2, 2, 12, 12) & ~box(5, 5, 4, 4)
-    control = protocol.read_config(CONFIG.replace("BrushLabels", "PolygonLabels")).controls[0]
+    control = read_config(CONFIG.replace("BrushLabels", "PolygonLabels")).controls[0]
     shown = regions.make_region(ring, control, "Object", "poly", 0.9, "the ring")
     hand_out(store, 5, [("poly", 1)], [rle(0, 0)], expression="the ring")
     with store._engine.begin() as db:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.label_studio import protocol
+from backend.label_studio.label_config import read_config
 from backend.runs.answers import answer
 from backend.runs.queries import Query
 from ris_core.masks import from_rle
@@ -87,7 +87,7 @@ def test_masks_are_as_light_as_those_of_interactive_answers():
     ragged[5:30, 5:30] = True
     ragged[10, 10] = ragged[12:14, 5] = False  # a pin-hole, and a notch in the rim
     ragged[36, 36] = True  # a speck
-    segmenter, control = toy_segmenter(), protocol.read_config(CONFIG).controls[0]
+    segmenter, control = toy_segmenter(), read_config(CONFIG).controls[0]
     encoded = segmenter.encode(image, Proposals.from_masks(ragged[None]))
     found = [answer(segmenter, encoded, Query("the red square"), control, 1, None, px) for px in (0.0, 2.0)]
     plain, smooth = (from_rle(one["candidates"][0]["mask"]) for one in found)

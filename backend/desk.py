@@ -1,6 +1,6 @@
 """The desk between Label Studio and the worker: takes requests, has them answered, hands out the answers and what is told.
 
-Knows no HTTP and no model. `app` and `label_studio.adapter` stand behind it.
+Knows no HTTP and no model. `app` and `adapter` stand behind it.
 """
 
 import time

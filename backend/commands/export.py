@@ -47,8 +47,8 @@ def export(
     offline: Offline = False,
 ) -> None:
     """Write a data set; whole, or not at all."""
-    from backend.exporters.export import Order
     from backend.exporters.export import export as write
+    from backend.exporters.order import Order
     from backend.exporters.places import Choice
     from backend.exporters.splits import Shares
 

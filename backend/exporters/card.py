@@ -6,14 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
+from backend.exporters.order import Order
 from backend.exporters.targets import Scene
 from backend.label_studio.protocol import Json
-
-if TYPE_CHECKING:
-    from backend.exporters.export import Order
-
 
 LOADING: Mapping[str, str] = {
     "refcoco": """from refer import REFER  # or: ris eval --dataset refcoco --root .

@@ -10,14 +10,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backend.corrections.ledger import Ledger
 from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco
-from backend.exporters.images import Fetch, Images, Mode
-from backend.exporters.places import Choice, Findings, place_all
+from backend.exporters.images import Fetch, Images
+from backend.exporters.order import Order
+from backend.exporters.places import Findings, place_all
 from backend.exporters.scenes import read_negatives, read_scenes
 from backend.exporters.targets import Scene, Writer
 from ris_core.errors import BadInput, UnknownName
@@ -31,29 +31,6 @@ FORMATS: dict[str, tuple[Callable[[Path], Writer], str]] = {
     "jsonl": (jsonl.Writer, jsonl.IMAGES),
 }
 """What writes a format, and where its images lie. The next format goes here, in a file of its own."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """A data set that is wanted.
-
-    Attributes:
-        format: A name of `FORMATS`.
-        folder: Where it goes; must not exist, unless it is replaced.
-        title, licence: For its card.
-        hard_negatives: Also write masks that an expression does not mean.
-        version: Of this program.
-    """
-
-    format: str
-    folder: Path
-    choice: Choice
-    title: str
-    licence: str = "not stated"
-    images: Mode = "copy"
-    hard_negatives: bool = False
-    is_replaced: bool = False
-    version: str = ""
 
 
 def export(

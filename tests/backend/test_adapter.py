@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from label_studio_ml import model as label_studio_ml_model
 
+from backend import adapter, queueing
 from backend import desk as desk_module
-from backend import queueing
-from backend.label_studio import adapter, protocol
+from backend.label_studio import protocol
 from backend.settings import Settings
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ from PIL import Image as Pil
 
 from backend.corrections.ledger import Ledger, open_ledger
 from backend.errors import ImageUnreachable
-from backend.exporters.export import Order, export
+from backend.exporters.export import export
+from backend.exporters.order import Order
 from backend.exporters.places import Choice
 from backend.store import Store
 from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, box, brush, event, hand_out, rle, send

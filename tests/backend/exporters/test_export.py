@@ -203,7 +203,8 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from backend.corrections.ledger import open_ledger
-from backend.exporters.export import Order, export
+from backend.exporters.export import export
+from backend.exporters.order import Order
 from backend.exporters.places import Choice
 from tests.backend.exporters.conftest import PROMPT, png
 url, folder = sys.argv[1:]

@@ -23,7 +23,8 @@ EXPORT = """
 import re, sys
 from pathlib import Path
 from backend.corrections.ledger import open_ledger
-from backend.exporters.export import Order, export
+from backend.exporters.export import export
+from backend.exporters.order import Order
 from backend.exporters.places import Choice
 from backend.exporters.splits import Shares
 url, project, folder = sys.argv[1:]

@@ -20,6 +20,7 @@ from backend.commands.segment import segment
 from backend.commands.services import down, serve, up, worker
 from backend.commands.warm import warm
 from backend.commands.workers import workers
+from backend.logs import configure_logging
 from ris_core.errors import RisError
 
 ABOUT = "Type an expression, get the mask: referring image segmentation for Label Studio."
@@ -27,7 +28,6 @@ ABOUT = "Type an expression, get the mask: referring image segmentation for Labe
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=ABOUT)
 models = typer.Typer(no_args_is_help=True, help="Weights: what is there, and fetching what is not.")
 bench = typer.Typer(no_args_is_help=True, help="Measurements that report and never fail.")
-
 corrections = typer.Typer(no_args_is_help=True, help="What annotators did with what was proposed.")
 
 for command in (segment, serve, worker, workers, up, down, connect, doctor, warm, export, report):
@@ -46,6 +46,12 @@ for benchmark in (benchmarks.speed, benchmarks.annotators, benchmarks.webhooks):
     bench.command()(benchmark)
 for run_benchmark in (bench_runs.chaos, bench_runs.hosts, bench_runs.bulk):
     bench.command()(run_benchmark)
+
+
+@bench.callback()
+def keep_logs_apart() -> None:
+    """Standard output is for the report, which programs read."""
+    configure_logging("WARNING")
 
 
 def main() -> None:

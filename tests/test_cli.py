@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from PIL import Image as Pil
 
+from backend import cli
 from backend.commands.models import ProgressPrinter
 from demo.expressions import make_expressions
 from demo.scenes import make_scene
@@ -133,3 +135,10 @@ def test_progress_is_a_line_every_tenth_where_nobody_watches(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
     assert lines[-1] == "sam-vit-b: 100% of 1000 MB"
+
+
+def test_benchmarks_keep_what_is_logged_out_of_their_report(capsys):
+    cli.keep_logs_apart()
+    structlog.get_logger("backend.redis_server").warning("Redis started")
+    captured = capsys.readouterr()
+    assert (captured.out, "Redis started" in captured.err) == ("", True)

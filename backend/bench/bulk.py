@@ -180,7 +180,15 @@ def _site(folder: Path, workers: int, model_s: float) -> Site:
 
 def _demo_site(folder: Path, workers: int) -> Site:
     worker = (sys.executable, "-m", "backend", "worker")
-    return Site(folder, Plan(workers=workers), "http://127.0.0.1:1", "none", None, worker, {"RIS_PROFILE": "demo", "THREADS": "1"})
+    return Site(
+        folder,
+        Plan(workers=workers),
+        "http://127.0.0.1:1",
+        "none",
+        None,
+        worker,
+        {"RIS_PROFILE": "demo", "THREADS": "1"},
+    )
 
 
 def _make_run(ledger: Ledger, pictures: Sequence[str], version: str | None) -> Run:

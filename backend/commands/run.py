@@ -243,6 +243,7 @@ def _show_preview(settings: Settings, ledger: "Ledger", run: "Run", sheet: Path,
             seen.workers or 1,
             read_config(run.label_config or "").controls[0],
             preview.bytes_of_an_image(settings.state_dir / "features"),
+            run.spec.top_k or 1,
         )
         typer.echo(f"{sheet} shows them.\n{found.to_text()}")
     if yes or (sys.stdin.isatty() and typer.confirm("Go on with all of them?", default=False)):

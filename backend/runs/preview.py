@@ -14,7 +14,7 @@ from PIL import ImageDraw, ImageFont
 
 from backend.feature_cache import SUFFIX
 from backend.label_studio.label_config import Control
-from backend.runs.answers import make_regions
+from backend.runs.answers import make_others, make_regions
 from backend.runs.item import Item
 from backend.runs.report import show_span
 from ris_core import masks
@@ -57,15 +57,22 @@ class Estimate:
 
 
 def estimate(
-    items: Sequence[Item], seconds: float, tasks: int, workers: int, control: Control, bytes_of_an_image: float
+    items: Sequence[Item],
+    seconds: float,
+    tasks: int,
+    workers: int,
+    control: Control,
+    bytes_of_an_image: float,
+    top_k: int = 1,
 ) -> Estimate:
     """Extrapolate from some items to all.
 
     Args:
         items: Those that are answered; at least one.
         seconds: What one of them took, on average.
+        top_k: How many candidates are written.
     """
-    sizes = [sum(len(str(region)) for region in make_regions(item, control)) for item in items]
+    sizes = [len(str([make_regions(item, control), make_others(item, control, "", top_k)])) for item in items]
     return Estimate(
         tasks=tasks,
         seconds=seconds * tasks / max(1, workers),

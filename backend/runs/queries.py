@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from backend.label_studio.label_config import Config
-from backend.label_studio.prompt import MAX_EXPRESSIONS, split_expressions, split_label
+from backend.label_studio.prompt import MAX_EXPRESSIONS, read_absent, split_expressions, split_label
 from backend.runs.spec import BadRun, RunSpec
 from ris_core.errors import BadExpression
 
@@ -82,4 +82,7 @@ def _read_texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
     texts = split_expressions(";".join(entries))
     if not texts:
         raise BadExpression(f"The task has no expression in the field {key!r}. Import one, or name another field.")
-    return texts
+    wanted = tuple(text for text in texts if read_absent(text) is None)
+    if not wanted:
+        raise BadExpression(f"The task's field {key!r} says {texts[0]!r}: nothing is meant, so nothing is looked for.")
+    return wanted

@@ -55,6 +55,15 @@ def test_expressions_come_from_a_field_of_the_task(rig, value):
     assert (failure.task, rig.studio.of(other)) == (other, [])
 
 
+def test_what_a_field_says_to_be_absent_is_not_looked_for(rig):
+    [both] = rig.add_tasks(1, say=f"none: the giraffe; {RED}")
+    [nothing] = rig.add_tasks(1, say="none: the giraffe")
+    run = rig.carry_on(rig.start(expression_field="say"))
+    assert (labels_of(rig, both), rig.studio.of(nothing)) == (["Red"], [])
+    [failure] = rig.ledger.tallies.failures(run.id)
+    assert "nothing is meant, so nothing is looked for" in failure.error
+
+
 def test_every_label_is_asked_for(rig):
     [task] = rig.add_tasks(1)
     rig.carry_on(rig.start(per_label=True))

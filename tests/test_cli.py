@@ -91,6 +91,12 @@ def test_bad_input_ends_with_a_message_not_a_traceback(arguments, code, says, sc
     assert "Traceback" not in done.stderr
 
 
+def test_a_device_that_is_not_there_ends_with_a_message(scene_file):
+    done = ris("segment", str(scene_file), "dog", "--profile", "demo", DEVICE="gpu")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith("ris: The device 'gpu' cannot be used here")
+
+
 def test_missing_weights_end_with_exit_code_3(scene_file, tmp_path):
     done = ris("segment", str(scene_file), "dog", "--profile", "base", MODEL_DIR=str(tmp_path), HF_HUB_OFFLINE="1")
     assert done.returncode == 3

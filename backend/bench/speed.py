@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from ris_core import catalog, weights
+from ris_core.devices import pick_device
 from ris_core.profiles import read_profile
 from ris_core.types import Image, Proposals
 
@@ -85,7 +86,7 @@ def measure(profile: str, device: str = "auto", repeats: int = 10, random_weight
         UnknownName: If there is no such profile.
         WeightsMissing: If its weights are not here and none are made up.
     """
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = str(pick_device(device))
     sections = read_profile(profile)
     with ExitStack() as stack:
         store = weights.Store()

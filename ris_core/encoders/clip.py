@@ -19,6 +19,7 @@ from numpy import ndarray
 from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor
 
+from ris_core.devices import pick_device
 from ris_core.encoders import _gem, _open_clip
 from ris_core.encoders._resnet import ResNetTower
 from ris_core.encoders._texts import TextTower
@@ -106,8 +107,7 @@ class Component:
     ) -> None:
         _check(quirks, context_margin=context_margin, frame_margin=frame_margin)
         name = model or weights
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        self.device, self.batch_size, self.quirks = torch.device(device), batch_size, frozenset(quirks)
+        self.device, self.batch_size, self.quirks = pick_device(device), batch_size, frozenset(quirks)
         net, tokenizer = _open_clip.load(store.locate(weights), model)
         net.to(self.device)
         self.tower: VisionTower | ResNetTower

@@ -24,6 +24,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
 from ris_core import boxes, masks
+from ris_core.devices import pick_device
 from ris_core.errors import BadInput, UnknownName
 from ris_core.prompts import PromptEmbedding, Prompts
 from ris_core.proposers import _prompting
@@ -96,7 +97,7 @@ class Component:
         work_px: int = 1024,
         quirks: Sequence[str] = (),
     ) -> None:
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        runs_on = pick_device(device)
         asks = {
             "points_per_side": points_per_side,
             "pred_iou_thresh": pred_iou_thresh,
@@ -113,7 +114,7 @@ class Component:
             "max_proposals": max_proposals,
         }
         _check(asks | keeps | {"work_px": work_px}, quirks)
-        self.net = _load(architecture, store.locate(weights)).to(device).eval()
+        self.net = _load(architecture, store.locate(weights)).to(runs_on).eval()
         self.generator = SamAutomaticMaskGenerator(self.net, points_per_batch=points_per_batch, **asks)
         self.generator.predictor = Predictor(self.net, pred_iou_thresh)
         self.min_area_ratio, self.min_mask_region_area = min_area_ratio, min_mask_region_area

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from defusedxml.ElementTree import fromstring
 
-from backend.corrections.drawn import Drawn, read_drawn, read_texts
+from backend.corrections.drawn import Drawn, read_drawn, read_number, read_texts
 from backend.errors import BadConfig
 from backend.label_studio import protocol
 from backend.label_studio.label_config import DEFAULT_EXPRESSION_KEY, read_config
@@ -114,6 +114,13 @@ def read_layout(label_config: object) -> Layout:
     return _read_layout(label_config) if isinstance(label_config, str) else Layout()
 
 
+def list_problems(versions: Sequence[Version]) -> Iterator[str]:
+    """What could not be read in them."""
+    for version in versions:
+        for problem in version.problems:
+            yield f"annotation {version.annotation}, {problem}"
+
+
 @lru_cache(LAYOUTS)
 def _read_layout(label_config: str) -> Layout:
     try:
@@ -164,7 +171,7 @@ def read_version(annotation: object, project: int | None, data: Mapping[str, Any
         annotator=_user(annotation.get("completed_by")),
         created_at=read_time(annotation.get("created_at")),
         updated_at=read_time(annotation.get("updated_at") or annotation.get("created_at")),
-        lead_time_s=_seconds(annotation.get("lead_time")),
+        lead_time_s=read_number(annotation.get("lead_time")),
         was_cancelled=bool(annotation.get("was_cancelled")),
         is_reviewed=bool(annotation.get("ground_truth")),
         parent_prediction=_user(annotation.get("parent_prediction")),
@@ -210,15 +217,3 @@ def _id(entry: object) -> int:
 def _user(value: object) -> int | None:
     value = value.get("id") if isinstance(value, Mapping) else value
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_ID else None
-
-
-def _seconds(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_ID
-    return float(value) if is_number else None  # type: ignore[arg-type]
-
-
-def list_problems(versions: Sequence[Version]) -> Iterator[str]:
-    """What could not be read in them."""
-    for version in versions:
-        for problem in version.problems:
-            yield f"annotation {version.annotation}, {problem}"

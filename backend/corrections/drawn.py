@@ -88,7 +88,7 @@ def read_drawn(results: object, gestures: frozenset[str] = frozenset()) -> tuple
             expression=own or meta,
             wording="region" if own else "meta" if meta else None,
             origin=str(result.get("origin") or ""),
-            score=_number(result.get("score")),
+            score=read_number(result.get("score")),
             made_for=_made_for(result),
             mask=mask,
         )
@@ -106,6 +106,13 @@ def read_texts(results: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
         and result.get("from_name") != MESSAGE_NAME
         and str(result.get("id")) not in regions
     )
+
+
+def read_number(value: object) -> float | None:
+    """The number that a field should be; None if it is something else, or none that a database takes."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < 2**63 else None
 
 
 def _read_mask(kind: str, value: Mapping[str, Any], size_hw: tuple[int, int]) -> Rle:
@@ -178,8 +185,3 @@ def _first(given: object) -> str | None:
 
 def _listed(given: object) -> Iterable[object]:
     return [given] if isinstance(given, str) else given if isinstance(given, Sequence) else ()
-
-
-def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
-    return float(value) if is_number else None  # type: ignore[arg-type]

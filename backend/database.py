@@ -29,11 +29,11 @@ def open_database(database_url: str) -> sa.Engine:
         engine = _make_engine(sa.make_url(database_url))
     except (sa.exc.ArgumentError, ImportError) as error:
         raise BadSettings(
-            f"DATABASE_URL cannot be used ({error}). Give sqlite:////folder/file.sqlite3 or postgresql+psycopg://…."
+            f"DATABASE_URL cannot be used ({error}).", "Give sqlite:////folder/file.sqlite3 or postgresql+psycopg://…."
         ) from error
     except OSError as error:
         raise Unreachable(
-            f"The database file cannot be made ({error}). Set RIS_STATE_DIR or DATABASE_URL to a writable place."
+            f"The database file cannot be made ({error}).", "Set RIS_STATE_DIR or DATABASE_URL to a writable place."
         ) from error
     try:
         _migrate(engine)
@@ -41,7 +41,7 @@ def open_database(database_url: str) -> sa.Engine:
         reason = getattr(error, "orig", None) or error
         where = engine.url.render_as_string(hide_password=True)
         raise Unreachable(
-            f"The database {where} cannot be opened ({reason}). Check DATABASE_URL and that it runs."
+            f"The database {where} cannot be opened ({reason}).", "Check DATABASE_URL and that it runs."
         ) from error
     return engine
 

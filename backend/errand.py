@@ -42,8 +42,8 @@ class Errand:
         url = protocol.read_field(self.asked.body["data"], self.config.image_key)
         if url is None:
             raise BadConfig(
-                f"Task {self.asked.task} has no image address in the field {self.config.image_key!r}. "
-                "Import it, or correct <Image>."
+                f"Task {self.asked.task} has no image address in the field {self.config.image_key!r}.",
+                "Import it, or correct <Image>.",
             )
         return url
 
@@ -61,8 +61,8 @@ class Errand:
         """
         if not isinstance(self.segmenter.proposer, Promptable):
             raise BadConfig(
-                f"The proposer of the profile {self.segmenter.profile!r} answers no clicks and boxes. Take smart key points "
-                "and rectangles out of the label config, or choose another profile."
+                f"The proposer of the profile {self.segmenter.profile!r} answers no clicks and boxes.",
+                "Take smart key points and rectangles out of the label config, or choose another profile.",
             )
         return self.segmenter.proposer
 

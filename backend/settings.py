@@ -151,7 +151,8 @@ class Settings(BaseSettings):
             is_loopback = False
         if not is_loopback:
             raise BadSettings(
-                f"HOST is {self.host}, which others can reach. Set BASIC_AUTH_USER and BASIC_AUTH_PASS, or HOST=127.0.0.1."
+                f"HOST is {self.host}, which others can reach.",
+                "Set BASIC_AUTH_USER and BASIC_AUTH_PASS, or HOST=127.0.0.1.",
             )
 
 
@@ -166,7 +167,9 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise BadSettings(f"{name} has the value {first['input']!r}: {first['msg']}. See docs/settings.md.") from error
+        raise BadSettings(
+            f"{name} has the value {first['input']!r}: {first['msg']}.", "See docs/settings.md."
+        ) from error
 
 
 def settings_table() -> str:

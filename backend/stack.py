@@ -97,7 +97,9 @@ def lock(state_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Unreachable(f"Another start or stop is under way in {state_dir}. Wait until it is done.") from error
+            raise Unreachable(
+                f"Another start or stop is under way in {state_dir}.", "Wait until it is done."
+            ) from error
         yield
 
 
@@ -140,7 +142,7 @@ def _check_port(settings: Settings, state_dir: Path) -> None:
     if known and known.is_running and known.address.endswith(f":{settings.port}"):
         return
     if processes.free_port(settings.port) != settings.port:
-        raise BadSettings(f"Port {settings.port} is taken by another program. Stop that, or set PORT to a free one.")
+        raise BadSettings(f"Port {settings.port} is taken by another program.", "Stop that, or set PORT to a free one.")
 
 
 def _join(text: str, child: Child) -> str:

@@ -410,8 +410,8 @@ def reaching() -> Iterator[None]:
     except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
         cause = getattr(error, "orig", None)  # without the statement and its values
         raise Unreachable(
-            f"The database cannot be used ({str(cause or error).partition(chr(10))[0]}). "
-            "Check DATABASE_URL, that the database runs, and the free space on its disk."
+            f"The database cannot be used ({str(cause or error).partition(chr(10))[0]}).",
+            "Check DATABASE_URL, that the database runs, and the free space on its disk.",
         ) from cause
     except sa.exc.DataError as error:  # PostgreSQL's columns are narrower than SQLite's
         raise BadInput(

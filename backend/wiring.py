@@ -118,7 +118,7 @@ def _open_studio(settings: Settings, project: int) -> RunStudio:
         return RunStudio(settings.label_studio_url, key.get_secret_value())
     known = build_service(settings).store.get_connection(project)
     if not (known and known.hostname and known.access_token):
-        raise BadSettings("Workers do not know Label Studio. Give them LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
+        raise BadSettings("Workers do not know Label Studio.", "Give them LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
     return RunStudio(known.hostname, known.access_token)
 
 

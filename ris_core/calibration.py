@@ -100,7 +100,7 @@ class Calibrator:
         file = FOLDER / f"{name}{SUFFIX}"
         if not file.is_file():
             names = sorted(other.name.removesuffix(SUFFIX) for other in FOLDER.glob(f"*{SUFFIX}"))
-            raise UnknownName(f"No calibrator named {name!r}. Available: {', '.join(names)}.")
+            raise UnknownName(f"No calibrator named {name!r}.", f"Available: {', '.join(names)}.")
         stored = json.loads(file.read_text(encoding="utf-8"))
         return cls(look=Logistic(**stored.pop("look")), answer=Logistic(**stored.pop("answer")), **stored)
 

@@ -23,7 +23,7 @@ def available(kind: str) -> list[str]:
         UnknownName: If there is no such kind.
     """
     if kind not in KINDS:
-        raise UnknownName(f"No kind of component named {kind!r}. Kinds: {', '.join(KINDS)}.")
+        raise UnknownName(f"No kind of component named {kind!r}.", f"Kinds: {', '.join(KINDS)}.")
     folders = [f"{root}/{kind}" for root in ris_core.__path__]
     return sorted(m.name for m in pkgutil.iter_modules(folders) if not m.name.startswith("_"))
 
@@ -41,12 +41,12 @@ def build(kind: str, name: str, settings: Mapping[str, Any]) -> Any:
     """
     names = available(kind)
     if name not in names:
-        raise UnknownName(f"No {kind[:-1]} named {name!r}. Available: {', '.join(names)}.")
+        raise UnknownName(f"No {kind[:-1]} named {name!r}.", f"Available: {', '.join(names)}.")
     component = importlib.import_module(f"ris_core.{kind}.{name}").Component
     known = inspect.signature(component).parameters
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise UnknownName(
-            f"The {kind[:-1]} {name!r} has no setting {', '.join(unknown)}. Settings: {', '.join(known)}."
+            f"The {kind[:-1]} {name!r} has no setting {', '.join(unknown)}.", f"Settings: {', '.join(known)}."
         )
     return component(**settings)

@@ -31,27 +31,28 @@ def decode(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) 
     """
     name, data = _read(source)
     if not data:
-        raise BadImage(f"{name} is empty (0 bytes). Give an image file: {', '.join(FORMATS)}.")
+        raise BadImage(f"{name} is empty (0 bytes).", f"Give an image file: {', '.join(FORMATS)}.")
     try:
         image = Pil.open(io.BytesIO(data), formats=FORMATS)
     except Pil.DecompressionBombError as error:
         raise BadImage(
-            f"{name} is far too large ({error}). The limit is {max_pixels / 1e6:g} megapixels. Scale it down first."
+            f"{name} is far too large ({error}).", f"The limit is {max_pixels / 1e6:g} megapixels. Scale it down first."
         ) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise BadImage(
-            f"{name} is not an image that can be read ({_reason(error)}). Give one of {', '.join(FORMATS)}."
+            f"{name} is not an image that can be read ({_reason(error)}).", f"Give one of {', '.join(FORMATS)}."
         ) from error
     if image.width * image.height > max_pixels:
         raise BadImage(
             f"{name} has {image.width} x {image.height} = {image.width * image.height / 1e6:.1f} megapixels; "
-            f"the limit is {max_pixels / 1e6:g}. Scale it down first."
+            f"the limit is {max_pixels / 1e6:g}.",
+            "Scale it down first.",
         )
     try:
         image.load()
         pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
     except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
-        raise BadImage(f"{name} is damaged or cut short ({_reason(error)}). Save or download it again.") from error
+        raise BadImage(f"{name} is damaged or cut short ({_reason(error)}).", "Save or download it again.") from error
     return pixels, hashlib.sha256(data).hexdigest()
 
 
@@ -62,7 +63,7 @@ def _read(source: str | Path | bytes | BinaryIO) -> tuple[str, bytes]:
         try:
             return str(source), Path(source).read_bytes()
         except OSError as error:
-            raise BadImage(f"{source} cannot be opened ({error.strerror}). Check the path.") from error
+            raise BadImage(f"{source} cannot be opened ({error.strerror}).", "Check the path.") from error
     return "The image", source.read()
 
 

@@ -22,6 +22,7 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise BadInput(
-            f'The device {name!r} cannot be used here ({reason}). Give "cpu", "cuda", "cuda:1" and the like, or "auto".'
+            f"The device {name!r} cannot be used here ({reason}).",
+            'Give "cpu", "cuda", "cuda:1" and the like, or "auto".',
         ) from error
     return device

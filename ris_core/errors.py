@@ -1,16 +1,39 @@
-"""Everything the core raises on purpose, one tree; each message names the value and the remedy."""
+"""Everything the core raises on purpose, one tree; each message names the value and the remedy.
 
+What an error means is its class and its attributes. Its text is for people: names that others chose stand in it.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 
 class RisError(Exception):
-    """Head of the tree.
+    """Head of the tree; as a text, what is wrong and then the remedy.
+
+    Args:
+        wrong: What is wrong, with its value: a sentence.
+        remedy: What to do about it; empty if `wrong` says that too.
 
     Attributes:
         exit_code: What the command line exits with.
     """
 
     exit_code = 1
+
+    def __init__(self, wrong: str = "", remedy: str = "") -> None:
+        self.wrong, self.remedy = wrong, remedy
+        super().__init__(f"{wrong} {remedy}".strip())
+
+    def __reduce__(self) -> tuple[Callable[..., "RisError"], tuple[Any, ...]]:
+        """Copies keep all attributes, whatever a class's own arguments are."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[RisError], args: tuple[Any, ...], attributes: dict[str, Any]) -> RisError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class BadInput(RisError):
@@ -19,8 +42,22 @@ class BadInput(RisError):
     exit_code = 2
 
 
+BadImageCause = Literal["missing", "empty", "unknown_kind", "web_page", "too_large", "damaged", "other"]
+"""Why a file is no image that can be segmented: it is not there; has no bytes; is of a kind that is not read; is a page of
+HTML; has too many pixels; is damaged or cut short; or something else."""
+
+
 class BadImage(BadInput):
-    """Not an image that can be segmented."""
+    """Not an image that can be segmented.
+
+    Args:
+        cause: Why.
+        kind: Of "unknown_kind": what it is, as "AVIF"; empty if that is not known either.
+    """
+
+    def __init__(self, wrong: str = "", remedy: str = "", *, cause: BadImageCause = "other", kind: str = "") -> None:
+        self.cause, self.kind = cause, kind
+        super().__init__(wrong, remedy)
 
 
 class BadExpression(BadInput):
@@ -45,4 +82,4 @@ class WeightsMissing(RisError):
 
     def __init__(self, *, name: str, folder: Path | str, command: str, reason: str = "is missing") -> None:
         self.name, self.folder, self.command = name, str(folder), command
-        super().__init__(f"{name} {reason}. It belongs in {folder}. Get it with: {command}")
+        super().__init__(f"{name} {reason}.", f"It belongs in {folder}. Get it with: {command}")

@@ -78,13 +78,15 @@ class Status:
     Attributes:
         state: "ready", "missing", or "damaged": there, but not the bytes it should be.
         path: Where it is, or where it belongs.
-        detail: What is wrong with it and what to do, or empty.
+        detail: What is wrong with it, or empty.
+        remedy: What to do about that.
     """
 
     weight: Weight
     state: Literal["ready", "missing", "damaged"]
     path: Path
     detail: str = ""
+    remedy: str = ""
 
 
 def _sam(architecture: str, file: str, sha256: str, profile: str = "") -> Weight:
@@ -232,16 +234,17 @@ class Store:
         weight = self._weight(name)
         path = self._find(weight)
         if path is None:
-            return Status(weight, "missing", self._home(weight), str(self._missing(weight)))
+            missing = self._missing(weight)
+            return Status(weight, "missing", self._home(weight), missing.wrong, missing.remedy)
         try:
             self._verify(weight, path)
         except WeightsMissing as error:
-            return Status(weight, "damaged", path, str(error))
+            return Status(weight, "damaged", path, error.wrong, error.remedy)
         return Status(weight, "ready", path)
 
     def _weight(self, name: str) -> Weight:
         if name not in self.registry:
-            raise UnknownName(f"No weights named {name!r}. Available: {', '.join(sorted(self.registry))}.")
+            raise UnknownName(f"No weights named {name!r}.", f"Available: {', '.join(sorted(self.registry))}.")
         return self.registry[name]
 
     def _home(self, weight: Weight) -> Path:

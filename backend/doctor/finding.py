@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from backend.errors import BadSettings, Unreachable, split_remedy
+from backend.errors import BadSettings, Unreachable
 from ris_core.errors import RisError, WeightsMissing
 
 State = Literal["ok", "warn", "fail", "skip"]
@@ -60,10 +60,9 @@ def skip(name: str, value: str, remedy: str = "") -> Finding:
 
 
 def failure_of(name: str, error: Exception) -> Finding:
-    """An error as a finding. Messages of our own errors say first what is wrong, then what to do."""
+    """An error as a finding."""
     if isinstance(error, RisError):
-        wrong, remedy = split_remedy(str(error))
-        return fail(name, wrong, remedy or "See docs/doctor.md.", error.exit_code)
+        return fail(name, error.wrong.removesuffix("."), error.remedy or "See docs/doctor.md.", error.exit_code)
     return fail(
         name, f"{type(error).__name__}: {error}", "Nobody foresaw this: please report it with this line.", UNEXPECTED
     )

@@ -10,7 +10,6 @@ from typing import Any
 
 from backend.doctor.case import Case
 from backend.doctor.finding import BAD, MISSING, UNREACHABLE, Finding, fail, ok
-from backend.errors import split_remedy
 from ris_core.profiles import profile_weights, read_profile
 from ris_core.weights import Status, Store
 
@@ -72,8 +71,7 @@ def describe_weights(status: Status) -> Finding:
     name, weight = status.weight.name, status.weight
     if status.state == "ready":
         return ok(name, f"{status.path}, {'in the repository' if weight.bundled else 'sha256 verified'}")
-    wrong, remedy = split_remedy(status.detail)
-    return fail(name, wrong, remedy, MISSING)
+    return fail(name, status.detail.removesuffix("."), status.remedy, MISSING)
 
 
 def judge_device(wanted: str, seen: Mapping[str, Any]) -> Finding:

@@ -68,7 +68,7 @@ def read() -> Reading:
     try:
         environment, file = EnvSettingsSource(Settings), DotEnvSettingsSource(Settings)
     except (OSError, UnicodeError) as error:
-        raise BadSettings(f"{env_file} cannot be read ({error}). Mend it, or work in another folder.") from error
+        raise BadSettings(f"{env_file} cannot be read ({error}).", "Mend it, or work in another folder.") from error
     settings: Settings | None = None
     problems: dict[str, str] = {}
     try:

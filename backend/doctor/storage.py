@@ -129,7 +129,8 @@ def _try_writing(db: sa.Connection) -> Finding:
         db.rollback()
     except sa.exc.DatabaseError as error:
         db.rollback()
-        if "locked" in str(error.orig):
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):  # the low byte: the rest says more
             return warn(
                 "Writing", f"another program has written for {BUSY_TIMEOUT_S} s", "Look what it is, if this lasts."
             )

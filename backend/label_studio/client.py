@@ -4,6 +4,7 @@ import threading
 import time
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -32,9 +33,21 @@ class Refused(BadInput):
         status: HTTP status of the answer.
     """
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, wrong: str = "", status: int = 0) -> None:
         self.status = status
-        super().__init__(message)
+        super().__init__(wrong)
+
+
+class TokenRefused(BadSettings):
+    """Label Studio does not accept the token.
+
+    Attributes:
+        status: HTTP status of the answer.
+    """
+
+    def __init__(self, wrong: str = "", status: int = 0) -> None:
+        self.status = status
+        super().__init__(wrong, TOKEN_REMEDY)
 
 
 class LabelStudio:
@@ -63,7 +76,8 @@ class LabelStudio:
             The answer's JSON; None if it has no body.
 
         Raises:
-            BadSettings: If the token is missing or not accepted.
+            TokenRefused: If the token is missing or not accepted.
+            BadSettings: If its address leads elsewhere.
             Refused: If the request is (any other 4xx).
             Unreachable: If Label Studio does not answer, fails, or answers no JSON.
         """
@@ -71,9 +85,11 @@ class LabelStudio:
         if response.status_code == 401 and self._key.renew():
             response = self._send(method, path, json)
         if response.status_code in (401, 403):
-            raise BadSettings(
-                f"Label Studio at {self.url} does not accept the token ({response.status_code} for {method} {_bare(path)}). {TOKEN_REMEDY}"
+            raise TokenRefused(
+                f"Label Studio at {self.url} does not accept the token ({response.status_code} for {method} {_bare(path)}).",
+                response.status_code,
             )
+        _check_redirect(response, self.url, path)
         if response.is_client_error:
             raise Refused(
                 f"Label Studio refused {method} {_bare(path)}: {response.status_code} {_detail(response)}",
@@ -82,13 +98,14 @@ class LabelStudio:
         if not response.is_success:
             raise Unreachable(
                 f"Label Studio at {self.url} failed: {response.status_code} for {method} {_bare(path)} "
-                f"({_detail(response)}). See its own log."
+                f"({_detail(response)}).",
+                "See its own log.",
             )
         try:
             return response.json() if response.content else None
         except ValueError as error:
             raise Unreachable(
-                f"{self.url}{_bare(path)} answers something that is not JSON. Check LABEL_STUDIO_URL."
+                f"{self.url}{_bare(path)} answers something that is not JSON.", "Check LABEL_STUDIO_URL."
             ) from error
 
     def close(self) -> None:
@@ -101,11 +118,12 @@ class LabelStudio:
             return self._http.request(method, self.url + path, json=json, headers=headers)
         except httpx.HTTPError as error:
             raise Unreachable(
-                f"Label Studio at {self.url} does not answer ({reason_of(error)}). Check that it runs and LABEL_STUDIO_URL."
+                f"Label Studio at {self.url} does not answer ({reason_of(error)}).",
+                "Check that it runs and LABEL_STUDIO_URL.",
             ) from error
         except httpx.InvalidURL as error:
             raise BadSettings(
-                f"LABEL_STUDIO_URL is {self.url!r}, which is no address ({error}). Write http://host:8080."
+                f"LABEL_STUDIO_URL is {self.url!r}, which is no address ({error}).", "Write http://host:8080."
             ) from error
 
 
@@ -136,20 +154,28 @@ class Key:
         return had
 
     def _exchange(self) -> str:
+        path = "/api/token/refresh/"
         try:
-            response = self._http.post(f"{self._url}/api/token/refresh/", json={"refresh": self._token})
+            response = self._http.post(self._url + path, json={"refresh": self._token})
+            _check_redirect(response, self._url, path)
+            if response.is_server_error:
+                raise Unreachable(
+                    f"Label Studio at {self._url} failed: {response.status_code} for POST {path}.", "See its own log."
+                )
             access = response.json().get("access") if response.is_success else None
         except httpx.HTTPError as error:
             raise Unreachable(
-                f"Label Studio at {self._url} does not answer ({reason_of(error)}). Check that it runs and LABEL_STUDIO_URL."
+                f"Label Studio at {self._url} does not answer ({reason_of(error)}).",
+                "Check that it runs and LABEL_STUDIO_URL.",
             ) from error
         except (ValueError, AttributeError, httpx.InvalidURL) as error:
             raise Unreachable(
-                f"{self._url}/api/token/refresh/ answers something that is not JSON. Check LABEL_STUDIO_URL."
+                f"{self._url}/api/token/refresh/ answers something that is not JSON.", "Check LABEL_STUDIO_URL."
             ) from error
         if not isinstance(access, str):
-            raise BadSettings(
-                f"Label Studio at {self._url} does not accept the personal access token ({response.status_code}). {TOKEN_REMEDY}"
+            raise TokenRefused(
+                f"Label Studio at {self._url} does not accept the personal access token ({response.status_code}).",
+                response.status_code,
             )
         return access
 
@@ -163,6 +189,33 @@ def make_http(timeout_s: float) -> httpx.Client:
         verify=httpx.create_ssl_context(),  # SSL_CERT_FILE names other authorities
         trust_env=False,
         headers={"User-Agent": "label-studio-ris"},
+    )
+
+
+def suggest_url(asked: str, target: str) -> str | None:
+    """What LABEL_STUDIO_URL should be, of an address below it that redirects; None if that leads to another page.
+
+    Args:
+        asked: Path and query that were asked for.
+        target: Absolute address of the redirect.
+    """
+    path, _, query = asked.partition("?")
+    found = urlsplit(target)
+    if found.scheme not in ("http", "https") or not found.path.endswith(path) or found.query != query:
+        return None
+    return f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path.removesuffix(path)}"
+
+
+def _check_redirect(response: httpx.Response, url: str, path: str) -> None:
+    if not response.has_redirect_location:
+        return
+    target = urljoin(str(response.request.url), response.headers["location"])
+    if better := suggest_url(path, target):
+        raise BadSettings(f"Label Studio at {url} redirects to {better}.", f"Set LABEL_STUDIO_URL to {better}.")
+    raise Unreachable(
+        f"Label Studio at {url} redirects {_bare(path)} to another page, at {urlsplit(target).hostname} "
+        f"({response.status_code}): something that asks for a login, or says that it is closed, stands before it.",
+        "Set LABEL_STUDIO_URL to an address that leads to Label Studio itself.",
     )
 
 

@@ -155,8 +155,8 @@ def _add_message(text: str) -> tuple[str, str]:
     config, elements = read_config(text), read_elements(text)
     if any(element.name == MESSAGE_NAME for element in elements):
         raise BadConfig(
-            f'The label config uses the name "{MESSAGE_NAME}" for something else than what annotators are told. '
-            "Give that another name."
+            f'The label config uses the name "{MESSAGE_NAME}" for something else than what annotators are told.',
+            "Give that another name.",
         )
     image = _find_image(elements, config.image_name)
     value = _quote(image.attributes["value"])
@@ -195,7 +195,7 @@ def _first_image(elements: Sequence[Element]) -> str:
     for element in elements:
         if element.tag == "image" and element.depth:
             return element.name
-    raise BadConfig('The label config has no <Image> in its <View>. Add <Image name="image" value="$image"/>.')
+    raise BadConfig("The label config has no <Image> in its <View>.", 'Add <Image name="image" value="$image"/>.')
 
 
 def _free_name(wanted: str, elements: Sequence[Element]) -> str:

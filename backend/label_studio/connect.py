@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from backend.errors import BadSettings, Unreachable
-from backend.label_studio.client import LabelStudio, Refused
+from backend.label_studio.client import LabelStudio, Refused, TokenRefused
 from backend.label_studio.connection_plan import (
     ANNOTATION_EVENTS,
     TITLE,
@@ -100,10 +100,10 @@ def _save_backend(studio: LabelStudio, plan: Plan) -> Json:
         if plan.earlier:
             return studio.request("PATCH", f"/api/ml/{plan.earlier['id']}", plan.backend)
         return studio.request("POST", "/api/ml", plan.backend)
-    except BadSettings as error:  # 403; the token is good, since with it the project was just read
-        raise BadSettings(_why_blocked(studio, plan)) from error
+    except TokenRefused as error:  # 403; the token is good, since with it the project was just read
+        raise _why_blocked(studio, plan) from error
     except (Refused, Unreachable) as error:
-        raise BadSettings(_why_refused(plan.wanted, error)) from error
+        raise _why_refused(plan.wanted, error) from error
 
 
 def _save_webhook(studio: LabelStudio, plan: Plan) -> Json:
@@ -116,39 +116,41 @@ def _save_webhook(studio: LabelStudio, plan: Plan) -> Json:
         if found:
             return studio.request("PATCH", f"/api/webhooks/{found['id']}/", plan.webhook)
         return studio.request("POST", "/api/webhooks/", plan.webhook)
-    except BadSettings as error:
-        raise BadSettings(_webhook_is_blocked(plan.wanted.url)) from error
+    except TokenRefused as error:
+        raise _webhook_is_blocked(plan.wanted.url) from error
 
 
-def _why_blocked(studio: LabelStudio, plan: Plan) -> str:
+def _why_blocked(studio: LabelStudio, plan: Plan) -> BadSettings:
     rows = studio.request("GET", f"/api/ml?project={plan.project}")
     if not plan.earlier and any(is_at(row, plan.wanted.url) for row in rows):
         return _webhook_is_blocked(plan.wanted.url)
-    return (
-        f"Label Studio blocks {plan.wanted.url}: it allows no addresses of private networks unless told so. If that "
-        f"address is right, {UNBLOCK}. If it is a public one, the token's user may not change this project."
+    return BadSettings(
+        f"Label Studio blocks {plan.wanted.url}: it allows no addresses of private networks unless told so.",
+        f"If that address is right, {UNBLOCK}. If it is a public one, the token's user may not change this project.",
     )
 
 
-def _webhook_is_blocked(url: str) -> str:
+def _webhook_is_blocked(url: str) -> BadSettings:
     """With ML_BLOCK_LOCAL_IP=false alone, Label Studio keeps the model and refuses its webhook."""
-    return (
-        f"Label Studio has the model, but blocks its webhook {url}/webhook, so what annotators correct would not be "
-        f"recorded. ML_BLOCK_LOCAL_IP=false alone does not allow webhooks: {UNBLOCK}. Then run `ris connect` again."
+    return BadSettings(
+        f"Label Studio has the model, but blocks its webhook {url}/webhook, so what annotators correct would not be recorded.",
+        f"ML_BLOCK_LOCAL_IP=false alone does not allow webhooks: {UNBLOCK}. Then run `ris connect` again.",
     )
 
 
-def _why_refused(wanted: Wanted, refusal: Refused | Unreachable) -> str:
-    """Tell apart: the backend does not run, it does not like the credentials, Label Studio does not reach it."""
+def _why_refused(wanted: Wanted, refusal: Refused | Unreachable) -> BadSettings:
+    """Tell apart by what this machine sees: the backend does not run, or does not like the credentials, or it is Label Studio.
+
+    Label Studio refuses an address that it does not reach, and one where something else answers, alike: only its words differ.
+    """
     try:
         ask_backend(wanted.url, wanted.credentials)
         seen = f"The backend runs: this machine reaches it at {wanted.url}."
     except BadSettings as error:
-        return str(error)
+        return error
     except Unreachable:
         seen = "Nor does this machine."
-    if isinstance(refusal, Refused) and "health check failed" not in str(refusal):
-        return f"Label Studio reaches {wanted.url}, but cannot use what it answers. {seen} Label Studio says: {refusal}"
-    return (
-        f"Label Studio does not reach {wanted.url}. {seen} {how_to_be_reached(wanted.url)} Label Studio says: {refusal}"
+    return BadSettings(
+        f"Label Studio does not reach {wanted.url}, or cannot use what answers it there. {seen}",
+        f"{how_to_be_reached(wanted.url)} Label Studio says: {refusal}",
     )

@@ -78,7 +78,8 @@ def make_plan(studio: LabelStudio, project: int, wanted: Wanted) -> Plan:
         about = studio.request("GET", f"/api/projects/{project}/")
     except Refused as error:
         raise BadSettings(
-            f"Label Studio at {studio.url} has no project {project}. Its number is in the address of the project's page."
+            f"Label Studio at {studio.url} has no project {project}.",
+            "Its number is in the address of the project's page.",
         ) from error
     earlier = _same_backend(studio.request("GET", f"/api/ml?project={project}"), wanted.url)
     if earlier and earlier["state"] == "CO" and not wanted.moves:

@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, parse_qs, unquote_to_bytes, urljoin, urlsp
 
 import httpx
 
-from backend.errors import BadSettings, ImageUnreachable, Unreachable
-from backend.label_studio.client import TOKEN_REMEDY, Key, make_http, reason_of
+from backend.errors import BadSettings, ImageCause, ImageUnreachable, Unreachable
+from backend.label_studio.client import TOKEN_REMEDY, Key, TokenRefused, make_http, reason_of
 
 MAX_REDIRECTS = 3
 """Redirects that are followed for one image."""
@@ -133,7 +133,9 @@ class ImageFetcher:
             return url
         if site is None:
             raise ImageUnreachable(
-                f"{_shown(url)} is an address inside Label Studio, but its own is not known. Set LABEL_STUDIO_URL."
+                f"{_shown(url)} is an address inside Label Studio, but its own is not known.",
+                "Set LABEL_STUDIO_URL.",
+                cause="unknown_host",
             )
         base = urlsplit(site.url)
         prefix = base.path.rstrip("/")
@@ -149,11 +151,15 @@ class ImageFetcher:
             return None
         name = parse_qs(parts.query).get("d", [""])[0]
         if "\0" in name:
-            raise ImageUnreachable("A local file's name holds a zero byte. Correct the task's data.")
+            raise ImageUnreachable(
+                "A local file's name holds a zero byte.", "Correct the task's data.", cause="bad_address"
+            )
         file = (self._root / name.lstrip("/")).resolve()
         if not file.is_relative_to(self._root):
             raise ImageUnreachable(
-                f"The local file {name!r} lies outside LOCAL_FILES_DOCUMENT_ROOT, so it is not read. Move it inside."
+                f"The local file {name!r} lies outside LOCAL_FILES_DOCUMENT_ROOT, so it is not read.",
+                "Move it inside.",
+                cause="local_file",
             )
         return file if file.is_file() else None
 
@@ -163,7 +169,9 @@ class ImageFetcher:
                 content = stream.read(self._max_bytes + 1)
         except OSError as error:
             raise ImageUnreachable(
-                f"The local file {file.name} cannot be read ({error.strerror}). Check its permissions."
+                f"The local file {file.name} cannot be read ({error.strerror}).",
+                "Check its permissions.",
+                cause="local_file",
             ) from error
         if len(content) > self._max_bytes:
             raise _too_large(file.name, self._max_bytes)
@@ -185,22 +193,29 @@ class ImageFetcher:
             may_leave = may_leave or (is_own and bool(_PRESIGN_PATH.search(urlsplit(url).path)))
             if not may_leave and urlsplit(target).hostname != urlsplit(url).hostname:
                 raise ImageUnreachable(
-                    f"{_shown(url)} redirects to another host, {urlsplit(target).hostname}. "
-                    "Use that address in the task, and name the host in IMAGE_HOSTS."
+                    f"{_shown(url)} redirects to another host, {urlsplit(target).hostname}.",
+                    "Use that address in the task, and name the host in IMAGE_HOSTS.",
+                    cause="redirect",
                 )
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
                 raise ImageUnreachable(
-                    f"{_shown(url)} redirects from https to {_shown(target)}. Use an https address in the task."
+                    f"{_shown(url)} redirects from https to {_shown(target)}.",
+                    "Use an https address in the task.",
+                    cause="redirect",
                 )
             url = target
         raise ImageUnreachable(
-            f"{_shown(url)} redirects more than {MAX_REDIRECTS} times. Use the final address in the task."
+            f"{_shown(url)} redirects more than {MAX_REDIRECTS} times.",
+            "Use the final address in the task.",
+            cause="redirect",
         )
 
     def _check_host(self, url: str, is_own: bool, may_leave: bool) -> None:
         if not (is_own or may_leave or self._is_listed(url)):
             raise ImageUnreachable(
-                f"{_shown(url)}: the host {_host(url)} is not allowed. Add it to IMAGE_HOSTS if images may come from there."
+                f"{_shown(url)}: the host {_host(url)} is not allowed.",
+                "Add it to IMAGE_HOSTS if images may come from there.",
+                cause="host_not_allowed",
             )
 
     def _is_listed(self, url: str) -> bool:
@@ -222,20 +237,26 @@ class ImageFetcher:
         for attempt in range(2):
             try:
                 headers = key.headers() if key else {}
-            except (BadSettings, Unreachable) as error:
-                raise ImageUnreachable(f"{_shown(url)} cannot be fetched. {error}") from error
-            with self._open(url, headers, addresses, deadline) as response:
+            except TokenRefused as error:
+                raise ImageUnreachable(
+                    error.wrong, error.remedy, cause="token", status=error.status, is_own=True
+                ) from error
+            except BadSettings as error:
+                raise ImageUnreachable(error.wrong, error.remedy, cause="moved", is_own=True) from error
+            except Unreachable as error:
+                raise ImageUnreachable(error.wrong, error.remedy, cause="down", is_own=True) from error
+            with self._open(url, headers, addresses, deadline, key is not None) as response:
                 if response.status_code == 401 and attempt == 0 and key and key.renew():
                     continue
                 if response.has_redirect_location:
                     return response.headers["location"]
-                _check_status(response, url)
-                return self._read_body(response, url, deadline)
+                _check_status(response, url, key is not None)
+                return self._read_body(response, url, deadline, key is not None)
         raise AssertionError("a renewed token is tried once")
 
     @contextmanager
     def _open(
-        self, url: str, headers: dict[str, str], addresses: list[str], deadline: float
+        self, url: str, headers: dict[str, str], addresses: list[str], deadline: float, is_own: bool
     ) -> Iterator[httpx.Response]:
         """Connect to an address that was checked, so that a name cannot point elsewhere by then (DNS rebinding)."""
         parts = urlsplit(url)
@@ -252,16 +273,16 @@ class ImageFetcher:
             except httpx.ConnectError as error:
                 if i + 1 < len(addresses) and time.monotonic() < deadline:
                     continue
-                raise _unreachable(url, error) from error
+                raise _unreachable(url, error, is_own) from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise _unreachable(url, error) from error
+                raise _unreachable(url, error, is_own) from error
             try:
                 yield response
             finally:
                 response.close()
             return
 
-    def _read_body(self, response: httpx.Response, url: str, deadline: float) -> bytes:
+    def _read_body(self, response: httpx.Response, url: str, deadline: float, is_own: bool) -> bytes:
         if int(response.headers.get("content-length") or 0) > self._max_bytes:
             raise _too_large(_shown(url), self._max_bytes)
         body = bytearray()
@@ -272,10 +293,12 @@ class ImageFetcher:
                     raise _too_large(_shown(url), self._max_bytes)
                 if time.monotonic() > deadline:
                     raise ImageUnreachable(
-                        f"{_shown(url)} took longer than {self._timeout_s:g} s. Raise FETCH_TIMEOUT, or look at the network."
+                        f"{_shown(url)} took longer than {self._timeout_s:g} s.",
+                        "Raise FETCH_TIMEOUT, or look at the network.",
+                        cause="too_slow",
                     )
         except httpx.HTTPError as error:
-            raise _unreachable(url, error) from error
+            raise _unreachable(url, error, is_own) from error
         return bytes(body)
 
 
@@ -284,10 +307,14 @@ def _check_address(url: str) -> None:
     try:
         parts, host = urlsplit(url), _host(url)
     except ValueError as error:
-        raise ImageUnreachable(f"{_shown(url)} is no address ({error}). Correct the task's data.") from error
+        raise ImageUnreachable(
+            f"{_shown(url)} is no address ({error}).", "Correct the task's data.", cause="bad_address"
+        ) from error
     if parts.scheme not in ("http", "https") or not host:
         raise ImageUnreachable(
-            f"{_shown(url)} is no address that images are fetched from. Use http(s), an upload, a local file or a data URI."
+            f"{_shown(url)} is no address that images are fetched from.",
+            "Use http(s), an upload, a local file or a data URI.",
+            cause="bad_address",
         )
 
 
@@ -298,13 +325,17 @@ def _look_up(parts: SplitResult, rule: AddressRule) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError, UnicodeError) as error:
         raise ImageUnreachable(
-            f"The host {host} of an image is not known ({error}). Correct the task's address, or LABEL_STUDIO_URL."
+            f"The host {host} of an image is not known ({error}).",
+            "Correct the task's address, or LABEL_STUDIO_URL.",
+            cause="unknown_host",
         ) from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         if not rule.allows(address):
             raise ImageUnreachable(
-                f"The host {host} of an image is at {address}, which is not public. Add {host} to IMAGE_HOSTS if that is meant."
+                f"The host {host} of an image is at {address}, which is not public.",
+                f"Add {host} to IMAGE_HOSTS if that is meant.",
+                cause="host_not_allowed",
             )
     return addresses
 
@@ -321,7 +352,9 @@ def _unwrap(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4
 def _presign_path(url: str, task_id: int | str | None) -> str:
     if not str(task_id or "").isdigit():
         raise ImageUnreachable(
-            f"{_shown(url)} is in a storage that only Label Studio can open, and the task has no id. Use presigned or http(s) addresses."
+            f"{_shown(url)} is in a storage that only Label Studio can open, and the task has no id.",
+            "Use presigned or http(s) addresses.",
+            cause="in_storage",
         )
     return f"/tasks/{task_id}/presign/?fileuri={base64.urlsafe_b64encode(url.encode()).decode()}"
 
@@ -329,7 +362,9 @@ def _presign_path(url: str, task_id: int | str | None) -> str:
 def _read_data_uri(url: str, max_bytes: int) -> bytes:
     head, comma, body = url.partition(",")
     if not comma:
-        raise ImageUnreachable("A data URI without a comma holds no image. Correct the task's data.")
+        raise ImageUnreachable(
+            "A data URI without a comma holds no image.", "Correct the task's data.", cause="bad_data_uri"
+        )
     if len(body) > max_bytes * 3:  # even if every byte is %-escaped
         raise _too_large("A data URI", max_bytes)
     try:
@@ -339,33 +374,49 @@ def _read_data_uri(url: str, max_bytes: int) -> bytes:
             else unquote_to_bytes(body)
         )
     except (binascii.Error, ValueError) as error:
-        raise ImageUnreachable(f"A data URI is damaged ({error}). Correct the task's data.") from error
+        raise ImageUnreachable(
+            f"A data URI is damaged ({error}).", "Correct the task's data.", cause="bad_data_uri"
+        ) from error
     if len(content) > max_bytes:
         raise _too_large("A data URI", max_bytes)
     return content
 
 
-def _check_status(response: httpx.Response, url: str) -> None:
-    status = response.status_code
+def _check_status(response: httpx.Response, url: str, is_own: bool) -> None:
+    if response.is_success:
+        return
+    wrong, remedy, cause = _judge_status(response.status_code, _shown(url), is_own)
+    raise ImageUnreachable(wrong, remedy, cause=cause, status=response.status_code, is_own=is_own)
+
+
+def _judge_status(status: int, shown: str, is_own: bool) -> tuple[str, str, ImageCause]:
+    """What is wrong, what to do, and the cause."""
+    if status in (401, 403) and is_own:
+        return f"{shown} may not be read ({status}).", TOKEN_REMEDY, "token"
     if status in (401, 403):
-        raise ImageUnreachable(f"{_shown(url)} may not be read ({status}). {TOKEN_REMEDY}")
-    if status == 404:
-        raise ImageUnreachable(
-            f"{_shown(url)} does not exist (404). Correct the task's address, or sync its storage in Label Studio."
-        )
-    if not response.is_success:
-        raise ImageUnreachable(f"{_shown(url)} cannot be fetched ({status}). Look at the server that it comes from.")
+        wrong = f"{shown} may not be read ({status}): the address has expired, or its host does not let the backend in."
+        return wrong, "Renew the address in the task, or sync its storage in Label Studio.", "expired"
+    if status in (404, 410):
+        remedy = "Correct the task's address, or sync its storage in Label Studio."
+        return f"{shown} does not exist ({status}).", remedy, "missing"
+    is_passing = status in (408, 425, 429) or status >= 500
+    wrong = f"{shown} cannot be fetched ({status})."
+    return wrong, "Look at the server that it comes from.", "passing" if is_passing else "refused"
 
 
-def _unreachable(url: str, error: Exception) -> ImageUnreachable:
+def _unreachable(url: str, error: Exception, is_own: bool) -> ImageUnreachable:
     return ImageUnreachable(
-        f"{_shown(url)} cannot be fetched ({reason_of(error)}). "
-        "Check that the host runs and can be reached from here, or set LABEL_STUDIO_URL."
+        f"{_shown(url)} cannot be fetched ({reason_of(error)}).",
+        "Check that the host runs and can be reached from here, or set LABEL_STUDIO_URL.",
+        cause="down" if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else "passing",
+        is_own=is_own,
     )
 
 
 def _too_large(name: str, max_bytes: int) -> ImageUnreachable:
-    return ImageUnreachable(f"{name} has more than {max_bytes} bytes. Make it smaller, or raise MAX_IMAGE_BYTES.")
+    return ImageUnreachable(
+        f"{name} has more than {max_bytes} bytes.", "Make it smaller, or raise MAX_IMAGE_BYTES.", cause="too_large"
+    )
 
 
 def _origin(url: str) -> tuple[str, str, int | None] | None:

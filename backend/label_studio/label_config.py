@@ -75,13 +75,15 @@ def read_config(xml: str) -> Config:
     tags = _read_tags(xml)
     images = {tag.attributes.get("name", ""): tag for tag in tags if tag.name == "image"}
     if not images:
-        raise BadConfig('The label config has no <Image>. Add <Image name="image" value="$image"/>.')
+        raise BadConfig("The label config has no <Image>.", 'Add <Image name="image" value="$image"/>.')
     controls = sorted(
         (control for tag in tags if (control := _read_control(tag)) and control.to_name in images),
         key=lambda control: list(KINDS.values()).index(control.kind),  # stable: in the order of the config otherwise
     )
     if not controls:
-        raise BadConfig(f"The label config has no control with labels that a mask can be returned to. Add {_EXAMPLE}.")
+        raise BadConfig(
+            "The label config has no control with labels that a mask can be returned to.", f"Add {_EXAMPLE}."
+        )
     prompts = [tag for tag in tags if _is_prompt(tag) and tag.attributes.get("toname") in images]
     image_name = next(
         (name for name in _targets(prompts) if any(c.to_name == name for c in controls)), controls[0].to_name
@@ -146,7 +148,7 @@ def _read_tags(xml: str) -> list[_Tag]:
         return [_Tag.of(element) for element in fromstring(xml).iter() if isinstance(element.tag, str)]
     except (ParseError, DefusedXmlException, ValueError, TypeError) as error:
         raise BadConfig(
-            f"The label config is not XML that can be read ({error}). Copy one from label_config/."
+            f"The label config is not XML that can be read ({error}).", "Copy one from label_config/."
         ) from error
 
 
@@ -181,7 +183,8 @@ def _read_image_key(tag: _Tag) -> str:
     if not key:
         raise BadConfig(
             f"The <Image> named {tag.attributes.get('name')!r} has value={tag.attributes.get('value')!r}, which names no field of "
-            'the task. Write value="$image", with one image per task.'
+            "the task.",
+            'Write value="$image", with one image per task.',
         )
     return key
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from backend.errors import split_remedy
 from ris_core.errors import RisError
 
 
@@ -25,5 +24,5 @@ class Point:
 
 
 def problem_of(name: str, error: RisError) -> Point:
-    """An error as a problem. Messages of our errors say first what is wrong, then what to do."""
-    return Point(name, "problem", *split_remedy(str(error)))
+    """An error as a problem."""
+    return Point(name, "problem", error.wrong.removesuffix("."), error.remedy)

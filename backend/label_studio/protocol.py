@@ -144,10 +144,10 @@ def read_tasks(raw: bytes, project: int) -> tuple[Task, ...]:
     try:
         body = parse_json(raw)
     except ValueError as error:
-        raise BadInput(f"Label Studio's list of tasks is not JSON ({error}). Check LABEL_STUDIO_URL.") from error
+        raise BadInput(f"Label Studio's list of tasks is not JSON ({error}).", "Check LABEL_STUDIO_URL.") from error
     tasks = body.get("tasks") if isinstance(body, Mapping) else None
     if not isinstance(tasks, list):
-        raise BadInput("Label Studio's list of tasks has no tasks. Check LABEL_STUDIO_URL and its version.")
+        raise BadInput("Label Studio's list of tasks has no tasks.", "Check LABEL_STUDIO_URL and its version.")
     return tuple(task for entry in tasks if (task := _read_task(entry, project)))
 
 

@@ -33,10 +33,10 @@ def clean_url(url: str) -> str:
     except ValueError:
         is_address = False
     if not is_address:
-        raise BadSettings(f"The backend's address is {url!r}, which is none. Write --url http://host:9090.")
+        raise BadSettings(f"The backend's address is {url!r}, which is none.", "Write --url http://host:9090.")
     if "@" in parts.netloc:
         raise BadSettings(
-            f"The address of {parts.hostname} has a user in it. Set BASIC_AUTH_USER and BASIC_AUTH_PASS instead."
+            f"The address of {parts.hostname} has a user in it.", "Set BASIC_AUTH_USER and BASIC_AUTH_PASS instead."
         )
     return url.rstrip("/")
 
@@ -55,17 +55,19 @@ def ask_backend(url: str, credentials: tuple[str, str] | None) -> str:
             setup = http.post(f"{url}/setup", json={}, auth=auth)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(
-            f"Nothing answers at {url} ({reason_of(error)}). Start the backend: `ris up`; or give its address with --url."
+            f"Nothing answers at {url} ({reason_of(error)}).",
+            "Start the backend: `ris up`; or give its address with --url.",
         ) from error
     if setup.status_code in (401, 403):
         raise BadSettings(
-            f"The backend at {url} does not accept these credentials. Set BASIC_AUTH_USER and BASIC_AUTH_PASS as they "
-            "were set where it was started."
+            f"The backend at {url} does not accept these credentials.",
+            "Set BASIC_AUTH_USER and BASIC_AUTH_PASS as they were set where it was started.",
         )
     if not health.is_success or setup.is_client_error:
         raise Unreachable(
             f"Something else than the backend answers at {url} ({health.status_code} for /health, {setup.status_code} for "
-            "/setup). Give the backend's address with --url."
+            "/setup).",
+            "Give the backend's address with --url.",
         )
     return _read_version(setup)
 

@@ -45,7 +45,7 @@ def read_elements(xml: str) -> list[Element]:
         found = _scan(xml.encode())
     except (expat.ExpatError, ValueError) as error:
         raise BadConfig(
-            f"The label config is not XML that can be read ({error}). Copy one from label_config/."
+            f"The label config is not XML that can be read ({error}).", "Copy one from label_config/."
         ) from error
     return sorted(found, key=lambda element: element.start)
 

@@ -157,7 +157,8 @@ class RunStudio(LabelStudio):
             return self._http.request(method, self.url + path, content=iter(json), headers=headers)
         except httpx.HTTPError as error:
             raise Unreachable(
-                f"Label Studio at {self.url} does not answer ({reason_of(error)}). Check that it runs and LABEL_STUDIO_URL."
+                f"Label Studio at {self.url} does not answer ({reason_of(error)}).",
+                "Check that it runs and LABEL_STUDIO_URL.",
             ) from error
 
 

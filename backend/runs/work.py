@@ -1,13 +1,10 @@
 """What a worker does for a run: one item after the other, for a few seconds or until an annotator waits."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-import httpx
 import structlog
 from rq.timeouts import JobTimeoutException
 
@@ -32,8 +29,8 @@ HOLD_S = (2.0, 30.0)
 """First and longest pause of a run whose images Label Studio does not give out."""
 RETRY_IMAGE_S = 10.0
 """How long an image that could not be had is left alone at first; doubles each time."""
-_PASSING_STATUS = re.compile(r"\((429|5\d\d)\)")
-_REFUSED_STATUS = re.compile(r"\((401|403)\)")
+PASSING_CAUSES = frozenset({"down", "passing", "too_slow"})
+"""Of an image that could not be had, what may be otherwise soon."""
 _BATCHES = ("batch_size", "points_per_batch")
 
 
@@ -88,7 +85,7 @@ def _do(means: Means, run: Run, item: Item, body: Json) -> bool:
                 return False
             found = _answer_in_memory(means.service, run, item, errand)
         except ImageUnreachable as error:
-            return _leave_for_later(means.ledger, run, item, error, body["hostname"])
+            return _leave_for_later(means.ledger, run, item, error)
         except JobTimeoutException as error:
             items.fail(item, f"It took too long ({error}). Look at the image's size.", "took too long")
             return False  # the alarm is over, so nothing would stop the next one
@@ -148,21 +145,19 @@ def _answer(service: Service, run: Run, item: Item, errand: Errand) -> tuple[str
     return encoded.image_sha256, encoded.encode_fp, found
 
 
-def _leave_for_later(ledger: Ledger, run: Run, item: Item, error: ImageUnreachable, hostname: str | None) -> bool:
+def _leave_for_later(ledger: Ledger, run: Run, item: Item, error: ImageUnreachable) -> bool:
     """Decide what an image means that cannot be had: it is gone, the token is, or its server is down for a while."""
-    is_own = urlsplit(item.image).scheme not in ("http", "https") or bool(hostname and item.image.startswith(hostname))
-    if is_own and _REFUSED_STATUS.search(str(error)):
+    if error.is_own and error.cause in ("token", "moved"):
         ledger.items.put_back(item)
         ledger.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=("running", "preview"))
         log.error("the run is paused", error=str(error))
         return False
-    is_down = isinstance(error.__cause__, httpx.TransportError)
-    if is_down and is_own:  # as long as it takes: it is Label Studio itself
+    if error.is_own and error.cause == "down":  # as long as it takes: it is Label Studio itself
         ledger.items.put_back(item)
         wait_s = ledger.hold(run.id, f"Images cannot be had: {error}", *HOLD_S)
         log.warning("images cannot be had", wait_s=round(wait_s, 1), error=str(error))
         return False
-    if is_down or _PASSING_STATUS.search(str(error)):
+    if error.cause in PASSING_CAUSES:
         ledger.items.defer(item, str(error), RETRY_IMAGE_S * 2**item.deferrals)
     else:
         ledger.items.fail(item, str(error), "image unreachable")

@@ -27,7 +27,7 @@ def read_profile(name: str) -> dict[str, Any]:
         UnknownName: If there is no such profile.
     """
     if name not in profile_names():
-        raise UnknownName(f"No profile named {name!r}. Available: {', '.join(profile_names())}.")
+        raise UnknownName(f"No profile named {name!r}.", f"Available: {', '.join(profile_names())}.")
     sections = tomllib.loads((HERE / f"{name}.toml").read_text(encoding="utf-8"))
     base = sections.pop("extends", None)
     return _merged(read_profile(base), sections) if base else sections
@@ -85,7 +85,8 @@ def load_segmenters(
     unknown = sorted(set(overrides) - {*COMPONENTS, "parser", "decision"})
     if unknown:
         raise UnknownName(
-            f"Nothing named {', '.join(unknown)} to override. Available: {', '.join([*COMPONENTS, 'parser', 'decision'])}."
+            f"Nothing named {', '.join(unknown)} to override.",
+            f"Available: {', '.join([*COMPONENTS, 'parser', 'decision'])}.",
         )
     for kind, override in overrides.items():
         sections[kind] = _overridden(kind, sections.get(kind, {}), override)

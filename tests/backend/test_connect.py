@@ -247,7 +247,7 @@ UNFIT = {
         pytest.param(True, (400, UNREACHED), ["does not reach", "runs", "host.docker.internal"], id="not reached"),
         pytest.param(False, (400, UNREACHED), ["does not reach", "Nor does this machine"], id="does not run"),
         pytest.param(True, (500, {"detail": "Can't resolve"}), ["does not reach", "runs"], id="name not known"),
-        pytest.param(True, (400, UNFIT), ["cannot use what it answers", "look like a valid"], id="not understood"),
+        pytest.param(True, (400, UNFIT), ["cannot use what answers", "look like a valid"], id="not understood"),
     ],
 )
 def test_refused_address_says_why_and_what_to_do(fake, client: LabelStudio, serve, runs, refusal, says):

@@ -37,7 +37,7 @@ def test_an_answer_is_told_where_it_is_no_plain_match(answer, texts):
 
 ERRORS = {
     "expression": (BadExpression('The expression "!" has no letter or digit.'), "bad_expression", "no letter"),
-    "image": (BadImage("scene.png is damaged"), "bad_image", "damaged"),
+    "image": (BadImage("scene.png is broken", cause="damaged"), "bad_image", "damaged"),
     "config": (BadConfig("The label config has no <Image>."), "bad_config", "set the project up"),
     "setting": (BadProjectSetting("min_score", "high", "…"), "bad_setting", "min_score"),
     "profile": (BadProjectSetting("profile", "huge", "…"), "bad_setting", "profile (“huge”)"),
@@ -100,7 +100,7 @@ def answers(serve):
 
 UNREACHABLE = {
     "missing": ("{host}/404.png", "it does not exist"),
-    "forbidden": ("{host}/403.png", "Label Studio does not let the backend read it"),
+    "forbidden": ("{host}/403.png", "its address has expired, or its server does not let the backend read it"),
     "failing": ("{host}/500.png", "its server does not give it out"),
     "redirected": ("{host}/elsewhere", "its address leads elsewhere"),
     "too large": ("{host}/large", "it is too large"),

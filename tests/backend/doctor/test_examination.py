@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from backend.commands.doctor import FIELDS, doctor
 from backend.doctor.case import Case
 from backend.doctor.examination import SECTIONS, Section, examine
-from backend.doctor.finding import Finding, exit_code, fail, ok, skip, warn
+from backend.doctor.finding import Finding, exit_code, fail, failure_of, ok, skip, warn
 from backend.doctor.redaction import HIDDEN, Redactor, mask_url
-from backend.errors import split_remedy
+from backend.errors import BadSettings
 from tests.backend.doctor.looking import MakeCase
 
 pytestmark = pytest.mark.slow
@@ -31,16 +31,11 @@ def run(*arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-@pytest.mark.parametrize(
-    ("message", "parts"),
-    [
-        ("It is wrong. Do this. And that.", ("It is wrong", "Do this. And that.")),
-        ("It fails (Error 1. Refused.). Do this.", ("It fails (Error 1. Refused.)", "Do this.")),
-        ("No end", ("No end", "")),
-    ],
-)
-def test_message_is_split_where_its_first_sentence_ends(message: str, parts: tuple[str, str]):
-    assert split_remedy(message) == parts
+def test_remedy_is_what_the_error_says_whatever_stands_in_its_text():
+    error = BadSettings("The file “a. b) (c.png” is wrong.", "Do this. And that.")
+    found = failure_of("File", error)
+    assert (found.value, found.remedy) == ("The file “a. b) (c.png” is wrong", "Do this. And that.")
+    assert str(error) == "The file “a. b) (c.png” is wrong. Do this. And that."
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ class Rig:
         self.is_wanted = False
         self.shift, self.steward = self.hire("me")
         self.means = Means(ledger, self.service, self.shift, lambda: self.is_wanted)
+
+    def fetch_from(self, url: str) -> None:
+        """Have images fetched from another Label Studio than the one that has the tasks."""
+        self.fetcher = ImageFetcher(url, "token", timeout_s=5.0)
+        self.service = replace(self.service, fetcher=self.fetcher)
+        self.means = replace(self.means, service=self.service)
 
     def hire(self, name: str) -> tuple[Shift, Steward]:
         """Another worker's shift and steward."""

@@ -3,7 +3,6 @@
 import json
 import time
 
-import httpx
 import pytest
 
 from backend.label_studio.images import ImageFetcher
@@ -253,8 +252,7 @@ def test_image_server_that_is_down_holds_the_run_and_costs_no_item(rig, monkeypa
     run = rig.start(RED)
 
     def fetch(*_: object) -> bytes:
-        error = work.ImageUnreachable("/data/upload/1.png cannot be fetched")
-        raise error from httpx.ConnectError("refused")
+        raise work.ImageUnreachable("/data/upload/1.png cannot be fetched.", cause="down", is_own=True)
 
     monkeypatch.setattr(rig.fetcher, "fetch", fetch)
     assert rig.work(run) == 1  # and no further one
@@ -276,11 +274,33 @@ def test_image_that_can_never_be_had_fails_in_the_end(rig, monkeypatch):
     rig.studio.tasks[task]["image"] = "http://127.0.0.1:1/a.png"
 
     def fetch(*_: object) -> bytes:
-        raise work.ImageUnreachable("http://127.0.0.1:1/a.png cannot be fetched (503).")
+        raise work.ImageUnreachable("http://127.0.0.1:1/a.png cannot be fetched (503).", cause="passing", status=503)
 
     monkeypatch.setattr(rig.fetcher, "fetch", fetch)
     run = rig.carry_on(rig.start(RED))
     assert (run.state, rig.states(run)) == ("done", {"failed": 1})
+
+
+@pytest.mark.parametrize("name", ["IMG (403).jpg", "IMG (401).jpg", "IMG (503) may not be read. Set the token.jpg"])
+def test_missing_file_of_an_odd_name_fails_and_the_run_goes_on(rig, serve, name):
+    """Its name is in the error's text, and means nothing."""
+    studio = serve(lambda _: (404, {}, b""))
+    rig.fetch_from(studio.url)
+    first, second = rig.add_tasks(2)
+    rig.studio.tasks[first]["image"] = f"/data/upload/1/{name}"
+    run = rig.carry_on(rig.start(RED))
+    assert (run.state, rig.states(run)) == ("done", {"failed": 1, "done": 1})
+    assert rig.items.get(run.id, second).state == "done"
+
+
+def test_refused_image_pauses_the_run_whatever_its_name_is(rig, serve):
+    studio = serve(lambda _: (403, {}, b""))
+    rig.fetch_from(studio.url)
+    [task] = rig.add_tasks(1)
+    rig.studio.tasks[task]["image"] = "/data/upload/1/IMG (404).jpg"
+    run = rig.carry_on(rig.start(RED))
+    assert (run.state, rig.states(run)) == ("paused", {"new": 1})
+    assert "LABEL_STUDIO_API_KEY" in run.note
 
 
 def test_refused_token_pauses_the_run_and_says_so(rig):

@@ -14,16 +14,20 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := -m pip --disable-pip-version-check -qq install
 
+# SSE 4 at most for torch, oneDNN, OpenBLAS, OpenCV and numpy: sums are made in another order than with AVX2 or AVX-512.
+OLD_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=Nehalem OPENCV_CPU_DISABLE=AVX,AVX2,AVX512-SKX,FP16 \
+  NPY_DISABLE_CPU_FEATURES="AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+
 # Stamps: a second run of any target finds everything in place and is quick.
 DEPENDENCIES := $(VENV)/.dependencies
 PRODUCT := $(VENV)/.product
 TOOLS := $(VENV)/.tools
 STUDIO := .venv-ls/.label-studio
 
-.PHONY: help dependencies install demo up down lint check test docs measure tune demo-train chromium postgres image-folders image-check
+.PHONY: help dependencies install demo up down lint check test test-portable docs measure tune demo-train chromium postgres image-folders image-check
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 
 dependencies: $(DEPENDENCIES) ## what the product needs, in .venv; TORCH_INDEX=address for another build of torch
 
@@ -48,6 +52,9 @@ check: lint ## style, types and unit tests: seconds
 
 test: lint $(STUDIO) chromium postgres ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
 	$(PY) -m pytest --durations=10
+
+test-portable: $(TOOLS) ## unit tests as on a processor of 2008: what is computed must not hang on the instructions it is computed with
+	$(OLD_PROCESSOR) $(PY) -m pytest -q -m "not slow and not e2e and not browser and not gpu"
 
 docs: $(TOOLS) ## write the generated tables of the docs anew
 	$(VENV)/bin/cog -r README.md docs/settings.md

@@ -21,4 +21,5 @@ def iou(one: Float[ndarray, "n 4"], two: Float[ndarray, "m 4"]) -> Float[ndarray
     high = np.minimum(one[:, None, :2] + one[:, None, 2:], two[None, :, :2] + two[None, :, 2:])
     overlap = np.clip(high - low, 0, None).prod(-1)
     union = one[:, 2:].prod(-1)[:, None] + two[:, 2:].prod(-1)[None] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    found = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return np.clip(found, 0, 1)  # of boxes off whole pixels the overlap may round to more than the box

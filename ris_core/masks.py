@@ -22,7 +22,8 @@ def iou(one: Bool[ndarray, "n h w"], two: Bool[ndarray, "m h w"]) -> Float[ndarr
     a, b = (stack.reshape(len(stack), pixels).astype(np.float32) for stack in (one, two))
     overlap = a @ b.T
     union = a.sum(1)[:, None] + b.sum(1)[None] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    found = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return np.clip(found, 0, 1)  # float32 does not count beyond 2^24 pixels
 
 
 def keep_distinct(masks: Bool[ndarray, "n h w"], priority: Float[ndarray, "n"], max_iou: float) -> list[int]:
@@ -58,7 +59,7 @@ def to_grid(masks: Bool[ndarray, "n h w"], side: int) -> Float[ndarray, "n side 
     grids = np.zeros((len(masks), side, side), np.float32)
     for grid, mask in zip(grids, masks, strict=True):  # one by one: all at once would take four times the masks' memory
         grid[:] = rows @ mask.astype(np.float32) @ columns.T
-    return grids
+    return np.clip(grids, 0, 1, out=grids)  # a sum of parts of a cell may round to more than the cell
 
 
 def _cell_shares(length: int, cells: int) -> Float[ndarray, "cells length"]:

@@ -163,7 +163,7 @@ def rank(
         chances[:, 1:] = chances[:, 1:] * (1 - one) + chances[:, :-1] * one
         chances[:, 0] *= 1 - one[:, 0]
     chances[:, 0] -= (1 - LONE) * alone
-    return chances[:, place - 1 : place + count - 1].sum(1)
+    return np.clip(chances[:, place - 1 : place + count - 1].sum(1), 0, 1)  # chances add up to 1 but for rounding
 
 
 def logistic(x: Float[ndarray, "..."]) -> Float[ndarray, "..."]:

@@ -164,7 +164,10 @@ class Views:
         if "Q-VANISH" not in self.quirks:
             return torch.from_numpy(masks.to_grid(stack, self.grid)).flatten(1).to(self.device)
         sides = self.grid, self.grid
-        sampled = [_sample(torch.from_numpy(mask)[None, None].float(), sides).flatten() for mask in stack]
+        sampled = [
+            _sample(torch.from_numpy(mask)[None, None].float(), sides).flatten().clamp(0, 1)  # weights may sum to more
+            for mask in stack
+        ]
         return (torch.stack(sampled) if sampled else torch.zeros(0, self.grid**2)).to(self.device)
 
 

@@ -86,4 +86,5 @@ def _to_logits(net: Sam, mask: Bool[ndarray, "h w"], seen_hw: tuple[int, int]) -
     share = torch.as_tensor(mask, dtype=torch.float32, device=net.device)[None, None]
     share = F.interpolate(share, seen_hw, mode="area")
     share = F.pad(share, (0, side - seen_hw[1], 0, side - seen_hw[0]))
-    return (2 * F.interpolate(share, net.prompt_encoder.mask_input_size, mode="area") - 1) * CERTAIN
+    share = F.interpolate(share, net.prompt_encoder.mask_input_size, mode="area").clamp(0, 1)  # means may round up
+    return (2 * share - 1) * CERTAIN

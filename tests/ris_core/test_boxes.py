@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ris_core import boxes
@@ -36,6 +36,13 @@ def test_no_masks_have_no_boxes():
 )
 def test_iou(one, two, expected):
     assert boxes.iou(np.float32([one]), np.float32([two])) == pytest.approx(expected)
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 50, width=32)] * 2, *[st.floats(0, 50, width=32)] * 2), max_size=6))
+@example([(0.1, 16.3, 3.7, 0.9)])
+def test_iou_is_a_share_wherever_boxes_lie(drawn):
+    overlaps = boxes.iou(*[np.array(drawn, np.float32).reshape(-1, 4)] * 2)
+    assert ((overlaps >= 0) & (overlaps <= 1)).all()
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 15)] * 2, *[st.integers(1, 15)] * 2), min_size=1, max_size=4))

@@ -170,7 +170,7 @@ def test_text_features_are_the_models_own(clip: Component):
     found = clip.encode_texts(texts)
     tokens = open_clip.get_tokenizer("ViT-B-32", context_length=16)(texts)
     assert relative_error(found, clip.texts.net.encode_text(tokens).detach().numpy()) < 1e-5
-    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-5)
 
 
 def test_texts_are_encoded_once(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -198,13 +198,14 @@ def test_any_text_has_a_feature(clip: Component, text: str):
 def test_a_long_text_keeps_its_beginning_and_its_end_token(clip: Component):
     long = "red " * 40
     assert clip.texts.tokenizer([long])[0, -1] == clip.texts.tokenizer.eot_token_id
-    np.testing.assert_array_equal(clip.encode_texts([long]), clip.encode_texts([long + "apple"]))
+    one, two = clip.encode_texts([long]), clip.encode_texts([long + "apple"])
+    assert relative_error(one, two) < 1e-5
 
 
 def test_a_long_text_is_refused_only_as_released(store: Store):
     """Quirk Q-LONG."""
     released, just, long = Component(store, "clip", quirks=["Q-LONG"]), "red " * 14, "red " * 15
-    np.testing.assert_array_equal(released.encode_texts([just]), Component(store, "clip").encode_texts([just]))
+    assert relative_error(released.encode_texts([just]), Component(store, "clip").encode_texts([just])) < 1e-5
     with pytest.raises(
         BadExpression, match=r"'red red .* more than the 16 tokens that are read. Say it in fewer words"
     ):

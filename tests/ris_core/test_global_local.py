@@ -35,7 +35,7 @@ def test_the_logit_is_the_scaled_cosine_of_the_unnormalised_mixes():
 def test_scores_are_shares_in_the_order_of_the_logits(visual_mix, text_mix, scale):
     scores = Component(visual_mix, text_mix).score(encoded(), ASKED, TEXTS, scale)
     assert scores.values.sum() == pytest.approx(1)
-    assert (np.argsort(scores.values) == np.argsort(scores.parts["logit"])).all()
+    assert (np.diff(scores.values[np.argsort(scores.parts["logit"])]) >= 0).all()
 
 
 def test_with_all_weight_on_one_branch_the_other_does_not_matter():
@@ -45,7 +45,7 @@ def test_with_all_weight_on_one_branch_the_other_does_not_matter():
 
 
 def test_a_zero_feature_scores_zero_instead_of_nan():
-    assert cosine(np.zeros((1, 4)), np.ones(4)).tolist() == [0]
+    assert cosine(np.zeros((1, 4)), np.ones(4)) == pytest.approx([0])
 
 
 def test_softmax_survives_large_logits():

@@ -49,7 +49,7 @@ class TestRelations:
 
     def test_a_box_without_area_is_within_nothing_or_as_released_undefined(self):
         boxes = np.array([[3, 3, 0, 5], [0, 0, 9, 9]], float)
-        assert terms("within", boxes=boxes)[0].tolist() == [0, 0]
+        assert terms("within", boxes=boxes)[0] == pytest.approx([0, 0])
         assert np.isnan(terms("within", guarded=False, boxes=boxes)[0]).all()
 
     def test_an_unknown_relation_is_named(self):
@@ -63,7 +63,7 @@ class TestPositions:
     def test_recorded_ramps(self, position, size):
         found = spatial.position_prior(tuple(TABLES["dir_sizes"][size].tolist()), position, vertical=False)
         golden.assert_close(found[0], TABLES[f"dir_{position}_{size}_row"], 1e-6)
-        assert (found == found[0]).all()
+        np.testing.assert_allclose(found, np.broadcast_to(found[0], found.shape))
 
     @pytest.mark.parametrize(("low", "high"), [("left", "right"), ("up", "down")])
     def test_opposite_positions_mirror_each_other(self, low, high):
@@ -77,8 +77,8 @@ class TestPositions:
 
     def test_up_is_best_at_the_top_but_not_as_released(self):
         """Quirk Q-VERT."""
-        assert spatial.position_prior((5, 4), "up")[:, 0].tolist() == [1, 0.75, 0.5, 0.25, 0]
-        assert (spatial.position_prior((5, 4), "up", vertical=False) == 1).all()
+        assert spatial.position_prior((5, 4), "up")[:, 0] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+        assert spatial.position_prior((5, 4), "up", vertical=False) == pytest.approx(np.ones((5, 4)))
 
     @pytest.mark.parametrize("size_hw", [(1, 1), (1, 9), (9, 1)])
     @pytest.mark.parametrize("position", ["left", "right", "middle", "up", "down"])
@@ -97,10 +97,12 @@ class TestHeat:
 
     def test_a_map_goes_from_0_to_1_at_the_images_size(self):
         heat = spatial.heat_map(np.random.default_rng(0).normal(size=(4, 4)), (30, 50))
-        assert (heat.shape, heat.min(), heat.max()) == ((30, 50), 0, 1)
+        assert heat.shape == (30, 50)
+        assert (heat.min(), heat.max()) == pytest.approx((0, 1))
+        assert 0 <= heat.min() < heat.max() <= 1
 
     def test_a_flat_map_says_nothing_or_as_released_is_undefined(self):
-        assert (spatial.heat_map(np.full((4, 4), 0.25), (8, 8)) == 1).all()
+        assert spatial.heat_map(np.full((4, 4), 0.25), (8, 8)) == pytest.approx(np.ones((8, 8)))
         assert np.isnan(spatial.heat_map(np.full((4, 4), 0.25), (8, 8), guarded=False)).all()
 
 

@@ -176,7 +176,7 @@ def test_a_boolean_mask_handed_to_the_librarys_block_masks_nothing():
     leak = (block(tokens, attn_mask=forbidden) - block(changed, attn_mask=forbidden))[0, 0].abs().max()
     sealed = (block(tokens, attn_mask=additive) - block(changed, attn_mask=additive))[0, 0].abs().max()
     assert leak > 1e-3
-    assert sealed == 0
+    assert sealed < 1e-6
 
 
 class TestSettings:

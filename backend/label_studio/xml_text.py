@@ -95,7 +95,8 @@ def _scan(raw: bytes) -> list[Element]:
     opened: list[tuple[str, dict[str, str], int]] = []
 
     def add(tag: str, attributes: dict[str, str], *offsets: int) -> None:
-        found.append(Element(tag, attributes, *(len(raw[:at].decode()) for at in offsets), depth=len(opened)))
+        start, inside, after = (len(raw[:at].decode()) for at in offsets)
+        found.append(Element(tag, attributes, start, inside, after, depth=len(opened)))
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         opened.append((tag.lower(), {key.lower(): value for key, value in attributes.items()}, parser.CurrentByteIndex))

@@ -1,0 +1,110 @@
+"""`make lint` sees what it is there for: faults are put into a copy of the tree, and its own commands look at that."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+CHECKED = ("ris_core", "backend", "demo", "tests")
+CACHE = ".mypy_cache"
+"""With what `make lint` left there a look takes seconds, without it a minute or two."""
+
+pytestmark = pytest.mark.slow
+Lint = Callable[[], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of all that is linted."""
+    copy = tmp_path_factory.mktemp("tree")
+    for name in CHECKED:
+        shutil.copytree(ROOT / name, copy / name, ignore=_all_but_code)
+    shutil.copy2(ROOT / "pyproject.toml", copy)
+    if (ROOT / CACHE).is_dir():
+        shutil.copytree(ROOT / CACHE, copy / CACHE)
+    return copy
+
+
+def _all_but_code(folder: str, names: list[str]) -> Iterator[str]:
+    return (name for name in names if not name.endswith(".py") and not (Path(folder) / name).is_dir())
+
+
+@pytest.fixture(scope="module")
+def lint(tree: Path) -> Lint:
+    """What `make lint` does, in the copy."""
+    [recipe] = re.findall(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    commands = " && ".join(line.strip().replace("$(VENV)/bin", str(BIN)) for line in recipe.splitlines())
+    return lambda: subprocess.run(commands, shell=True, cwd=tree, capture_output=True, text=True, timeout=280)
+
+
+def test_the_tree_as_it_is_passes(lint: Lint):
+    done = lint()
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+NAME = "def look() -> int:\n    return nowhere\n"
+FAULTS = {
+    "an undefined name": ("backend/steps.py", NAME, "nowhere"),
+    "an undefined name in the core": ("ris_core/explain.py", NAME, "nowhere"),
+    "an undefined name beside shape strings": ("ris_core/spatial.py", NAME, "nowhere"),
+    "an undefined type beside shape strings": (
+        "ris_core/evaluation/confidence.py",
+        'def look(x: "Nowhere") -> None: ...\n',
+        "Nowhere",
+    ),
+    "an undefined name in a migration": ("backend/migrations/env.py", NAME, "nowhere"),
+    "an undefined name in a test": ("tests/toy.py", NAME, "nowhere"),
+    "a wrong type": ("demo/gallery.py", 'def look() -> int:\n    return "one"\n', "Incompatible return value"),
+    "a wrong argument": ("backend/steps.py", 'def look(x: int) -> None: ...\n\n\nlook("one")\n', "incompatible type"),
+    "something that is no type": ("ris_core/explain.py", "def look(x: len) -> None: ...\n", "not valid as a type"),
+    "a coroutine that is not awaited": (
+        "backend/steps.py",
+        "async def ask() -> int:\n    return 1\n\n\nasync def look() -> None:\n    ask()\n",
+        "must be used",
+    ),
+    "a future that is not awaited": (
+        "backend/steps.py",
+        "async def look() -> None:\n    import asyncio\n\n    asyncio.get_running_loop().create_future()\n",
+        "must be used",
+    ),
+}
+
+
+@pytest.mark.parametrize(("file", "fault", "says"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_seen(tree: Path, lint: Lint, file: str, fault: str, says: str):
+    place = tree / file
+    before = place.read_text()
+    place.write_text(f"{before}\n\n{fault}")
+    try:
+        done = lint()
+    finally:
+        shutil.copy2(ROOT / file, place)  # with the time of its last change, for the cache
+    assert done.returncode != 0
+    assert says in done.stdout
+    assert file in done.stdout
+
+
+def test_only_files_with_shape_strings_are_excused_from_undefined_names(tree: Path):
+    """ruff takes the "n" of `Float[ndarray, "n"]` for a name; in those files mypy alone looks for undefined ones."""
+    command = [BIN / "ruff", "check", "--select", "F821", "--output-format", "concise", "--isolated", "--no-cache", "."]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=60)
+    needing = {line.partition(":")[0] for line in done.stdout.splitlines() if " F821 " in line}
+    excused = {
+        str(file.relative_to(tree))
+        for pattern in re.findall(r'^"(.+)" = \["F821"\]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+        for part in _alternatives(pattern)
+        for file in [tree / part]
+    }
+    assert excused == needing
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """ "a/{b,c}.py" as "a/b.py" and "a/c.py"."""
+    found = re.fullmatch(r"(.*)\{(.*)\}(.*)", pattern)
+    return [found[1] + name + found[3] for name in found[2].split(",")] if found else [pattern]

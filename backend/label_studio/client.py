@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from backend.errors import BadSettings, Unreachable
+from backend.label_studio.deadline import Transport
 from ris_core.errors import BadInput
 
 ACCESS_LIFETIME_S = 240.0
@@ -184,9 +185,11 @@ def make_http(timeout_s: float) -> httpx.Client:
     """No redirects, no proxies from the environment, no cookies, no connection used twice: what was checked is what is asked."""
     return httpx.Client(
         timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
-        limits=httpx.Limits(max_keepalive_connections=0),
+        transport=Transport(
+            verify=httpx.create_ssl_context(),  # SSL_CERT_FILE names other authorities
+            limits=httpx.Limits(max_keepalive_connections=0),
+        ),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        verify=httpx.create_ssl_context(),  # SSL_CERT_FILE names other authorities
         trust_env=False,
         headers={"User-Agent": "label-studio-ris"},
     )

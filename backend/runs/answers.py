@@ -1,8 +1,8 @@
 """Answers of runs: found by a worker, kept in the ledger with all candidates, turned into Label Studio's regions when written.
 
 An answer is JSON: {"expression", "label", "is_guess", "decision", "selected": indices, "others": indices of what could have been
-meant instead, "candidates": as `list_candidates` has them}. The id of a region is a digest of run, task, query and rank, so
-that what was written can be recognised.
+meant instead, "candidates": as `list_candidates` has them, "repeats": number of the query that has the same masks for the
+same words, if one has}. The id of a region is a digest of run, task, query and rank, so that what was written can be recognised.
 """
 
 import hashlib
@@ -64,6 +64,43 @@ def answer(
         "others": [] if query.is_many else _list_others(prediction, selected, min_score),
         "candidates": [dict(candidate) for candidate in list_candidates(prediction)],
     }
+
+
+def drop_repeated(found: Sequence[Json]) -> list[Json]:
+    """The answers of a task, of which none hands out a mask that another hands out for the same words and label.
+
+    Of a label that was given and one that was guessed for the same mask, the given one stays; two that were given both stay.
+    """
+    kept: dict[tuple[str, str], list[int]] = {}  # words and mask to the queries that hand it out
+    order = sorted(range(len(found)), key=lambda number: bool(found[number]["is_guess"]))
+    selected: list[list[int]] = [[] for _ in found]
+    repeats: dict[int, int] = {}
+    for number in order:
+        one = found[number]
+        for index in one["selected"]:
+            earlier = kept.setdefault((_fold(one["expression"]), one["candidates"][index]["mask"]["counts"]), [])
+            same = [of for of in earlier if of != number and _is_same_label(found[of], one)]
+            if same:
+                repeats[number] = same[0]
+            else:
+                selected[number].append(index)
+                earlier.append(number)
+    changed = (
+        {**one, "selected": chosen, "others": one["others"] if chosen else [], "repeats": repeats[number]}
+        if number in repeats
+        else one
+        for number, (one, chosen) in enumerate(zip(found, selected, strict=True))
+    )
+    return list(changed)
+
+
+def list_said(done: Item) -> frozenset[tuple[str, str, str]]:
+    """What an item's own prediction says: words, label and mask of each region."""
+    handed_out = ((done.answers[one.query], one.candidate) for one in list_handed_out(done))
+    return frozenset(
+        (_fold(found["expression"]), found["label"], found["candidates"][i]["mask"]["counts"])
+        for found, i in handed_out
+    )
 
 
 @dataclass(frozen=True)
@@ -142,7 +179,7 @@ def version_of(model_version: str, rank: int) -> str:
 def read_rank(done: Item, prediction: Mapping[str, Any], model_version: str) -> int | None:
     """Which of the predictions that were written for an item one is that Label Studio has: 1 for its own; None if it is none.
 
-    One without regions is known by that alone, and its version.
+    Of one without regions that alone and its version are known, so it may be another's: `standing` tells them apart.
     """
     ids = {region.get("id") for region in prediction.get("result") or []}
     for wanted in (list_handed_out(done), *_rank_others(done, MAX_TOP_K)):
@@ -168,6 +205,14 @@ def _hand_out(done: Item, query: int, candidate: int, rank: int = 1) -> HandedOu
 
 def _region_id(done: Item, query: int, index: int) -> str:
     return hashlib.sha1(f"{done.run}/{done.task}/{query}/{index}".encode()).hexdigest()[:_ID_LENGTH]
+
+
+def _is_same_label(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return bool(one["label"] == other["label"] or one["is_guess"] or other["is_guess"])
+
+
+def _fold(expression: str) -> str:
+    return " ".join(expression.casefold().split())
 
 
 def _notes(done: Item, found: Mapping[str, Any]) -> Json:

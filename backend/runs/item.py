@@ -1,8 +1,9 @@
 """One task of a run, from "new" to "done" or "failed" with its reason.
 
     held -> new -> running -> ready -> writing (-> replacing) -> done
-             ^-------+          ^--------+
-             |                           it turned out that it was not written
+             ^-------+        | ^--------+
+             |                |          it turned out that it was not written
+             |                +-> unchanged: all of it stands in the prediction that it was to be added to
              a worker died, or the image could not be had yet
 
     failed -> retrying -> new      what its task says now is asked for first
@@ -19,7 +20,7 @@ from typing import Any, Literal
 from backend.runs.queries import Query
 
 ItemState = Literal[
-    "held", "retrying", "new", "running", "ready", "writing", "replacing", "done", "failed", "cancelled"
+    "held", "retrying", "new", "running", "ready", "writing", "replacing", "done", "unchanged", "failed", "cancelled"
 ]
 
 OPEN: tuple[ItemState, ...] = ("held", "retrying", "new", "running", "ready", "writing", "replacing")
@@ -56,7 +57,8 @@ class Item:
         deferrals: How often its image could not be had.
         worker: Who has it, or had it last.
         answers: What was found, one for each query.
-        replaced: What its prediction took the place of: {"prediction": id, "annotations": [ids]}.
+        replaced: What its prediction took the place of: {"run": id, "predictions": [ids], "annotations": [ids]}.
+        before: Ids of the predictions that its task had before this item's was first sent; None if nobody has looked.
     """
 
     run: str
@@ -70,6 +72,7 @@ class Item:
     answers: tuple[dict[str, Any], ...] = ()
     replaces: str | None = None
     replaced: Mapping[str, Any] | None = None
+    before: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def read_item(row: Any) -> Item:
         answers=tuple(row["answers"] or ()),
         replaces=row["replaces"],
         replaced=row["replaced"],
+        before=None if row["before"] is None else tuple(row["before"]),
     )
 
 

@@ -20,6 +20,7 @@ from backend.runs.item import (
     read_item,
     read_queries,
 )
+from backend.runs.queries import merge
 from backend.runs.tables import item, run
 
 INSERTED_AT_ONCE = 500
@@ -54,13 +55,22 @@ class Items:
             & run.c.does_push
             & (run.c.id != but)
             & item.c.task.in_(tasks)
-            & item.c.replaced_by.is_(None)
             & item.c.state.not_in(("failed", "cancelled"))
         )
-        wanted = sa.select(item.c.task, item.c.run, item.c.queries, item.c.state).join(run, run.c.id == item.c.run)
+        columns = (item.c.task, item.c.run, item.c.queries, item.c.state, item.c.replaces, item.c.replaced_by)
+        wanted = sa.select(*columns).join(run, run.c.id == item.c.run)
         with self._reading() as db:
             rows = db.execute(wanted.where(is_current).order_by(run.c.created_at)).all()
-        return {int(row.task): Known(row.run, read_queries(row.queries), row.state == "done") for row in rows}
+        found: dict[int, Known] = {}
+        for row in rows:
+            if row.state != "unchanged" and row.replaced_by is None:
+                found[int(row.task)] = Known(row.run, read_queries(row.queries), row.state == "done")
+        for row in rows:  # what was to be added to a prediction that says all of it already
+            former = found.get(int(row.task))
+            if row.state == "unchanged" and former and former.run == row.replaces:
+                both = merge(former.queries, read_queries(row.queries))
+                found[int(row.task)] = Known(former.run, both, former.is_done)
+        return found
 
     def release_held(self, run_id: str) -> int:
         """Let the items begin that waited for a preview; how many."""
@@ -86,7 +96,8 @@ class Items:
                 kept = ("image", "queries", "state", "error", "reason", "finished_at")
                 row = make_row(run_id, one, "new")
                 is_meant = (item.c.run == run_id) & (item.c.task == one.task) & (item.c.state == "retrying")
-                changed += db.execute(sa.update(item).where(is_meant).values({n: row[n] for n in kept})).rowcount
+                values = {**{name: row[name] for name in kept}, "before": None}
+                changed += db.execute(sa.update(item).where(is_meant).values(values)).rowcount
         return changed
 
     # Workers
@@ -187,16 +198,47 @@ class Items:
 
     # The steward
 
-    def take_ready(self, run_id: str, fence: int, limit: int) -> list[Item]:
-        """Announce that the next items are written now, and take them; none if the fence is not the run's any more."""
+    def take_ready(self, run_id: str, fence: int, limit: int, among: Collection[int] | None = None) -> list[Item]:
+        """Announce that the next items are written now, and take them; none if the fence is not the run's any more.
+
+        Args:
+            among: Only these tasks.
+        """
         with self._writing() as db:
             if not _holds(db, run_id, fence):
                 return []
             is_ready = (item.c.run == run_id) & (item.c.state == "ready")
+            if among is not None:
+                is_ready &= item.c.task.in_(list(among))
             rows = db.execute(sa.select(item).where(is_ready).order_by(item.c.task).limit(limit)).mappings().all()
             taken = item.c.task.in_([row["task"] for row in rows])
             db.execute(sa.update(item).where(is_ready, taken).values(state="writing"))
         return [read_item({**row, "state": "writing"}) for row in rows]
+
+    def note_before(self, run_id: str, fence: int, task: int, predictions: Collection[int]) -> bool:
+        """Note which predictions a task has before its item's is sent, unless that is noted; False under a former fence."""
+        is_meant = (item.c.run == run_id) & (item.c.task == task) & item.c.before.is_(None)
+        with self._writing() as db:
+            if not _holds(db, run_id, fence):
+                return False
+            db.execute(sa.update(item).where(is_meant).values(before=sorted(predictions)))
+        return True
+
+    def list_standing(self, run_id: str, after: int = -1, limit: int = INSERTED_AT_ONCE) -> list[Item]:
+        """Items whose predictions must be in Label Studio, by task id: done, and no other's takes their place, or is about to."""
+        later = item.alias()
+        is_overtaken = sa.exists(
+            sa.select(later.c.task).where(
+                later.c.task == item.c.task,
+                later.c.replaces == item.c.run,
+                later.c.state.in_(("writing", "replacing", "done")),
+            )
+        )
+        is_done = (item.c.run == run_id) & (item.c.state == "done") & (item.c.task > after)
+        wanted = is_done & item.c.replaced_by.is_(None) & ~is_overtaken
+        with self._reading() as db:
+            rows = db.execute(sa.select(item).where(wanted).order_by(item.c.task).limit(limit)).mappings()
+            return [read_item(row) for row in rows]
 
     def in_state(self, run_id: str, state: ItemState, limit: int = INSERTED_AT_ONCE, after: int = -1) -> list[Item]:
         """Items in a state, by task id."""
@@ -282,7 +324,7 @@ def _is_taken_up(run_id: str) -> sa.ColumnElement[bool]:
         & (theirs.c.task == item.c.task)
         & theirs.c.replaced_by.is_(None)
         & (theirs.c.run != sa.func.coalesce(item.c.replaces, ""))
-        & theirs.c.state.not_in(("failed", "cancelled"))
+        & theirs.c.state.not_in(("failed", "cancelled", "unchanged"))
     )
     return sa.exists(sa.select(theirs.c.task).where(same).correlate(item))
 

@@ -52,6 +52,7 @@ class Run:
         push_strikes: How often in a row writing failed.
         fence: How many stewards there were.
         is_told: Whether `spec.notify` knows how it ended.
+        repairs: Sweeps in a row that found something to mend.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Run:
     steward: str | None
     lease_until: float
     is_told: bool
+    repairs: int = 0
 
 
 def open_ledger(database_url: str) -> "Ledger":
@@ -135,6 +137,7 @@ class Ledger:
             "steward": None,
             "lease_until": 0.0,
             "is_told": False,
+            "repairs": 0,
         }
         with self._writing() as db:
             db.execute(sa.insert(run).values(row))
@@ -175,7 +178,7 @@ class Ledger:
         now = time.time()
         values = {"state": state, "note": note, "finished_at": now if state in OVER else None, "is_told": False}
         if state in ("running", "preview"):
-            values |= {"hold_until": 0.0, "strikes": 0, "push_at": 0.0, "push_strikes": 0}
+            values |= {"hold_until": 0.0, "strikes": 0, "push_at": 0.0, "push_strikes": 0, "repairs": 0}
         with self._writing() as db:
             return db.execute(sa.update(run).where(is_meant).values(values)).rowcount == 1
 
@@ -245,6 +248,20 @@ class Ledger:
             is_mine = (run.c.id == run_id) & (run.c.fence == fence)
             if db.execute(sa.update(run).where(is_mine).values(values)).rowcount != 1:
                 raise LeaseLost(f"The run {run_id} has another steward.")
+
+    def note_repair(self, run_id: str, fence: int) -> int:
+        """One more sweep found something to mend; how many in a row did.
+
+        Raises:
+            LeaseLost: If somebody else is its steward.
+        """
+        is_mine = (run.c.id == run_id) & (run.c.fence == fence)
+        with self._writing() as db:
+            changed = sa.update(run).where(is_mine).values(repairs=run.c.repairs + 1).returning(run.c.repairs)
+            repairs = db.scalar(changed)
+        if repairs is None:
+            raise LeaseLost(f"The run {run_id} has another steward.")
+        return int(repairs)
 
     def note_told(self, run_id: str) -> None:
         """Whoever wanted to know how a run ended was told."""

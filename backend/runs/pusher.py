@@ -1,7 +1,8 @@
 """Writing to Label Studio, exactly once: announced in the ledger, looked up before any second try, fenced, and swept in the end.
 
 Label Studio takes the same prediction as often as it is sent. So an item is "writing" before its prediction is sent, and
-whoever finds one in that state asks Label Studio whether it is there, by the ids of its regions, before sending it again.
+whoever finds one in that state asks Label Studio whether it is there, by the ids of its regions, before sending it again;
+`standing` tells those without regions.
 Predictions of other candidates go in the same request before it, so that where it is they are too.
 The last byte of a request is held back until the ledger has confirmed, and renewed, the steward's lease: a process that was
 stopped meanwhile does not send it. What slips through all the same is found by counting, and deleted.
@@ -15,7 +16,7 @@ import structlog
 from backend.label_studio.client import Refused
 from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import Json
-from backend.runs import answers
+from backend.runs import answers, standing
 from backend.runs.item import Item, ItemState
 from backend.runs.ledger import LeaseLost, Ledger, Run
 from backend.runs.planner import GONE
@@ -28,6 +29,8 @@ BATCH = 100
 BATCH_BYTES = 8 << 20
 RENEWED_EVERY = 20
 """Look-ups after which the lease is renewed."""
+MAX_REPAIRS = 5
+"""Sweeps in a row that may find something to mend; then the run pauses, for something else deletes or adds predictions."""
 
 
 class Pusher:
@@ -44,7 +47,9 @@ class Pusher:
     def settle(self) -> None:
         """Find out what became of the items that somebody was about to write."""
         while items := self._ledger.items.in_state(self._run.id, "writing"):
-            self._look_up(items, "ready")
+            for item in filter(standing.needs_note, items):
+                self._note_late(item)
+            self._look_up(self._ledger.items.in_state(self._run.id, "writing"), "ready")
         while items := self._ledger.items.in_state(self._run.id, "replacing"):
             for item in items:
                 self._remove_replaced(item)
@@ -52,10 +57,12 @@ class Pusher:
     def push(self) -> float | None:
         """Write the next predictions; seconds that Label Studio took, None if there was nothing to write."""
         self.settle()
-        items = self._ledger.items.take_ready(self._run.id, self._fence, BATCH)
+        ready = self._ledger.items.in_state(self._run.id, "ready", BATCH)
+        noted = [item.task for number, item in enumerate(ready) if self._note(item, number)]
+        items = self._ledger.items.take_ready(self._run.id, self._fence, BATCH, noted)
         made = self._make(items)
         if not made:
-            return None if not items else 0.0
+            return None if not ready else 0.0
         began = time.monotonic()
         self._send(made)
         return time.monotonic() - began
@@ -70,11 +77,52 @@ class Pusher:
         if self._fence == 1 and has == expected:
             return True
         is_well, after = True, -1
-        while items := self._ledger.items.in_state(self._run.id, "done", after=after):
+        while items := self._ledger.items.list_standing(self._run.id, after):
             is_well &= self._look_up(items, "ready")
             after = items[-1].task
         log.info("swept", run=self._run.id, expected=expected, found=has, is_well=is_well)
+        if not is_well and self._ledger.note_repair(self._run.id, self._fence) > MAX_REPAIRS:
+            note = (
+                f"Predictions of this run were missing or doubled in Label Studio {MAX_REPAIRS} times in a row, though they were "
+                f"written and mended each time. Look what deletes or adds them, then `ris run resume {self._run.id}`."
+            )
+            self._ledger.change(self._run.id, "paused", note, only_from=("running",))
+            log.error("the run is paused", run=self._run.id, note=note)
         return is_well
+
+    def _note(self, item: Item, number: int) -> bool:
+        """Note what an item's task has before it is written, if that can matter; False if nothing is to be written."""
+        if number % RENEWED_EVERY == 0:
+            self._check()
+        if not standing.needs_note(item):
+            return True
+        predictions = self._studio.predictions_of(item.task)
+        former = self._former(item)
+        if former and self._run.spec.mode == "add" and not (self._run.spec.top_k or 1) > 1:
+            said = answers.list_said(item)
+            if (
+                said
+                and said <= answers.list_said(former)
+                and standing.list_own(former, predictions, self._version).get(1)
+            ):
+                told = f"Nothing to add: the prediction of the run {former.run} has these masks for these words."
+                self._move([item], "unchanged", told, "nothing to add")
+                return False
+        self._write_note(item, [int(one["id"]) for one in predictions])
+        return True
+
+    def _note_late(self, item: Item) -> None:
+        """Note of an item that an older version of this program may have sent what must have been there before."""
+        predictions = self._studio.predictions_of(item.task)
+        self._write_note(item, standing.infer_before(item, self._former(item), predictions, self._version))
+
+    def _write_note(self, item: Item, before: Sequence[int]) -> None:
+        if not self._ledger.items.note_before(self._run.id, self._fence, item.task, before):
+            raise LeaseLost(f"The run {self._run.id} has another steward.")
+
+    def _former(self, item: Item) -> Item | None:
+        """The item that this one takes the place of."""
+        return self._ledger.items.get(item.replaces, item.task) if item.replaces is not None else None
 
     def _make(self, items: Sequence[Item]) -> list[tuple[Item, list[Json]]]:
         """The predictions of as many items as one request may hold, each item's own last; the other items are put back."""
@@ -135,13 +183,11 @@ class Pusher:
             if number % RENEWED_EVERY == 0:
                 self._check()
             written = self._written(item)
-            mine = written.get(1, [])
-            # without its own prediction an item is sent again with all others
-            extra = [one for of in written.values() for one in of[1 if mine else 0 :]]
-            for double in extra:
+            mine, doubles = written.get(1, []), standing.list_doubles(item, written)
+            for double in doubles:
                 log.warning("a prediction was there twice", run=item.run, task=item.task, prediction=double)
                 self._studio.delete_prediction(double)
-            is_well &= len(mine) == 1 and not extra
+            is_well &= bool(mine) and not doubles
             (found if mine else missing).append(item)
         self._confirm([item for item in found if item.state != "done"])
         if if_missing == "failed":
@@ -163,17 +209,17 @@ class Pusher:
         self._move([item for item in items if item.replaces is None], "done")
         for item in items:
             if item.replaces is not None:
-                self._replace(item, item.replaces)
+                self._replace(item)
 
-    def _replace(self, item: Item, former_run: str) -> None:
-        former = self._ledger.items.get(former_run, item.task)
-        old = [one for of in self._written(former).values() for one in of] if former else []
+    def _replace(self, item: Item) -> None:
+        predictions = self._studio.predictions_of(item.task)
+        old = standing.list_replaced(item, self._former(item), predictions, self._version)
         if not old:
             self._move([item], "done")
             return
         # Label Studio forgets which prediction an annotation was made from when that is deleted
         made_from = [a for prediction in old for a in self._studio.annotations_from(item.task, prediction)]
-        replaced = {"run": former_run, "predictions": old, "annotations": made_from}
+        replaced = {"run": item.replaces, "predictions": old, "annotations": made_from}
         if not self._ledger.items.move(self._run.id, self._fence, [item.task], "replacing", replaced=replaced):
             raise LeaseLost(f"The run {self._run.id} has another steward.")
         written = self._ledger.items.get(self._run.id, item.task)
@@ -182,17 +228,13 @@ class Pusher:
 
     def _remove_replaced(self, item: Item) -> None:
         self._check()
-        for prediction in (item.replaced or {}).get("predictions", ()):
+        for prediction in standing.list_removable(item, self._studio.predictions_of(item.task), self._version):
             self._studio.delete_prediction(prediction)
         self._move([item], "done")
 
     def _written(self, item: Item) -> dict[int, list[int]]:
         """Ids of an item's predictions in Label Studio, oldest first, by the rank of their candidates; 1 is its own."""
-        found: dict[int, list[int]] = {}
-        for one in self._studio.predictions_of(item.task):
-            if rank := answers.read_rank(item, one, self._version):
-                found.setdefault(rank, []).append(int(one["id"]))
-        return found
+        return standing.list_own(item, self._studio.predictions_of(item.task), self._version)
 
     def _move(
         self, items: Sequence[Item], state: ItemState, error: str | None = None, reason: str | None = None

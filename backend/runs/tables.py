@@ -27,6 +27,7 @@ run = sa.Table(
     sa.Column("steward", sa.Text),
     sa.Column("lease_until", sa.Double, nullable=False),
     sa.Column("is_told", sa.Boolean, nullable=False),
+    sa.Column("repairs", sa.Integer, nullable=False, server_default="0"),
     sa.Index("run_by_project", "project", "model_version"),
     sa.Index("run_by_state", "state"),
 )
@@ -53,6 +54,7 @@ item = sa.Table(
     sa.Column("replaces", sa.Text),
     sa.Column("replaced", sa.JSON(none_as_null=True)),
     sa.Column("replaced_by", sa.Text),
+    sa.Column("before", sa.JSON(none_as_null=True)),
     sa.Index("item_by_state", "run", "state", "retry_at"),
     sa.Index("item_by_task", "task"),
     sa.Index("item_by_end", "finished_at"),

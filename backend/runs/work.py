@@ -142,7 +142,7 @@ def _answer(service: Service, run: Run, item: Item, errand: Errand) -> tuple[str
         answers.answer(errand.segmenter, encoded, query, control, top_k, min_score, smooth_px) for query in item.queries
     ]
     errand.tick("segment")
-    return encoded.image_sha256, encoded.encode_fp, found
+    return encoded.image_sha256, encoded.encode_fp, answers.drop_repeated(found)
 
 
 def _leave_for_later(ledger: Ledger, run: Run, item: Item, error: ImageUnreachable) -> bool:

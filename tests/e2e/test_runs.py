@@ -106,6 +106,31 @@ def test_replaced_prediction_goes_and_the_annotation_made_of_it_stays(
     assert kept["result"] == made["result"]
 
 
+def test_nothing_takes_the_place_of_nothing_and_the_run_ends(
+    ris, client: LabelStudio, ledger: Ledger, make_project: MakeProject, image_of: Callable
+):
+    """No region tells whose such a prediction is; one that a person imported at the same version stays."""
+    made = make_project(RECOMMENDED, [{"image": image_of(one)} for one in SCENES[:2]])
+    asked = ("start", "--project", str(made.id), "--min-score", "1")
+    ris(*asked, "--expression", "the tree", "--name", "empty")
+    ris("wait", "empty", "--timeout", "200")
+    first = {task: predictions(client, task) for task in made.tasks}
+    assert [[one["result"] for one in of] for of in first.values()] == [[[]], [[]]]
+    kept = {"task": made.tasks[0], "result": [], "model_version": ledger.get("empty").model_version}
+    imported = client.request("POST", "/api/predictions/", kept)["id"]
+    before = {task: [one["id"] for one in of] for task, of in first.items()}
+    for mode, expression in (("--replace", "the house"), ("--add", "the fence")):
+        name = f"empty{mode}"
+        ris(*asked, "--expression", expression, mode, "--name", name)
+        ris("wait", name, "--timeout", "120")
+        assert ledger.get(name).state == "done"
+        now = {task: [one["id"] for one in predictions(client, task) if one["id"] != imported] for task in made.tasks}
+        assert [len(ids) for ids in now.values()] == [1, 1]
+        assert all(now[task] != before[task] for task in made.tasks)
+        before = now
+    assert imported in [one["id"] for one in predictions(client, made.tasks[0])]
+
+
 def test_only_the_tasks_of_a_view_are_asked(ris, client: LabelStudio, make_project: MakeProject, image_of: Callable):
     made = make_project(RECOMMENDED, [{"image": image_of(one), "say": one.expression} for one in SCENES])
     chosen = sorted(made.tasks[1:3])

@@ -22,6 +22,7 @@ from backend.desk import INVALID_EVENT, open_desk
 from backend.errors import Busy, Unreachable
 from backend.label_studio import protocol
 from backend.metrics import Metrics
+from backend.redaction import hide
 from backend.runs import api as runs
 from backend.settings import Settings
 from ris_core.errors import BadInput, RisError, WeightsMissing
@@ -203,9 +204,10 @@ async def _in_thread(work: Callable[[], Result], limiter: CapacityLimiter, may_a
 
 async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    log.warning("refused", path=request.url.path, status=status, error=str(error))
+    said = hide(str(error))
+    log.warning("refused", path=request.url.path, status=status, error=said)
     headers = {"Retry-After": "5"} if status == 503 else None
-    return JSONResponse({"error": type(error).__name__, "message": str(error)}, status, headers)
+    return JSONResponse({"error": type(error).__name__, "message": said}, status, headers)
 
 
 async def _give_up(request: Request, _error: Exception) -> Response:

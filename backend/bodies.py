@@ -9,6 +9,7 @@ from anyio import CapacityLimiter
 from fastapi import Request
 
 from backend.label_studio import protocol
+from backend.redaction import reason_of
 from ris_core.errors import BadInput
 
 BODY_TIMEOUT_S = 90.0
@@ -65,7 +66,7 @@ def _parse(raw: bytearray) -> Any:
     try:
         return _make_storable(protocol.parse_json(raw), MAX_DEPTH)
     except ValueError as error:
-        raise BadInput(f"The body is not JSON ({error}). Send what Label Studio sends.") from error
+        raise BadInput(f"The body is not JSON ({reason_of(error)}). Send what Label Studio sends.") from error
 
 
 def _make_storable(found: Any, depth_left: int) -> Any:

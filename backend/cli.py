@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from typing import Any
 
 import typer
@@ -20,7 +21,8 @@ from backend.commands.segment import segment
 from backend.commands.services import down, serve, up, worker
 from backend.commands.warm import warm
 from backend.commands.workers import workers
-from backend.logs import configure_logging
+from backend.logs import configure_logging, report_crashes
+from backend.redaction import hide
 from ris_core.errors import RisError
 
 ABOUT = "Type an expression, get the mask: referring image segmentation for Label Studio."
@@ -58,11 +60,16 @@ def main() -> None:
     """Run a command; exit 0 answered, 2 bad input, 3 weights missing, 4 a service cannot be reached."""
     # Before torch is loaded. Threads that spin while they wait made encoding four times slower on cores shared with others.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    configure_logging("WARNING")
+    report_crashes()
     try:
         app()
     except RisError as error:
-        print(f"ris: {error}", file=sys.stderr)
+        print(f"ris: {hide(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception:  # typer's own hook would show it as it is
+        print(hide(traceback.format_exc()), file=sys.stderr)
+        sys.exit(RisError.exit_code)
 
 
 def command_table() -> str:

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 
 from backend.errors import BadSettings, Unreachable
+from backend.redaction import reason_of
 
 BUSY_TIMEOUT_S = 30
 """How long a writer waits for another process's transaction."""
@@ -29,16 +30,18 @@ def open_database(database_url: str) -> sa.Engine:
         engine = _make_engine(sa.make_url(database_url))
     except (sa.exc.ArgumentError, ImportError) as error:
         raise BadSettings(
-            f"DATABASE_URL cannot be used ({error}).", "Give sqlite:////folder/file.sqlite3 or postgresql+psycopg://…."
+            f"DATABASE_URL cannot be used ({reason_of(error)}).",
+            "Give sqlite:////folder/file.sqlite3 or postgresql+psycopg://….",
         ) from error
     except OSError as error:
         raise Unreachable(
-            f"The database file cannot be made ({error}).", "Set RIS_STATE_DIR or DATABASE_URL to a writable place."
+            f"The database file cannot be made ({reason_of(error)}).",
+            "Set RIS_STATE_DIR or DATABASE_URL to a writable place.",
         ) from error
     try:
         _migrate(engine)
     except (sa.exc.DatabaseError, OSError) as error:
-        reason = getattr(error, "orig", None) or error
+        reason = reason_of(getattr(error, "orig", None) or error)
         where = engine.url.render_as_string(hide_password=True)
         raise Unreachable(
             f"The database {where} cannot be opened ({reason}).", "Check DATABASE_URL and that it runs."

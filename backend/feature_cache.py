@@ -26,6 +26,7 @@ import structlog
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from backend.redaction import reason_of
 from ris_core.prompts import PromptEmbedding
 from ris_core.types import EncodedImage, Proposals
 
@@ -91,7 +92,7 @@ class FeatureCache:
                 os.replace(unfinished, file)
                 self._make_room(size, grown)
         except (OSError, SafetensorError) as error:
-            log.warning("an encoded image cannot be kept", file=str(file), error=str(error))
+            log.warning("an encoded image cannot be kept", file=str(file), error=reason_of(error))
             with contextlib.suppress(OSError):
                 unfinished.unlink(missing_ok=True)
 
@@ -158,7 +159,7 @@ def _read(file: Path, unpack: Callable[[Mapping[str, np.ndarray], Mapping[str, s
     except FileNotFoundError:
         return None
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        log.warning("a file of the feature cache cannot be read and is deleted", file=str(file), error=str(error))
+        log.warning("a file of the feature cache cannot be read and is deleted", file=str(file), error=reason_of(error))
         file.unlink(missing_ok=True)
         return None
     return found

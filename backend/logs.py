@@ -1,15 +1,22 @@
-"""Logging: one line an event, key=value for people; secrets and bodies never reach it because nobody hands them over.
+"""Logging: one line an event, key=value for people; bodies never reach it because nobody hands them over.
 
-Values that callers chose are shortened and made printable, and a log that cannot be written stops nobody.
+Whatever is written goes through `redaction.hide` first: our own events, the lines of libraries, and tracebacks, also those that
+end a process or a thread. Values that callers chose are shortened and made printable, and a log that cannot be written stops
+nobody.
 """
 
 import contextlib
 import logging
 import sys
+import threading
+import traceback
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
+
+from backend.redaction import hide
 
 LONGEST_VALUE = 500
 """Characters of one value that are logged: enough for an error and its remedy."""
@@ -21,7 +28,10 @@ def configure_logging(level: str) -> None:
     Args:
         level: "DEBUG", "INFO", "WARNING" or "ERROR".
     """
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    stream = cast(TextIO, Discreet(sys.stderr))  # it writes and flushes, no more
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=stream)
+    logging.getLogger().setLevel(level)
+    logging.captureWarnings(True)
     for chatty in ("httpx", "httpcore", "alembic", "urllib3"):
         logging.getLogger(chatty).setLevel("WARNING")
     structlog.configure(
@@ -29,14 +39,34 @@ def configure_logging(level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            hide_secrets,  # before values are cut short: half a secret would not be known
             tame,
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Lossy(sys.stderr))),  # it writes and flushes, no more
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
+
+
+def report_crashes() -> None:
+    """Have errors that end this process, or one of its threads, written without secrets."""
+
+    def write(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        Discreet(sys.stderr).write("".join(traceback.format_exception(kind, error, trace)))
+
+    def write_thread(crash: threading.ExceptHookArgs) -> None:
+        if crash.exc_type is not SystemExit:
+            write(crash.exc_type, crash.exc_value, crash.exc_traceback)
+
+    sys.excepthook = write
+    threading.excepthook = write_thread
+
+
+def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Blot secrets out of the values of an event, however deep they are in it."""
+    return {name: _hide(value) for name, value in event.items()}
 
 
 def tame(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -44,8 +74,8 @@ def tame(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutable
     return {name: _tame(value) for name, value in event.items()}
 
 
-class Lossy:
-    """A text stream whose failures are nobody's: where the disk is full, work goes on without its log."""
+class Discreet:
+    """A text stream that shows no secret, and whose failures are nobody's: where the disk is full, work goes on without its log."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -53,12 +83,22 @@ class Lossy:
     def write(self, text: str) -> None:
         """Write, or do not."""
         with contextlib.suppress(OSError):
-            self._stream.write(text)
+            self._stream.write(hide(text))
 
     def flush(self) -> None:
         """Flush, or do not."""
         with contextlib.suppress(OSError):
             self._stream.flush()
+
+
+def _hide(value: Any) -> Any:
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, dict):
+        return {_hide(key): _hide(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_hide(item) for item in value]
+    return value  # the stream sees what is written of it
 
 
 def _tame(value: Any) -> Any:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from backend.errors import Unreachable
+from backend.redaction import reason_of
 
 POLL_S = 0.1
 """How often a process that is awaited is looked at."""
@@ -107,7 +108,9 @@ def launch(program: Program, state_dir: Path) -> Child:
                 start_new_session=True,
             )
     except OSError as error:
-        raise Unreachable(f"{program.name} cannot be started: {error}. Run `make install`, then try again.") from error
+        raise Unreachable(
+            f"{program.name} cannot be started: {reason_of(error)}. Run `make install`, then try again."
+        ) from error
     return record(program, process.pid, state_dir, log)
 
 

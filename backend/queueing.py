@@ -16,6 +16,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import as_text
 
 from backend.errors import Busy, Unreachable
+from backend.redaction import reason_of
 
 QUEUES = ("interactive", "bulk")
 """In the order in which workers empty them."""
@@ -90,7 +91,7 @@ def connect(redis_url: str) -> redis.Redis:
         )
     except ValueError as error:
         raise Unreachable(
-            f"REDIS_URL cannot be used ({error}).", "Give redis://host:6379/0 or unix:///folder/redis.sock."
+            f"REDIS_URL cannot be used ({reason_of(error)}).", "Give redis://host:6379/0 or unix:///folder/redis.sock."
         ) from error
 
 
@@ -387,5 +388,5 @@ def _reaching() -> Iterator[None]:
         redis.exceptions.ResponseError,  # it loads, or its disk or memory is full
     ) as error:
         raise Unreachable(
-            f"Redis does not answer ({error}).", "Check REDIS_URL, or start everything with `make up`."
+            f"Redis does not answer ({reason_of(error)}).", "Check REDIS_URL, or start everything with `make up`."
         ) from error

@@ -19,6 +19,7 @@ from backend.mending import Mends, Offer, Standing, Standings, Wish
 from backend.messages import Message
 from backend.pointing import Site, answer_gesture
 from backend.project_settings import read_project_settings
+from backend.redaction import reason_of
 from backend.retouching import list_shown, look_inside, looks_elsewhere, retouch
 from backend.segmenters import Segmenters
 from backend.store import KnownImage, Request, Store
@@ -324,7 +325,7 @@ class Service:
             log.warning("failed", kind=asked.kind, task=asked.task, error=str(error), request=asked.id)
             self.store.fail_request(asked.id, str(error), nothing, messages.about_error(error))
         except Exception as error:
-            reason = f"internal error ({type(error).__name__}: {error}); see the worker's log"
+            reason = f"internal error ({type(error).__name__}: {reason_of(error)}); see the worker's log"
             self.store.fail_request(asked.id, reason, nothing)
             raise
 

@@ -1,14 +1,29 @@
 """Every setting, from the environment; read by entry points and `wiring` only."""
 
 import ipaddress
+import os
+import typing
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from backend import redaction
 from backend.errors import BadSettings
+from backend.setting_values import (
+    clean,
+    read_bearer,
+    read_database_url,
+    read_host,
+    read_http_url,
+    read_login,
+    read_redis_url,
+    read_token,
+)
 
 
 def _env(*names: str, **kwargs: Any) -> Any:
@@ -16,10 +31,29 @@ def _env(*names: str, **kwargs: Any) -> Any:
     return Field(validation_alias=AliasChoices(*names), **kwargs)
 
 
-class Settings(BaseSettings):
-    """Settings of the backend, the worker and the command line."""
+_READERS: Mapping[str, Callable[[str], str]] = {
+    "basic_auth_user": read_login,
+    "basic_auth_pass": read_login,
+    "webhook_secret": read_bearer,
+    "label_studio_api_key": read_token,
+    "label_studio_url": read_http_url,
+    "redis_url": read_redis_url,
+    "database_url": read_database_url,
+}
+"""What reads a setting's text, or says why it cannot be used."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+class Settings(BaseSettings):
+    """Settings of the backend, the worker and the command line; whatever is secret among them is hidden from now on."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8-sig",  # some editors put a byte order mark at the beginning
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
 
     profile: str = _env("RIS_PROFILE", default="base", description="Which models and method: demo, base, ….")
     device: str = _env("DEVICE", default="auto", description="Torch device: auto, cpu, cuda, cuda:1.")
@@ -47,9 +81,11 @@ class Settings(BaseSettings):
     state_dir: Path = _env(
         "RIS_STATE_DIR", default=Path(".state"), description="Folder of the database, the cache, Redis and logs."
     )
-    redis_url: str | None = _env("REDIS_URL", default=None, description="Redis; without it a private one is started.")
+    redis_url: str | None = _env(
+        "REDIS_URL", default=None, repr=False, description="Redis; without it a private one is started."
+    )
     database_url: str | None = _env(
-        "DATABASE_URL", default=None, description="SQLAlchemy URL; without it SQLite in the state folder."
+        "DATABASE_URL", default=None, repr=False, description="SQLAlchemy URL; without it SQLite in the state folder."
     )
     cache_bytes: int = _env("CACHE_BYTES", default=2 << 30, ge=0, description="Limit of the feature cache.")
 
@@ -98,14 +134,54 @@ class Settings(BaseSettings):
         description="Tasks after an opened one whose images are encoded before they are opened; 0 for none.",
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _clean(cls, value: Any, info: ValidationInfo) -> Any:
+        """Texts as they were meant; of a setting that may be unset, an empty one is."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(text, str):
+            return value
+        cleaned = clean(text)
+        is_unset = not cleaned and cls.model_fields[str(info.field_name)].default is None
+        return None if is_unset else cleaned
+
+    @field_validator(*_READERS)
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        read = _READERS[str(info.field_name)]
+        if isinstance(value, SecretStr):
+            return SecretStr(read(value.get_secret_value()))
+        return value and read(value)
+
     @field_validator("image_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            tuple(part.strip().lower() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
+        hosts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(hosts, list | tuple):
+            return value
+        return tuple(read_host(part) for part in hosts if clean(part))
+
+    @field_validator("host")
+    @classmethod
+    def _bare_host(cls, value: str) -> str:
+        host = value.removeprefix("[").removesuffix("]")
+        if "/" in host or (":" in host and not _is_ip(host)):
+            raise ValueError("give an address or a name alone; PORT is a setting of its own")
+        return host
+
+    @field_validator("basic_auth_user")
+    @classmethod
+    def _without_colon(cls, value: str | None) -> str | None:
+        if value and ":" in value:
+            raise ValueError('there is a ":" in it, at which a login is cut apart')
+        return value
+
+    @field_validator("basic_auth_pass")
+    @classmethod
+    def _whole_login(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if "basic_auth_user" in info.data and bool(value) != bool(info.data["basic_auth_user"]):
+            raise ValueError("only one of BASIC_AUTH_USER and BASIC_AUTH_PASS is set; set both, or none")
+        return value
 
     @field_validator("log_level")
     @classmethod
@@ -113,6 +189,15 @@ class Settings(BaseSettings):
         if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError(f"LOG_LEVEL is {value!r}; use DEBUG, INFO, WARNING or ERROR.")
         return value.upper()
+
+    def model_post_init(self, _context: Any) -> None:
+        """Have the secrets hidden from whatever this process says."""
+        login = redaction.login_of(*self.credentials) if self.credentials else ()
+        keys = (self.webhook_secret, self.label_studio_api_key)
+        redaction.learn(
+            [*login, *(key.get_secret_value() for key in keys if key)],
+            [self.redis_url, self.database_url, self.label_studio_url],
+        )
 
     @cached_property
     def sql_url(self) -> str:
@@ -143,17 +228,12 @@ class Settings(BaseSettings):
         Raises:
             BadSettings: If HOST is not loopback and no credentials are set.
         """
-        if self.has_credentials or self.host == "localhost":
+        if self.has_credentials or is_loopback(self.host):
             return
-        try:
-            is_loopback = ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            is_loopback = False
-        if not is_loopback:
-            raise BadSettings(
-                f"HOST is {self.host}, which others can reach.",
-                "Set BASIC_AUTH_USER and BASIC_AUTH_PASS, or HOST=127.0.0.1.",
-            )
+        raise BadSettings(
+            f"HOST is {self.host}, which others can reach.",
+            "Set BASIC_AUTH_USER and BASIC_AUTH_PASS, or HOST=127.0.0.1.",
+        )
 
 
 def read_settings() -> Settings:
@@ -165,19 +245,76 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise BadSettings(
-            f"{name} has the value {first['input']!r}: {first['msg']}.", "See docs/settings.md."
-        ) from error
+        wrong, remedy = _problem_of(error), "See docs/settings.md."
+    except (OSError, UnicodeError) as error:
+        wrong, remedy = problem_of_file(error)
+    raise BadSettings(wrong, remedy)  # out here: the errors above hold values, which a traceback would show
+
+
+def problem_of_file(error: OSError | UnicodeError) -> tuple[str, str]:
+    """Why `.env` cannot be read, and what to do."""
+    file = Path(str(Settings.model_config["env_file"])).absolute()
+    if isinstance(error, UnicodeDecodeError):
+        line = bytes(error.object[: error.start]).count(b"\n") + 1
+        return f"{file} is not UTF-8 (line {line}).", "Save it as UTF-8, or work in another folder."
+    return f"{file} cannot be read ({redaction.reason_of(error)}).", "Mend it, or work in another folder."
+
+
+def says_what_is_wrong(message: str) -> str:
+    """The words of a validation error without what pydantic puts before them."""
+    return message.removeprefix("Value error, ")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting's value must never be shown, by the name of its field."""
+    return SecretStr in typing.get_args(Settings.model_fields[name].annotation)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is of this machine only."""
+    return host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def variable_of(place: tuple[int | str, ...]) -> str:
+    """First variable of the setting that a validation error is about; "" if it is about none."""
+    found = str(place[0]) if place else ""
+    known = ((name, aliases_of(field)) for name, field in Settings.model_fields.items())
+    return next((aliases[0] for name, aliases in known if found in (name, *aliases)), "")
+
+
+def aliases_of(field: FieldInfo) -> list[str]:
+    """The variables that a setting is read from."""
+    assert isinstance(field.validation_alias, AliasChoices)
+    return [str(name) for name in field.validation_alias.choices]
+
+
+def _problem_of(error: ValidationError) -> str:
+    """The first thing that is wrong with the settings, in one line that names the setting as it was given."""
+    first = error.errors()[0]
+    variable, says = variable_of(first["loc"]), says_what_is_wrong(first["msg"])
+    for name, field in Settings.model_fields.items():
+        if variable in (aliases := aliases_of(field)):
+            given = next((alias for alias in aliases if alias in os.environ), variable)
+            if is_secret(name):
+                return f"{given} cannot be used: {says}."
+            value = redaction.mask_url(str(first["input"]))[:200]
+            return f"{given} has the value {value!r}: {says}."
+    return f"The settings cannot be used: {says}."
 
 
 def settings_table() -> str:
     """Every setting as a Markdown table: what the README shows."""
     rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
     for field in Settings.model_fields.values():
-        assert isinstance(field.validation_alias, AliasChoices)
-        name, *others = map(str, field.validation_alias.choices)
+        name, *others = aliases_of(field)
         also = f" (also `{'`, `'.join(others)}`)" if others else ""
         default = "" if field.default in (None, ()) else f"`{field.default}`"
         rows.append(f"| `{name}`{also} | {default} | {field.description} |")

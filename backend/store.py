@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from backend.database import open_database
 from backend.errors import Unreachable
 from backend.messages import Message
+from backend.redaction import reason_of
 from backend.tables import answer, connection, image_source, prompt, region, request, webhook
 from ris_core.errors import BadInput
 
@@ -410,12 +411,12 @@ def reaching() -> Iterator[None]:
     except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
         cause = getattr(error, "orig", None)  # without the statement and its values
         raise Unreachable(
-            f"The database cannot be used ({str(cause or error).partition(chr(10))[0]}).",
+            f"The database cannot be used ({reason_of(cause or error, lines=1)}).",
             "Check DATABASE_URL, that the database runs, and the free space on its disk.",
         ) from cause
     except sa.exc.DataError as error:  # PostgreSQL's columns are narrower than SQLite's
         raise BadInput(
-            f"A value is out of range for the database ({str(error.orig).partition(chr(10))[0]})."
+            f"A value is out of range for the database ({reason_of(error.orig or error, lines=1)})."
         ) from error.orig
 
 

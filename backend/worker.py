@@ -25,7 +25,7 @@ from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from backend import gpu, jobs, queueing, redis_server, wiring
+from backend import gpu, jobs, queueing, redaction, redis_server, wiring
 from backend.errors import BadInput, Unreachable
 from backend.queueing import WorkerInfo
 from backend.runs.shift import SHIFT
@@ -156,7 +156,7 @@ class Heartbeat:
                     self._conn, dataclasses.replace(self.info, gpu_used=memory.used, gpu_total=memory.total)
                 )
             except redis.exceptions.RedisError as error:
-                log.warning("Redis does not take the heart-beat", name=self.info.name, error=str(error))
+                log.warning("Redis does not take the heart-beat", name=self.info.name, error=redaction.reason_of(error))
 
     def _end_if_overrun(self) -> None:
         """End the process where it stands: what hangs in native code cannot be interrupted otherwise."""
@@ -214,6 +214,12 @@ class RisWorker(SimpleWorker):
         queueing.announce(self.connection, job.id)
         queueing.drop_taken(self.connection, self.name, queue.name, job.id)
 
+    def handle_job_failure(
+        self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = ""
+    ) -> None:
+        """Keep the traceback in Redis, without secrets."""
+        super().handle_job_failure(job, queue, started_job_registry, redaction.hide(exc_string))
+
     def run_maintenance_tasks(self) -> None:
         """Put back the jobs of dead workers, and close requests whose time is over."""
         if back := queueing.recover(self.connection):
@@ -240,7 +246,7 @@ class RisWorker(SimpleWorker):
         try:
             return self.job_class.fetch(job_id, connection=self.connection, serializer=self.serializer), queue
         except Exception as error:  # gone, or not written by us: a job that cannot be read must not stop every worker
-            log.warning("a job cannot be read and is dropped", job=job_id, error=repr(error))
+            log.warning("a job cannot be read and is dropped", job=job_id, error=redaction.reason_of(error))
             queueing.drop_taken(self.connection, self.name, queue_name, job_id)
             return None
 

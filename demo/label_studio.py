@@ -14,6 +14,7 @@ from backend.errors import Unreachable
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.label_config import MESSAGE_NAME
 from backend.processes import Program
+from backend.redaction import reason_of
 from demo.gallery import GALLERY, Exhibit
 
 VERSION = "1.23.2"
@@ -172,6 +173,6 @@ def _make_task(url: str, token: str, project: int, exhibit: Exhibit, state_dir: 
             )
         except httpx.HTTPError as error:
             raise Unreachable(
-                f"{file.name} cannot be uploaded to Label Studio: {error}. Look into label-studio.log."
+                f"{file.name} cannot be uploaded to Label Studio: {reason_of(error)}. Look into label-studio.log."
             ) from error
     return {"data": {"image": f"/data/{stored}", "try": exhibit.expression}, "meta": {"seed": exhibit.seed}}

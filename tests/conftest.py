@@ -9,7 +9,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from backend import queueing, redis_server
+from backend import queueing, redaction, redis_server
 from backend.store import Store, open_store
 
 settings.register_profile("busy machine", deadline=None)
@@ -47,3 +47,9 @@ def _forget_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(structlog, "configure", lambda **how: configure(**{**how, "cache_logger_on_first_use": False}))
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _forget_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test makes a secret is an ordinary word in the next."""
+    monkeypatch.setattr(redaction, "_OWN", redaction.Redactor())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backend.redaction import reason_of
 from backend.settings import Settings, read_settings
 from ris_core.errors import BadInput
 
@@ -164,7 +165,7 @@ def _load(ours: Settings, profile: str, methods: Sequence[str], settings: str) -
         overrides = {kind: dict(given) for kind, given in json.loads(settings).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(
-            f'--settings is {settings!r}, which is no JSON object of objects ({error}). Write {{"proposer": {{…}}}}.'
+            f'--settings is {settings!r}, which is no JSON object of objects ({reason_of(error)}). Write {{"proposer": {{…}}}}.'
         ) from error
     if "method" in overrides:
         raise BadInput("--settings names the method's settings; write them as --method NAME:SETTING=VALUE.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backend.redaction import reason_of
 from backend.settings import read_settings
 from ris_core.errors import BadInput
 
@@ -63,7 +64,9 @@ def _save_overlay(image: "Image", prediction: "Prediction", file: Path) -> None:
     try:
         draw(image, prediction).save(file)
     except (OSError, ValueError) as error:
-        raise BadInput(f"The overlay cannot be written to {file} ({error}). Name a .png or .jpg file.") from error
+        raise BadInput(
+            f"The overlay cannot be written to {file} ({reason_of(error)}). Name a .png or .jpg file."
+        ) from error
 
 
 def _as_table(document: dict) -> str:

@@ -13,6 +13,7 @@ from pycocotools import mask as coco
 from backend.corrections.brush import MAX_PIXELS, decode_brush
 from backend.label_studio.label_config import MESSAGE_NAME
 from backend.label_studio.protocol import Json
+from backend.redaction import reason_of
 from ris_core.masks import Rle, to_rle
 
 Wording = Literal["region", "meta", "task"]
@@ -78,7 +79,7 @@ def read_drawn(results: object, gestures: frozenset[str] = frozenset()) -> tuple
         try:
             mask = _read_mask(kind, value, _size(result))
         except (ValueError, TypeError, KeyError, OverflowError) as error:
-            problems.append(f"region {region_id}: {error}")
+            problems.append(f"region {region_id}: {reason_of(error)}")
             continue
         own, meta = texts.get(region_id), _first_meta(result)
         drawn[region_id] = Drawn(

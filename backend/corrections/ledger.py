@@ -29,6 +29,7 @@ from backend.corrections.tables import (
     webhook_read,
 )
 from backend.database import open_database
+from backend.redaction import reason_of
 from backend.store import reaching
 from backend.tables import webhook
 from ris_core.errors import BadInput
@@ -259,4 +260,4 @@ def _parse(body: str) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"The event is not JSON ({error}).") from error
+        raise BadInput(f"The event is not JSON ({reason_of(error)}).") from error

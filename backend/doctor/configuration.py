@@ -33,6 +33,3 @@ def _check_credentials(settings: Settings) -> Iterator[Finding]:
         settings.check_host()
     except BadSettings as error:
         yield failure_of("Credentials", error)
-    if bool(settings.basic_auth_user) != bool(settings.basic_auth_pass):
-        seen = "only one of BASIC_AUTH_USER and BASIC_AUTH_PASS is set, so callers are asked for neither"
-        yield warn("Credentials", seen, "Set both, or none.")

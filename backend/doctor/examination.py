@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from backend import redaction
 from backend.doctor import configuration, images, models, service, storage, studio, transport
 from backend.doctor.case import Case
 from backend.doctor.finding import UNREACHABLE, Finding, fail, failure_of, skip
@@ -53,7 +54,7 @@ def examine(case: Case, sections: Sequence[Section] = SECTIONS) -> Iterator[Find
         for finding in _visit(section, case, failed):
             if finding.state == "fail":
                 failed.add(section.name)
-            value, remedy = (" ".join(case.reading.redactor.hide(t).split()) for t in (finding.value, finding.remedy))
+            value, remedy = (" ".join(redaction.hide(text).split()) for text in (finding.value, finding.remedy))
             yield replace(finding, section=section.name, value=value, remedy=remedy)
 
 

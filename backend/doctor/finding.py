@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backend.errors import BadSettings, Unreachable
+from backend.redaction import reason_of
 from ris_core.errors import RisError, WeightsMissing
 
 State = Literal["ok", "warn", "fail", "skip"]
@@ -64,7 +65,10 @@ def failure_of(name: str, error: Exception) -> Finding:
     if isinstance(error, RisError):
         return fail(name, error.wrong.removesuffix("."), error.remedy or "See docs/doctor.md.", error.exit_code)
     return fail(
-        name, f"{type(error).__name__}: {error}", "Nobody foresaw this: please report it with this line.", UNEXPECTED
+        name,
+        f"{type(error).__name__}: {reason_of(error)}",
+        "Nobody foresaw this: please report it with this line.",
+        UNEXPECTED,
     )
 
 

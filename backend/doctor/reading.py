@@ -1,20 +1,21 @@
 """The settings as they were read: every value with where it comes from, also of settings that cannot be used."""
 
 import os
-import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, SecretStr, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
-from backend.doctor.redaction import Redactor, mask_url
+from backend import redaction
 from backend.errors import BadSettings
-from backend.settings import Settings
+from backend.redaction import mask_url
+from backend.setting_values import clean
+from backend.settings import Settings, aliases_of, is_secret, problem_of_file, says_what_is_wrong, variable_of
 
 SIMILAR = 0.85
 """How like a setting's name another one must be to count as misspelt, from 0 to 1."""
@@ -48,18 +49,16 @@ class Reading:
         values: Every setting.
         unknown: Variables that nobody reads although they look like ours, with the setting that may be meant, or "".
         env_file: The file that was read besides the environment, or would be.
-        redactor: Knows every secret among the values.
     """
 
     settings: Settings | None
     values: tuple[Value, ...]
     unknown: tuple[tuple[str, str], ...]
     env_file: Path
-    redactor: Redactor
 
 
 def read() -> Reading:
-    """Read the environment and `.env`, as `Settings` does.
+    """Read the environment and `.env`, as `Settings` does; what is secret is hidden from now on, also if it cannot be used.
 
     Raises:
         BadSettings: If the file cannot be read.
@@ -68,32 +67,28 @@ def read() -> Reading:
     try:
         environment, file = EnvSettingsSource(Settings), DotEnvSettingsSource(Settings)
     except (OSError, UnicodeError) as error:
-        raise BadSettings(f"{env_file} cannot be read ({error}).", "Mend it, or work in another folder.") from error
+        raise BadSettings(*problem_of_file(error)) from None
     settings: Settings | None = None
     problems: dict[str, str] = {}
     try:
         settings = Settings()
     except ValidationError as error:
-        problems = {str(found["loc"][0]): found["msg"] for found in error.errors() if found["loc"]}
+        problems = {variable_of(found["loc"]): says_what_is_wrong(found["msg"]) for found in error.errors()}
     given = [("environment", environment(), environment.env_vars), (".env", file(), file.env_vars)]
-    fields = {_choices(field)[0]: field for field in Settings.model_fields.values()}
-    raw = {name: _find(field, given) for name, field in fields.items()}
+    fields = {aliases_of(field)[0]: name for name, field in Settings.model_fields.items()}
+    raw = {variable: _find(Settings.model_fields[name], given) for variable, name in fields.items()}
+    _learn(fields, raw)
     values = tuple(
-        Value(name, _show(name, fields[name], text), origin, problems.get(name, ""))
-        for name, (text, origin) in raw.items()
+        Value(variable, _show(variable, fields[variable], text), origin, problems.get(variable, ""))
+        for variable, (text, origin) in raw.items()
     )
     variables = {*os.environ, *(name.upper() for name in file.env_vars)}
-    return Reading(settings, values, tuple(_unknown(variables)), env_file, _make_redactor(fields, raw))
-
-
-def _choices(field: FieldInfo) -> list[str]:
-    assert isinstance(field.validation_alias, AliasChoices)
-    return [str(name) for name in field.validation_alias.choices]
+    return Reading(settings, values, tuple(_unknown(variables)), env_file)
 
 
 def _find(field: FieldInfo, given: list[tuple[str, dict[str, Any], Any]]) -> tuple[str | None, str]:
     """A setting's text, None if it is not set, and its origin."""
-    name, *_ = names = _choices(field)
+    name, *_ = names = aliases_of(field)
     for origin, values, variables in given:
         if name in values:
             used = next((other for other in names if other.lower() in variables), name)
@@ -101,34 +96,30 @@ def _find(field: FieldInfo, given: list[tuple[str, dict[str, Any], Any]]) -> tup
     return None, "default"
 
 
-def _show(name: str, field: FieldInfo, text: str | None) -> str:
-    if _is_secret(field):
-        return "set" if text else "not set"
+def _show(variable: str, name: str, text: str | None) -> str:
+    if is_secret(name):
+        return "set" if text and clean(text) else "not set"
     if text is None:
-        return "not set" if field.default in (None, ()) else str(field.default)
+        default = Settings.model_fields[name].default
+        return "not set" if default in (None, ()) else str(default)
     if not text:
         return "empty"
-    return mask_url(text) if _is_address(name, text) else text
+    return mask_url(text) if _is_address(variable, text) else text
 
 
-def _is_secret(field: FieldInfo) -> bool:
-    return SecretStr in (field.annotation, *typing.get_args(field.annotation))
+def _is_address(variable: str, text: str) -> bool:
+    return variable.endswith("_URL") or "://" in text
 
 
-def _is_address(name: str, text: str) -> bool:
-    return name.endswith("_URL") or "://" in text
-
-
-def _make_redactor(fields: dict[str, FieldInfo], raw: dict[str, tuple[str | None, str]]) -> Redactor:
-    given = {name: text for name, (text, _) in raw.items() if text}
-    return Redactor(
-        [text for name, text in given.items() if _is_secret(fields[name])],
-        [text for name, text in given.items() if _is_address(name, text)],
-    )
+def _learn(fields: dict[str, str], raw: dict[str, tuple[str | None, str]]) -> None:
+    given = {variable: text for variable, (text, _) in raw.items() if text}
+    secrets = [text for variable, text in given.items() if is_secret(fields[variable])]
+    urls = [text for variable, text in given.items() if _is_address(variable, text)]
+    redaction.learn([*secrets, *map(clean, secrets)], [*urls, *map(clean, urls)])
 
 
 def _unknown(variables: set[str]) -> Iterator[tuple[str, str]]:
-    known = [name for field in Settings.model_fields.values() for name in _choices(field)]
+    known = [name for field in Settings.model_fields.values() for name in aliases_of(field)]
     for variable in sorted(variables - {*known, *NOT_OURS}):
         close = get_close_matches(variable.upper(), known, 1, SIMILAR)
         if variable.upper() in known:

@@ -13,8 +13,8 @@ from alembic.script import ScriptDirectory
 from backend.database import MIGRATIONS
 from backend.doctor.case import Case
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
-from backend.doctor.redaction import mask_url
 from backend.feature_cache import FeatureCache
+from backend.redaction import mask_url, reason_of
 from backend.tables import request
 
 BUSY_TIMEOUT_S = 2
@@ -31,7 +31,7 @@ def check_database(case: Case) -> Iterator[Finding]:
         engine = open_existing(case.settings.sql_url)
     except (sa.exc.ArgumentError, ImportError) as error:
         remedy = "Give sqlite:////folder/file.sqlite3 or postgresql+psycopg://…, and install the driver."
-        yield fail("Server", f"DATABASE_URL {where} cannot be used ({error})", remedy, BAD)
+        yield fail("Server", f"DATABASE_URL {where} cannot be used ({reason_of(error)})", remedy, BAD)
         return
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
         yield warn("Server", f"{where} is not there yet", "Nothing has run with these settings; `ris up` makes it.")
@@ -46,7 +46,7 @@ def check_database(case: Case) -> Iterator[Finding]:
                 yield _try_writing(db)
     except sa.exc.DatabaseError as error:
         remedy = "Check DATABASE_URL, that the server runs, and that this user may read the file."
-        yield fail("Server", f"{where} cannot be read ({error.orig})", remedy, UNREACHABLE)
+        yield fail("Server", f"{where} cannot be read ({reason_of(error.orig or error)})", remedy, UNREACHABLE)
     finally:
         engine.dispose()
 
@@ -134,5 +134,10 @@ def _try_writing(db: sa.Connection) -> Finding:
             return warn(
                 "Writing", f"another program has written for {BUSY_TIMEOUT_S} s", "Look what it is, if this lasts."
             )
-        return fail("Writing", f"not possible ({error.orig})", "Give this user the right to write to it.", BAD)
+        return fail(
+            "Writing",
+            f"not possible ({reason_of(error.orig or error)})",
+            "Give this user the right to write to it.",
+            BAD,
+        )
     return ok("Writing", "possible")

@@ -7,9 +7,9 @@ from typing import Any
 from backend import queueing, redis_server
 from backend.doctor.case import Case
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
-from backend.doctor.redaction import mask_url
 from backend.errors import Unreachable
 from backend.queueing import WorkerInfo
+from backend.redaction import mask_url
 from backend.settings import Settings
 
 OLDEST = (6, 2)

@@ -20,6 +20,7 @@ from backend.exporters.order import Order
 from backend.exporters.places import Findings, place_all
 from backend.exporters.scenes import read_negatives, read_scenes
 from backend.exporters.targets import Scene, Writer
+from backend.redaction import reason_of
 from ris_core.errors import BadInput, UnknownName
 
 FORMATS: dict[str, tuple[Callable[[Path], Writer], str]] = {
@@ -76,7 +77,9 @@ def export(
             counts.by_address = findings.by_address
             (folder / "README.md").write_text(card.render(order, counts), encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"The data set cannot be written to {order.folder} ({error}). Name another place.") from error
+        raise BadInput(
+            f"The data set cannot be written to {order.folder} ({reason_of(error)}). Name another place."
+        ) from error
     return counts
 
 

@@ -12,6 +12,7 @@ from PIL import Image as Pil
 from PIL import ImageOps, UnidentifiedImageError
 
 from backend.errors import ImageUnreachable
+from backend.redaction import reason_of
 from ris_core.errors import BadInput
 
 Mode = Literal["copy", "link", "none"]
@@ -113,7 +114,9 @@ class Images:
                 turned.save(buffer, "PNG")
                 return buffer.getvalue(), ".png", (turned.height, turned.width)
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-            raise ImageUnreachable(f"{address} is no image that can be read ({error}).", "Replace it.") from error
+            raise ImageUnreachable(
+                f"{address} is no image that can be read ({reason_of(error)}).", "Replace it."
+            ) from error
 
     def _put(self, name: str, content: bytes) -> None:
         if self._mode == "none":

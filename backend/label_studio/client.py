@@ -10,6 +10,8 @@ import httpx
 
 from backend.errors import BadSettings, Unreachable
 from backend.label_studio.deadline import Transport
+from backend.redaction import hide, learn, reason_of
+from backend.setting_values import clean, read_token
 from ris_core.errors import BadInput
 
 ACCESS_LIFETIME_S = 240.0
@@ -124,7 +126,8 @@ class LabelStudio:
             ) from error
         except httpx.InvalidURL as error:
             raise BadSettings(
-                f"LABEL_STUDIO_URL is {self.url!r}, which is no address ({error}).", "Write http://host:8080."
+                f"LABEL_STUDIO_URL is {self.url!r}, which is no address ({reason_of(error)}).",
+                "Write http://host:8080.",
             ) from error
 
 
@@ -132,7 +135,9 @@ class Key:
     """What opens a Label Studio: a legacy token as it is, a personal access token exchanged for an access token now and then."""
 
     def __init__(self, http: httpx.Client, url: str, token: str | None) -> None:
-        self._http, self._url, self._token = http, url, token
+        self._http, self._url, self._token = http, url, clean(token) if token else None
+        token = self._token
+        learn([token])
         self._is_personal = token is not None and token.count(".") == 2
         self._access: tuple[str, float] | None = None  # the access token, when to stop using it
         self._lock = threading.Lock()
@@ -141,6 +146,10 @@ class Key:
         """Headers of a request to Label Studio's own origin."""
         if not self._token:
             return {}
+        try:
+            read_token(self._token)
+        except ValueError as error:  # one that a project's /setup gave
+            raise BadSettings(f"Label Studio's token cannot be used: {reason_of(error)}.", TOKEN_REMEDY) from None
         if not self._is_personal:
             return {"Authorization": f"Token {self._token}"}
         with self._lock:
@@ -178,6 +187,7 @@ class Key:
                 f"Label Studio at {self._url} does not accept the personal access token ({response.status_code}).",
                 response.status_code,
             )
+        learn([access])
         return access
 
 
@@ -222,10 +232,6 @@ def _check_redirect(response: httpx.Response, url: str, path: str) -> None:
     )
 
 
-def reason_of(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
 def _bare(path: str) -> str:
     return path.partition("?")[0]
 
@@ -238,4 +244,4 @@ def _detail(response: httpx.Response) -> str:
         body = None
     if isinstance(body, dict):
         body = body.get("validation_errors") or body.get("detail")
-    return " ".join((str(body) if body else response.text).split())[:MAX_DETAIL]
+    return hide(" ".join((str(body) if body else response.text).split()))[:MAX_DETAIL]

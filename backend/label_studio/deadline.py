@@ -17,6 +17,8 @@ from typing import Any
 import httpcore
 import httpx
 
+from backend.redaction import reason_of
+
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
 
 
@@ -90,7 +92,7 @@ class _Backend(httpcore.SyncBackend):
             addresses = look_up(host, port)
         except (OSError, UnicodeError) as error:
             kind = httpcore.ConnectTimeout if isinstance(error, TimeoutError) else httpcore.ConnectError
-            raise kind(str(error)) from error
+            raise kind(reason_of(error)) from error
         for address in addresses:
             try:
                 left = _left(timeout, httpcore.ConnectTimeout)

@@ -308,7 +308,7 @@ def _check_address(url: str) -> None:
         parts, host = urlsplit(url), _host(url)
     except ValueError as error:
         raise ImageUnreachable(
-            f"{_shown(url)} is no address ({error}).", "Correct the task's data.", cause="bad_address"
+            f"{_shown(url)} is no address ({reason_of(error)}).", "Correct the task's data.", cause="bad_address"
         ) from error
     if parts.scheme not in ("http", "https") or not host:
         raise ImageUnreachable(
@@ -325,7 +325,7 @@ def _look_up(parts: SplitResult, rule: AddressRule) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError, UnicodeError) as error:
         raise ImageUnreachable(
-            f"The host {host} of an image is not known ({error}).",
+            f"The host {host} of an image is not known ({reason_of(error)}).",
             "Correct the task's address, or LABEL_STUDIO_URL.",
             cause="unknown_host",
         ) from error
@@ -375,7 +375,7 @@ def _read_data_uri(url: str, max_bytes: int) -> bytes:
         )
     except (binascii.Error, ValueError) as error:
         raise ImageUnreachable(
-            f"A data URI is damaged ({error}).", "Correct the task's data.", cause="bad_data_uri"
+            f"A data URI is damaged ({reason_of(error)}).", "Correct the task's data.", cause="bad_data_uri"
         ) from error
     if len(content) > max_bytes:
         raise _too_large("A data URI", max_bytes)

@@ -9,6 +9,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from backend.errors import BadConfig
+from backend.redaction import reason_of
 
 Kind = Literal["brush", "polygon", "rectangle"]
 
@@ -148,7 +149,7 @@ def _read_tags(xml: str) -> list[_Tag]:
         return [_Tag.of(element) for element in fromstring(xml).iter() if isinstance(element.tag, str)]
     except (ParseError, DefusedXmlException, ValueError, TypeError) as error:
         raise BadConfig(
-            f"The label config is not XML that can be read ({error}).", "Copy one from label_config/."
+            f"The label config is not XML that can be read ({reason_of(error)}).", "Copy one from label_config/."
         ) from error
 
 

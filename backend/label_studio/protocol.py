@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from backend.label_studio.label_config import MESSAGE_NAME
+from backend.redaction import reason_of
 from ris_core.errors import BadInput
 
 Json = dict[str, Any]
@@ -144,7 +145,9 @@ def read_tasks(raw: bytes, project: int) -> tuple[Task, ...]:
     try:
         body = parse_json(raw)
     except ValueError as error:
-        raise BadInput(f"Label Studio's list of tasks is not JSON ({error}).", "Check LABEL_STUDIO_URL.") from error
+        raise BadInput(
+            f"Label Studio's list of tasks is not JSON ({reason_of(error)}).", "Check LABEL_STUDIO_URL."
+        ) from error
     tasks = body.get("tasks") if isinstance(body, Mapping) else None
     if not isinstance(tasks, list):
         raise BadInput("Label Studio's list of tasks has no tasks.", "Check LABEL_STUDIO_URL and its version.")

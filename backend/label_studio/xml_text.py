@@ -6,6 +6,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 
 from backend.errors import BadConfig
+from backend.redaction import reason_of
 
 COMMENT = "#comment"
 
@@ -45,7 +46,7 @@ def read_elements(xml: str) -> list[Element]:
         found = _scan(xml.encode())
     except (expat.ExpatError, ValueError) as error:
         raise BadConfig(
-            f"The label config is not XML that can be read ({error}).", "Copy one from label_config/."
+            f"The label config is not XML that can be read ({reason_of(error)}).", "Copy one from label_config/."
         ) from error
     return sorted(found, key=lambda element: element.start)
 

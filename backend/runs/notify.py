@@ -4,6 +4,7 @@ import httpx
 import structlog
 
 from backend.label_studio.client import make_http
+from backend.redaction import reason_of
 from backend.runs.ledger import Ledger, Run
 
 log = structlog.get_logger(__name__)
@@ -25,4 +26,4 @@ def _post(url: str, run: Run, counts: dict[str, int]) -> None:
         with make_http(TIMEOUT_S) as http:
             http.post(url, json={**said, "items": counts}).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        log.warning("nobody was told how a run ended", run=run.id, error=str(error))
+        log.warning("nobody was told how a run ended", run=run.id, error=reason_of(error))

@@ -16,6 +16,7 @@ import structlog
 from backend.label_studio.client import Refused
 from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import Json
+from backend.redaction import reason_of
 from backend.runs import answers, standing
 from backend.runs.item import Item, ItemState
 from backend.runs.ledger import LeaseLost, Ledger, Run
@@ -134,7 +135,7 @@ class Pusher:
                 others = answers.make_others(item, control, self._version, self._run.spec.top_k or 1)
                 predictions = [*others, answers.make_prediction(item, control, self._version)]
             except ValueError as error:
-                self._move([item], "failed", str(error), "label config")
+                self._move([item], "failed", reason_of(error), "label config")
                 continue
             size += sum(len(str(region["value"])) for one in predictions for region in one["result"])
             if made and size > BATCH_BYTES:

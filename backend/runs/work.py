@@ -12,6 +12,7 @@ from backend.errand import Errand
 from backend.errors import BadConfig, ImageUnreachable, Unreachable
 from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import Json
+from backend.redaction import reason_of
 from backend.runs import answers
 from backend.runs.item import Item
 from backend.runs.ledger import Ledger, Run
@@ -87,7 +88,7 @@ def _do(means: Means, run: Run, item: Item, body: Json) -> bool:
         except ImageUnreachable as error:
             return _leave_for_later(means.ledger, run, item, error)
         except JobTimeoutException as error:
-            items.fail(item, f"It took too long ({error}). Look at the image's size.", "took too long")
+            items.fail(item, f"It took too long ({reason_of(error)}). Look at the image's size.", "took too long")
             return False  # the alarm is over, so nothing would stop the next one
         except Unreachable:
             raise
@@ -96,7 +97,9 @@ def _do(means: Means, run: Run, item: Item, body: Json) -> bool:
             log.warning("item failed", error=str(error))
         except Exception as error:
             items.fail(
-                item, f"internal error ({type(error).__name__}: {error}); see the worker's log", "internal error"
+                item,
+                f"internal error ({type(error).__name__}: {reason_of(error)}); see the worker's log",
+                "internal error",
             )
             log.exception("item failed")
         else:
@@ -120,7 +123,7 @@ def _answer_in_memory(service: Service, run: Run, item: Item, errand: Errand) ->
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        log.warning("out of memory; once more with half the batch", error=str(error))
+        log.warning("out of memory; once more with half the batch", error=reason_of(error))
     try:
         with _halved(errand.segmenter):
             return _answer(service, run, item, errand)

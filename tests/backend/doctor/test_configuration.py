@@ -47,9 +47,17 @@ def test_variables_of_other_programs_are_not_misspelt_settings(make_case: MakeCa
     assert case.reading.unknown == ()
 
 
-def test_half_of_the_credentials_protects_nothing(make_case: MakeCase):
-    finding = look(configuration.check_settings, make_case(BASIC_AUTH_USER="u"))["Credentials"]
-    assert (finding.state, "asked for neither" in finding.value) == ("warn", True)
+@pytest.mark.parametrize("variable", ["BASIC_AUTH_USER", "BASIC_AUTH_PASS"])
+def test_half_a_login_is_a_failure(make_case: MakeCase, variable: str):
+    [finding] = [found for found in examine(make_case(**{variable: "hunter2"})) if found.state == "fail"]
+    assert (finding.name, finding.exit_code, "set both, or none" in finding.remedy) == ("BASIC_AUTH_PASS", 2, True)
+
+
+def test_a_secret_that_cannot_be_used_is_not_shown(make_case: MakeCase):
+    found = list(examine(make_case(LABEL_STUDIO_API_KEY="hunter2-of-mïne", REDIS_URL="redis://:hunter2/x@host")))
+    said = "\n".join(f"{finding.value} {finding.remedy}" for finding in found)
+    assert {f.name for f in found if f.state == "fail"} == {"LABEL_STUDIO_API_KEY", "REDIS_URL"}
+    assert "hunter2" not in said
 
 
 def test_host_that_others_reach_needs_credentials(make_case: MakeCase):

@@ -74,16 +74,11 @@ def test_database_in_use_is_not_mistaken_for_a_broken_one(
     assert (found["Writing"].state, found["Tables"].state) == ("warn", "ok")
 
 
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [("sqlite:///{}", 4), ("nosuch://host/db", 2), ("no address", 2)],
-    ids=["not a database", "unknown kind", "no address"],
-)
-def test_database_that_cannot_be_used_is_a_failure(make_case: MakeCase, tmp_path: Path, url: str, code: int):
+def test_database_that_cannot_be_used_is_a_failure(make_case: MakeCase, tmp_path: Path):
     file = tmp_path / "file"
     file.write_text("This is text. " * 100)
-    [finding] = look(storage.check_database, make_case(DATABASE_URL=url.format(file))).values()
-    assert (finding.state, finding.exit_code, "DATABASE_URL" in finding.remedy + finding.value) == ("fail", code, True)
+    [finding] = look(storage.check_database, make_case(DATABASE_URL=f"sqlite:///{file}")).values()
+    assert (finding.state, finding.exit_code, "DATABASE_URL" in finding.remedy) == ("fail", 4, True)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ris_core import masks
+from ris_core import behaviour, masks
 from ris_core.components import Encoder, Method, Proposer
 from ris_core.errors import BadInput
 from ris_core.text import Parser
@@ -42,14 +42,15 @@ class Segmenter:
 
     @property
     def encode_fp(self) -> str:
-        """Digest of what makes the encoded arrays, and of which: proposer, encoder, weights, preprocessing."""
-        return _digest({"proposer": self.proposer.fingerprint, "encoder": self.encoder.fingerprint})
+        """Digest of what makes the encoded arrays, and of which: proposer, encoder, weights, preprocessing, the code's behaviour."""
+        return self._encode_digest({"proposer": self.proposer.fingerprint})
 
     @property
     def model_version(self) -> str:
         """Profile, method and digest of everything that decides an answer; never contains the expression."""
         decides = {
             "encode": self.encode_fp,
+            "behaviour": behaviour.ANSWER_BEHAVIOUR,
             "method": [self.method_name, self.method.settings],
             "parser": self.parser.fingerprint,
             "ambiguous_ratio": self.ambiguous_ratio,
@@ -74,7 +75,7 @@ class Segmenter:
                 f"The proposals are {proposals.masks.shape[1:]} (H, W), the image is {image.size_hw}. Resize the masks."
             )
         else:
-            encode_fp = _digest({"proposals": proposals.digest(), "encoder": self.encoder.fingerprint})
+            encode_fp = self._encode_digest({"proposals": proposals.digest()})
         return EncodedImage(
             image_sha256=image.sha256,
             size_hw=image.size_hw,
@@ -110,6 +111,9 @@ class Segmenter:
         features = dict(zip(texts, self.encoder.encode_texts(list(texts.values())), strict=True))
         scores = self.method.score(encoded, expression, features, self.encoder.logit_scale)
         return self._prediction(encoded, expression, scores, top_k)
+
+    def _encode_digest(self, proposals: Mapping[str, Any]) -> str:
+        return _digest({**proposals, "encoder": self.encoder.fingerprint, "behaviour": behaviour.ENCODE_BEHAVIOUR})
 
     def _prediction(self, encoded: EncodedImage, expression: Expression, scores: Scores, top_k: int) -> Prediction:
         best = np.argsort(-scores.values, kind="stable")[:top_k].tolist()

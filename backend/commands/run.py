@@ -136,9 +136,17 @@ def pause(run: RunId) -> None:
     _treat(run, "pause")
 
 
-def resume(run: RunId) -> None:
+def resume(
+    run: RunId,
+    with_version: Annotated[
+        str | None,
+        typer.Option(
+            help="Let workers of this model version answer what is left, as after an upgrade.", metavar="VERSION"
+        ),
+    ] = None,
+) -> None:
     """Let a run that rests go on; of one with a preview, all of it."""
-    _treat(run, "resume")
+    _treat(run, "resume", with_version=with_version)
 
 
 def cancel(run: RunId) -> None:
@@ -252,13 +260,13 @@ def _show_preview(settings: Settings, ledger: "Ledger", run: "Run", sheet: Path,
         typer.echo(f"It waits: `ris run resume {run.id}` goes on, `ris run cancel {run.id}` ends it.")
 
 
-def _treat(run_id: str, verb: str) -> None:
+def _treat(run_id: str, verb: str, **how: Any) -> None:
     from backend.runs import verbs
 
     settings = read_settings()
     ledger = open_ledger(settings)
     run = ledger.get(run_id)
-    number = getattr(verbs, verb)(ledger, run)
+    number = getattr(verbs, verb)(ledger, run, **how)
     if number is not None:
         typer.echo(f"{number} tasks.")
     show(settings, ledger, run.id)

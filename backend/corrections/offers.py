@@ -15,7 +15,7 @@ from backend.label_studio.label_config import read_config
 from backend.runs.answers import list_handed_out, make_regions, version_of
 from backend.runs.item import read_item
 from backend.runs.spec import MAX_TOP_K
-from backend.runs.tables import item, run
+from backend.runs.tables import answered_by, item, run
 from backend.tables import answer, region, request
 from ris_core.masks import Rle
 
@@ -46,7 +46,7 @@ _ANSWERS = (
     .order_by(answer.c.id, region.c.candidate_rank, region.c.id)
 )
 _ITEMS = (
-    sa.select(item, run.c.model_version, run.c.label_config)
+    sa.select(item, answered_by().label("answered_by"), run.c.label_config)
     .join(run, run.c.id == item.c.run)
     .where((run.c.project == _PROJECT) & (item.c.task == _TASK) & (item.c.state == "done"))
     .order_by(item.c.finished_at, item.c.run)
@@ -180,7 +180,7 @@ def _read_items(db: sa.Connection, project: int, task: str) -> Iterator[tuple[Of
                 label=found["label"],
                 expression=found["expression"],
                 score=float(chosen["score"]),
-                model_version=version_of(row["model_version"] or "", one.rank),
+                model_version=version_of(row["answered_by"] or "", one.rank),
                 mask=shown[one.region].mask if one.region in shown else chosen["mask"],
                 at=row["finished_at"] or 0.0,
                 candidates=tuple(others) if one.rank == 1 else (),

@@ -67,12 +67,15 @@ async def failures(request: Request, run_id: str) -> dict[str, Any]:
 
 
 @router.post("/runs/{run_id}/{verb}")
-async def treat(request: Request, run_id: str, verb: str) -> Any:
-    """Pause, resume, cancel a run, or try its failed tasks again."""
+async def treat(request: Request, run_id: str, verb: str, with_version: str | None = None) -> Any:
+    """Pause, resume (also with another model version), cancel a run, or try its failed tasks again."""
     if verb not in VERBS:
         return JSONResponse({"error": "NotFound", "message": f"Runs know {', '.join(VERBS)}, not {verb!r}."}, 404)
     ledger = _ledger(request)
-    await _in_thread(request, lambda: VERBS[verb](ledger, ledger.get(run_id)))
+    if with_version is not None and verb != "resume":
+        raise BadRun(f"with_version is for resume, not for {verb}. Leave it out.")
+    how = {} if with_version is None else {"with_version": with_version}
+    await _in_thread(request, lambda: VERBS[verb](ledger, ledger.get(run_id), **how))
     return await _in_thread(request, partial(_look, request, run_id))
 
 

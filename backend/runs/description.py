@@ -67,11 +67,12 @@ PATHS: Json = {
     "/runs/{run_id}/{verb}": {
         "post": _post(
             "treatRun",
-            "Pause, resume or cancel a run, or try its failed tasks again.",
+            "Pause, resume (also with another model version) or cancel a run, or try its failed tasks again.",
             {"200": _answer("Run")},
             parameters=[
                 _ID,
                 {"name": "verb", "in": "path", "required": True, "schema": {"enum": list(VERBS)}},
+                {"name": "with_version", "in": "query", "description": "For resume only.", "schema": _TEXT},
             ],
         )
     },

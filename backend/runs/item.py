@@ -57,6 +57,7 @@ class Item:
         deferrals: How often its image could not be had.
         worker: Who has it, or had it last.
         answers: What was found, one for each query.
+        model_version: Version that answered it; None until then.
         replaced: What its prediction took the place of: {"run": id, "predictions": [ids], "annotations": [ids]}.
         before: Ids of the predictions that its task had before this item's was first sent; None if nobody has looked.
     """
@@ -72,6 +73,7 @@ class Item:
     answers: tuple[dict[str, Any], ...] = ()
     replaces: str | None = None
     replaced: Mapping[str, Any] | None = None
+    model_version: str | None = None
     before: tuple[int, ...] | None = None
 
 
@@ -117,6 +119,7 @@ def read_item(row: Any) -> Item:
         answers=tuple(row["answers"] or ()),
         replaces=row["replaces"],
         replaced=row["replaced"],
+        model_version=row["model_version"],
         before=None if row["before"] is None else tuple(row["before"]),
     )
 

@@ -21,7 +21,7 @@ from backend.runs.item import (
     read_queries,
 )
 from backend.runs.queries import merge
-from backend.runs.tables import item, run
+from backend.runs.tables import answered_by, item, run
 
 INSERTED_AT_ONCE = 500
 
@@ -51,7 +51,7 @@ class Items:
         """Those of these tasks that another run than `but` answers, or has answered, at a model version."""
         is_current = (
             (run.c.project == project)
-            & (run.c.model_version == model_version)
+            & (answered_by() == model_version)
             & run.c.does_push
             & (run.c.id != but)
             & item.c.task.in_(tasks)
@@ -81,9 +81,18 @@ class Items:
         values = {"state": "cancelled", "finished_at": time.time(), "error": "cancelled", "reason": "cancelled"}
         return self._change(run_id, ("held", "retrying", "new", "running", "ready"), values)
 
+    def leave_taken_up(self, run_id: str) -> int:
+        """Give up what is yet to be answered and another run answers at the same version; how many."""
+        values = {"state": "cancelled", "finished_at": time.time(), "error": "another run answers it"}
+        is_open = item.c.state.in_(("held", "retrying", "new"))
+        with self._writing() as db:
+            meant = (item.c.run == run_id) & is_open & _is_taken_up(run_id)
+            return db.execute(sa.update(item).where(meant).values(**values, reason="answered elsewhere")).rowcount
+
     def retry(self, run_id: str) -> int:
         """Have the failed items planned again, but not those that another run has taken up meanwhile; how many."""
         values = {"state": "retrying", "attempts": 0, "deferrals": 0, "retry_at": 0.0, "error": None, "reason": None}
+        values["model_version"] = None
         may_begin = (item.c.run == run_id) & (item.c.state == "failed") & ~_is_taken_up(run_id)
         with self._writing() as db:
             return db.execute(sa.update(item).where(may_begin).values(**values, finished_at=None)).rowcount
@@ -133,6 +142,7 @@ class Items:
         answers: Sequence[Mapping[str, Any]],
         image_sha256: str,
         encode_fp: str,
+        model_version: str,
         seconds: Mapping[str, float],
     ) -> bool:
         """Record what was found; False, and nothing is recorded, if the item was given to another worker meanwhile."""
@@ -142,6 +152,7 @@ class Items:
             "answers": list(answers),
             "image_sha256": image_sha256,
             "encode_fp": encode_fp,
+            "model_version": model_version,
             "seconds": dict(seconds),
             "finished_at": time.time(),
             "error": None,
@@ -319,7 +330,7 @@ def _is_taken_up(run_id: str) -> sa.ColumnElement[bool]:
         & other.c.does_push
         & (other.c.id != run_id)
         & (other.c.project == this.c.project)
-        & (other.c.model_version == this.c.model_version)
+        & (sa.func.coalesce(theirs.c.model_version, other.c.model_version) == this.c.model_version)
         & (theirs.c.run == other.c.id)
         & (theirs.c.task == item.c.task)
         & theirs.c.replaced_by.is_(None)

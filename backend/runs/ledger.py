@@ -42,7 +42,7 @@ class Run:
 
     Attributes:
         note: Why it is paused, failed or waits.
-        model_version: Version that answers it, pinned when it was made.
+        model_version: Version that answers it, pinned when it was made; another one only by hand.
         label_config: The project's label config when it was planned.
         planned_to: Highest task id, or last page of a view, that is in the ledger.
         skipped: Tasks that had been answered before.
@@ -170,15 +170,33 @@ class Ledger:
         with self._reading() as db:
             return [_read(row) for row in db.execute(wanted).mappings()]
 
-    def change(self, run_id: str, state: State, note: str | None, only_from: Iterable[State] | None = None) -> bool:
-        """Put a run into a state; False, and nothing changes, if it is in none of `only_from`."""
+    def change(
+        self,
+        run_id: str,
+        state: State,
+        note: str | None,
+        only_from: Iterable[State] | None = None,
+        model_version: str | None = None,
+    ) -> bool:
+        """Put a run into a state; False, and nothing changes, if it is in none of `only_from`.
+
+        Args:
+            model_version: What answers it from now on; the same as before if it is not given.
+        """
         is_meant = run.c.id == run_id
         if only_from is not None:
             is_meant &= run.c.state.in_(tuple(only_from))
         now = time.time()
-        values = {"state": state, "note": note, "finished_at": now if state in OVER else None, "is_told": False}
+        values: dict[str, Any] = {
+            "state": state,
+            "note": note,
+            "finished_at": now if state in OVER else None,
+            "is_told": False,
+        }
         if state in ("running", "preview"):
             values |= {"hold_until": 0.0, "strikes": 0, "push_at": 0.0, "push_strikes": 0, "repairs": 0}
+        if model_version is not None:
+            values["model_version"] = model_version
         with self._writing() as db:
             return db.execute(sa.update(run).where(is_meant).values(values)).rowcount == 1
 

@@ -73,8 +73,9 @@ class Pusher:
 
         If the number is right, and nobody had to take over, no task is looked at.
         """
-        expected = self._ledger.tallies.count_written(self._run.project, self._version)
-        has = self._studio.count_predictions(self._run.project, self._version)
+        versions = {self._version, *self._ledger.tallies.versions(self._run.id)}
+        expected = {one: self._ledger.tallies.count_written(self._run.project, one) for one in versions}
+        has = {one: self._studio.count_predictions(self._run.project, one) for one in versions}
         if self._fence == 1 and has == expected:
             return True
         is_well, after = True, -1
@@ -132,8 +133,9 @@ class Pusher:
         size = 0
         for number, item in enumerate(items):
             try:
-                others = answers.make_others(item, control, self._version, self._run.spec.top_k or 1)
-                predictions = [*others, answers.make_prediction(item, control, self._version)]
+                version = self._version_of(item)
+                others = answers.make_others(item, control, version, self._run.spec.top_k or 1)
+                predictions = [*others, answers.make_prediction(item, control, version)]
             except ValueError as error:
                 self._move([item], "failed", reason_of(error), "label config")
                 continue
@@ -235,7 +237,7 @@ class Pusher:
 
     def _written(self, item: Item) -> dict[int, list[int]]:
         """Ids of an item's predictions in Label Studio, oldest first, by the rank of their candidates; 1 is its own."""
-        return standing.list_own(item, self._studio.predictions_of(item.task), self._version)
+        return standing.list_own(item, self._studio.predictions_of(item.task), self._version_of(item))
 
     def _move(
         self, items: Sequence[Item], state: ItemState, error: str | None = None, reason: str | None = None
@@ -247,6 +249,10 @@ class Pusher:
             # too late: what was sent may be there twice, so whoever has the run now looks
             self._ledger.change(self._run.id, "running", "swept once more", only_from=("done",))
             raise LeaseLost(f"The run {self._run.id} has another steward.")
+
+    def _version_of(self, item: Item) -> str:
+        """Of items that were answered before the run went on with another version, theirs."""
+        return item.model_version or self._version
 
     def _check(self) -> None:
         self._ledger.renew(self._run.id, self._fence)

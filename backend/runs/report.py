@@ -25,6 +25,7 @@ class Status:
         eta_s: Seconds until the last is answered at that rate; None if that cannot be told.
         workers: Workers that are ready; None if Redis does not say.
         failures: The latest.
+        versions: How many tasks each model version has answered.
     """
 
     run: Run
@@ -33,6 +34,7 @@ class Status:
     eta_s: float | None
     workers: int | None
     failures: list[Failure]
+    versions: dict[str, int]
 
     @property
     def total(self) -> int:
@@ -50,6 +52,7 @@ class Status:
             "note": run.note,
             "about": run.spec.about,
             "model_version": run.model_version,
+            "versions": self.versions,
             "created_at": run.created_at,
             "finished_at": run.finished_at,
             "skipped": run.skipped,
@@ -68,7 +71,7 @@ class Status:
         lines = [
             f"run {run.id}{name}, project {run.project}: {run.state}",
             f"  asks       {run.spec.about}",
-            f"  version    {run.model_version}",
+            f"  version    {run.model_version}{self._earlier()}",
             f"  tasks      {states or 'none'}" + (f"; {run.skipped} answered before" if run.skipped else ""),
             f"  rate       {self._rate()}",
         ]
@@ -76,6 +79,13 @@ class Status:
             lines.append(f"  note       {run.note}")
         lines += [f"  failed     task {one.task}: {one.error}" for one in self.failures]
         return "\n".join(lines)
+
+    def _earlier(self) -> str:
+        """What other versions have answered, if the run went on with another one."""
+        others = [
+            f"{number} by {one}" for one, number in sorted(self.versions.items()) if one != self.run.model_version
+        ]
+        return f" ({', '.join(others)})" if others else ""
 
     def _rate(self) -> str:
         workers = (
@@ -102,7 +112,13 @@ def look(ledger: Ledger, run_id: str, workers: int | None) -> Status:
     left = sum(counts.get(state, 0) for state in _TO_ANSWER)
     is_timed = per_s > 0 and left > 0 and run.state == "running"
     return Status(
-        run, counts, per_s, left / per_s if is_timed else None, workers, ledger.tallies.failures(run.id, LATEST)
+        run=run,
+        items=counts,
+        per_s=per_s,
+        eta_s=left / per_s if is_timed else None,
+        workers=workers,
+        failures=ledger.tallies.failures(run.id, LATEST),
+        versions=ledger.tallies.versions(run.id),
     )
 
 

@@ -183,8 +183,11 @@ class Steward:
 
     def _close(self, studio: RunStudio | None, run: Run) -> None:
         counts = self._ledger.tallies.counts(run.id)
+        versions = self._ledger.tallies.versions(run.id)
         if studio and run.model_version and counts.get("done"):
-            studio.show_version(run.project, run.model_version)
+            # a version that wrote nothing is none that Label Studio knows
+            shown = run.model_version if run.model_version in versions else max(versions, key=versions.__getitem__)
+            studio.show_version(run.project, shown)
         failed = counts.get("failed", 0)
         note = f"{failed} failed: see `ris run failures {run.id}`." if failed else None
         if self._ledger.change(run.id, "done", note, only_from=("running",)):

@@ -50,6 +50,7 @@ item = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("image_sha256", sa.Text),
     sa.Column("encode_fp", sa.Text),
+    sa.Column("model_version", sa.Text),
     sa.Column("answers", sa.JSON(none_as_null=True)),
     sa.Column("replaces", sa.Text),
     sa.Column("replaced", sa.JSON(none_as_null=True)),
@@ -59,3 +60,8 @@ item = sa.Table(
     sa.Index("item_by_task", "task"),
     sa.Index("item_by_end", "finished_at"),
 )
+
+
+def answered_by() -> sa.ColumnElement[str]:
+    """The version that an item was answered by, else the one that is to answer it: its run's, as it is now."""
+    return sa.func.coalesce(item.c.model_version, run.c.model_version)

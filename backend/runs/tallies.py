@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from backend.runs.item import OPEN, Item, read_item
 from backend.runs.items import Transaction
-from backend.runs.tables import item, run
+from backend.runs.tables import answered_by, item, run
 
 STAGES_OF = 200
 """Items that finished last, over which the seconds of stages are averaged."""
@@ -54,7 +54,7 @@ class Tallies:
         """Predictions of a version that runs have written to a project and that stand."""
         is_written = (
             (run.c.project == project)
-            & (run.c.model_version == model_version)
+            & (answered_by() == model_version)
             & run.c.does_push
             & (item.c.state == "done")
             & item.c.replaced_by.is_(None)
@@ -62,6 +62,14 @@ class Tallies:
         counted = sa.select(sa.func.count()).select_from(item.join(run, run.c.id == item.c.run)).where(is_written)
         with self._reading() as db:
             return int(db.scalar(counted) or 0)
+
+    def versions(self, run_id: str) -> dict[str, int]:
+        """How many items each version has answered."""
+        wanted = sa.select(item.c.model_version, sa.func.count()).where(
+            item.c.run == run_id, item.c.model_version.is_not(None)
+        )
+        with self._reading() as db:
+            return {version: int(number) for version, number in db.execute(wanted.group_by(item.c.model_version))}
 
     def answered_since(self, run_id: str | None, began: float) -> int:
         """Items, of a run or of all, that workers ended since then."""

@@ -1,5 +1,6 @@
 """What people do with runs: pause, resume, cancel, try again. The command line and HTTP alike."""
 
+import re
 import time
 
 import redis
@@ -7,9 +8,11 @@ import redis
 from backend import queueing
 from backend.errors import Unreachable
 from backend.project_settings import read_project_settings
-from backend.runs.ledger import OVER, Ledger, Run
+from backend.runs.ledger import OVER, Ledger, Run, State
 from backend.runs.spec import BadRun, RunSpec
 from backend.store import Store
+
+_VERSION = re.compile(r"[\w.+-]{1,200}")
 
 
 def create(ledger: Ledger, store: Store, conn: redis.Redis, spec: RunSpec) -> Run:
@@ -36,14 +39,23 @@ def pause(ledger: Ledger, run: Run) -> None:
         raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be paused.")
 
 
-def resume(ledger: Ledger, run: Run) -> None:
+def resume(ledger: Ledger, run: Run, with_version: str | None = None) -> None:
     """Let a run that rests go on; of one with a preview, also what was held back for it.
 
+    Args:
+        with_version: Answer what is left with this model version, as after an upgrade; each item keeps the version that
+            answered it. A run at work, but without workers of its version, takes it too.
+
     Raises:
-        BadRun: If it does not rest.
+        BadRun: If it does not rest, or the version can be none.
     """
-    if not ledger.change(run.id, "running", None, only_from=("paused", "preview")):
+    if with_version is not None and not _VERSION.fullmatch(with_version):
+        raise BadRun(f"The version is {with_version[:80]!r}; give one as workers say it: `ris doctor` lists them.")
+    states: tuple[State, ...] = ("paused", "preview") if with_version is None else ("paused", "preview", "running")
+    if not ledger.change(run.id, "running", None, only_from=states, model_version=with_version):
         raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be resumed.")
+    if with_version is not None:
+        ledger.items.leave_taken_up(run.id)
     ledger.items.release_held(run.id)
 
 

@@ -104,7 +104,9 @@ def _do(means: Means, run: Run, item: Item, body: Json) -> bool:
             log.exception("item failed")
         else:
             image_sha256, encode_fp, answered = found
-            is_kept = items.finish(item, answered, image_sha256, encode_fp, errand.parts_s)
+            is_kept = items.finish(
+                item, answered, image_sha256, encode_fp, errand.segmenter.model_version, errand.parts_s
+            )
             seconds = round(time.perf_counter() - started_at, 3)
             log.info("item", attempt=item.attempt, seconds=seconds, is_kept=is_kept, **errand.parts_s)
         if run.strikes:
@@ -172,7 +174,7 @@ def _pause_for_version(ledger: Ledger, run: Run, item: Item, version: str) -> No
     ledger.items.put_back(item)
     note = (
         f"A worker answers with {version}, the run with {run.model_version}. Start workers of that version and "
-        f"`ris run resume {run.id}`, or begin another run."
+        f"`ris run resume {run.id}`, or go on with this one: `ris run resume {run.id} --with-version {version}`."
     )
     ledger.change(run.id, "paused", note, only_from=("running", "preview"))
     log.error("the run is paused", note=note)

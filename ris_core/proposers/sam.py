@@ -24,6 +24,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
 from ris_core import boxes, masks
+from ris_core.behaviour import ENCODE_BEHAVIOUR
 from ris_core.devices import pick_device
 from ris_core.errors import BadInput, UnknownName
 from ris_core.prompts import PromptEmbedding, Prompts
@@ -121,7 +122,8 @@ class Component:
         self.max_mask_iou, self.max_proposals, self.work_px = max_mask_iou, max_proposals, work_px
         self.quirks = frozenset(quirks)
         sees = {"component": "sam", "architecture": architecture, "digest": store.digest(weights), "work_px": work_px}
-        self.embed_fp = hashlib.sha256(json.dumps(sees, sort_keys=True).encode()).hexdigest()[:16]
+        embeds = {**sees, "behaviour": ENCODE_BEHAVIOUR}
+        self.embed_fp = hashlib.sha256(json.dumps(embeds, sort_keys=True).encode()).hexdigest()[:16]
         self.fingerprint = {"weights": weights, **sees, **asks, **keeps, "quirks": sorted(quirks)}
         self._seen: tuple[str, Tensor] | None = None
 

@@ -55,7 +55,7 @@ def make_run(ledger, tasks=3, state="running", **spec):
 
 
 def finish(ledger, item):
-    return ledger.items.finish(item, [{"selected": []}], "sha", "fp", {"encode_s": 0.5})
+    return ledger.items.finish(item, [{"selected": []}], "sha", "fp", "v1", {"encode_s": 0.5})
 
 
 def test_tables_are_migrated_as_they_are_used(database_url):
@@ -207,7 +207,7 @@ from backend.runs.ledger import open_ledger
 ledger, run, worker = open_ledger(sys.argv[1]), sys.argv[2], sys.argv[3]
 mine = 0
 while item := ledger.items.claim(run, worker):
-    mine += ledger.items.finish(item, [{"selected": []}], worker, "fp", {})
+    mine += ledger.items.finish(item, [{"selected": []}], worker, "fp", "v", {})
 print(mine)
 """
 

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from backend.label_studio.images import ImageFetcher
-from backend.runs import verbs, work
-from backend.runs.spec import RunSpec
+from backend.runs import report, verbs, work
+from backend.runs.spec import BadRun, RunSpec
 from tests.backend.runs.conftest import picture
 from tests.backend.runs.fake_studio import PROJECT
 
@@ -364,6 +364,55 @@ def test_worker_of_another_version_pauses_the_run(rig):
     assert run.model_version in paused.note
 
 
+def test_run_whose_version_is_gone_is_finished_with_another_and_each_item_says_which(rig):
+    first, second = rig.add_tasks(2)
+    run = rig.start(RED)
+    rig.is_wanted = True  # after one item
+    rig.work(run)
+    rig.is_wanted = False
+    rig.segmenter.proposer.fingerprint["cells"] = 3
+    rig.work(run)
+    paused = rig.ledger.get(run.id)
+    version = rig.segmenter.model_version
+    assert f"ris run resume {run.id} --with-version {version}" in paused.note
+    verbs.resume(rig.ledger, paused, version)
+    over = rig.carry_on(run)
+    assert (over.state, over.model_version) == ("done", version)
+    assert [rig.items.get(run.id, task).model_version for task in (first, second)] == [run.model_version, version]
+    written = [[one["model_version"] for one in rig.studio.of(task)] for task in (first, second)]
+    assert written == [[run.model_version], [version]]
+    assert rig.ledger.tallies.count_written(PROJECT, run.model_version) == 1
+    assert f"(1 by {run.model_version})" in report.look(rig.ledger, run.id, 1).to_text()
+
+
+def test_run_at_work_without_workers_of_its_version_takes_another(rig):
+    rig.add_tasks(1)
+    run = rig.start(RED)
+    rig.segmenter.proposer.fingerprint["cells"] = 3
+    verbs.resume(rig.ledger, run, rig.segmenter.model_version)
+    assert rig.carry_on(run).state == "done"
+    assert [one["model_version"] for one in rig.studio.predictions] == [rig.segmenter.model_version]
+
+
+def test_tasks_that_another_run_answers_at_the_new_version_are_left_to_it(rig):
+    both, only = rig.add_tasks(2)
+    old = rig.start(RED)
+    rig.segmenter.proposer.fingerprint["cells"] = 3
+    new = rig.start(RED, tasks=(both,))
+    verbs.resume(rig.ledger, old, rig.segmenter.model_version)
+    rig.carry_on(new)
+    rig.carry_on(old)
+    assert [rig.items.get(old.id, task).state for task in (both, only)] == ["cancelled", "done"]
+    assert [len(rig.studio.of(task)) for task in (both, only)] == [1, 1]
+
+
+@pytest.mark.parametrize("version", ["", "two words", "a\nb", "x" * 201])
+def test_version_that_can_be_none_is_refused(rig, version):
+    rig.add_tasks(1)
+    with pytest.raises(BadRun, match="give one as workers say it"):
+        verbs.resume(rig.ledger, rig.start(RED), version)
+
+
 def test_item_that_kills_three_workers_fails_and_the_run_goes_on(rig):
     poison, other = rig.add_tasks(2)
     run = rig.start(RED)
@@ -383,7 +432,7 @@ def test_late_answer_of_a_worker_that_was_given_up_changes_nothing(rig):
     rig.age_running(run)
     rig.steward.tick()
     assert rig.items.claim(run.id, "next").attempt == 2
-    assert not rig.items.finish(late, [], "sha", "fp", {})
+    assert not rig.items.finish(late, [], "sha", "fp", "v", {})
     assert not rig.items.fail(late, "x", "y")
     assert rig.states(run) == {"running": 1}
 

@@ -237,7 +237,7 @@ class Pusher:
 
     def _written(self, item: Item) -> dict[int, list[int]]:
         """Ids of an item's predictions in Label Studio, oldest first, by the rank of their candidates; 1 is its own."""
-        return standing.list_own(item, self._studio.predictions_of(item.task), self._version_of(item))
+        return standing.list_own(item, self._studio.predictions_of(item.task), self._version)
 
     def _move(
         self, items: Sequence[Item], state: ItemState, error: str | None = None, reason: str | None = None

@@ -24,10 +24,14 @@ def is_empty(item: Item) -> bool:
 
 
 def list_own(item: Item, predictions: Sequence[Json], version: str) -> dict[int, list[int]]:
-    """Ids of an item's predictions among those of its task, oldest first, by the rank of their candidates; 1 is its own."""
+    """Ids of an item's predictions among those of its task, oldest first, by the rank of their candidates; 1 is its own.
+
+    Args:
+        version: Its run's, which items without one of their own were to be answered by.
+    """
     found: dict[int, list[int]] = {}
     for one in predictions:
-        rank = answers.read_rank(item, one, version)
+        rank = answers.read_rank(item, one, item.model_version or version)
         is_known_by_ids = bool(one.get("result"))
         if rank and (is_known_by_ids or int(one["id"]) not in (item.before or ())):
             found.setdefault(rank, []).append(int(one["id"]))

@@ -14,7 +14,8 @@ from backend.label_studio import protocol
 from backend.label_studio.label_config import DEFAULT_EXPRESSION_KEY, read_config
 from ris_core.errors import BadInput
 
-Source = Literal["webhook", "api"]
+Source = Literal["webhook", "api", "absence"]
+"""How a fact became known: an event, Label Studio's own answer, or of a deletion that it has the annotation no more."""
 
 LARGEST_ID = 2**63 - 1
 """What the database takes."""

@@ -7,17 +7,16 @@ fact of it arrives. Methods raise `Unreachable` as those of `Store` do.
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.corrections.annotations import Event, Source, Version, list_problems, read_event
 from backend.corrections.drawn import Drawn
+from backend.corrections.facts import Task, add_event, insert_new, insert_unless_there
 from backend.corrections.offers import TaskOffers
 from backend.corrections.outcomes import judge
 from backend.corrections.tables import (
@@ -26,6 +25,7 @@ from backend.corrections.tables import (
     offered_prediction,
     outcome,
     poll,
+    to_judge,
     webhook_read,
 )
 from backend.database import open_database
@@ -36,8 +36,6 @@ from ris_core.errors import BadInput
 
 BATCH = 20
 """Raw events of one transaction: while it lasts no webhook can be stored, and Label Studio waits one second for that."""
-
-Task = tuple[int, str]
 
 # Made once: each is asked for every event, and making a query takes longer than answering it.
 _OF_TASK = (annotation_version.c.project == sa.bindparam("project")) & (
@@ -106,6 +104,7 @@ class Ledger:
 
     def read_events(self, limit: int | None = None) -> int:
         """Read raw events that nobody read yet, oldest first; how many. What is wrong with one is kept beside it."""
+        self._judge_waiting()
         done = 0
         while limit is None or done < limit:
             with self.reading() as db:
@@ -113,40 +112,57 @@ class Ledger:
             if not rows:
                 return done
             read = [_read_event(row.body) for row in rows]  # before the transaction: others want to write too
-            now, tasks = time.time(), set[Task]()
-            notes = [
-                {"webhook_id": row.id, "read_at": now, "problem": problem}
-                for row, (_, problem) in zip(rows, read, strict=True)
-            ]
             with self.writing() as db:
-                db.execute(_insert_unless_there(db.dialect.name, webhook_read), notes)
-                for event, _ in read:
-                    _add(db, event, "webhook", tasks)
+                tasks, notes = set[Task](), []
+                for row, (event, problem) in zip(rows, read, strict=True):
+                    added = add_event(db, event, "webhook", row.received_at)
+                    tasks |= added.tasks
+                    problems = "; ".join([*([problem] if problem else []), *added.refused])
+                    notes.append({"webhook_id": row.id, "read_at": time.time(), "problem": problems or None})
+                db.execute(insert_unless_there(db.dialect.name, webhook_read), notes)
                 _judge_all(db, tasks)
             done += len(rows)
         return done
 
-    def add(self, event: Event, source: Source, predictions: Sequence[Prediction] = ()) -> int:
-        """Add what is new of it; how many facts were."""
+    def add(
+        self, event: Event, source: Source, predictions: Sequence[Prediction] = (), seen_at: float | None = None
+    ) -> int:
+        """Add what is new of it; how many facts were.
+
+        Args:
+            seen_at: When it was seen, if not now.
+        """
         with self.writing() as db:
-            tasks: set[Task] = set()
-            added = _add(db, event, source, tasks)
+            added, facts, tasks = add_event(db, event, source, seen_at or time.time()), 0, set[Task]()
             for one in predictions:
                 row = {**asdict(one), "regions": [drawn.to_json() for drawn in one.regions]}
-                if _insert_new(db, offered_prediction, row):
+                if insert_new(db, offered_prediction, row):
                     tasks.add((one.project, one.task))
-                    added += 1
-            _judge_all(db, tasks)
-        return added
+                    facts += 1
+            _judge_all(db, added.tasks | tasks)
+        return added.facts + facts
 
     def judge_again(self, project: int, task: str) -> None:
         """Compute a task's outcomes anew, as after a change of what is known to have been handed out."""
         with self.writing() as db:
             _judge_all(db, {(project, task)})
 
+    def _judge_waiting(self) -> None:
+        """Compute anew what an upgrade left to be."""
+        while True:
+            with self.reading() as db:
+                rows = db.execute(sa.select(to_judge).limit(BATCH)).all()
+            if not rows:
+                return
+            with self.writing() as db:
+                tasks = {(row.project, row.task) for row in rows}
+                for project, task in tasks:
+                    db.execute(sa.delete(to_judge).where((to_judge.c.project == project) & (to_judge.c.task == task)))
+                _judge_all(db, tasks)
+
     def live_annotations(self, project: int) -> dict[int, str]:
         """Ids of a project's annotations that are not deleted, and their tasks."""
-        dead = sa.select(annotation_deleted.c.annotation)
+        dead = sa.select(annotation_deleted.c.annotation).where(annotation_deleted.c.project == project)
         found = sa.select(annotation_version.c.annotation, annotation_version.c.task).where(
             (annotation_version.c.project == project) & annotation_version.c.annotation.not_in(dead)
         )
@@ -188,19 +204,7 @@ def _read_event(body: str) -> tuple[Event, str | None]:
     return event, "; ".join(list_problems(event.versions)) or None
 
 
-def _add(db: sa.Connection, event: Event, source: Source, tasks: set[Task]) -> int:
-    added = 0
-    for version in event.versions:
-        if _insert_new(db, annotation_version, _version_row(version, source)):
-            tasks.add((version.project, version.task))
-            added += 1
-    for annotation in event.deleted:
-        row = {"annotation": annotation, "project": event.project, "source": source, "seen_at": time.time()}
-        added += _insert_new(db, annotation_deleted, row)
-    return added
-
-
-def _judge_all(db: sa.Connection, tasks: set[Task]) -> None:
+def _judge_all(db: sa.Connection, tasks: Set[Task]) -> None:
     for project, task in sorted(tasks):
         versions = read_versions(db, project, task)
         offers = TaskOffers(db, project, task)
@@ -216,19 +220,12 @@ def _judge_all(db: sa.Connection, tasks: set[Task]) -> None:
 
 def _unread(limit: int) -> sa.Select[Any]:
     seen = sa.select(webhook_read.c.webhook_id).where(webhook_read.c.webhook_id == webhook.c.id)
-    return sa.select(webhook.c.id, webhook.c.body).where(~seen.exists()).order_by(webhook.c.id).limit(limit)
-
-
-def _version_row(version: Version, source: Source) -> dict[str, Any]:
-    row = {name: value for name, value in vars(version).items() if name not in ("regions", "problems")}
-    return {
-        **row,
-        "task_data": dict(version.task_data),
-        "regions": [drawn.to_json() for drawn in version.regions],
-        "texts": [[id, list(entries)] for id, entries in version.texts],
-        "source": source,
-        "seen_at": time.time(),
-    }
+    return (
+        sa.select(webhook.c.id, webhook.c.received_at, webhook.c.body)
+        .where(~seen.exists())
+        .order_by(webhook.c.id)
+        .limit(limit)
+    )
 
 
 def _version(row: Mapping[str, Any]) -> Version:
@@ -236,18 +233,6 @@ def _version(row: Mapping[str, Any]) -> Version:
     regions = tuple(Drawn(**drawn) for drawn in row["regions"])
     texts = tuple((id, tuple(entries)) for id, entries in row["texts"])
     return Version(**{**own, "regions": regions, "texts": texts})
-
-
-def _insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless the same fact is there; whether it was new."""
-    # PostgreSQL's driver does not count rows that were inserted, so they are asked for
-    return db.execute(_insert_unless_there(db.dialect.name, table), dict(row)).first() is not None
-
-
-@lru_cache
-def _insert_unless_there(dialect: str, table: sa.Table) -> Any:
-    insert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
-    return insert.on_conflict_do_nothing().returning(*table.primary_key)
 
 
 def _set_synchronous(db: sa.Connection, level: str) -> None:

@@ -108,15 +108,16 @@ def judge(version: Version, offered: Offered) -> list[Outcome]:
     drawn = {region.id: region for region in version.regions}
     is_by_id = {id for id in drawn if id in offered.known or id in offered.foreign}
     judged = [_judge_known(drawn[id], offered) for id in drawn if id in is_by_id]
-    unchanged = [region for id, region in drawn.items() if id not in is_by_id and region.origin == "prediction"]
-    judged += [_compare(region, "accepted", _as_it_was(region, version)) for region in unchanged]
     taken = is_by_id | {one.offered_region for one in judged if one.outcome == "replaced"}
     open_offers = [offer for offer in (*offered.bulk, *offered.interactive) if offer.region not in taken]
-    strangers = [region for id, region in drawn.items() if id not in is_by_id and region not in unchanged]
-    judged += _judge_strangers(strangers, open_offers)
+    unchanged = [region for id, region in drawn.items() if id not in is_by_id and region.origin == "prediction"]
+    judged += _judge_unchanged(unchanged, open_offers, version)
     taken |= {one.offered_region for one in judged}
     left = [offer for offer in open_offers if offer.region not in taken]
-    return judged + [_judge_gone(offer) for offer in left]
+    strangers = [region for id, region in drawn.items() if id not in is_by_id and region not in unchanged]
+    judged += _judge_strangers(strangers, left)
+    taken |= {one.offered_region for one in judged}
+    return judged + [_judge_gone(offer) for offer in left if offer.region not in taken]
 
 
 def _judge_known(region: Drawn, offered: Offered) -> Outcome:
@@ -131,6 +132,14 @@ def _judge_known(region: Drawn, offered: Offered) -> Outcome:
         return _compare(region, "accepted", offer)
     is_other = overlaps([region.mask], offer.candidates).max(initial=0) >= SAME
     return _compare(region, "replaced" if is_other else "edited", offer)
+
+
+def _judge_unchanged(regions: Sequence[Drawn], offers: Sequence[Offer], version: Version) -> list[Outcome]:
+    """Regions that Label Studio says are as predicted: copies, under ids of their own, of what was offered."""
+    likeness = overlaps([region.mask for region in regions], [offer.mask for offer in offers])
+    found = dict(assign(likeness, SAME)) if likeness.size else {}
+    offer_of = [offers[found[i]] if i in found else _as_it_was(region, version) for i, region in enumerate(regions)]
+    return [_compare(region, "accepted", offer) for region, offer in zip(regions, offer_of, strict=True)]
 
 
 def _judge_strangers(regions: Sequence[Drawn], offers: Sequence[Offer]) -> list[Outcome]:

@@ -100,16 +100,23 @@ def is_newest() -> sa.ColumnElement[bool]:
     later = annotation_version.alias("later")
     is_outdated = (
         sa.select(later.c.id)
-        .where(later.c.annotation == annotation_version.c.annotation)
+        .where(_is_same(later))
         .where(later.c.updated_at > annotation_version.c.updated_at)
         .exists()
     )
     is_deleted = (
         sa.select(annotation_deleted.c.annotation)
         .where(annotation_deleted.c.annotation == annotation_version.c.annotation)
+        .where(annotation_deleted.c.project == annotation_version.c.project)
         .exists()
     )
     return ~is_outdated & ~is_deleted & ~annotation_version.c.was_cancelled
+
+
+def _is_same(other: sa.FromClause) -> sa.ColumnElement[bool]:
+    own = annotation_version.c
+    same = (other.c.annotation == own.annotation) & (other.c.project == own.project)
+    return same & (other.c.task == own.task)
 
 
 def by_task(task: sa.ColumnElement[str]) -> tuple[sa.ColumnElement[Any], ...]:

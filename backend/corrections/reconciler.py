@@ -1,27 +1,35 @@
-"""What webhooks did not bring: Label Studio gives one a second and never repeats it, so its tasks are asked for by `updated_at`."""
+"""What webhooks did not bring: Label Studio gives one a second and never repeats it, so its tasks are asked for by `updated_at`.
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+That something is not listed is no fact. An annotation is deleted if an event said so; if Label Studio says of the annotation
+itself that it has none (404), while its project still answers; or if a task's list lacks it and is as long as the task's own
+counts say. An answer that Label Studio never gives ends the look: nothing is deleted, and the next look begins where this did.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
 
 import structlog
 
-from backend.corrections.annotations import Event, Layout, Version, read_layout, read_time, read_version
+from backend.corrections import listing
+from backend.corrections.annotations import Event, Layout, read_time, read_version
 from backend.corrections.drawn import read_drawn
 from backend.corrections.ledger import Ledger, Prediction
+from backend.corrections.listing import Listed, UnexpectedAnswer
 from backend.label_studio.client import LabelStudio, Refused
 from ris_core.errors import BadInput
 
 log = structlog.get_logger(__name__)
 
-PAGE = 50
-"""Tasks of one request; each comes with all its annotations and predictions."""
-LIST_PAGE = 1000
-"""Tasks of one request that only lists ids."""
 OVERLAP_S = 60.0
 """So much is asked for again: what is saved in one moment can be seen in a later one."""
+ASK_AGAIN_S = 0.5
+"""After this, a task is asked for again whose list is not as long as it says: an annotation may have come between the two."""
+
+NOTHING_SAID = -1
+"""Count of a task that nothing counts."""
 
 
 def reconcile(
@@ -30,72 +38,147 @@ def reconcile(
     """Add what is missing; how many facts were.
 
     Args:
-        is_thorough: Also find annotations that went with their tasks: lists every task of the project.
+        is_thorough: Also find annotations that went with their tasks: counts those of every task of the project.
         with_predictions: Also keep every prediction, for those who want data sets of them.
 
     Raises:
-        Unreachable: If Label Studio or the database does not answer.
+        Unreachable: If Label Studio or the database does not answer, or not as Label Studio does.
         BadSettings: If its token is not accepted.
         Refused: If there is no such project.
     """
-    layout = read_layout(studio.request("GET", f"/api/projects/{project}/").get("label_config"))
-    known = ledger.live_annotations(project)  # before anything is asked: what comes meanwhile is not missing there
-    until = _newest(studio, project)
+    look = _Look(studio, ledger, project, with_predictions)
+    until = listing.newest_change(studio, project)
     since = None if with_predictions else ledger.seen_until(project)
-    added = 0
-    for task in _changed_tasks(studio, project, since):
-        expected = [id for id, of in known.items() if of == str(task["id"])]
-        added += _add_task(ledger, project, task, expected, layout, with_predictions)
+    for page in listing.changed_tasks(studio, project, look.layout, since, OVERLAP_S):
+        for task in page:
+            look.add_task(task)
     for prediction in sorted(ledger.unknown_predictions(project)):
-        added += _add_prediction(studio, ledger, project, prediction, layout)
+        look.add_prediction(prediction)
     if is_thorough:
-        added += _find_vanished(studio, ledger, project, known)
+        look.count()
+    look.end()
     if until:
         ledger.set_seen_until(project, until)
-    if added:
-        log.info("reconciled", project=project, added=added)
-    return added
+    if look.added:
+        log.info("reconciled", project=project, added=look.added)
+    return look.added
 
 
-def _add_task(
-    ledger: Ledger,
-    project: int,
-    task: Mapping[str, Any],
-    expected: Sequence[int],
-    layout: Layout,
-    with_predictions: bool,
-) -> int:
-    data = {str(task["id"]): task.get("data") or {}}
-    listed = task.get("annotations") or []
-    versions = tuple(_read_all(listed, project, data, layout))
-    here = {annotation.get("id") for annotation in listed}
-    gone = tuple(id for id in expected if id not in here)
-    predictions = [
-        _read_prediction(one, project, str(task["id"]), data[str(task["id"])], layout)
-        for one in (task.get("predictions") or [] if with_predictions else [])
-    ]
-    return ledger.add(Event(project, versions, gone), "api", predictions)
+class _Look:
+    """One look at a project.
 
+    Attributes:
+        layout: What its label config says.
+        added: Facts that were new.
+    """
 
-def _read_all(listed: Any, project: int, data: Mapping[str, Any], layout: Layout) -> Iterator[Version]:
-    for annotation in listed:
+    def __init__(self, studio: LabelStudio, ledger: Ledger, project: int, with_predictions: bool) -> None:
+        self._studio, self._ledger, self._project = studio, ledger, project
+        self._with_predictions = with_predictions
+        self._began_at = time.time()
+        self.layout = listing.read_project(studio, project)
+        self._known = defaultdict[str, set[int]](set)  # before anything is asked: what comes meanwhile is not missing
+        for annotation, task in ledger.live_annotations(project).items():
+            self._known[task].add(annotation)
+        self._seen, self._gone, self._doubtful = set[int](), set[int](), set[int]()
+        self.added = 0
+
+    def add_task(self, task: Listed) -> None:
+        """Add a task's annotations, and note which are not there any more."""
+        if len(task.versions) != task.counted:
+            task = self._ask_again(task)
+        self._seen |= (here := {version.annotation for version in task.versions})
+        missing = self._known[task.id] - here
+        if task.counted == NOTHING_SAID:
+            self._doubtful |= missing
+        else:
+            self._gone |= missing
+        for version in task.versions:
+            for problem in version.problems:
+                log.warning("an annotation is not read wholly", annotation=version.annotation, problem=problem)
+        predictions = [
+            _read_prediction(one, self._project, task.id, task.data, self.layout)
+            for one in (task.predictions if self._with_predictions else ())
+        ]
+        event = Event(self._project, task.versions)
+        self.added += self._ledger.add(event, "api", predictions, self._began_at)
+
+    def add_prediction(self, prediction: int) -> None:
+        """Add a prediction that an annotation began with; one that is deleted is not known and stays so."""
         try:
-            yield read_version(annotation, project, data, layout)
+            found = self._studio.request("GET", f"/api/predictions/{prediction}/")
+        except Refused as error:
+            if error.status == listing.NOT_FOUND:
+                return
+            raise
+        task = str(found.get("task")) if isinstance(found, Mapping) and found.get("id") == prediction else ""
+        if not task.isdecimal():
+            raise UnexpectedAnswer(f"Label Studio answers no prediction {prediction} with a task.", listing.REMEDY)
+        if found.get("project", self._project) != self._project:
+            return  # an event named it that is not to be believed
+        data = listing.task_data(self._studio, task)
+        read = _read_prediction(found, self._project, task, data, self.layout)
+        self.added += self._ledger.add(Event(self._project), "api", [read])
+
+    def count(self) -> None:
+        """Look closer at every task that has fewer annotations than are known, or is not listed."""
+        counted = listing.count_annotations(self._studio, self._project)
+        for task, annotations in self._known.items():
+            waiting = annotations - self._gone - self._doubtful
+            if task not in counted:
+                self._doubtful |= waiting
+            elif len(waiting) > counted[task]:
+                found = listing.list_task(self._studio, self._project, task, self.layout)
+                if found:
+                    self.add_task(found)
+                else:  # it went meanwhile
+                    self._doubtful |= waiting
+
+    def end(self) -> None:
+        """Ask for each annotation that is in doubt, and mark those that are deleted."""
+        self._gone -= self._seen  # it was moved to another task
+        for annotation in sorted(self._doubtful - self._gone - self._seen):
+            found = listing.ask_annotation(self._studio, annotation)
+            if found is None:
+                self._gone.add(annotation)
+            else:
+                self._add_found(found)
+        if self._gone:
+            listing.read_project(
+                self._studio, self._project
+            )  # it is no proof if the project is not to be seen any more
+            deleted = tuple(sorted(self._gone))
+            self.added += self._ledger.add(Event(self._project, deleted=deleted), "absence")
+
+    def _ask_again(self, task: Listed) -> Listed:
+        time.sleep(ASK_AGAIN_S)
+        again = listing.list_task(self._studio, self._project, task.id, self.layout)
+        if again is None:  # it went meanwhile: what is known of it is in doubt
+            return replace(task, versions=(), counted=NOTHING_SAID)
+        if len(again.versions) == again.counted:
+            return again
+        raise UnexpectedAnswer(
+            f"Label Studio lists {len(again.versions)} annotations of task {task.id} and says that it has {again.counted}; "
+            "nothing was deleted for that.",
+            "Ask again. If it stays so, the counts are wrong: save any annotation of the task, or let "
+            "`label-studio calculate_stats_all_orgs --from-scratch` there compute them anew.",
+        )
+
+    def _add_found(self, annotation: Mapping[str, Any]) -> None:
+        """Add an annotation that is there, though not in the list of its task."""
+        try:
+            place = read_version(annotation, None, {}, Layout())
+            layout = (
+                self.layout if place.project == self._project else listing.read_project(self._studio, place.project)
+            )
+            data = {place.task: listing.task_data(self._studio, place.task)}
+            version = read_version(annotation, None, data, layout)
         except BadInput as error:
-            log.warning("an annotation cannot be read", project=project, error=str(error))
-
-
-def _add_prediction(studio: LabelStudio, ledger: Ledger, project: int, prediction: int, layout: Layout) -> int:
-    """A prediction that an annotation began with; one that is deleted is not known and stays so."""
-    try:
-        found = studio.request("GET", f"/api/predictions/{prediction}/")
-    except Refused as error:
-        if error.status == 404:
-            return 0
-        raise
-    task = str(found["task"])
-    data = studio.request("GET", f"/api/tasks/{task}/?resolve_uri=false").get("data") or {}
-    return ledger.add(Event(project), "api", [_read_prediction(found, project, task, data, layout)])
+            raise UnexpectedAnswer(
+                f"Label Studio answers an annotation that cannot be read ({error}); nothing was deleted for it.",
+                listing.REMEDY,
+            ) from error
+        self.added += self._ledger.add(Event(version.project, (version,)), "api", seen_at=self._began_at)
 
 
 def _read_prediction(
@@ -111,48 +194,3 @@ def _read_prediction(
         task_data=data,
         image=layout.image_of(data),
     )
-
-
-def _find_vanished(studio: LabelStudio, ledger: Ledger, project: int, known: Iterable[int]) -> int:
-    """Mark annotations that Label Studio does not list any more."""
-    here: set[int] = set()
-    for task in _pages(studio, project, [], LIST_PAGE, {"include": "id,annotations_ids"}):
-        here |= {int(id) for id in str(task.get("annotations_ids") or "").split(",") if id.strip()}
-    gone = tuple(id for id in known if id not in here)
-    return ledger.add(Event(project, deleted=gone), "api")
-
-
-def _newest(studio: LabelStudio, project: int) -> str | None:
-    """Label Studio's time of the latest change: what changes from now on is later."""
-    query = {"ordering": ["-tasks:updated_at"]}
-    [*newest] = studio.request("GET", _path(project, query, 1, {}))["tasks"]
-    return str(newest[0]["updated_at"]) if newest else None
-
-
-def _changed_tasks(studio: LabelStudio, project: int, since: str | None) -> Iterator[Mapping[str, Any]]:
-    conditions = []
-    if since:
-        start = datetime.fromisoformat(since) - timedelta(seconds=OVERLAP_S)
-        text = start.isoformat().replace("+00:00", "Z")
-        conditions = [{"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": text}]
-    return _pages(studio, project, conditions, PAGE, {"fields": "all"})
-
-
-def _pages(
-    studio: LabelStudio, project: int, conditions: list[dict[str, Any]], size: int, more: Mapping[str, str]
-) -> Iterator[Mapping[str, Any]]:
-    """Tasks in the order of their ids, each page asked for by the last id: numbered pages shift when tasks change meanwhile."""
-    last = 0
-    while True:
-        after = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": last}
-        query = {"filters": {"conjunction": "and", "items": [*conditions, after]}, "ordering": ["tasks:id"]}
-        tasks = studio.request("GET", _path(project, query, size, more))["tasks"]
-        yield from tasks
-        if len(tasks) < size:
-            return
-        last = int(tasks[-1]["id"])
-
-
-def _path(project: int, query: Mapping[str, Any], size: int, more: Mapping[str, str]) -> str:
-    given = {"project": project, "page_size": size, "resolve_uri": "false", "query": json.dumps(query), **more}
-    return "/api/tasks?" + urlencode(given)

@@ -1,5 +1,7 @@
 """The tables of the corrections ledger. Facts are only ever added; outcomes are computed from them.
 
+`to_judge` holds tasks whose outcomes are to be computed anew, as after an upgrade.
+
 A change here needs a migration; a test compares the two.
 """
 
@@ -43,7 +45,7 @@ annotation_deleted = sa.Table(
     "annotation_deleted",
     metadata,
     sa.Column("annotation", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("project", sa.Integer),
+    sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("seen_at", sa.Double, nullable=False),
 )
@@ -87,4 +89,10 @@ poll = sa.Table(
     metadata,
     sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("seen_until", sa.Text, nullable=False),
+)
+to_judge = sa.Table(
+    "to_judge",
+    metadata,
+    sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("task", sa.Text, primary_key=True),
 )

@@ -34,10 +34,11 @@ class Refused(BadInput):
 
     Attributes:
         status: HTTP status of the answer.
+        answer: Its JSON; None if it is none. Label Studio's own refusals are objects with a `detail`.
     """
 
-    def __init__(self, wrong: str = "", status: int = 0) -> None:
-        self.status = status
+    def __init__(self, wrong: str = "", status: int = 0, answer: object = None) -> None:
+        self.status, self.answer = status, answer
         super().__init__(wrong)
 
 
@@ -97,6 +98,7 @@ class LabelStudio:
             raise Refused(
                 f"Label Studio refused {method} {_bare(path)}: {response.status_code} {_detail(response)}",
                 response.status_code,
+                _json_of(response),
             )
         if not response.is_success:
             raise Unreachable(
@@ -238,10 +240,14 @@ def _bare(path: str) -> str:
 
 def _detail(response: httpx.Response) -> str:
     """Label Studio's own words, without the wrapping that repeats them."""
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
+    body = _json_of(response)
     if isinstance(body, dict):
         body = body.get("validation_errors") or body.get("detail")
     return hide(" ".join((str(body) if body else response.text).split()))[:MAX_DETAIL]
+
+
+def _json_of(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None

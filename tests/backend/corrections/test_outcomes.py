@@ -55,6 +55,22 @@ CASES = {
         [],
         {"p": "accepted"},
     ),
+    "as predicted, under an id of its own": ([drawn("p", box(0, 0), origin="prediction")], [A], {"p": "accepted"}),
+    "as predicted, under ids of their own, in another order": (
+        [drawn("p", box(20, 0), origin="prediction"), drawn("q", box(0, 0), origin="prediction")],
+        [A, B],
+        {"p": "accepted", "q": "accepted"},
+    ),
+    "one as predicted under an id of its own, one gone": (
+        [drawn("p", box(20, 0), origin="prediction")],
+        [A, B],
+        {"p": "accepted", "a": "rejected"},
+    ),
+    "as predicted, and one drawn beside it": (
+        [drawn("p", box(0, 0), origin="prediction"), drawn("x", box(20, 0, 8))],
+        [A, B],
+        {"p": "accepted", "x": "edited"},
+    ),
     "changed, of a prediction that nobody knows": (
         [drawn("p", box(0, 0), origin="prediction-changed")],
         [],

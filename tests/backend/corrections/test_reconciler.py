@@ -1,9 +1,10 @@
 import json
+from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from backend.corrections import reconciler
+from backend.corrections import listing
 from backend.corrections.reconciler import reconcile
 from backend.label_studio.client import LabelStudio
 from tests.backend.corrections.fake_tasks import FakeTasks
@@ -33,14 +34,24 @@ def test_only_what_changed_is_asked_for(api, studio, ledger):
     assert reconcile(api, ledger, PROJECT) == 1
     assert reconcile(api, ledger, PROJECT) == 0
     query = json.loads(parse_qs(urlsplit(studio.asked[-1]).query)["query"][0])
-    assert [one["value"] for one in query["filters"]["items"]] == [clock(440), 0]
+    since, after = (one["value"] for one in query["filters"]["items"])
+    assert (datetime.fromisoformat(since), after) == (datetime.fromisoformat(clock(440)), 0)
+    assert since.endswith(".000000Z")  # without a fraction of a second Label Studio answers 500
 
 
 def test_pages_go_on_after_the_last_id(api, studio, ledger, monkeypatch):
-    monkeypatch.setattr(reconciler, "PAGE", 2)
+    monkeypatch.setattr(listing, "PAGE", 2)
     for number in range(5):
         save(studio, annotation(number + 1, number + 1, []))
     assert reconcile(api, ledger, PROJECT) == 5
+
+
+def test_pages_go_on_where_label_studio_caps_their_size(api, studio, ledger):
+    studio.largest_page = 2
+    for number in range(5):
+        save(studio, annotation(number + 1, number + 1, []))
+    assert reconcile(api, ledger, PROJECT, is_thorough=True) == 5
+    assert len(ledger.live_annotations(PROJECT)) == 5
 
 
 def test_an_annotation_that_came_while_it_was_asked_is_not_taken_for_deleted(api, studio, ledger, store, monkeypatch):

@@ -1,0 +1,232 @@
+"""Tasks and annotations as Label Studio's API lists them, read strictly: what is not there proves nothing.
+
+Label Studio 1.23.2 leaves columns such as `annotations_ids` empty unless `fields=all` is given, cuts them at 500 characters
+even then, and may cap the size of a page. So no column is trusted to be whole: a task's annotations are compared with its own
+counts, and pages are asked for until one is empty.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from backend.corrections.annotations import Layout, Version, read_layout, read_time, read_version
+from backend.errors import Unreachable
+from backend.label_studio.client import LabelStudio, Refused
+from backend.label_studio.protocol import Json
+from ris_core.errors import BadInput
+
+PAGE = 50
+"""Tasks of one request; each comes with all its annotations and predictions."""
+LIST_PAGE = 1000
+"""Tasks of one request that only counts."""
+NOT_FOUND = 404
+REMEDY = "Check LABEL_STUDIO_URL, and that no proxy answers in Label Studio's place."
+
+
+class UnexpectedAnswer(Unreachable):
+    """Label Studio answered something that it never does: nothing is concluded from it."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A task with its annotations.
+
+    Attributes:
+        data: The task's data.
+        versions: Its annotations, as they are now.
+        predictions: Label Studio's JSON.
+        counted: How many annotations Label Studio says that it has, skipped ones too.
+    """
+
+    id: str
+    data: Mapping[str, Any]
+    versions: tuple[Version, ...]
+    predictions: tuple[Json, ...]
+    counted: int
+
+
+def read_project(studio: LabelStudio, project: int) -> Layout:
+    """What a project's label config says; shows too that the project is there and may be seen.
+
+    Raises:
+        Refused: If there is no such project.
+        UnexpectedAnswer: If something else answers.
+    """
+    answer = _object(studio.request("GET", f"/api/projects/{project}/"), f"project {project}")
+    if answer.get("id") != project or not isinstance(answer.get("label_config"), str):
+        raise _unexpected(studio, f"for project {project} with {_short(answer.get('id'))} and no label config of it")
+    return read_layout(answer["label_config"])
+
+
+def newest_change(studio: LabelStudio, project: int) -> str | None:
+    """Label Studio's time of the latest change of a project's tasks: what changes from now on is later. None of no task."""
+    tasks, _ = _tasks(studio, project, {"ordering": ["-tasks:updated_at"]}, 1, {})
+    if not tasks:
+        return None
+    time = tasks[0].get("updated_at")
+    try:
+        read_time(time)
+    except BadInput as error:
+        raise _unexpected(studio, f"with a task that was changed at {_short(time)}") from error
+    return str(time)
+
+
+def changed_tasks(
+    studio: LabelStudio, project: int, layout: Layout, since: str | None, overlap_s: float
+) -> Iterator[list[Listed]]:
+    """Pages of the tasks that changed since a time, or of all; each page is read wholly before it is given."""
+    conditions = [_condition("updated_at", "Datetime", _shift(since, -overlap_s))] if since else []
+    for page in _pages(studio, project, conditions, PAGE, {"fields": "all"}):
+        yield [_read_task(studio, project, task, layout) for task in page]
+
+
+def list_task(studio: LabelStudio, project: int, task: str, layout: Layout) -> Listed | None:
+    """One task; None if the project does not list it."""
+    query = {"filters": _all_of([_condition("id", "Number", int(task), "equal")]), "ordering": ["tasks:id"]}
+    tasks, _ = _tasks(studio, project, query, PAGE, {"fields": "all"})
+    found = (_read_task(studio, project, one, layout) for one in tasks if str(one["id"]) == task)
+    return next(found, None)
+
+
+def count_annotations(studio: LabelStudio, project: int) -> dict[str, int]:
+    """How many annotations each task of a project has, skipped ones too."""
+    include = {"include": "id,project,total_annotations,cancelled_annotations"}
+    found: dict[str, int] = {}
+    for page in _pages(studio, project, [], LIST_PAGE, include):
+        found |= {_task_id(studio, project, task): _counted(studio, task) for task in page}
+    return found
+
+
+def ask_annotation(studio: LabelStudio, annotation: int) -> Json | None:
+    """An annotation; None if Label Studio itself says that it has none of this id.
+
+    Raises:
+        UnexpectedAnswer: If something else answers, such as a proxy's page.
+    """
+    try:
+        found = _object(studio.request("GET", f"/api/annotations/{annotation}/"), f"annotation {annotation}")
+    except Refused as error:
+        is_own = isinstance(error.answer, Mapping) and isinstance(error.answer.get("detail"), str)
+        if error.status == NOT_FOUND and is_own:
+            return None
+        raise _unexpected(
+            studio, f"for annotation {annotation} with status {error.status} that is not its own"
+        ) from error
+    if found.get("id") != annotation:
+        raise _unexpected(studio, f"for annotation {annotation} with another, {_short(found.get('id'))}")
+    return found
+
+
+def task_data(studio: LabelStudio, task: str) -> dict[str, Any]:
+    """A task's data."""
+    data = _object(studio.request("GET", f"/api/tasks/{task}/?resolve_uri=false"), f"task {task}").get("data")
+    return data if isinstance(data, dict) else {}
+
+
+def _read_task(studio: LabelStudio, project: int, task: Mapping[str, Any], layout: Layout) -> Listed:
+    id = _task_id(studio, project, task)
+    annotations, predictions = task.get("annotations"), task.get("predictions", [])
+    if not isinstance(annotations, list):
+        raise _unexpected(studio, f"with task {id} without its annotations")
+    if not isinstance(predictions, list) or not all(_has_id(one) for one in predictions):
+        raise _unexpected(studio, f"with task {id} and predictions that cannot be read")
+    data = task.get("data")
+    data = data if isinstance(data, Mapping) else {}
+    try:
+        versions = tuple(read_version(one, project, {id: data}, layout) for one in annotations)
+    except BadInput as error:
+        raise _unexpected(studio, f"with task {id} and an annotation that cannot be read ({error})") from error
+    if stray := [one for one in versions if (one.project, one.task) != (project, id)]:
+        raise _unexpected(
+            studio, f"with task {id} and annotation {stray[0].annotation} of task {_short(stray[0].task)}"
+        )
+    if len({one.annotation for one in versions}) < len(versions):
+        raise _unexpected(studio, f"with task {id} and an annotation that is there twice")
+    return Listed(id, data, versions, tuple(predictions), _counted(studio, task))
+
+
+def _task_id(studio: LabelStudio, project: int, task: Mapping[str, Any]) -> str:
+    if task.get("project", project) != project:
+        raise _unexpected(studio, f"with a task of project {_short(task.get('project'))} for project {project}")
+    return str(task["id"])
+
+
+def _counted(studio: LabelStudio, task: Mapping[str, Any]) -> int:
+    counts = [task.get("total_annotations"), task.get("cancelled_annotations")]
+    if not all(_is_number(count) and count >= 0 for count in counts):  # type: ignore[operator]
+        raise _unexpected(studio, f"with task {_short(task.get('id'))} without counts of its annotations")
+    return sum(counts)  # type: ignore[arg-type]
+
+
+def _pages(
+    studio: LabelStudio, project: int, conditions: list[Json], size: int, more: Mapping[str, str]
+) -> Iterator[list[Json]]:
+    """Tasks in the order of their ids, each page asked for by the last id: numbered pages shift when tasks change meanwhile."""
+    last = 0
+    while True:
+        after = _condition("id", "Number", last)
+        query = {"filters": _all_of([*conditions, after]), "ordering": ["tasks:id"]}
+        tasks, left = _tasks(studio, project, query, size, more)
+        if not tasks:
+            return
+        ids = [task["id"] for task in tasks]
+        if ids != sorted(set(ids)) or ids[0] <= last:
+            raise _unexpected(studio, f"with tasks {_short(ids)} where those after {last} were asked for, in order")
+        yield tasks
+        if left == len(tasks):  # that a page is short proves nothing: TASK_API_PAGE_SIZE_MAX may cap it
+            return
+        last = ids[-1]
+
+
+def _tasks(
+    studio: LabelStudio, project: int, query: Mapping[str, Any], size: int, more: Mapping[str, str]
+) -> tuple[list[Json], Any]:
+    """Tasks of one page, and how many there are on this and later ones."""
+    given = {"project": project, "page_size": size, "resolve_uri": "false", "query": json.dumps(query), **more}
+    answer = studio.request("GET", f"/api/tasks?{urlencode(given)}")
+    tasks = answer.get("tasks") if isinstance(answer, Mapping) else None
+    if not isinstance(tasks, list) or not all(_has_id(one) for one in tasks):
+        raise _unexpected(studio, "with no list of tasks")
+    return tasks, answer.get("total")
+
+
+def _condition(field: str, kind: str, value: object, operator: str = "greater") -> Json:
+    return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
+
+
+def _all_of(conditions: Sequence[Json]) -> Json:
+    return {"conjunction": "and", "items": list(conditions)}
+
+
+def _shift(time: str, seconds: float) -> str:
+    """A time of Label Studio's, moved; always with a fraction of a second: without one it answers 500."""
+    moved = datetime.fromtimestamp(read_time(time), UTC) + timedelta(seconds=seconds)
+    return moved.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _object(answer: object, what: str) -> Json:
+    if not isinstance(answer, dict):
+        raise UnexpectedAnswer(f"Label Studio answers no object for {what}; nothing was deleted for that.", REMEDY)
+    return answer
+
+
+def _has_id(value: object) -> bool:
+    return isinstance(value, Mapping) and _is_number(value.get("id"))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _unexpected(studio: LabelStudio, what: str) -> UnexpectedAnswer:
+    return UnexpectedAnswer(
+        f"Label Studio at {studio.url} answers {what}; nothing is concluded from that, and nothing was deleted.",
+        REMEDY,
+    )
+
+
+def _short(value: object) -> str:
+    return repr(value)[:40]

@@ -48,7 +48,7 @@ def spoilt(store, ledger) -> str:
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.connect() as db:
         config.attributes["connection"] = db
-        command.downgrade(config, "0007")
+        command.downgrade(config, "0008")
         for one in SAVED:
             db.execute(sa.text(f"INSERT INTO annotation_deleted VALUES ({one['id']}, {PROJECT}, 'api', 1)"))
         db.execute(sa.text("UPDATE annotation_deleted SET project = NULL WHERE source = 'webhook'"))

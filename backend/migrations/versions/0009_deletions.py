@@ -8,8 +8,8 @@ Copies of what was offered were accepted and rejected at once: their tasks wait 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -67,6 +67,13 @@ class ImageUnreachable(BadInput):
         super().__init__(wrong, remedy)
 
 
+def too_large(name: str, max_bytes: int) -> ImageUnreachable:
+    """The error of an image that has too many bytes."""
+    return ImageUnreachable(
+        f"{name} has more than {max_bytes} bytes.", "Make it smaller, or raise MAX_IMAGE_BYTES.", cause="too_large"
+    )
+
+
 class Unreachable(RisError):
     """A service that is needed does not answer."""
 

@@ -151,7 +151,7 @@ class Key:
         try:
             read_token(self._token)
         except ValueError as error:  # one that a project's /setup gave
-            raise BadSettings(f"Label Studio's token cannot be used: {reason_of(error)}.", TOKEN_REMEDY) from None
+            raise TokenRefused(f"Label Studio's token cannot be used: {reason_of(error)}.") from None
         if not self._is_personal:
             return {"Authorization": f"Token {self._token}"}
         with self._lock:

@@ -1,13 +1,14 @@
 """Whether the backend answers at an address, and why Label Studio may not reach it there."""
 
 import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from backend.errors import BadSettings, Unreachable
-from backend.label_studio.client import make_http, reason_of
+from backend.label_studio.client import make_http, suggest_url
 from backend.label_studio.point import Point, problem_of
+from backend.redaction import reason_of
 
 TIMEOUT_S = 5.0
 """Label Studio itself gives up after 1 s for /health and 3 s for /setup."""
@@ -58,6 +59,12 @@ def ask_backend(url: str, credentials: tuple[str, str] | None) -> str:
             f"Nothing answers at {url} ({reason_of(error)}).",
             "Start the backend: `ris up`; or give its address with --url.",
         ) from error
+    if health.has_redirect_location:
+        better = suggest_url("/health", urljoin(str(health.url), health.headers["location"]))
+        raise BadSettings(
+            f"{url} redirects to {better or 'another page'}.",
+            f"Give {f'--url {better}' if better else 'an address that leads to the backend itself'}.",
+        )
     if setup.status_code in (401, 403):
         raise BadSettings(
             f"The backend at {url} does not accept these credentials.",

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from backend.errors import BadSettings, Unreachable
-from backend.label_studio.client import LabelStudio, Refused
+from backend.label_studio.client import LabelStudio, Refused, TokenRefused
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 PERSONAL = "eyJhbGciOi.eyJ0eXBlIjoicmVmcmVzaCJ9.c2lnbmF0dXJl"
@@ -57,3 +57,26 @@ def test_a_refused_personal_token_is_a_setting_to_mend(serve):
 def test_an_address_that_leads_nowhere_says_which(url, error):
     with pytest.raises(error, match="LABEL_STUDIO_URL"):
         LabelStudio(url).request("GET", "/api/x")
+
+
+def test_https_is_named_with_its_setting_where_http_redirects_to_it(serve):
+    """By the API, and by the exchange of a personal token."""
+    studio = serve(lambda r: (301, {"Location": f"https://labels.example.org{r.path}"}, b""))
+    for token in (LEGACY, PERSONAL):
+        with pytest.raises(BadSettings) as caught:
+            LabelStudio(studio.url, token).request("GET", "/api/projects/?page=2")
+        assert caught.value.remedy == "Set LABEL_STUDIO_URL to https://labels.example.org."
+        assert not isinstance(caught.value, TokenRefused)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_server_that_fails_while_a_token_is_exchanged_refuses_no_token(serve, status):
+    with pytest.raises(Unreachable, match=str(status)):
+        LabelStudio(serve(lambda _: (status, {}, b"")).url, PERSONAL).request("GET", "/api/x")
+
+
+@pytest.mark.parametrize("token", ["two words", "tök", "line\nend"])
+def test_a_token_that_no_header_takes_is_not_shown(serve, token):
+    with pytest.raises(TokenRefused) as caught:
+        LabelStudio(serve(lambda _: (200, {}, b"{}")).url, token).request("GET", "/api/x")
+    assert token not in str(caught.value)

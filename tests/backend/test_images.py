@@ -2,13 +2,14 @@
 
 import base64
 import json
+import socket
 import time
 from types import SimpleNamespace
 
 import pytest
 
 from backend.errors import ImageUnreachable
-from backend.label_studio import client, images
+from backend.label_studio import client
 from backend.label_studio.images import ImageFetcher
 
 PNG = b"\x89PNG not really"
@@ -67,7 +68,7 @@ class TestTokens:
     def test_no_message_holds_a_token_or_a_query(self, serve):
         studio = serve(lambda _: (403, {}, b""))
         with pytest.raises(ImageUnreachable) as caught:
-            ImageFetcher(studio.url, LEGACY).fetch(f"{studio.url}/a.png?signature=secret")
+            ImageFetcher(studio.url, LEGACY).fetch(f"{studio.url}/data/upload/1/a.png?signature=secret")
         assert "secret" not in str(caught.value)
         assert LEGACY not in str(caught.value)
         assert "LABEL_STUDIO_API_KEY" in str(caught.value)
@@ -144,29 +145,6 @@ class TestAddresses:
         with pytest.raises(ImageUnreachable, match="LABEL_STUDIO_URL"):
             ImageFetcher().fetch("/data/upload/1.png")
 
-    @pytest.mark.parametrize(
-        ("address", "is_public", "is_private"),
-        [
-            ("93.184.216.34", True, True),
-            ("127.0.0.1", False, True),
-            ("10.1.2.3", False, True),
-            ("100.64.0.1", False, True),
-            ("0.0.0.0", False, True),
-            ("::1", False, True),
-            ("fd00::1", False, True),
-            ("::ffff:127.0.0.1", False, True),  # IPv4 in IPv6
-            ("64:ff9b::7f00:1", False, True),  # IPv4 behind NAT64
-            ("224.0.0.1", False, True),  # multicast
-            ("169.254.169.254", False, False),  # a cloud's metadata
-            ("::ffff:169.254.169.254", False, False),
-            ("fe80::1%eth0", False, False),
-        ],
-    )
-    def test_only_public_addresses_are_for_everybody(self, address, is_public, is_private):
-        public = images.AddressRule(allow_private=False, allow_link_local=False)
-        private = images.AddressRule(allow_private=True, allow_link_local=False)
-        assert (public.allows(address), private.allows(address)) == (is_public, is_private)
-
     def test_a_name_is_looked_up_once_and_that_address_is_asked(self, serve, monkeypatch):
         """A name that changes between the check and the request (DNS rebinding) leads nowhere else."""
         studio = serve(png)
@@ -191,7 +169,7 @@ class TestAddresses:
 
 def fake_names(monkeypatch, names):
     """Names with the addresses that each look-up gives; returns the names that were looked up."""
-    real, looked_up = images.socket.getaddrinfo, []
+    real, looked_up = socket.getaddrinfo, []
 
     def look_up(host, port, *args, **kwargs):
         if host not in names:
@@ -199,7 +177,7 @@ def fake_names(monkeypatch, names):
         looked_up.append(host)
         return [(2, 1, 6, "", (address, port)) for address in names[host].pop(0)]
 
-    monkeypatch.setattr(images.socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return looked_up
 
 
@@ -250,7 +228,7 @@ class TestLimits:
     @pytest.mark.parametrize(("status", "says"), [(401, "LABEL_STUDIO_API_KEY"), (404, "does not exist"), (500, "500")])
     def test_a_bad_status_says_what_to_do(self, serve, status, says):
         with pytest.raises(ImageUnreachable, match=says):
-            ImageFetcher(serve(lambda _: (status, {}, b"")).url).fetch("/a.png")
+            ImageFetcher(serve(lambda _: (status, {}, b"")).url).fetch("/data/upload/1/a.png")
 
     def test_a_host_that_is_down_says_so(self):
         with pytest.raises(ImageUnreachable, match="cannot be fetched"):
@@ -306,7 +284,15 @@ class TestDataUris:
     def test_both_encodings_are_read(self, uri):
         assert ImageFetcher().fetch(uri) == PNG
 
-    @pytest.mark.parametrize("uri", ["data:image/png;base64", "data:image/png;base64,###", "data:image/png;base64,abc"])
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "data:image/png;base64",
+            "data:image/png;base64,###",
+            "data:image/png;base64,abcde",
+            "data:image/png;base64,ab=c",
+        ],
+    )
     def test_damage_is_named_without_the_data(self, uri):
         with pytest.raises(ImageUnreachable, match="data URI"):
             ImageFetcher().fetch(uri)

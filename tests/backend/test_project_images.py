@@ -1,5 +1,7 @@
 """Images from hosts that a project names for itself."""
 
+import socket
+
 import pytest
 
 from backend.errors import ImageUnreachable
@@ -13,8 +15,8 @@ PNG = b"\x89PNG"
 def host(serve, monkeypatch):
     """A server under the name images.example, at an address that the test chooses; the fetcher takes it for public."""
     server = serve(lambda _: (200, {}, PNG))
-    real = images.socket.getaddrinfo
-    monkeypatch.setattr(images.socket, "getaddrinfo", lambda name, *rest, **more: real("127.0.0.1", *rest, **more))
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda name, *rest, **more: real("127.0.0.1", *rest, **more))
     return f"images.example:{server.port}"
 
 

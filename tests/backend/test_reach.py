@@ -89,3 +89,9 @@ def test_a_password_in_an_address_is_refused_and_not_repeated():
 )
 def test_remedies_fit_the_address(url: str, says: str):
     assert says in how_to_be_reached(url)
+
+
+def test_a_backend_that_is_elsewhere_is_named_with_its_address(serve):
+    url = serve(lambda r: (301, {"Location": f"https://ris.example.org{r.path}"}, b"")).url
+    with pytest.raises(BadSettings, match=r"Give --url https://ris\.example\.org\.$"):
+        ask_backend(url, None)

@@ -14,7 +14,7 @@ from ris_core.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
     from backend.corrections.ledger import Ledger
-    from backend.corrections.reading import Correction
+    from backend.corrections.reading import Correction, Past
 
 Project = Annotated[int, typer.Option(help="Number of the project, as in its address.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not ask Label Studio for what webhooks did not bring.")]
@@ -46,21 +46,26 @@ def list_corrections(
 
 
 def show(
-    project: Project,
     task: Annotated[str, typer.Argument(help="Number of a task.")],
+    project: Annotated[int | None, typer.Option(help="Number of its project; found if not given.")] = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Everything about a task: every version of every annotation, and what became of each region."""
-    from backend.corrections.reading import read_corrections
+    from backend.corrections.reading import read_past
 
-    ledger = open_fresh(read_settings(), project, offline)
+    settings = read_settings()
+    if not (task.isascii() and task.isdecimal()):
+        raise BadInput(f"{task!r} is no number of a task. It stands in the task's address, after task=.")
+    project = _find_project(settings, task, offline) if project is None else project
+    ledger = open_fresh(settings, project, offline)
     with ledger.reading() as db:
-        found = list(read_corrections(db, project, task=task, with_history=True))
+        found = read_past(db, project, task)
     if not found:
         raise BadInput(f"Nothing is known of task {task} of project {project}. `ris corrections list` shows what is.")
-    for one in found:
-        print(json.dumps(_without_masks(one)) if as_json else f"{'*' if one.is_current else ' '} {_as_line(one)}")
+    for version in found:
+        for line in _as_documents(version) if as_json else _as_lines(version):
+            print(line)
     if not as_json:
         print("* as it stands now", file=sys.stderr)
 
@@ -202,6 +207,45 @@ def by_kind(settings: Settings) -> "Callable[[Correction], str]":
     return lambda one: read(one.outcome.expression) if one.outcome.expression else "-"
 
 
+def _find_project(settings: Settings, task: str, offline: bool) -> int:
+    """The project of a task, as the record or Label Studio has it."""
+    from backend.corrections.reading import find_projects
+
+    ledger = _open(settings)
+    ledger.read_events()
+    with ledger.reading() as db:
+        found = find_projects(db, task)
+    if len(found) > 1:
+        raise BadInput(f"Projects {', '.join(map(str, found))} have a task {task}. Say which with --project.")
+    if found:
+        return found[0]
+    if not offline and settings.label_studio_url and settings.label_studio_api_key:
+        from backend.commands.studio import open_label_studio
+        from backend.corrections.listing import find_task_project
+
+        if (project := find_task_project(open_label_studio(settings), task)) is not None:
+            return project
+    raise BadInput(f"Nothing is known of task {task}. `ris corrections list --project N` shows what is.")
+
+
+def _as_documents(version: "Past") -> Iterable[str]:
+    """A line of JSON for each region; one that says why if there is none."""
+    about = {"was_cancelled": version.was_cancelled, "is_deleted": version.is_deleted}
+    own = {name: value for name, value in vars(version).items() if name != "corrections"}
+    documents = [{**_without_masks(one), **about} for one in version.corrections] or [{**own, "region": None}]
+    return map(json.dumps, documents)
+
+
+def _as_lines(version: "Past") -> Iterable[str]:
+    """A line for each region; one that says why if there is none."""
+    star = "*" if version.is_current else " "
+    end = "  (deleted)" if version.is_deleted else ""
+    state = "skipped" if version.was_cancelled else "empty"
+    about = f"{state:10} {'-':>6}  task {version.task:>6}  annotation {version.annotation:>6}  "
+    nothing = f"{about}by {version.annotator}  {_when(version.updated_at)}"
+    return [f"{star} {line}{end}" for line in map(_as_line, version.corrections)] or [f"{star} {nothing}{end}"]
+
+
 def _open(settings: Settings) -> "Ledger":
     from backend.corrections.ledger import open_ledger
 
@@ -213,10 +257,7 @@ def _without_masks(one: "Correction") -> dict[str, Any]:
 
 
 def _as_line(one: "Correction") -> str:
-    from datetime import UTC, datetime
-
     told = one.outcome
-    when = datetime.fromtimestamp(one.updated_at, UTC).strftime(_TIME_FORMAT)
     flags = " ".join(
         name for name, is_so in (("relabelled", told.is_relabelled), ("reworded", told.is_reworded)) if is_so
     )
@@ -224,8 +265,14 @@ def _as_line(one: "Correction") -> str:
     words = f'"{told.expression}"' if told.expression else "-"
     return (
         f"{told.outcome:10} {iou}  task {one.task:>6}  annotation {one.annotation:>6}  region {told.region:10}  "
-        f"by {one.annotator}  {when}  {told.label}  {words} {flags}".rstrip()
+        f"by {one.annotator}  {_when(one.updated_at)}  {told.label}  {words} {flags}".rstrip()
     )
+
+
+def _when(seconds: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).strftime(_TIME_FORMAT)
 
 
 def _as_table(title: str, rows: dict[str, dict[str, Any]]) -> str:

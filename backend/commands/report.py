@@ -22,13 +22,14 @@ def report(
     offline: Offline = False,
 ) -> None:
     """How good the proposals were, as one page that needs nothing else."""
-    from backend.report.findings import find
+    from backend.report.findings import find, find_address
     from backend.report.page import render
 
     settings = read_settings()
     ledger = open_fresh(settings, project, offline)
     found = find(ledger, project, None if no_kinds else by_kind(settings))
-    page = render(found, title or f"Corrections of project {project}", make_fetch(settings, project))
+    address = find_address(ledger, project) or settings.label_studio_url or ""
+    page = render(found, title or f"Corrections of project {project}", make_fetch(settings, project), address)
     part = out.with_name(f".{out.name}.part")
     try:
         part.write_text(page, encoding="utf-8")

@@ -120,6 +120,17 @@ def ask_annotation(studio: LabelStudio, annotation: int) -> Json | None:
     return found
 
 
+def find_task_project(studio: LabelStudio, task: str) -> int | None:
+    """The project of a task; None if Label Studio has no such task."""
+    try:
+        found = _object(studio.request("GET", f"/api/tasks/{task}/?resolve_uri=false"), f"task {task}")
+    except Refused as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+    return found["project"] if _is_number(found.get("project")) else None
+
+
 def task_data(studio: LabelStudio, task: str) -> dict[str, Any]:
     """A task's data."""
     data = _object(studio.request("GET", f"/api/tasks/{task}/?resolve_uri=false"), f"task {task}").get("data")

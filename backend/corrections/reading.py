@@ -85,6 +85,54 @@ def read_corrections(
         yield _correction(dict(row))
 
 
+@dataclass(frozen=True)
+class Past:
+    """A version of an annotation, and what became of its regions.
+
+    Attributes:
+        is_deleted: The annotation is not there any more.
+        is_current: It is the newest version of an annotation that is there.
+    """
+
+    annotation: int
+    project: int
+    task: str
+    annotator: int | None
+    updated_at: float
+    was_cancelled: bool
+    is_deleted: bool
+    is_current: bool
+    corrections: tuple[Correction, ...]
+
+
+def read_past(db: sa.Connection, project: int, task: str) -> list[Past]:
+    """Every version of every annotation of a task, those without regions too, in the order in which they were saved."""
+    own = annotation_version.c
+    columns = (own.annotation, own.project, own.task, own.annotator, own.updated_at, own.was_cancelled)
+    rows = db.execute(
+        sa.select(*columns, _is_deleted().label("is_deleted"), is_newest().label("is_current"))
+        .where((own.project == project) & (own.task == task))
+        .order_by(own.annotation, own.updated_at)
+    ).mappings()
+    of: dict[tuple[int, float], list[Correction]] = {}
+    for one in read_corrections(db, project, task=task, with_history=True):
+        of.setdefault((one.annotation, one.updated_at), []).append(one)
+    flags = ("was_cancelled", "is_deleted", "is_current")
+    return [
+        Past(
+            **{**row, **{name: bool(row[name]) for name in flags}},
+            corrections=tuple(of.get((row["annotation"], row["updated_at"]), ())),
+        )
+        for row in rows
+    ]
+
+
+def find_projects(db: sa.Connection, task: str) -> list[int]:
+    """The projects in which a task of this number has annotations."""
+    own = annotation_version.c
+    return sorted(db.scalars(sa.select(own.project).where(own.task == task).distinct()))
+
+
 def read_images(db: sa.Connection, project: int, tasks: Collection[str]) -> dict[str, str | None]:
     """Addresses of the images of tasks, as their newest annotations have them."""
     rows = db.execute(
@@ -104,13 +152,16 @@ def is_newest() -> sa.ColumnElement[bool]:
         .where(later.c.updated_at > annotation_version.c.updated_at)
         .exists()
     )
-    is_deleted = (
+    return ~is_outdated & ~_is_deleted() & ~annotation_version.c.was_cancelled
+
+
+def _is_deleted() -> sa.ColumnElement[bool]:
+    return (
         sa.select(annotation_deleted.c.annotation)
         .where(annotation_deleted.c.annotation == annotation_version.c.annotation)
         .where(annotation_deleted.c.project == annotation_version.c.project)
         .exists()
     )
-    return ~is_outdated & ~is_deleted & ~annotation_version.c.was_cancelled
 
 
 def _is_same(other: sa.FromClause) -> sa.ColumnElement[bool]:

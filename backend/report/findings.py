@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from backend.corrections.ledger import Ledger
 from backend.corrections.reading import Correction, read_corrections, read_images
 from backend.corrections.statistics import GROUPS, Group, LeadTimes, Summary, lead_times
+from backend.tables import connection
 
 WORST = 12
 """Cases that are shown."""
@@ -58,6 +61,12 @@ def find(ledger: Ledger, project: int, kind: Group | None = None) -> Findings:
         times = lead_times(db, project)
     sorted_groups = {name: dict(sorted(found.items())) for name, found in groups.items()}
     return Findings(project, everything, sorted_groups, times, [by_key[key[1:]] for key in chosen], images)
+
+
+def find_address(ledger: Ledger, project: int) -> str | None:
+    """Label Studio's address for people, as it says itself when it is connected; None if it never did."""
+    with ledger.reading() as db:
+        return db.scalar(sa.select(connection.c.hostname).where(connection.c.project == project))
 
 
 def _badness(one: Correction) -> float | None:

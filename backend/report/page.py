@@ -4,6 +4,7 @@ import io
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image as Pil
@@ -47,13 +48,15 @@ figure { margin: 0; } figcaption { font-size: 0.8rem; color: #555; overflow-wrap
 """
 
 
-def render(findings: Findings, title: str, fetch: Fetch | None = None) -> str:
+def render(findings: Findings, title: str, fetch: Fetch | None = None, studio_url: str = "") -> str:
     """The whole page.
 
     Args:
         fetch: Gets the images of the worst cases; without it they are drawn on grey.
+        studio_url: Label Studio's address for people, to which cases are linked; without it they are not.
     """
-    parts = [*_overall(findings), *_groups(findings), *_alike(findings), *_scores(findings), *_worst(findings, fetch)]
+    worst = _worst(findings, fetch, studio_url)
+    parts = [*_overall(findings), *_groups(findings), *_alike(findings), *_scores(findings), *worst]
     return "\n".join(
         [
             "<!DOCTYPE html>",
@@ -84,13 +87,15 @@ def _overall(findings: Findings) -> Iterator[str]:
 
 
 def _headline(summary: Summary) -> Iterator[str]:
-    """How good the proposals were, in one sentence."""
-    answered = sum(summary.counts[name] for name in ANSWERED)
-    if answered:
-        shares = {name: f"{summary.counts[name] / answered:.0%}" for name in ANSWERED}
+    """How good the proposals were, in one sentence: of all that were offered, those that nobody took too."""
+    names = (*ANSWERED, "unanswered")
+    offered = sum(summary.counts[name] for name in names)
+    if offered:
+        shares = {name: f"{summary.counts[name] / offered:.0%}" for name in names}
         yield (
-            f'<p class="headline">Of {answered:,} proposals that were answered, <b>{shares["accepted"]}</b> were taken as they '
-            f"were, {shares['edited']} changed, {shares['replaced']} replaced by another candidate, {shares['rejected']} deleted.</p>"
+            f'<p class="headline">Of {offered:,} proposals that were offered, <b>{shares["accepted"]}</b> were taken as they '
+            f"were, {shares['edited']} changed, {shares['replaced']} replaced by another candidate, {shares['rejected']} deleted, "
+            f"{shares['unanswered']} not taken: asked for in other words, passed over with “next”, or left.</p>"
         )
 
 
@@ -126,7 +131,7 @@ def _scores(findings: Findings) -> Iterator[str]:
     )
 
 
-def _worst(findings: Findings, fetch: Fetch | None) -> Iterator[str]:
+def _worst(findings: Findings, fetch: Fetch | None, studio_url: str) -> Iterator[str]:
     if not findings.worst:
         return
     yield "<h2>Worst cases</h2>"
@@ -134,7 +139,7 @@ def _worst(findings: Findings, fetch: Fetch | None) -> Iterator[str]:
     yield '<div class="cases">'
     for one in findings.worst:
         picture = draw_case(_pixels(one, findings.images, fetch), one.outcome.offered_mask, one.outcome.mask)
-        yield f'<figure><img alt="" src="{_data("image/png", picture)}"><figcaption>{_caption(one)}</figcaption></figure>'
+        yield f'<figure><img alt="" src="{_data("image/png", picture)}"><figcaption>{_caption(one, studio_url)}</figcaption></figure>'
     yield "</div>"
 
 
@@ -149,11 +154,15 @@ def _pixels(one: Correction, images: Mapping[str, str | None], fetch: Fetch | No
         return None
 
 
-def _caption(one: Correction) -> str:
+def _caption(one: Correction, studio_url: str) -> str:
     told = one.outcome
     iou = "" if told.iou is None else f", IoU {told.iou:.2f}"
     score = "" if told.score is None else f", score {told.score:.2f}"
-    return f"<b>{told.outcome}</b>{iou}{score}<br>{escape(told.expression or '-')}<br>task {escape(one.task)}, annotation {one.annotation}"
+    place = f"task {escape(one.task)}, annotation {one.annotation}"
+    if studio_url.lower().startswith(("http://", "https://")):
+        address = f"{studio_url.rstrip('/')}/projects/{one.project}/data?task={quote(one.task, safe='')}"
+        place = f'<a href="{escape(address)}">{place}</a>'
+    return f"<b>{told.outcome}</b>{iou}{score}<br>{escape(told.expression or '-')}<br>{place}"
 
 
 def _row(summary: Summary, outcomes: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from backend.commands.export import export
 from backend.commands.report import report
 from ris_core.errors import BadInput, RisError, UnknownName
 from tests.backend.corrections.fake_tasks import FakeTasks
-from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
+from tests.backend.corrections.made import PROJECT, annotation, box, brush, deletion, event, hand_out, rle, send
 from tests.backend.exporters.conftest import png
 
 app = typer.Typer()
@@ -72,11 +72,52 @@ def test_list_shows_what_is_foreign_first(ris, events):
 
 
 def test_show_tells_everything_about_a_task(ris, events, store):
-    send(store, event(annotation(1, 5, [], at=200), "ANNOTATION_UPDATED"))
-    shown = ris(*project("show", "5", "--offline")).splitlines()
-    assert [line[0] for line in shown] == [" ", " "]
+    send(
+        store,
+        event(annotation(1, 5, [], at=200), "ANNOTATION_UPDATED"),
+        event(annotation(3, 5, [], at=300, was_cancelled=True)),
+        event(annotation(4, 5, [brush("d", box(0, 0))], at=400)),
+        deletion(4),
+    )
+    shown = ris("show", "5", "--offline").splitlines()
+    assert [line.split()[:2] for line in shown] == [
+        ["edited", "0.800"],
+        ["missed", "-"],
+        ["*", "empty"],
+        ["skipped", "-"],
+        ["missed", "-"],
+    ]
+    assert shown[-1].endswith("(deleted)")
+    documents = [json.loads(line) for line in ris("show", "5", "--offline", "--json").splitlines()]
+    told = [(one["annotation"], one["region"], one["is_current"], one["is_deleted"]) for one in documents]
+    assert told[2:] == [(1, None, True, False), (3, None, False, False), (4, "d", False, True)]
+    assert "mask" not in documents[0]
+
+
+def test_show_finds_the_project(ris, events, store, serve, monkeypatch):
+    studio = FakeTasks(PROJECT)
+    studio.happen(json.loads(event(annotation(9, 50, [brush("late", box(0, 0))]))))
+    monkeypatch.setenv("LABEL_STUDIO_URL", serve(studio).url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token")
+    assert "region late" in ris("show", "50")
     with pytest.raises(BadInput, match="task 99"):
-        ris(*project("show", "99", "--offline"))
+        ris("show", "99")
+
+
+@pytest.mark.parametrize("task", ["99", "x", "../1", "²"])
+def test_show_says_what_is_not_known(ris, events, task):
+    with pytest.raises(BadInput, match=task.replace(".", r"\.")):
+        ris("show", task, "--offline")
+    if task == "99":
+        with pytest.raises(BadInput, match=f"task 99 of project {PROJECT}"):
+            ris(*project("show", task, "--offline"))
+
+
+def test_show_asks_which_project_if_several_have_the_task(ris, events, store):
+    other = json.loads(event(annotation(70, 5, [], project=8)))
+    send(store, json.dumps({**other, "project": {"id": 8}}))
+    with pytest.raises(BadInput, match="--project"):
+        ris("show", "5", "--offline")
 
 
 def test_stats_count_by_group(ris, events):

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image as Pil
 
 from backend.corrections.ledger import open_ledger
-from backend.report.findings import find
+from backend.report.findings import find, find_address
 from backend.report.overlays import OFFERED_RGB, SAVED_RGB, draw_case
 from backend.report.page import render
+from backend.store import Connection
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
 from tests.backend.exporters.conftest import png
 
@@ -77,7 +78,7 @@ def test_the_page_needs_nothing_else_and_says_it_all(ledger):
     assert all(source.startswith("data:image/") for source in page.sources)
     assert "http" not in re.sub(r"data:[^\"]+", "", html)
     assert "the <b>box</b>" in page.text  # escaped, not a tag
-    assert "Of 3 proposals that were answered, 33% were taken as they were, 33% changed, 0% replaced" in page.text
+    assert "Of 3 proposals that were offered, 33% were taken as they were, 33% changed, 0% replaced" in page.text
     assert "1 regions have ids that were handed out for other tasks" in page.text
     for title in ("By label", "By kind of expression", "By annotator", "By model version", "Worst cases"):
         assert title in page.text
@@ -96,7 +97,49 @@ def test_an_empty_project_has_a_page(store, ledger):
     page = Page(render(find(ledger, 99), "nothing yet"))
     assert page.stack == []
     assert "what became of 0 regions" in page.text
-    assert "proposals that were answered" not in page.text
+    assert "proposals that were" not in page.text
+
+
+def test_the_headline_counts_what_nobody_took(store, ledger):
+    hand_out(store, 4, [("said", 1)], [rle(0, 0)], expression="asked first")
+    hand_out(store, 4, [("again", 1)], [rle(20, 0)], expression="asked then")
+    hand_out(store, 5, [("left", 1)], [rle(0, 0)])
+    hand_out(store, 6, [("first", 1)], [rle(0, 0), rle(20, 0), rle(20, 15)], expression="the one", at=20)
+    hand_out(store, 6, [("next", 2)], [rle(0, 0), rle(20, 0), rle(20, 15)], expression="the one", at=30)
+    hand_out(store, 6, [("third", 3)], [rle(0, 0), rle(20, 0), rle(20, 15)], expression="the one", at=40)
+    send(
+        store,
+        event(annotation(4, 4, [brush("again", box(20, 0), "asked then")])),
+        event(annotation(5, 5, [])),
+        event(annotation(6, 6, [brush("third", box(20, 15), "the one")])),
+    )
+    ledger.read_events()
+    found = find(ledger, PROJECT)
+    assert found.all.counts["unanswered"] == 3
+    # offered: 3 before, two wordings, one left, and one query of three candidates
+    page = Page(render(found, "t"))
+    assert "Of 8 proposals that were offered, 25% were taken as they were, 12% changed, 12% replaced" in page.text
+    assert "12% deleted, 38% not taken: asked for in other words, passed over with “next”, or left." in page.text
+
+
+@pytest.mark.parametrize("address", ["http://studio.example/ls/", "https://studio.example"])
+def test_every_case_leads_to_its_task(ledger, address):
+    found = find(ledger, PROJECT)
+    links = [source for source in Page(render(found, "t", png, address)).sources if not source.startswith("data:")]
+    start = f"{address.rstrip('/')}/projects/{PROJECT}/data?task="
+    assert links == [f"{start}{one.task}" for one in found.worst]
+
+
+@pytest.mark.parametrize("address", ["", "javascript:alert(1)", "studio.example"])
+def test_what_is_no_address_is_no_link(ledger, address):
+    assert "<a " not in render(find(ledger, PROJECT), "t", png, address)
+
+
+def test_the_address_is_the_one_that_label_studio_gives_for_people(store, ledger):
+    assert find_address(ledger, PROJECT) is None
+    given = ("https://studio.example", None, "<View/>", {})
+    store.save_connection(Connection(PROJECT, *given))
+    assert find_address(ledger, PROJECT) == "https://studio.example"
 
 
 def test_a_case_shows_both_outlines_around_the_masks():

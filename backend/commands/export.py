@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.commands.corrections import Offline, Project, open_fresh, split_names
-from backend.files import tidy_end
 from backend.settings import Settings, read_settings
 from ris_core.errors import BadInput
 
@@ -44,10 +43,7 @@ def export(
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave the images where they are.")] = False,
     title: Annotated[str, typer.Option(help="Name on its card.")] = "",
     licence: Annotated[str, typer.Option(help="Licence on its card.")] = "not stated",
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", help="Put it in the place of a data set that an export wrote and nobody changed."),
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of what is there.")] = False,
     offline: Offline = False,
 ) -> None:
     """Write a data set; whole, or not at all."""
@@ -82,15 +78,14 @@ def export(
         version=_version(),
     )
     ledger = open_fresh(settings, project, offline, with_predictions=source != "annotations")
-    with tidy_end():
-        counts = write(
-            ledger,
-            order,
-            fetch=make_fetch(settings, project),
-            pool=settings.state_dir / POOL,
-            max_pixels=settings.max_image_pixels,
-            report=Progress(),
-        )
+    counts = write(
+        ledger,
+        order,
+        fetch=make_fetch(settings, project),
+        pool=settings.state_dir / POOL,
+        max_pixels=settings.max_image_pixels,
+        report=Progress(),
+    )
     print(f"{counts.targets:,} targets with {counts.sentences:,} sentences on {len(counts.images):,} images in {out}.")
     if counts.unnamed or counts.left_out:
         print(

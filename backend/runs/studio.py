@@ -108,7 +108,13 @@ class RunStudio(LabelStudio):
 
     def predictions_of(self, task: int) -> list[Json]:
         """The predictions that a task has, oldest first; none of a task that is gone."""
-        found = self.request("GET", f"/api/predictions/?task={task}")
+        try:
+            found = self.request("GET", f"/api/predictions/?task={task}")
+        except Refused as error:
+            # 400, as for any filter that is not understood
+            if error.status == httpx.codes.BAD_REQUEST and not self.has_task(task):
+                return []
+            raise
         return sorted(found, key=lambda prediction: int(prediction["id"]))
 
     def has_task(self, task: int) -> bool:
@@ -116,8 +122,8 @@ class RunStudio(LabelStudio):
         return self._get(f"/api/tasks/{task}/") is not None
 
     def annotations_from(self, task: int, prediction: int) -> list[int]:
-        """Ids of the annotations of a task that somebody made from a prediction."""
-        annotations = self.request("GET", f"/api/tasks/{task}/annotations/")
+        """Ids of the annotations of a task that somebody made from a prediction; none of a task that is gone."""
+        annotations = self._get(f"/api/tasks/{task}/annotations/") or ()
         return sorted(int(one["id"]) for one in annotations if one.get("parent_prediction") == prediction)
 
     def delete_prediction(self, prediction: int) -> None:
@@ -137,15 +143,14 @@ class RunStudio(LabelStudio):
         """Let the Data Manager show and sort by the scores of a version."""
         self.request("PATCH", f"/api/projects/{project}/", {"model_version": model_version})
 
-    def _get(self, path: str) -> Json | None:
+    def _get(self, path: str) -> Any:
         """What is there; None if nothing is."""
         try:
-            found: Json = self.request("GET", path)
+            return self.request("GET", path)
         except Refused as error:
             if error.status == httpx.codes.NOT_FOUND:
                 return None
             raise
-        return found
 
     def _send(self, method: str, path: str, json: object) -> httpx.Response:
         if not isinstance(json, _Guarded):

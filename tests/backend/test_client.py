@@ -6,6 +6,7 @@ import pytest
 
 from backend.errors import BadSettings, Unreachable
 from backend.label_studio.client import LabelStudio, Refused, TokenRefused
+from tests.backend.fake_label_studio import FakeTokens
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 PERSONAL = "eyJhbGciOi.eyJ0eXBlIjoicmVmcmVzaCJ9.c2lnbmF0dXJl"
@@ -23,9 +24,9 @@ def test_no_content_is_none(serve):
 
 
 def test_a_personal_token_is_exchanged(serve):
-    studio = serve(lambda r: (200, {}, b'{"access": "a"}' if "refresh" in r.path else b"[]"))
-    assert LabelStudio(studio.url, PERSONAL).request("GET", "/api/projects/") == []
-    assert studio.seen[1].headers["Authorization"] == "Bearer a"
+    studio = serve(FakeTokens(PERSONAL))
+    assert LabelStudio(studio.url, PERSONAL).request("GET", "/api/projects/7/")["id"] == 7
+    assert studio.seen[1].headers["Authorization"] == "Bearer access-1"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_failures_have_their_own_errors(serve, answer, error, says):
 
 def test_a_refused_personal_token_is_a_setting_to_mend(serve):
     with pytest.raises(BadSettings, match="personal access token"):
-        LabelStudio(serve(lambda _: (401, {}, b"{}")).url, PERSONAL).request("GET", "/api/x")
+        LabelStudio(serve(FakeTokens("another")).url, PERSONAL).request("GET", "/api/x")
 
 
 @pytest.mark.parametrize(

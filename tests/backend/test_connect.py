@@ -234,9 +234,13 @@ def test_unknown_project_is_named(client: LabelStudio):
         connect(client, 99, URL)
 
 
-UNREACHED = {"validation_errors": {"non_field_errors": ["Can't connect to ML backend, health check failed."]}}
+UNREACHED = {
+    "detail": "Validation error",
+    "validation_errors": {"non_field_errors": ["Can't connect to ML backend, health check failed."]},
+}
 UNFIT = {
-    "validation_errors": {"non_field_errors": ["Successfully connected but it doesn't look like a valid ML backend."]}
+    "detail": "Validation error",
+    "validation_errors": {"non_field_errors": ["Successfully connected but it doesn't look like a valid ML backend."]},
 }
 
 

@@ -1,12 +1,10 @@
 """The desk on a real store and a real Redis, with a worker in a thread of the test's own: what annotators get, and are told."""
 
-import json
 import sqlite3
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -19,6 +17,7 @@ from backend.label_studio import protocol
 from backend.label_studio.images import ImageFetcher
 from backend.queueing import WorkerInfo
 from backend.service import Service
+from tests.backend.stand_in_tasks import Row, TaskRoutes, UploadRoutes
 from tests.toy import ColourEncoder, toy_png, toy_segmenter
 
 PROJECT, TOKEN = 7, "token"
@@ -100,24 +99,25 @@ def size_of(task_id) -> tuple[int, int]:
     return 40, 60 + 2 * int(task_id)
 
 
-@pytest.fixture
-def studio(serve):
+class FakeStudio(TaskRoutes, UploadRoutes):
     """A Label Studio with 12 tasks, of which the third is labelled."""
 
-    def answer(request):
-        if request.headers.get("Authorization") != f"Token {TOKEN}":
-            return 401, {}, b""
-        parts = urlsplit(request.path)
-        if parts.path == "/api/tasks":
-            query = parse_qs(parts.query)
-            [after, _] = json.loads(query["query"][0])["filters"]["items"]
-            found = [task(i) for i in range(1, 13) if i > after["value"] and i != 3]
-            return 200, {}, json.dumps({"tasks": found[: int(query["page_size"][0])], "total": len(found)}).encode()
-        if "missing" in parts.path:
-            return 404, {}, b""
-        return 200, {}, toy_png(*size_of(parts.path.split("/")[-1].split(".")[0]))
+    token = TOKEN
 
-    return serve(answer)
+    def __init__(self):
+        super().__init__(PROJECT, CONFIG)
+
+    def task_rows(self):
+        return [Row(i, task(i)["data"], [{"id": 1}] if i == 3 else [], []) for i in range(1, 13)]
+
+    def picture(self, name):
+        number = name.partition(".")[0]
+        return toy_png(*size_of(number)) if number.isdecimal() else None
+
+
+@pytest.fixture
+def studio(serve):
+    return serve(FakeStudio())
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def bench(make_bench):
 
 
 def task(task_id, **data):
-    return {"id": int(task_id), "project": PROJECT, "data": {"image": f"/data/upload/{task_id}.png", **data}}
+    return {"id": int(task_id), "project": PROJECT, "data": {"image": f"/data/upload/{PROJECT}/{task_id}.png", **data}}
 
 
 def typed(*texts, prompt_id="p1", name="prompt"):
@@ -214,7 +214,11 @@ def test_nothing_found_is_told_where_there_is_a_place_for_it(bench, config):
 
 
 FAILURES = {
-    "image": ({"image": "/data/upload/missing.png"}, CONFIG, "The image cannot be reached: it does not exist."),
+    "image": (
+        {"image": "/data/upload/7/missing.png"},
+        CONFIG,
+        "The image cannot be reached: its server does not give it out.",
+    ),
     "no image": ({"image": ""}, CONFIG, messages.TEXTS["bad_config"]),
     "no control": ({}, CONFIG.replace("BrushLabels", "Labels"), messages.TEXTS["bad_config"]),
     "host": ({"image": "http://evil.example/a.png"}, CONFIG, "The image cannot be reached: its host is not allowed."),

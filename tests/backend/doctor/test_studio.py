@@ -13,6 +13,8 @@ from backend.doctor import images, service, studio
 from backend.label_studio.point import Point
 from backend.store import Connection, Store
 from tests.backend.doctor.looking import MakeCase, look
+from tests.backend.stand_in import Answer, Call, recorded, route
+from tests.backend.stand_in_tasks import Row, TaskRoutes, UploadRoutes
 
 pytestmark = pytest.mark.slow
 
@@ -50,31 +52,45 @@ def test_token_is_told_by_its_form(token: str, state: str, says: str):
     assert (finding.state, says in finding.value, token in finding.value) == (state, True, False)
 
 
-class FakeStudio:
-    """Answers as Label Studio does, as far as it is asked here; `ml` is called when it would look at its ML backends."""
+class FakeStudio(TaskRoutes, UploadRoutes):
+    """Label Studio with one project, as far as the doctor asks it.
 
-    def __init__(self, ml: Callable[[], list[dict]] = list, config: str = CONFIG, tasks: tuple[str | None, ...] = ()):
-        self.ml, self.config = ml, config
-        self.tasks = [{"id": i, "data": {"image": url} if url else {}} for i, url in enumerate(tasks, 1)]
+    Args:
+        backends: Called when it would look at its ML backends; what they have besides what all have.
+        tasks: Addresses of the tasks' images.
+    """
 
-    def __call__(self, request) -> tuple[int, dict, bytes]:
-        path = request.path.partition("?")[0]
-        if path == "/api/version":
-            return self.say({"release": "1.23.2"})
-        if request.headers.get("Authorization") != f"Token {TOKEN}":
-            return 401, {}, b"{}"
-        if path.startswith("/data/"):
-            return 200, {}, make_png()
-        pages = {
-            "/api/current-user/whoami": {"email": "somebody@example.com"},
-            "/api/projects/1/": {"title": "Mine", "task_number": len(self.tasks), "label_config": self.config},
-            "/api/ml": self.ml() if path == "/api/ml" else None,
-            "/api/tasks": {"tasks": self.tasks},
-        }
-        return self.say(pages[path]) if path in pages else (404, {}, b"[]")
+    token = TOKEN
 
-    def say(self, answer: object) -> tuple[int, dict, bytes]:
-        return 200, {}, json.dumps(answer).encode()
+    def __init__(
+        self, backends: Callable[[], list[dict]] = list, config: str = CONFIG, tasks: tuple[str | None, ...] = ()
+    ):
+        super().__init__(1, config)
+        self.project["title"] = "Mine"
+        self.backends = backends
+        self.tasks = [Row(i, {"image": url} if url else {}, [], []) for i, url in enumerate(tasks, 1)]
+
+    def task_rows(self) -> list[Row]:
+        return self.tasks
+
+    def picture(self, name: str) -> bytes:
+        return make_png()
+
+    @route("GET", "/api/version", 200)
+    def _version(self, _call: Call) -> Answer:
+        return 200, recorded("version")
+
+    @route("GET", "/api/current-user/whoami", 200, 401)
+    def _who(self, _call: Call) -> Answer:
+        return 200, recorded("user", email="somebody@example.com")
+
+    @route("GET", "/api/ml", 200)
+    def _ml(self, _call: Call) -> Answer:
+        return 200, [recorded("ML backend", **one) for one in self.backends()]
+
+    @route("GET", "/data/local-files/", 200)
+    def _local_file(self, _call: Call) -> Answer:
+        return 200, make_png()
 
 
 def make_png() -> bytes:

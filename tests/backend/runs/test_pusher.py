@@ -160,3 +160,13 @@ def test_cancelled_while_writing_what_arrived_is_done(rig, ready):
     rig.ledger.change(ready.id, "cancelling", None)
     assert rig.carry_on(ready).state == "cancelled"
     assert rig.states(ready) == {"done": 3}
+
+
+def test_task_that_goes_while_its_prediction_is_looked_up_fails_alone(rig, ready):
+    """Label Studio answers 400, not an empty list, when it is asked for the predictions of a task that it does not have."""
+    rig.studio.forgets = True
+    rig.steward.tick()
+    rig.studio.forgets = False
+    del rig.studio.tasks[2]
+    run = rig.carry_on(ready)
+    assert (run.state, rig.states(run), counts(rig)) == ("done", {"done": 2, "failed": 1}, [1, 1])

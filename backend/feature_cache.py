@@ -27,6 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from backend.redaction import reason_of
+from ris_core.file_names import check_name
 from ris_core.prompts import PromptEmbedding
 from ris_core.types import EncodedImage, Proposals
 
@@ -78,6 +79,8 @@ class FeatureCache:
         return sum(entry.bytes for entry in self._entries())
 
     def _file(self, made_by: str, image_sha256: str) -> Path:
+        check_name(made_by, "What encoded an image")
+        check_name(image_sha256, "An image's digest")
         return self._folder / made_by / image_sha256[:2] / f"{image_sha256}{SUFFIX}"
 
     def _keep(self, file: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:

@@ -1,6 +1,18 @@
-"""The tables of the database. A change here needs a migration; a test compares the two."""
+"""The tables of the database. A change here needs a migration; a test compares the two.
+
+Every column that holds a person, or JSON, says so (`info`); another test looks for those that do not.
+"""
 
 import sqlalchemy as sa
+
+PERSON = {"person": "number"}
+"""Of a column: it holds the number of a user of Label Studio. `ris corrections pseudonymise` changes it."""
+PEOPLE_INSIDE = {"person": "inside"}
+"""It holds Label Studio's JSON, in which users may be named."""
+NAMES_INSIDE = {"person": "names"}
+"""It holds the data of a task: its numbers are the project's own, but a user's e-mail address may stand there."""
+NOBODY = {"person": "nobody"}
+"""It holds our own JSON, which names no user of Label Studio."""
 
 metadata = sa.MetaData()
 _id = sa.Integer().with_variant(sa.BigInteger, "postgresql")
@@ -15,14 +27,14 @@ request = sa.Table(
     sa.Column("project", sa.Integer),
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("prompt_id", sa.Text),
-    sa.Column("user", sa.Integer),
-    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("user", sa.Integer, info=PERSON),
+    sa.Column("body", sa.JSON, nullable=False, info=PEOPLE_INSIDE),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("error", sa.Text),
-    sa.Column("answer", sa.JSON(none_as_null=True)),
+    sa.Column("answer", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Column("finished_at", sa.Double),
-    sa.Column("message", sa.JSON(none_as_null=True)),
+    sa.Column("message", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Index("request_by_task", "project", "task", "state"),
     sa.Index("request_by_state", "state", "expires_at"),
 )
@@ -32,7 +44,7 @@ prompt = sa.Table(
     sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("task", sa.Text, primary_key=True),
     sa.Column("prompt_id", sa.Text, primary_key=True),
-    sa.Column("texts", sa.JSON, nullable=False),
+    sa.Column("texts", sa.JSON, nullable=False, info=NOBODY),
     sa.Column("updated_at", sa.Double, nullable=False),
 )
 standing = sa.Table(
@@ -41,9 +53,9 @@ standing = sa.Table(
     sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("task", sa.Text, primary_key=True),
     sa.Column("prompt_id", sa.Text, primary_key=True),
-    sa.Column("user", sa.Integer),
+    sa.Column("user", sa.Integer, info=PERSON),
     sa.Column("draft", sa.Text),
-    sa.Column("offer", sa.JSON, nullable=False),
+    sa.Column("offer", sa.JSON, nullable=False, info=NOBODY),
     sa.Column("updated_at", sa.Double, nullable=False),
 )
 answer = sa.Table(
@@ -62,8 +74,8 @@ answer = sa.Table(
     sa.Column("image_sha256", sa.Text, nullable=False),
     sa.Column("height", sa.Integer, nullable=False),
     sa.Column("width", sa.Integer, nullable=False),
-    sa.Column("candidates", sa.JSON, nullable=False),
-    sa.Column("selected", sa.JSON, nullable=False),
+    sa.Column("candidates", sa.JSON, nullable=False, info=NOBODY),
+    sa.Column("selected", sa.JSON, nullable=False, info=NOBODY),
     sa.Index("answer_by_task", "project", "task"),
 )
 region = sa.Table(
@@ -83,7 +95,7 @@ webhook = sa.Table(
     sa.Column("received_at", sa.Double, nullable=False),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("project", sa.Integer),
-    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False, info=PEOPLE_INSIDE),
 )
 connection = sa.Table(
     "connection",
@@ -92,7 +104,7 @@ connection = sa.Table(
     sa.Column("hostname", sa.Text),
     sa.Column("access_token", sa.Text),
     sa.Column("label_config", sa.Text, nullable=False),
-    sa.Column("extra_params", sa.JSON, nullable=False),
+    sa.Column("extra_params", sa.JSON, nullable=False, info=NOBODY),
     sa.Column("updated_at", sa.Double, nullable=False),
 )
 image_source = sa.Table(

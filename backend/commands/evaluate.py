@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 import time
@@ -14,6 +15,7 @@ import typer
 from backend.redaction import reason_of
 from backend.settings import Settings, read_settings
 from ris_core.errors import BadInput
+from ris_core.file_names import check_name
 
 if TYPE_CHECKING:
     from ris_core.evaluation.dataset import Dataset
@@ -65,8 +67,7 @@ def evaluate(
     segmenters = _load(ours, chosen, method or [], settings)
     header = _header(asked, segmenters, quirks)
     folder = out or ours.state_dir / "eval" / _folder_name(chosen, header)
-    if fresh:
-        (folder / "journal.jsonl").unlink(missing_ok=True)
+    _check_folder(folder, fresh)
     asked = asked.first(limit) if limit is not None else asked
     encode = _encoder(next(iter(segmenters.values())), cache, ours.cache_bytes)
     records = _measure(folder, header, asked, segmenters, encode, quirks)
@@ -196,7 +197,21 @@ def _folder_name(profile: str, header: Mapping[str, Any]) -> str:
     """Another one for every choice of settings, so that runs do not meet."""
     name, split, _ = header["dataset"]
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{name}-{split}-{profile}-{digest}".replace(" ", "-")
+    return check_name(f"{name}-{split}-{profile}-{digest}".replace(" ", "-"), "The run's folder")
+
+
+def _check_folder(folder: Path, fresh: bool) -> None:
+    """Look that a folder is a run's, or has nothing of its names; what is begun anew is a run's journal."""
+    from ris_core.evaluation.journal import read_journal
+
+    journal = folder / "journal.jsonl"
+    if not os.path.lexists(journal):
+        taken = [name for name in ("report.json", "report.md") if os.path.lexists(folder / name)]
+        if taken:
+            raise BadInput(f"{folder / taken[0]} is there, but no run wrote it. Name another --out.")
+    elif fresh:
+        read_journal(journal)
+        journal.unlink()
 
 
 def _encoder(segmenter: "Segmenter", cache: Path | None, max_bytes: int) -> Callable[["Image"], "EncodedImage"]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.commands.corrections import Offline, Project, open_fresh, split_names
+from backend.files import tidy_end
 from backend.settings import Settings, read_settings
 from ris_core.errors import BadInput
 
@@ -43,7 +44,10 @@ def export(
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave the images where they are.")] = False,
     title: Annotated[str, typer.Option(help="Name on its card.")] = "",
     licence: Annotated[str, typer.Option(help="Licence on its card.")] = "not stated",
-    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of what is there.")] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Put it in the place of a data set that an export wrote and nobody changed."),
+    ] = False,
     offline: Offline = False,
 ) -> None:
     """Write a data set; whole, or not at all."""
@@ -78,14 +82,15 @@ def export(
         version=_version(),
     )
     ledger = open_fresh(settings, project, offline, with_predictions=source != "annotations")
-    counts = write(
-        ledger,
-        order,
-        fetch=make_fetch(settings, project),
-        pool=settings.state_dir / POOL,
-        max_pixels=settings.max_image_pixels,
-        report=Progress(),
-    )
+    with tidy_end():
+        counts = write(
+            ledger,
+            order,
+            fetch=make_fetch(settings, project),
+            pool=settings.state_dir / POOL,
+            max_pixels=settings.max_image_pixels,
+            report=Progress(),
+        )
     print(f"{counts.targets:,} targets with {counts.sentences:,} sentences on {len(counts.images):,} images in {out}.")
     if counts.unnamed or counts.left_out:
         print(

@@ -1,6 +1,5 @@
 """`ris report`: what annotators changed, as one page."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from backend.commands.corrections import Offline, Project, by_kind, open_fresh
 from backend.commands.export import make_fetch
+from backend.files import replacing, tidy_end
 from backend.settings import read_settings
 from ris_core.errors import BadInput
 
@@ -30,10 +30,9 @@ def report(
     found = find(ledger, project, None if no_kinds else by_kind(settings))
     address = find_address(ledger, project) or settings.label_studio_url or ""
     page = render(found, title or f"Corrections of project {project}", make_fetch(settings, project), address)
-    part = out.with_name(f".{out.name}.part")
     try:
-        part.write_text(page, encoding="utf-8")
-        os.replace(part, out)
+        with tidy_end(), replacing(out) as part:
+            part.write_text(page, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"The report cannot be written to {out} ({error.strerror}). Name another place.") from error
     print(f"{sum(found.all.counts.values()):,} regions in {out}.")

@@ -75,4 +75,4 @@ class Bookkeeper:
             try:
                 reconcile(self._open_studio(project), ledger, project)
             except RisError as error:  # one project that is gone does not keep the others
-                log.info("a project is not reconciled", project=project, error=str(error))
+                log.warning("a project is not reconciled", project=project, error=str(error))

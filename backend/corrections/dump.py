@@ -1,13 +1,13 @@
 """The ledger as a file: a line of JSON, or a row of Parquet, for each region of each version."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 from backend.corrections.reading import Correction
+from backend.files import replacing, tidy_end
 from backend.label_studio.protocol import Json
 from ris_core.errors import BadInput
 
@@ -42,16 +42,12 @@ def write_dump(corrections: Iterable[Correction], file: Path) -> int:
     """
     if file.suffix not in (".jsonl", ".parquet"):
         raise BadInput(f"The dump {file} is neither .jsonl nor .parquet. Name a file that ends so.")
-    part = file.with_name(f".{file.name}.part")
+    rows = (one.to_json() for one in corrections)
     try:
-        rows = (one.to_json() for one in corrections)
-        written = _write_parquet(rows, part) if file.suffix == ".parquet" else _write_file(rows, part)
-        os.replace(part, file)
+        with tidy_end(), replacing(file) as part:
+            return _write_parquet(rows, part) if file.suffix == ".parquet" else _write_file(rows, part)
     except OSError as error:
         raise BadInput(f"The dump cannot be written to {file} ({error.strerror}). Name another place.") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return written
 
 
 def write_lines(corrections: Iterable[Correction], stream: TextIO) -> int:

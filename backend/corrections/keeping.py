@@ -3,23 +3,21 @@
 import json
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from backend.corrections.ledger import Ledger
+from backend.corrections.persons import find_names, replace_person
 from backend.corrections.reading import is_newest
 from backend.corrections.tables import annotation_version, outcome, webhook_read
-from backend.tables import request, webhook
+from backend.tables import metadata, webhook
 from ris_core.errors import BadInput
 
 DAY_S = 86_400.0
 BODIES_AT_ONCE = 50
 """Raw events in memory at a time."""
-_PEOPLE = frozenset({"completed_by", "updated_by", "created_by", "last_created_by", "user", "deleted_by"})
-"""Where Label Studio's JSON has a user's id, or an object or list of them."""
-_NAMED = frozenset({"email", "first_name", "last_name", "username"})
-"""What only a user, written out, has beside an id."""
 
 
 class Purged(NamedTuple):
@@ -61,67 +59,49 @@ def purge(ledger: Ledger, days: float, *, with_history: bool, is_trial: bool = F
 def pseudonymise(ledger: Ledger, annotator: int) -> int:
     """Put a made-up number in place of an annotator everywhere, raw events included; the number, which is negative.
 
-    Nothing is kept that leads back to the annotator.
+    Nothing is kept that leads back to the annotator: names and e-mail addresses that events tell go too.
 
     Raises:
         BadInput: If nothing of this annotator is known.
     """
     pseudonym = -1 - secrets.randbelow(2**31 - 1)
     with ledger.writing() as db:
-        changes = [
-            (annotation_version, annotation_version.c.annotator),
-            (request, request.c.user),
-        ]
         changed = sum(
-            db.execute(sa.update(table).where(column == annotator).values({column: pseudonym})).rowcount
-            for table, column in changes
+            db.execute(sa.update(column.table).where(column == annotator).values({column.name: pseudonym})).rowcount
+            for column in columns_of("number")
         )
-        last = 0
-        while rows := db.execute(
-            sa.select(webhook.c.id, webhook.c.body)
-            .where(webhook.c.id > last)
-            .order_by(webhook.c.id)
-            .limit(BODIES_AT_ONCE)
-        ).all():
-            last = rows[-1].id
-            for row in rows:
-                if (body := _without(row.body, annotator, pseudonym)) != row.body:
-                    db.execute(sa.update(webhook).where(webhook.c.id == row.id).values(body=body))
+        inside = columns_of("inside")
+        names = {name for column in inside for _, body in _bodies(db, column) for name in find_names(body, annotator)}
+        where = [(column, annotator) for column in inside] + [(column, None) for column in columns_of("names") if names]
+        for column, user in where:
+            for key, body in _bodies(db, column):
+                if replace_person(body, user, pseudonym, names):
+                    value = json.dumps(body) if isinstance(column.type, sa.Text) else body
+                    [own] = column.table.primary_key
+                    db.execute(sa.update(column.table).where(own == key).values({column.name: value}))
                     changed += 1
     if not changed:
         raise BadInput(f"Nothing of annotator {annotator} is known. `ris corrections stats --by annotator` lists them.")
     return pseudonym
 
 
-def _without(body: str, annotator: int, pseudonym: int) -> str:
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        return body
-    return json.dumps(event) if _replace(event, annotator, pseudonym) else body
+def columns_of(kind: str) -> list[sa.Column[Any]]:
+    """The columns that hold persons in a way: "number", "inside" their JSON, or only their "names" in it."""
+    return [column for table in metadata.sorted_tables for column in table.c if column.info.get("person") == kind]
 
 
-def _replace(value: Any, annotator: int, pseudonym: int) -> bool:
-    """Change it in place, wherever it is; whether it was anywhere."""
-    changed = False
-    if isinstance(value, list):
-        for one in value:
-            changed |= isinstance(one, dict | list) and _replace(one, annotator, pseudonym)
-    if not isinstance(value, dict):
-        return changed
-    if value.get("id") == annotator and _NAMED & set(value):  # a user, written out
-        value |= {"id": pseudonym, **dict.fromkeys(_NAMED & set(value), "")}
-        changed = True
-    for name, one in value.items():
-        if name in _PEOPLE and one == annotator:
-            value[name] = pseudonym
-            changed = True
-        elif name in _PEOPLE and isinstance(one, list) and annotator in one:
-            value[name] = [pseudonym if user == annotator else user for user in one]
-            changed = True
-        elif name == "created_username" and str(one).endswith(f", {annotator}"):
-            value[name] = f", {pseudonym}"
-            changed = True
-        elif isinstance(one, dict | list) and name != "rle":
-            changed |= _replace(one, annotator, pseudonym)
-    return changed
+def _bodies(db: sa.Connection, column: sa.Column[Any]) -> Iterator[tuple[Any, Any]]:
+    """Key and JSON of each row, few in memory at a time; what is no JSON has nobody in it that could be told."""
+    [key] = column.table.primary_key
+    last = None
+    while True:
+        wanted = sa.select(key, column).order_by(key).limit(BODIES_AT_ONCE)
+        rows = db.execute(wanted if last is None else wanted.where(key > last)).all()
+        if not rows:
+            return
+        last = rows[-1][0]
+        for own, body in rows:
+            try:
+                yield own, json.loads(body) if isinstance(column.type, sa.Text) else body
+            except (ValueError, RecursionError):
+                continue

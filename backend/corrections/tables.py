@@ -7,7 +7,7 @@ A change here needs a migration; a test compares the two.
 
 import sqlalchemy as sa
 
-from backend.tables import metadata
+from backend.tables import NAMES_INSIDE, NOBODY, PERSON, metadata
 
 _id = sa.Integer().with_variant(sa.BigInteger, "postgresql")
 
@@ -25,17 +25,17 @@ annotation_version = sa.Table(
     sa.Column("annotation", sa.BigInteger, nullable=False),
     sa.Column("project", sa.Integer, nullable=False),
     sa.Column("task", sa.Text, nullable=False),
-    sa.Column("annotator", sa.BigInteger),
+    sa.Column("annotator", sa.BigInteger, info=PERSON),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("updated_at", sa.Double, nullable=False),
     sa.Column("lead_time_s", sa.Double),
     sa.Column("was_cancelled", sa.Boolean, nullable=False),
     sa.Column("is_reviewed", sa.Boolean, nullable=False),
     sa.Column("parent_prediction", sa.BigInteger),
-    sa.Column("task_data", sa.JSON, nullable=False),
+    sa.Column("task_data", sa.JSON, nullable=False, info=NAMES_INSIDE),
     sa.Column("image", sa.Text),
-    sa.Column("regions", sa.JSON, nullable=False),
-    sa.Column("texts", sa.JSON, nullable=False),
+    sa.Column("regions", sa.JSON, nullable=False, info=NOBODY),
+    sa.Column("texts", sa.JSON, nullable=False, info=NOBODY),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("seen_at", sa.Double, nullable=False),
     sa.UniqueConstraint("annotation", "updated_at", name="annotation_version_once"),
@@ -57,8 +57,8 @@ offered_prediction = sa.Table(
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("model_version", sa.Text, nullable=False),
-    sa.Column("regions", sa.JSON, nullable=False),
-    sa.Column("task_data", sa.JSON, nullable=False),
+    sa.Column("regions", sa.JSON, nullable=False, info=NOBODY),
+    sa.Column("task_data", sa.JSON, nullable=False, info=NAMES_INSIDE),
     sa.Column("image", sa.Text),
     sa.Index("offered_prediction_by_task", "project", "task"),
 )
@@ -80,8 +80,8 @@ outcome = sa.Table(
     sa.Column("expression", sa.Text),
     sa.Column("score", sa.Double),
     sa.Column("model_version", sa.Text),
-    sa.Column("mask", sa.JSON(none_as_null=True)),
-    sa.Column("offered_mask", sa.JSON(none_as_null=True)),
+    sa.Column("mask", sa.JSON(none_as_null=True), info=NOBODY),
+    sa.Column("offered_mask", sa.JSON(none_as_null=True), info=NOBODY),
     sa.UniqueConstraint("version_id", "region", name="outcome_once"),
 )
 poll = sa.Table(

@@ -1,20 +1,18 @@
 """Writing a data set: whole under its name, or not at all; the same bytes for the same ledger.
 
 Beside what the format has, every data set has: README.md, its card; provenance.jsonl, who made each target; unnamed.jsonl,
-regions without an expression; left-out.jsonl, what is not in it and why; hard-negatives.jsonl, if asked for.
+regions without an expression; left-out.jsonl, what is not in it and why; hard-negatives.jsonl, if asked for; manifest.json, what
+an export wrote, without which nothing is replaced.
 """
 
-import fcntl
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from backend.corrections.ledger import Ledger
 from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco
+from backend.exporters.folder import new_folder
 from backend.exporters.images import Fetch, Images
 from backend.exporters.order import Order
 from backend.exporters.places import Findings, place_all
@@ -52,15 +50,13 @@ def export(
 
     Raises:
         UnknownName: If there is no such format.
-        BadInput: If the folder exists and is not to be replaced, or cannot be written.
+        BadInput: If the folder exists and is not to be replaced, or is no data set of ours, or cannot be written.
     """
     if order.format not in FORMATS:
         raise UnknownName(f"No format named {order.format!r}. Available: {', '.join(FORMATS)}.")
-    if order.folder.exists() and not order.is_replaced:
-        raise BadInput(f"{order.folder} exists already. Name another folder, or give --replace.")
     make_writer, images_folder = FORMATS[order.format]
     try:
-        with _new_folder(order.folder) as folder:
+        with new_folder(order.folder, order.is_replaced) as folder:
             images = Images(order.images, folder / images_folder, fetch, pool, max_pixels)
             findings = Findings()
             with ledger.reading() as db:
@@ -96,32 +92,6 @@ def _write(
             report(counts.scenes)
     writer.close({"title": order.title, "licence": order.licence, "version": order.version})
     return counts
-
-
-@contextmanager
-def _new_folder(final: Path) -> Iterator[Path]:
-    """A folder beside the final one that takes its name in the end; what a killed export left there is swept away."""
-    final = final.absolute()
-    final.parent.mkdir(parents=True, exist_ok=True)
-    part = final.with_name(f".{final.name}.part")
-    with (final.with_name(f".{final.name}.lock")).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BadInput(f"Another export writes {final}. Wait for it, or name another folder.") from error
-        try:
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir()
-            yield part
-            old = final.with_name(f".{final.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            if final.exists():
-                os.rename(final, old)
-            os.rename(part, final)
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-            os.unlink(lock.name)
 
 
 def _write_lines(file: Path, lines: Iterable[Any]) -> None:

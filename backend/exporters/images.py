@@ -12,8 +12,10 @@ from PIL import Image as Pil
 from PIL import ImageOps, UnidentifiedImageError
 
 from backend.errors import ImageUnreachable
+from backend.files import replacing
 from backend.redaction import reason_of
 from ris_core.errors import BadInput
+from ris_core.file_names import check_name
 
 Mode = Literal["copy", "link", "none"]
 Fetch = Callable[[str, str], bytes]
@@ -129,9 +131,10 @@ class Images:
         pooled = self._pool / name
         if not pooled.exists():
             self._pool.mkdir(parents=True, exist_ok=True)
-            part = pooled.with_name(f".{name}.{os.getpid()}")
-            part.write_bytes(content)
-            os.replace(part, pooled)
+            with replacing(pooled) as part:
+                part.write_bytes(content)
+        elif pooled.read_bytes() != content:  # whatever lies there under the name, it is not this image
+            file.write_bytes(content)
         if not file.exists():
             _link(pooled, file)
 
@@ -144,7 +147,7 @@ def _link(source: Path, file: Path) -> None:
 
 
 def _name(key: str, suffix: str) -> str:
-    return f"{key[:KEY_LENGTH]}{suffix}"
+    return check_name(f"{key[:KEY_LENGTH]}{suffix}", "An image")
 
 
 def _suffix_of(address: str) -> str:

@@ -17,6 +17,7 @@ from backend.label_studio.protocol import Json, read_field
 from backend.runs.tables import item, run
 from backend.tables import answer, request
 from ris_core.errors import BadInput
+from ris_core.file_names import check_distinct, check_name
 
 SourceName = Literal["annotations", "predictions", "both"]
 
@@ -73,7 +74,7 @@ def place_all(db: sa.Connection, choice: Choice, images: Images, findings: Findi
     """Every task's image and split; groups decide splits together.
 
     Raises:
-        BadInput: If one image is named for two splits.
+        BadInput: If one image is named for two splits, or a task's split cannot be the name of a file.
     """
     hashes = _known_hashes(db, choice.project)
     found: dict[str, tuple[str, Settled, Mapping[str, Any], int]] = {}
@@ -94,13 +95,14 @@ def place_all(db: sa.Connection, choice: Choice, images: Images, findings: Findi
     splits: dict[str, str] = {}
     places = {}
     for task, (address, settled, data, annotators) in found.items():
-        split = _split(choice, groups.key_of(settled.key), data)
+        split = _split(choice, task, groups.key_of(settled.key), data)
         if splits.setdefault(settled.key, split) != split:
             raise BadInput(
                 f"The image of task {task} is in the splits {splits[settled.key]!r} and {split!r}. "
                 f"Correct {choice.split_field!r} in the tasks' data."
             )
         places[task] = Place(address, settled, split, group_of[task], annotators)
+    check_distinct(splits.values(), "The splits")
     return places
 
 
@@ -110,9 +112,10 @@ def _read_value(data: Mapping[str, Any], key: str) -> str:
     return read_field(data, key) or (str(value) if isinstance(value, int | float) else "")
 
 
-def _split(choice: Choice, key: str, data: Mapping[str, Any]) -> str:
-    if choice.split_field:
-        return str(data[choice.split_field]) or "train"
+def _split(choice: Choice, task: str, key: str, data: Mapping[str, Any]) -> str:
+    if choice.split_field:  # text that anybody wrote, and part of files' names
+        told = str(data[choice.split_field]) or "train"
+        return check_name(told, f"The split of task {task}, its field {choice.split_field!r},")
     return choice.shares.choose(key) if choice.shares else ""
 
 

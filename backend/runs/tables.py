@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from backend.tables import metadata
+from backend.tables import NOBODY, metadata
 
 run = sa.Table(
     "run",
@@ -13,7 +13,7 @@ run = sa.Table(
     sa.Column("project", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("note", sa.Text),
-    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("spec", sa.JSON, nullable=False, info=NOBODY),
     sa.Column("does_push", sa.Boolean, nullable=False),
     sa.Column("model_version", sa.Text),
     sa.Column("label_config", sa.Text),
@@ -37,7 +37,7 @@ item = sa.Table(
     sa.Column("run", sa.Text, sa.ForeignKey("run.id"), primary_key=True),
     sa.Column("task", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("image", sa.Text, nullable=False),
-    sa.Column("queries", sa.JSON, nullable=False),
+    sa.Column("queries", sa.JSON, nullable=False, info=NOBODY),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("deferrals", sa.Integer, nullable=False),
@@ -45,17 +45,17 @@ item = sa.Table(
     sa.Column("worker", sa.Text),
     sa.Column("started_at", sa.Double),
     sa.Column("finished_at", sa.Double),
-    sa.Column("seconds", sa.JSON(none_as_null=True)),
+    sa.Column("seconds", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Column("error", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Column("image_sha256", sa.Text),
     sa.Column("encode_fp", sa.Text),
     sa.Column("model_version", sa.Text),
-    sa.Column("answers", sa.JSON(none_as_null=True)),
+    sa.Column("answers", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Column("replaces", sa.Text),
-    sa.Column("replaced", sa.JSON(none_as_null=True)),
+    sa.Column("replaced", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Column("replaced_by", sa.Text),
-    sa.Column("before", sa.JSON(none_as_null=True)),
+    sa.Column("before", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Index("item_by_state", "run", "state", "retry_at"),
     sa.Index("item_by_task", "task"),
     sa.Index("item_by_end", "finished_at"),

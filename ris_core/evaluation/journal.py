@@ -67,13 +67,16 @@ class Journal:
     def _recover(self, header: Mapping[str, Any]) -> dict[str, Record]:
         content = self.file.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
+        if not whole and not _as_line(header).startswith(content):
+            raise BadInput(f"{self.file} is no journal of a run. Move it away, or name another --out.")
+        if whole:  # before anything is cut off: it may be somebody's file
+            found, records = _parse(whole, self.file)
+            self._compare(found, json.loads(json.dumps(header)))
         if len(whole) < len(content):
             os.ftruncate(self._handle, len(whole))
         if not whole:
             self._write(header)
             return {}
-        found, records = _parse(whole, self.file)
-        self._compare(found, json.loads(json.dumps(header)))
         return records
 
     def _compare(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -86,10 +89,14 @@ class Journal:
             )
 
     def _write(self, values: Mapping[str, Any]) -> None:
-        line = json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        line = _as_line(values)
         if os.write(self._handle, line) < len(line):
             raise OSError(f"{self.file} could not be written whole; is the disk full?")
         os.fsync(self._handle)
+
+
+def _as_line(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def read_journal(file: Path) -> tuple[dict[str, Any], dict[str, Record]]:

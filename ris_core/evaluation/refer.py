@@ -23,6 +23,7 @@ from ris_core.errors import BadInput, UnknownName
 from ris_core.evaluation import pickles
 from ris_core.evaluation.dataset import Case, Dataset, Item, Sample, digest_files, open_pixels, shuffled
 from ris_core.evaluation.instances import Annotation, Instances, rasterise, read_instances, read_json
+from ris_core.file_names import inside
 
 PARTITIONS = {"refcoco": ("unc", "google"), "refcoco+": ("unc",), "refcocog": ("umd", "google"), "grefcoco": ("unc",)}
 """Who divided each data set into splits; the first is the one that papers mean."""
@@ -155,7 +156,7 @@ def _load(instances: Instances, images: Path, overlap_is_background: bool, image
         for annotation in wanted.values()
     ]
     return Case(
-        image=open_pixels(images / picture.file_name, picture.size_hw),
+        image=open_pixels(inside(images, picture.file_name, f"The file of image {image_id}"), picture.size_hw),
         objects=np.array(masks, bool).reshape(-1, *picture.size_hw),
         samples=tuple(
             Sample(

@@ -1,16 +1,17 @@
 import io
 import json
+import re
 
 import pytest
 import sqlalchemy as sa
 from pyarrow import parquet
 
 from backend.corrections.dump import write_dump, write_lines
-from backend.corrections.keeping import pseudonymise, purge
+from backend.corrections.keeping import columns_of, pseudonymise, purge
 from backend.corrections.reading import read_corrections
 from backend.corrections.statistics import GROUPS, lead_times, summarise
 from backend.corrections.tables import annotation_version, outcome, webhook_read
-from backend.tables import webhook
+from backend.tables import metadata, request, standing, webhook
 from ris_core.errors import BadInput, UnknownName
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, deletion, event, hand_out, rle, send
 
@@ -114,6 +115,81 @@ def test_a_pseudonym_takes_an_annotators_place_everywhere(full):
     assert "someone@example.com" not in json.dumps(bodies)
     assert bodies[0]["annotation"]["id"] == 1  # only people are renamed
     assert bodies[0]["annotation"]["result"][0]["value"]["rle"] == brush("a", box(0, 0))["value"]["rle"]
+
+
+EMAIL = "ann@example.com"
+DRAFT = {"user": EMAIL, "created_username": f"Ann Lee {EMAIL}, 12", "result": []}
+
+
+@pytest.fixture
+def everywhere(store, ledger):
+    """Somebody, number 12, in every column that says that it holds persons."""
+    body = json.loads(event(annotation(1, 5, [brush("a", box(0, 0))], completed_by=12)))
+    body["annotation"] |= {"updated_by": 12, "last_created_by": 12, "created_username": f" {EMAIL}, 12"}
+    body["project"]["created_by"] = {
+        "id": 12,
+        "first_name": "Ann",
+        "last_name": "Lee",
+        "email": EMAIL,
+        "avatar": "a.png",
+    }
+    body["task"] |= {
+        "updated_by": [{"user_id": 12}],
+        "comment_authors": [12, 2],
+        "annotators": [{"id": 12, "email": EMAIL}],
+    }
+    body["task"] |= {
+        "drafts": [DRAFT],
+        "total_annotations": 12,
+        "data": {"image": "/data/12.png", "user": 12, "of": EMAIL},
+    }
+    send(store, json.dumps(body), json.dumps({"action": "OTHER", "drafts": [{"user": EMAIL}], "task": {"id": 12}}))
+    ledger.read_events()
+    asked = store.add_request("interactive", "5", {"drafts": [DRAFT]}, lifetime_s=60, project=PROJECT, user=12)
+    kept = {"project": PROJECT, "task": "5", "prompt_id": "p", "user": 12, "offer": {}, "updated_at": 1.0}
+    with ledger.writing() as db:
+        db.execute(sa.insert(standing).values(kept))
+    return ledger, asked
+
+
+def test_a_pseudonym_reaches_every_column_that_holds_persons(everywhere):
+    ledger, asked = everywhere
+    numbers, inside = columns_of("number"), columns_of("inside")
+    assert {str(column) for column in numbers} == {"request.user", "standing.user", "annotation_version.annotator"}
+    assert {str(column) for column in inside} == {"request.body", "webhook.body"}
+    pseudonym = pseudonymise(ledger, 12)
+    with ledger.reading() as db:
+        assert {n for column in numbers for n in db.scalars(sa.select(column))} == {pseudonym}
+        bodies = [json.loads(body) for body in db.scalars(sa.select(webhook.c.body).order_by(webhook.c.id))]
+        request_body = db.scalar(sa.select(request.c.body).where(request.c.id == asked))
+        everything = "\n".join(db.connection.driver_connection.iterdump())
+    for told in (EMAIL, "Lee", "a.png"):
+        assert told not in everything
+    [first, second] = bodies
+    assert {first["annotation"][name] for name in ("completed_by", "updated_by", "last_created_by")} == {pseudonym}
+    assert first["project"]["created_by"]["id"] == pseudonym
+    assert first["task"]["updated_by"] == [{"user_id": pseudonym}]
+    assert first["task"]["comment_authors"] == [pseudonym, 2]
+    assert first["task"]["annotators"] == [{"id": pseudonym, "email": ""}]
+    assert first["task"]["drafts"] == request_body["drafts"]
+    assert request_body["drafts"][0] == {"user": "", "created_username": f", {pseudonym}", "result": []}
+    assert second == {"action": "OTHER", "drafts": [{"user": ""}], "task": {"id": 12}}
+    # what only looks like it stays
+    assert (first["task"]["total_annotations"], first["task"]["data"]) == (
+        12,
+        {"image": "/data/12.png", "user": 12, "of": ""},
+    )
+
+
+def test_columns_say_whether_they_hold_persons():
+    named = re.compile(r"user|annotator|author|reviewer|completed_by|created_by|updated_by|person|email|member|owner")
+    for table in metadata.sorted_tables:
+        for column in table.c:
+            said = column.info.get("person")
+            if named.search(column.name):
+                assert said == "number", f"{column}: info=PERSON"
+            elif isinstance(column.type, sa.JSON) or column.name == "body":
+                assert said in ("inside", "names", "nobody"), f"{column}: does its JSON name users?"
 
 
 def test_nobody_cannot_be_renamed(full):

@@ -178,11 +178,53 @@ def test_shares_that_make_no_sense_are_refused(text):
 
 def test_what_exists_is_only_replaced_when_asked(export_as):
     folder = export_as("coco")
-    (folder / "mine").touch()
     with pytest.raises(BadInput, match="--replace"):
         export_as("coco")
+    assert (export_as("coco", only=("edited",), is_replaced=True) / "README.md").exists()
+    (folder / "mine").touch()
+    with pytest.raises(BadInput, match="mine"):
+        export_as("coco", is_replaced=True)
     assert (folder / "mine").exists()
-    assert not (export_as("coco", is_replaced=True) / "mine").exists()
+
+
+SPLITS = [
+    "../../../evil",
+    "/tmp/evil",
+    "..",
+    "a/b",
+    "a\\b",
+    "x\x00y",
+    "x\n",
+    "x\x1b[2J",
+    "\u202etrain",
+    "a" * 300,
+    "NUL",
+    ".hid",
+]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("split", SPLITS, ids=ascii)
+def test_a_split_that_is_no_plain_name_is_refused_and_nothing_is_written(
+    export_as, store, ledger, tmp_path, format, split
+):
+    send(store, event(annotation(30, 30, [brush("n", box(0, 0), "n")]), data={"image": "/a", "p": split}))
+    ledger.read_events()
+    before = sorted(str(one) for one in tmp_path.rglob("*"))
+    with pytest.raises(BadInput, match=r"split of task 30, its field 'p'") as refused:
+        export_as(format, "deep/er/set", split_field="p", fetch=png)
+    assert str(refused.value).isprintable()
+    new = {str(one) for one in tmp_path.rglob("*")} - set(before)
+    assert new <= {str(tmp_path / "deep"), str(tmp_path / "deep/er")}
+
+
+def test_splits_that_are_one_file_on_some_disks_are_refused(export_as, store, ledger):
+    for task, part in ((30, "Val"), (31, "val")):
+        data = {"image": f"/{task}", "p": part}
+        send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), "n")]), data=data))
+    ledger.read_events()
+    with pytest.raises(BadInput, match=r"'Val' and 'val'"):
+        export_as("coco", split_field="p")
 
 
 def test_no_such_format(export_as):

@@ -76,3 +76,13 @@ def test_two_runs_never_write_one_journal(tmp_path):
     with Journal(tmp_path / "run.jsonl", SETTINGS), pytest.raises(BadInput, match="Another run is writing"):
         Journal(tmp_path / "run.jsonl", SETTINGS)
     Journal(tmp_path / "run.jsonl", SETTINGS).close()
+
+
+@pytest.mark.parametrize("content", [b"my notes", b"a line\nand half", b'{"format":1}\nand half'])
+def test_a_file_of_somebody_keeps_what_stands_after_its_last_line(tmp_path, content):
+    """It looks like what a killed run left half written."""
+    file = tmp_path / "journal.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(BadInput):
+        Journal(file, SETTINGS)
+    assert file.read_bytes() == content

@@ -6,7 +6,7 @@ from typing import Any
 from backend import messages
 from backend.label_studio import protocol, regions
 from backend.label_studio.label_config import Control
-from backend.label_studio.prompt import Picked, pick_label, split_label
+from backend.label_studio.prompt import Picked, advise, pick_label, seems_several, split_label
 from backend.label_studio.protocol import Json
 from backend.messages import Message
 from backend.store import Answer, Region
@@ -15,6 +15,9 @@ from ris_core.documents import list_candidates
 from ris_core.errors import BadExpression
 from ris_core.segmenter import Segmenter
 from ris_core.types import EncodedImage, Prediction
+
+LOOK = "look"
+"""Part of a score that a method with a calibrator gives."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def answer_expression(
     """
     _, bare = split_label(control, text)
     prediction = _clean(segmenter.segment(encoded, bare, top_k), smooth_px)
-    picked = pick_label(control, text, prediction.expression.head)
+    picked = pick_label(control, text, prediction.expression.head, prediction.expression.target_phrase)
     shown = [i for i in prediction.selected if prediction.masks[i].any() and prediction.scores[i] >= (min_score or 0)]
     made = [_make_region(prediction, i, control, picked, task) for i in shown]
     handed_out = [
@@ -70,13 +73,16 @@ def answer_expression(
     return Answered(record, tuple(made), _tell(prediction, picked, control, not made), picked.is_guess)
 
 
-def answer_choice(record: Answer, rank: int, control: Control, task: str, is_guess: bool) -> Answered:
+def answer_choice(
+    record: Answer, rank: int, control: Control, task: str, is_guess: bool, *, is_calibrated: bool = False
+) -> Answered:
     """Hand out another candidate of an answer, under a fresh id.
 
     Args:
         record: The answer; what it was about need not be looked at again.
         rank: Of the candidate, from 1; the last one counts if there are not so many.
         is_guess: The answer's label was guessed.
+        is_calibrated: The scores of expressions' candidates are probabilities.
 
     Raises:
         BadExpression: If the answer has no candidates.
@@ -85,13 +91,25 @@ def answer_choice(record: Answer, rank: int, control: Control, task: str, is_gue
         raise BadExpression("Nothing was found there, so there is no other candidate. Say it differently.")
     rank = min(max(rank, 1), len(record.candidates))
     candidate = record.candidates[rank - 1]
-    label = record.label if record.label in control.labels else control.labels[0]
+    label, is_lost = keep_label(record.label, control)
+    is_guess = is_guess or is_lost
     notes = {"decision": record.decision, "task": task, "rank": rank, **({"label_is_guess": True} if is_guess else {})}
     score, mask = float(candidate["score"]), masks.from_rle(candidate["mask"])
     made = regions.make_region(mask, control, label, protocol.new_region_id(), score, record.expression, notes)
     handed_out = (Region(id=made["id"], candidate_rank=rank, from_name=control.name, label=label),)
     chosen = replace(record, label=label, selected=[rank - 1], regions=handed_out)
-    return Answered(chosen, (made,), (messages.about_candidate(rank, len(record.candidates)),), is_guess)
+    is_probability = is_calibrated and LOOK in candidate["parts"]  # what was clicked on has the proposer's own score
+    told = [messages.about_candidate(rank, len(record.candidates), score if is_probability else None)]
+    if is_guess:
+        told.append(messages.about_guess(label, advise(control, (other for other in control.labels if other != label))))
+    return Answered(chosen, (made,), tuple(told), is_guess)
+
+
+def keep_label(label: str, control: Control) -> tuple[str, bool]:
+    """An earlier answer's label, and whether it is a guess since the control has it no more."""
+    if label in control.labels:
+        return label, False
+    return control.labels[0], len(control.labels) > 1
 
 
 def _clean(prediction: Prediction, smooth_px: float) -> Prediction:
@@ -129,12 +147,13 @@ def _make_record(prediction: Prediction, encoded: EncodedImage, picked: Picked, 
 
 
 def _tell(prediction: Prediction, picked: Picked, control: Control, is_empty: bool) -> tuple[Message, ...]:
-    others = [label for label in control.labels if label != picked.label]
-    return messages.about_answer(
+    told = messages.about_answer(
         picked.expression,
         prediction.decision,
         is_empty,
         label=picked.label if picked.is_guess else "",
-        other_label=next(iter(others), ""),
+        other_label=advise(control, picked.others),
         has_candidates=len(prediction.masks) > 0,
+        seems_several=seems_several(picked.expression),
     )
+    return (*told, messages.about_prefix(picked.no_label, control.labels)) if picked.no_label else told

@@ -16,7 +16,7 @@ from backend import messages, queueing
 from backend.drafts import Draft, read_draft
 from backend.errors import Unreachable
 from backend.label_studio import protocol
-from backend.label_studio.gestures import Gesture, read_gesture
+from backend.label_studio.gestures import Gesture, is_pointing, read_gesture
 from backend.label_studio.label_config import MESSAGE_NAME, Config, find_message_area, read_config
 from backend.label_studio.prompt import find_asked, list_absent, read_absent, read_prompt, split_expressions
 from backend.label_studio.protocol import Json, PredictCall, SetupCall, Task
@@ -195,6 +195,9 @@ class Desk:
         answer = found.answer or protocol.prediction([], 0.0, self.known_version(asked.project))
         if asked.message_area is None or found.outcome == "superseded":  # the newer one's answer says more
             return answer
+        if told:
+            noted = {text for region in answer["result"] for text in protocol.read_untold(region)}
+            protocol.note_untold(answer["result"], [text for text in told.left_out if text not in noted])
         message = protocol.message_result(asked.message_area, told.text if told else None)
         return {**answer, "result": [*answer["result"], message]}
 
@@ -220,18 +223,22 @@ class Desk:
             ticket = _fail(task, error)
         except RisError as error:
             ticket = _fail(task, error)
+        if ticket is None:
+            return _Asked(Ticket(), task.project, None)
         return _Asked(ticket, task.project, area)
 
-    def _ask(self, task: Task, call: PredictCall, is_watched: bool) -> Ticket:
+    def _ask(self, task: Task, call: PredictCall, is_watched: bool) -> Ticket | None:
+        """The ticket of what is asked; None if it is nothing that concerns us, so that what was told before stays."""
         config, _, body = self._read(task, call)
         prompt, draft = read_prompt(call.context, config), read_draft(task, config)
         if prompt is None:
             gesture = read_gesture(call.context, config)
-            if gesture is None:  # a smart brush, or nothing as after a submit
-                return Ticket(message=messages.say("click") if call.context else None)
+            if gesture is None:
+                told = _tell_unanswered(call.context, config)
+                return Ticket(message=told) if told else None
             return self._ask_gesture(task, gesture, draft, body, is_watched)
         last_texts = self.store.last_prompt(task.project, task.id, prompt.id)
-        asked = find_asked(prompt.texts, last_texts)
+        asked = find_asked(prompt.texts, last_texts, config.controls[0])
         self.store.remember_prompt(task.project, task.id, prompt.id, prompt.texts)
         noted = _note_absent(asked)
         expressions = [text for text in asked if read_absent(text) is None]
@@ -257,7 +264,7 @@ class Desk:
         try:
             config, settings, body = self._read(task, call)
             key = settings.expression_field or config.expression_key
-            written = split_expressions(protocol.read_field(task.data, key) or "")
+            written = split_expressions(protocol.read_field(task.data, key) or "", config.controls[0])
             expressions = [text for text in written if read_absent(text) is None]
             ticket = Ticket(outcome="encoding")
             if expressions:
@@ -278,7 +285,8 @@ class Desk:
             "expressions": [],
             "extra_params": dict(known.extra_params) if known else {},
         }
-        return read_config(label_config), self._read_settings(task.project, known), body
+        settings = self._read_settings(task.project, known)
+        return read_config(label_config).with_prompt(settings.prompt), settings, body
 
     def _read_settings(self, project: int | None, known: Connection | None) -> ProjectSettings:
         self._profiles.setdefault(project, None)
@@ -336,6 +344,13 @@ def _note_absent(asked: Sequence[str]) -> messages.Message | None:
     """What is told about expressions that mean nothing in the image, as the annotator says; None without any."""
     absent = list_absent(asked)
     return messages.say("absent", ", ".join(absent)) if absent else None
+
+
+def _tell_unanswered(context: Sequence[Json] | None, config: Config) -> messages.Message | None:
+    """What is told about what an annotator did that is neither a prompt nor a click or box; nothing after a submit."""
+    if any(config.is_other_image(result.get("to_name")) for result in context or ()):
+        return messages.say("other_image", config.image_name)
+    return messages.say("click") if is_pointing(context, config) else None
 
 
 def _fail(task: Task, error: RisError) -> Ticket:

@@ -44,6 +44,7 @@ class Errand:
             raise BadConfig(
                 f"Task {self.asked.task} has no image address in the field {self.config.image_key!r}.",
                 "Import it, or correct <Image>.",
+                reason=f"this task has no image in “{self.config.image_key}”",
             )
         return url
 
@@ -63,6 +64,7 @@ class Errand:
             raise BadConfig(
                 f"The proposer of the profile {self.segmenter.profile!r} answers no clicks and boxes.",
                 "Take smart key points and rectangles out of the label config, or choose another profile.",
+                reason="its models answer no clicks and boxes",
             )
         return self.segmenter.proposer
 

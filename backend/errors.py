@@ -6,7 +6,15 @@ from ris_core.errors import BadInput, RisError
 
 
 class BadConfig(BadInput):
-    """A label config that no mask can be returned for."""
+    """A label config that no mask can be returned for.
+
+    Args:
+        reason: Why, as annotators are told: the rest of a sentence, without what is not for them; may be empty.
+    """
+
+    def __init__(self, wrong: str = "", remedy: str = "", *, reason: str = "") -> None:
+        self.reason = reason
+        super().__init__(wrong, remedy)
 
 
 class BadSettings(BadInput):

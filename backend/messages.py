@@ -1,8 +1,8 @@
 """What an annotator is told: one short sentence about what happened. No internals, no paths, no addresses, no secrets."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from backend.errors import BadConfig, Busy, ImageCause, ImageUnreachable, Unreachable
 from backend.project_settings import BadProjectSetting
@@ -23,20 +23,27 @@ Kind = Literal[
     "nothing_found",
     "ambiguous",
     "label_guessed",
+    "no_label",
     "candidate",
     "absent",
     "emptied",
     "replaces",
     "others",
     "click",
+    "other_image",
+    "separate",
 ]
 
-MAX_LENGTH = 160
+MAX_LENGTH = 240
 """Characters of a message; it stands on one or two lines under the prompt."""
 QUOTED_LENGTH = 40
 """Characters of an expression, label or setting that is quoted."""
 RETRY_S = 20
 """How long a model that loads is given before the annotator is asked to try again."""
+REASON_LENGTH = 120
+"""Characters of why a label config cannot be answered."""
+LISTED_LENGTH = 90
+"""Characters of a list of labels."""
 AMBIGUOUS_HINT = "something else fits nearly as well. Type #2 to see it, or say more."
 """What can be done about an ambiguous expression."""
 
@@ -47,7 +54,7 @@ TEXTS: Mapping[Kind, str] = {
     "busy": "Busy: others are waiting too. Try again in a minute.",
     "too_slow": "That took too long. Try again; if it happens often, ask whoever runs the backend.",
     "bad_setting": "This project's setting {about} cannot be used: ask whoever connected the project.",
-    "bad_config": "This project's label config or data cannot be answered: ask whoever set the project up.",
+    "bad_config": "This project cannot be answered: {about}. Ask whoever set the project up.",
     "image_unreachable": "The image cannot be reached: {about}.",
     "bad_image": "The image cannot be opened: {about}.",
     "failed": "Something went wrong. Try again; if it happens often, ask whoever runs the backend.",
@@ -60,9 +67,39 @@ TEXTS: Mapping[Kind, str] = {
     "replaces": "Accept it, and it takes the place of the mask that you accepted before.",
     "others": "Not it? “next” shows what else that can mean.",
     "label_guessed": "Label guessed: {about}",
+    "no_label": "{about}",
     "click": "Nothing says where the thing is: undo, then click on it, or draw a box around it.",
+    "other_image": "Only the image “{about}” is answered here.",
+    "separate": "Several things? Write “;” between them.",
 }
-"""The sentences, the most urgent ones first."""
+"""The sentences."""
+
+PRIORITY: Mapping[str, tuple[Kind, ...]] = {
+    "what went wrong, or brought nothing": (
+        "no_worker",
+        "loading",
+        "unreachable",
+        "busy",
+        "too_slow",
+        "bad_setting",
+        "bad_config",
+        "image_unreachable",
+        "bad_image",
+        "failed",
+        "bad_expression",
+        "other_image",
+        "nothing_found",
+        "emptied",
+        "click",
+    ),
+    "a guess": ("label_guessed", "no_label"),
+    "what is kept or replaced": ("absent", "replaces"),
+    "words that were not used": ("separate",),
+    "how it was read": ("ambiguous",),
+    "the rest": ("candidate", "others"),
+}
+"""What is said first, and stays where there is no room for everything."""
+URGENCY: tuple[Kind, ...] = tuple(kind for kinds in PRIORITY.values() for kind in kinds)
 
 ERRORS: Mapping[type[RisError], Kind] = {
     BadExpression: "bad_expression",
@@ -112,10 +149,31 @@ BAD_IMAGE_CAUSES: Mapping[BadImageCause, str] = {
 
 @dataclass(frozen=True)
 class Message:
-    """What is said, and the kind of it, which is counted."""
+    """What is said, and the kind of it, which is counted.
+
+    Attributes:
+        kind: Of several that were joined that of the first.
+        parts: Those that it was joined of, the most urgent first, with those that there was no room for; empty for a single one.
+    """
 
     kind: Kind
     text: str
+    parts: tuple["Message", ...] = field(default=(), compare=False)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What there was no room for."""
+        return tuple(part.text for part in self.parts if part.text not in self.text)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        parts = [part.to_json() for part in self.parts]
+        return {"kind": self.kind, "text": self.text, **({"parts": parts} if parts else {})}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Message":
+        """What `to_json` returned, once it was JSON."""
+        return cls(value["kind"], value["text"], tuple(map(cls.from_json, value.get("parts", ()))))
 
 
 def say(kind: Kind, about: str = "") -> Message:
@@ -131,6 +189,7 @@ def about_answer(
     other_label: str = "",
     *,
     has_candidates: bool = False,
+    seems_several: bool = False,
 ) -> tuple[Message, ...]:
     """What is to be said about an expression's answer; nothing if it is a plain match.
 
@@ -139,33 +198,58 @@ def about_answer(
         decision: "match", "ambiguous" or "no_match".
         is_empty: Nothing was handed out.
         label: The label that was guessed; empty if it was not.
-        other_label: One that could have been meant.
+        other_label: One that may be meant instead, as it can be typed before a colon; empty if none can be.
         has_candidates: There is something to be shown, however unlikely.
+        seems_several: The expression may list several things without the separator.
     """
+    told = [say("separate")] if seems_several else []
     if is_empty:
         nearest = ". “next” shows what comes nearest" if has_candidates else ""
-        return (say("nothing_found", _quote(expression) + nearest),)
-    told = [say("ambiguous", _quote(expression))] if decision == "ambiguous" else []
-    if label and other_label:
-        told.append(
-            say("label_guessed", f"{_clip(label, QUOTED_LENGTH)}; write {_quote(other_label + ': …')} to choose.")
-        )
+        return (say("nothing_found", _quote(expression) + nearest), *told)
+    if decision == "ambiguous":
+        told.append(say("ambiguous", _quote(expression)))
+    if label:
+        told.append(about_guess(label, other_label))
     return tuple(told)
 
 
-def about_candidate(rank: int, count: int) -> Message:
+def about_guess(label: str, other_label: str = "") -> Message:
+    """What is to be said about a label that nothing named. Args: as of `about_answer`."""
+    remedy = f"write “{other_label}: …” to choose." if other_label else "correct it once it is accepted."
+    return say("label_guessed", f"{_clip(label, QUOTED_LENGTH)}; {remedy}")
+
+
+def about_prefix(prefix: str, labels: Sequence[str]) -> Message:
+    """What is to be said where a label was meant that does not exist.
+
+    Args:
+        prefix: What was typed for it.
+        labels: Which there are, at least one.
+    """
+    if len(labels) == 1:
+        return say("no_label", f"{_quote(prefix)} is no label here; there is only {_clip(labels[0], QUOTED_LENGTH)}.")
+    listed, rest = _clip(labels[0], QUOTED_LENGTH), list(labels[1:])
+    while rest and len(listed) + len(rest[0]) + 2 <= LISTED_LENGTH:
+        listed += f", {rest.pop(0)}"
+    more = f" and {len(rest)} more" if rest else ""
+    return say("no_label", f"{_quote(prefix)} is no label here; there are {listed}{more}.")
+
+
+def about_candidate(rank: int, count: int, probability: float | None = None) -> Message:
     """What is to be said about a candidate that was asked for.
 
     Args:
         rank: Its rank, from 1.
         count: How many there are.
+        probability: That it is right, in [0, 1]; None if its score only ranks.
     """
     if count == 1:
         return say(
             "candidate", "There is no other candidate. Say it differently, click on it, or draw a box around it."
         )
     more = "“next” shows the next." if rank < count else "It is the last; “next” begins again."
-    return say("candidate", f"Candidate {rank} of {count}. {more}")
+    fits = "" if probability is None else f", fits with {_percent(probability)}"
+    return say("candidate", f"Candidate {rank} of {count}{fits}. {more}")
 
 
 def about_nothing(kind: str) -> Message:
@@ -189,6 +273,8 @@ def about_error(error: RisError) -> Message:
     if isinstance(error, BadProjectSetting):
         is_text = error.key == "profile" and isinstance(error.value, str)
         return say(kind, f"{error.key} ({_quote(str(error.value))})" if is_text else error.key)
+    if isinstance(error, BadConfig):
+        return say(kind, _clip(error.reason or "its label config or data does not suit", REASON_LENGTH))
     return say(kind)
 
 
@@ -204,15 +290,21 @@ def about_outcome(outcome: str) -> Message | None:
 
 def join(told: Iterable[Message]) -> Message | None:
     """One message of several, the most urgent first, as many as have room; None if there is none."""
-    urgency = list(TEXTS)
-    ordered = sorted(dict.fromkeys(told), key=lambda message: urgency.index(message.kind))
-    if not ordered:
-        return None
+    parts = (part for message in told for part in (message.parts or (message,)))
+    ordered = sorted(dict.fromkeys(parts), key=lambda part: URGENCY.index(part.kind))
+    if len(ordered) < 2:
+        return next(iter(ordered), None)
     text = ordered[0].text
     for other in ordered[1:]:
         if len(text) + 1 + len(other.text) <= MAX_LENGTH:
             text = f"{text} {other.text}"
-    return Message(ordered[0].kind, text)
+    return Message(ordered[0].kind, text, tuple(ordered))
+
+
+def _percent(share: float) -> str:
+    """Never 0 or 100 of what is neither."""
+    percent = 100 * share
+    return "less than 1 %" if percent < 1 else "more than 99 %" if percent > 99 else f"{percent:.0f} %"
 
 
 def _quote(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from backend import messages
-from backend.answering import Answered
+from backend.answering import Answered, keep_label
 from backend.label_studio import protocol, regions
 from backend.label_studio.gestures import Gesture
 from backend.label_studio.label_config import Control
@@ -43,9 +43,10 @@ def answer_gesture(proposer: Promptable, embedding: PromptEmbedding, site: Site)
     """
     gesture, control = site.gesture, site.control
     found = proposer.mask(embedding, gesture.to_prompts(embedding.size_hw))
-    known = control.aliases.get(" ".join(gesture.label.lower().split()))
-    is_guess = known is None and len(control.labels) > 1
-    blank = make_blank("", known or control.labels[0], embedding, site.model_version)
+    named = control.names.find(gesture.label)
+    likely = named.labels if named else control.labels
+    is_guess = len(likely) > 1
+    blank = make_blank("", likely[0], embedding, site.model_version)
     made = hand_out(found, blank, site, is_guess)
     return replace(made, told=tuple(_tell(gesture, made.record.label, is_guess, is_empty=not made.regions)))
 
@@ -60,7 +61,9 @@ def hand_out(found: Proposals, blank: Answer, site: Site, is_guess: bool, own_id
     """
     masks_made = cleaning.clean_all(found.masks, site.smooth_px)
     found = replace(found, masks=masks_made, boxes_xywh=boxes.from_masks(masks_made))
-    control, label = site.control, blank.label if blank.label in site.control.labels else site.control.labels[0]
+    control = site.control
+    label, is_lost = keep_label(blank.label, control)
+    is_guess = is_guess or is_lost
     notes = {"by": "click", "task": site.task, **({"label_is_guess": True} if is_guess else {})}
     made = [
         regions.make_region(
@@ -114,4 +117,4 @@ def _tell(gesture: Gesture, label: str, is_guess: bool, is_empty: bool) -> Itera
     if is_empty:
         yield messages.about_nothing(gesture.kind)
     elif is_guess:
-        yield messages.say("label_guessed", f"{label}; correct it once it is accepted.")
+        yield messages.about_guess(label)

@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.errors import BadConfig
 
-KEYS = ("profile", "expression_field", "min_score", "image_hosts", "smooth_px")
+KEYS = ("profile", "expression_field", "prompt", "min_score", "image_hosts", "smooth_px")
 """Parameters that mean something here; others are left to whoever set them."""
 
 MAX_SMOOTH_PX = 20
@@ -41,6 +41,7 @@ class ProjectSettings:
     Attributes:
         profile: Models and method that answer.
         expression_field: Field of the task's data that holds its expression.
+        prompt: Name of the TextArea that expressions are typed into, where the label config does not tell.
         min_score: In [0, 1]: a candidate that scores less is not handed out.
         image_hosts: Hosts that this project's images may come from too: "host" or "host:port", lower-case.
         smooth_px: How much the rims of masks are smoothed, in pixels (`ris_core.cleaning`).
@@ -48,6 +49,7 @@ class ProjectSettings:
 
     profile: str | None = None
     expression_field: str | None = None
+    prompt: str | None = None
     min_score: float | None = None
     image_hosts: tuple[str, ...] = ()
     smooth_px: float = 0.0
@@ -62,6 +64,7 @@ def read_project_settings(extra_params: Mapping[str, Any]) -> ProjectSettings:
     read: dict[str, Callable[[str, Any], Any]] = {
         "profile": _read_text,
         "expression_field": _read_text,
+        "prompt": _read_text,
         "min_score": _read_share,
         "image_hosts": _read_hosts,
         "smooth_px": _read_pixels,

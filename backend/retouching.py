@@ -146,6 +146,8 @@ def _tell(made: Answered, gesture: Gesture, own_id: str | None) -> Iterator[Mess
         yield messages.say("replaces")
     elif len(made.record.candidates) > 1:
         yield messages.say("others")
+    if made.regions and made.is_guess:
+        yield messages.about_guess(made.record.label)
 
 
 def _find_nearest(shown: Sequence[Shown], gesture: Gesture, size_hw: tuple[int, int]) -> Shown | None:

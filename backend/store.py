@@ -47,7 +47,7 @@ class Request:
         attempts: How many times it was started.
         error: Why it failed, or which part of it did.
         answer: What was handed out: a Label Studio prediction.
-        message: What is told with it, as {"kind", "text"}.
+        message: What is told with it, as `Message.to_json` has it.
     """
 
     id: str
@@ -64,7 +64,7 @@ class Request:
     error: str | None
     answer: Any
     finished_at: float | None
-    message: Mapping[str, str] | None = None
+    message: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -420,8 +420,8 @@ def reaching() -> Iterator[None]:
         ) from error.orig
 
 
-def _message_row(message: Message | None) -> dict[str, str] | None:
-    return {"kind": message.kind, "text": message.text} if message else None
+def _message_row(message: Message | None) -> dict[str, Any] | None:
+    return message.to_json() if message else None
 
 
 def _change_running(

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import redis
 import structlog
@@ -174,7 +174,7 @@ class Tickets:
 
 def _read(request: Request, ticket: Ticket) -> Found:
     """What a request that is over brought."""
-    told = Message(**cast(dict[str, Any], request.message)) if request.message else None
+    told = Message.from_json(request.message) if request.message else None
     if request.state != "done":
         log.warning("no answer", request=request.id, task=request.task, state=request.state, error=request.error)
         return Found(None, request.state, told)

@@ -37,6 +37,9 @@ def connect(
     expression_field: Annotated[
         str | None, typer.Option(help="Field of the tasks that holds their expression; empty for the label config's.")
     ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Name of the TextArea that expressions are typed into, if it is named otherwise.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Candidates that score less are not handed out.")
     ] = None,
@@ -58,6 +61,7 @@ def connect(
     given = {
         "profile": profile,
         "expression_field": expression_field,
+        "prompt": prompt,
         "min_score": threshold,
         "image_hosts": image_host,
         "smooth_px": smooth_px,

@@ -12,7 +12,7 @@ from backend.doctor.case import Case
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, failure_of, ok, skip, warn
 from backend.doctor.setups import read_setup
 from backend.errors import BadConfig, BadSettings
-from backend.label_studio import connect
+from backend.label_studio import connect, protocol
 from backend.label_studio.client import TOKEN_REMEDY, LabelStudio, Refused
 from backend.label_studio.label_config import read_config
 from backend.label_studio.point import Point
@@ -68,9 +68,10 @@ def check_project(case: Case) -> Iterator[Finding]:
     with closing(open_studio(case)) as studio:
         project = find_project(studio, case.project)
         yield ok("Project", f"{case.project}, {project.get('title')!r}, {project.get('task_number')} tasks")
-        config = judge_config(str(project.get("label_config") or ""), case.project)
+        known = _known_row(studio, case.project)
+        config = judge_config(str(project.get("label_config") or ""), case.project, _settings_of(known).get("prompt"))
         yield config
-        url = case.url or _known_url(studio, case.project) or case.settings.local_url
+        url = case.url or (str(known["url"]) if known else case.settings.local_url)
         secret = case.settings.webhook_secret
         points = connect.inspect(
             studio, case.project, url, secret.get_secret_value() if secret else None, case.settings.credentials
@@ -132,18 +133,29 @@ def check_reach(case: Case, studio: LabelStudio, project: int, url: str) -> Find
     return ok("Reached", f"Label Studio reaches {url}, and its /setup arrived")
 
 
-def judge_config(xml: str, project: int) -> Finding:
-    """Whether a label config has an image, a prompt and somewhere to put masks."""
+def judge_config(xml: str, project: int, prompt: object = None) -> Finding:
+    """Whether a label config has an image, a prompt and somewhere to put masks.
+
+    Args:
+        prompt: Name of the TextArea that the project's settings name for its prompt.
+    """
     try:
-        config = read_config(xml)
+        config = read_config(xml).with_prompt(prompt if isinstance(prompt, str) else None)
     except BadConfig as error:
         return failure_of("Label config", error)
     images = len(re.findall(r"<Image[\s/>]", xml))
     controls = ", ".join(f"{control.name} ({control.kind})" for control in config.controls)
     seen = f"image {config.image_name} from ${config.image_key}{f', one of {images} images' if images > 1 else ''}"
     if not config.prompts:
-        remedy = f"Add a <TextArea>, as `ris connect --project {project}` does."
+        remedy = f'Add a <TextArea name="prompt">, as `ris connect --project {project}` does.'
         return fail("Label config", f"{seen}, but nowhere to type an expression", remedy, BAD)
+    if not config.is_prompt_named:
+        seen = f'{seen}; what is typed into "{config.prompts[0]}" is answered, though it is not named as a prompt'
+        remedy = (
+            f'Right? Then run: ris connect --project {project} --prompt "{config.prompts[0]}". '
+            'Else add a <TextArea name="prompt">.'
+        )
+        return warn("Label config", seen, remedy)
     return ok("Label config", f"{seen}; prompt {', '.join(config.prompts)}; masks go to {controls}")
 
 
@@ -166,10 +178,15 @@ def _connect_command(case: Case, url: str) -> str:
     return f"ris connect --project {case.project}{'' if url == case.settings.local_url else f' --url {url}'}"
 
 
-def _known_url(studio: LabelStudio, project: int) -> str | None:
-    """The address of the ML backend that `ris connect` has added."""
+def _known_row(studio: LabelStudio, project: int) -> Mapping[str, Any] | None:
+    """The ML backend that `ris connect` has added."""
     rows = studio.request("GET", f"/api/ml?project={project}")
-    return next((str(row["url"]) for row in rows if row.get("title") == connect.TITLE), None)
+    return next((row for row in rows if row.get("title") == connect.TITLE), None)
+
+
+def _settings_of(row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The project's settings, which are kept with its ML backend."""
+    return protocol.read_setup({"extra_params": row.get("extra_params") if row else None}).extra_params
 
 
 def _read_expiry(token: str) -> float | None:

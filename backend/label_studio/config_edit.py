@@ -14,7 +14,7 @@ from string import Template
 from xml.sax.saxutils import escape
 
 from backend.errors import BadConfig
-from backend.label_studio.label_config import KINDS, MESSAGE_NAME, Config, find_message_area, read_config
+from backend.label_studio.label_config import KINDS, MESSAGE_NAME, Config, NoControl, find_message_area, read_config
 from backend.label_studio.xml_text import (
     Element,
     around,
@@ -102,28 +102,37 @@ class LabelNeeded(BadConfig):
     """A config without a control that takes masks, and no label was named for one."""
 
 
-def edit_config(xml: str, label: str | None = None) -> Edit:
+def edit_config(xml: str, label: str | None = None, prompt: str | None = None) -> Edit:
     """Put in what is missing: a control for masks, an input for expressions, a place for messages, `smart="false"`.
 
     Args:
         label: Label of the control for masks, if there is none yet.
+        prompt: Name of the TextArea that expressions are typed into, as the project's settings have it.
 
     Raises:
         LabelNeeded: If there is no control for masks and no label.
-        BadConfig: If the config cannot be read, has no image of a task, or uses the message's name for something else.
+        BadConfig: If the config cannot be read, or nothing that is put in makes it one that can be answered: its image is
+            repeated or one of several, its labels come from the tasks, the message's name is used for something else, or there
+            is no TextArea of that name.
     """
     text, changes = xml, []
-    for step in (partial(_add_masks, label=label), _add_prompt, _add_message, _switch_smart_off):
+    steps = (
+        partial(_add_masks, label=label),
+        partial(_add_prompt, prompt=prompt),
+        partial(_add_message, prompt=prompt),
+        _switch_smart_off,
+    )
+    for step in steps:
         text, change = step(text)
         changes += [change] if change else []
     assert keeps(read_elements(xml), read_elements(text))
-    return Edit(xml, text, tuple(changes), read_config(text))
+    return Edit(xml, text, tuple(changes), read_config(text).with_prompt(prompt))
 
 
 def _add_masks(text: str, label: str | None) -> tuple[str, str]:
     try:
         read_config(text)
-    except BadConfig:
+    except NoControl:
         elements = read_elements(text)
         image = _first_image(elements)
         name = _free_name("brush", elements)
@@ -139,20 +148,29 @@ def _add_masks(text: str, label: str | None) -> tuple[str, str]:
     return text, ""
 
 
-def _add_prompt(text: str) -> tuple[str, str]:
+def _add_prompt(text: str, prompt: str | None) -> tuple[str, str]:
+    """Unless one is named as such, or stands in a config that was connected before: a field for remarks is left alone."""
     config = read_config(text)
-    if config.prompts:
+    if prompt and prompt not in config.text_areas:
+        there = ", ".join(map(repr, config.text_areas)) or "none"
+        raise BadConfig(
+            f"The label config has no TextArea {prompt!r} of the image {config.image_name!r}; there is {there}.",
+            'Name one of them with --prompt, or take the setting away with --prompt "".',
+        )
+    if prompt or (config.prompts and (config.is_prompt_named or find_message_area(text))):
         return text, ""
     name = _free_name("prompt", read_elements(text))
     block = PROMPT_TAG.substitute(name=name, image=_quote(config.image_name))
-    return _put_above(text, config.image_name, block), f'an input for expressions, "{name}"'
+    others = ", ".join(f'"{other}"' for other in config.text_areas)
+    left = f"; {others} stays as it is (--prompt takes another)" if others else ""
+    return _put_above(text, config.image_name, block), f'an input for expressions, "{name}"{left}'
 
 
-def _add_message(text: str) -> tuple[str, str]:
+def _add_message(text: str, prompt: str | None) -> tuple[str, str]:
     """Right under the input, or under the View that no other control shares with it; above the image in any case."""
     if find_message_area(text):
         return text, ""
-    config, elements = read_config(text), read_elements(text)
+    config, elements = read_config(text).with_prompt(prompt), read_elements(text)
     if any(element.name == MESSAGE_NAME for element in elements):
         raise BadConfig(
             f'The label config uses the name "{MESSAGE_NAME}" for something else than what annotators are told.',
@@ -161,12 +179,12 @@ def _add_message(text: str) -> tuple[str, str]:
     image = _find_image(elements, config.image_name)
     value = _quote(image.attributes["value"])
     block = MESSAGE_TAG.substitute(object=_free_name(f"{MESSAGE_NAME}_for", elements), value=value)
-    prompt = next(element for element in elements if element.name == config.prompts[0])
-    if prompt.start > image.start:
+    area = next(element for element in elements if element.name == config.prompts[0])
+    if area.start > image.start:
         return _put_above(text, config.image_name, block), "a place for messages"
-    *_, parent = around(elements, prompt)
+    *_, parent = around(elements, area)
     named = [element for element in elements if parent.start < element.start < parent.end and element.name]
-    under = parent if parent.depth and named == [prompt] else prompt
+    under = parent if parent.depth and named == [area] else area
     return insert_after(text, under.end, block), "a place for messages"
 
 

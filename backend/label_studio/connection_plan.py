@@ -86,7 +86,8 @@ def make_plan(studio: LabelStudio, project: int, wanted: Wanted) -> Plan:
         wanted = replace(wanted, url=earlier["url"].rstrip("/"))
     backend, backend_points = _plan_backend(earlier, project, wanted)
     webhook, webhook_points = _plan_webhook(find_webhook(studio, project, wanted.url, earlier), project, wanted)
-    edit, config_points = _plan_config(studio, about, project, wanted)
+    settings = {**_read_settings(earlier), **wanted.settings}
+    edit, config_points = _plan_config(studio, about, project, wanted.label, settings.get("prompt"))
     _, version_point = plan_version(studio, about, earlier["model_version"] if earlier else "")
     points = (*backend_points, *webhook_points, *config_points, version_point)
     return Plan(project, wanted, points, earlier, backend, webhook, edit)
@@ -228,10 +229,12 @@ def _authorization(wanted: Wanted) -> dict[str, str]:
     return {}
 
 
-def _plan_config(studio: LabelStudio, about: Json, project: int, wanted: Wanted) -> tuple[Edit | None, list[Point]]:
+def _plan_config(
+    studio: LabelStudio, about: Json, project: int, label: str | None, prompt: object
+) -> tuple[Edit | None, list[Point]]:
     name = "label config"
     try:
-        edit = edit_config(about["label_config"], wanted.label)
+        edit = edit_config(about["label_config"], label, prompt if isinstance(prompt, str) else None)
         if not edit.changes:
             masks = ", ".join(f'"{control.name}"' for control in edit.config.controls)
             return None, [

@@ -16,6 +16,8 @@ from ris_core.prompts import Prompts
 
 CLICK_TYPES = ("keypointlabels", "keypoint")
 BOX_TYPES = ("rectanglelabels", "rectangle")
+OTHER_SHAPES = ("brushlabels", "brush", "ellipselabels", "ellipse", "polygonlabels", "polygon")
+"""What smart tools of other kinds draw."""
 MAX_CLICKS = 32
 """Clicks that are answered together; each costs one more run of a decoder."""
 
@@ -109,6 +111,15 @@ def read_gesture(context: Sequence[Json] | None, config: Config) -> Gesture | No
         )
     return Gesture(
         id=str(used[0].get("id", "")), clicks=clicks, box=boxes[-1] if boxes else None, label=_read_label(used[-1])
+    )
+
+
+def is_pointing(context: Sequence[Json] | None, config: Config) -> bool:
+    """Whether a context is about something that was drawn on the config's image, though nothing in it can be answered."""
+    drawn = (*CLICK_TYPES, *BOX_TYPES, *OTHER_SHAPES)
+    return any(
+        str(result.get("type", "")).lower() in drawn and result.get("to_name", config.image_name) == config.image_name
+        for result in context or ()
     )
 
 

@@ -1,7 +1,8 @@
 """Label configs: which image, prompt and controls a project has, as far as masks need them. Light: no torch, no numpy, no HTTP."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 from xml.etree.ElementTree import Element, ParseError
 
@@ -9,6 +10,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from backend.errors import BadConfig
+from backend.label_studio.label_names import Name, Names, split_words
 from backend.redaction import reason_of
 
 Kind = Literal["brush", "polygon", "rectangle"]
@@ -21,6 +23,13 @@ DEFAULT_EXPRESSION_KEY = "expression"
 
 MESSAGE_NAME = "ris_message"
 """Name of the TextArea in which annotators are told something; never a prompt, never a region."""
+PROMPT_WORDS = frozenset({"prompt", "prompts", "expression", "expressions"})
+"""A TextArea with one of these words in its name is meant for expressions."""
+REMARK_WORDS = frozenset({
+    "comment", "comments", "note", "notes", "remark", "remarks", "feedback", "reason", "caption", "captions",
+    "description", "descriptions", "transcription", "transcriptions", "title", "issue", "issues",
+})  # fmt: skip
+"""A TextArea with one of these words in its name is meant for something else."""
 _EXAMPLE = '<BrushLabels name="brush" toName="image" smart="false"><Label value="Object"/></BrushLabels>'
 
 
@@ -33,14 +42,14 @@ class Control:
         to_name: Name of the image.
         kind: What its regions are.
         labels: Its labels as regions carry them: a label's alias, else its value.
-        aliases: Lower-cased other names (values, `predicted_values`) and the labels themselves -> label.
+        names: All names that the labels go by: themselves, their values, `predicted_values`.
     """
 
     name: str
     to_name: str
     kind: Kind
     labels: tuple[str, ...]
-    aliases: Mapping[str, str]
+    names: Names
 
     @property
     def type(self) -> str:
@@ -58,6 +67,9 @@ class Config:
         prompts: Names of the TextAreas that an expression is typed into.
         controls: Controls that take masks: brush before polygon before rectangle.
         expression_key: Field of the task's data that holds an expression, if it has one.
+        text_areas: Names of all TextAreas of the image that are none of regions or messages, prompts among them.
+        is_prompt_named: The prompts' own names say so; else one was taken because there is no better one.
+        other_images: Names of Image tags that are not answered; "{{…}}" in one stands for a number.
     """
 
     image_name: str
@@ -65,6 +77,23 @@ class Config:
     prompts: tuple[str, ...]
     controls: tuple[Control, ...]
     expression_key: str = DEFAULT_EXPRESSION_KEY
+    text_areas: tuple[str, ...] = ()
+    is_prompt_named: bool = True
+    other_images: tuple[str, ...] = ()
+
+    def with_prompt(self, name: str | None) -> "Config":
+        """With the TextArea that the project names for its prompt, if there is one of that name."""
+        if name is None or name not in self.text_areas:
+            return self
+        return replace(self, prompts=(name,), is_prompt_named=True)
+
+    def is_other_image(self, name: object) -> bool:
+        """Whether a name is that of an image which is not answered."""
+        return isinstance(name, str) and any(_is_like(other, name) for other in self.other_images)
+
+
+class NoControl(BadConfig):
+    """A config without a control that a mask can be returned to."""
 
 
 def read_config(xml: str) -> Config:
@@ -74,30 +103,34 @@ def read_config(xml: str) -> Config:
         BadConfig: If it is not XML, or has no image or no control that a mask can be returned to; says what to add.
     """
     tags = _read_tags(xml)
-    images = {tag.attributes.get("name", ""): tag for tag in tags if tag.name == "image"}
+    images = {tag.name: tag for tag in tags if tag.kind == "image" and tag.name and not tag.is_repeated}
     if not images:
-        raise BadConfig("The label config has no <Image>.", 'Add <Image name="image" value="$image"/>.')
-    controls = sorted(
-        (control for tag in tags if (control := _read_control(tag)) and control.to_name in images),
-        key=lambda control: list(KINDS.values()).index(control.kind),  # stable: in the order of the config otherwise
-    )
+        raise _no_image(tags)
+    controls = [control for control in _list_controls(tags) if control.to_name in images]
     if not controls:
-        raise BadConfig(
-            "The label config has no control with labels that a mask can be returned to.", f"Add {_EXAMPLE}."
+        raise NoControl(
+            "The label config has no control with labels that a mask can be returned to.",
+            f"Add {_EXAMPLE}.",
+            reason="its label config has no labels that a mask can be given",
         )
-    prompts = [tag for tag in tags if _is_prompt(tag) and tag.attributes.get("toname") in images]
-    image_name = next(
-        (name for name in _targets(prompts) if any(c.to_name == name for c in controls)), controls[0].to_name
-    )
-    prompts = [tag for tag in prompts if tag.attributes["toname"] == image_name]
+    takes_masks = {control.to_name for control in controls}
+    areas = [tag for tag in tags if _is_area(tag) and tag.to_name in takes_masks]
+    prompts, is_named = _choose_prompts(areas, is_connected=_find_message_area(tags) is not None)
+    image_name = prompts[0].to_name if prompts else controls[0].to_name
+    prompts = [tag for tag in prompts if tag.to_name == image_name]
+    controls = [control for control in controls if control.to_name == image_name]
+    _refuse_dynamic(controls[0], tags)
     return Config(
         image_name=image_name,
         image_key=_read_image_key(images[image_name]),
-        prompts=tuple(tag.attributes["name"] for tag in prompts if tag.attributes.get("name")),
-        controls=tuple(control for control in controls if control.to_name == image_name),
+        prompts=tuple(tag.name for tag in prompts),
+        controls=tuple(control for control in controls if control.labels),
         expression_key=next(
             (key for tag in prompts if (key := _variable(tag.attributes.get("value")))), DEFAULT_EXPRESSION_KEY
         ),
+        text_areas=tuple(tag.name for tag in areas if tag.to_name == image_name),
+        is_prompt_named=is_named,
+        other_images=tuple(tag.name for tag in tags if tag.kind == "image" and tag.name not in ("", image_name)),
     )
 
 
@@ -110,28 +143,38 @@ def find_message_area(xml: str) -> str | None:
         tags = _read_tags(xml)
     except BadConfig:
         return None
-    areas = (tag.attributes for tag in tags if tag.name == "textarea" and not _is_true(tag, "perregion"))
-    return next((area.get("toname") or None for area in areas if area.get("name") == MESSAGE_NAME), None)
-
-
-def fold(text: str) -> str:
-    """For comparing labels: lower case, single spaces."""
-    return " ".join(text.lower().split())
+    return _find_message_area(tags)
 
 
 class _Tag(NamedTuple):
-    """An XML element as Label Studio reads it: names in any case; with the attributes of the labels below it."""
+    """An XML element as Label Studio reads it: names in any case; with the attributes of the labels below it.
 
-    name: str
+    Attributes:
+        kind: Its element's name in lower case.
+        is_repeated: It stands in a Repeater, so it is there once a page.
+    """
+
+    kind: str
     attributes: dict[str, str]
     labels: tuple[dict[str, str], ...]
+    is_repeated: bool
 
     @classmethod
-    def of(cls, element: Element) -> "_Tag":
-        name = element.tag.lower()
-        below = [child for child in _below(element) if isinstance(child.tag, str)] if name in KINDS else []
+    def of(cls, element: Element, is_repeated: bool = False) -> "_Tag":
+        kind = element.tag.lower()
+        below = [child for child in _below(element) if isinstance(child.tag, str)] if kind in KINDS else []
         labels = (_lower(child) for child in below if child.tag.lower() == "label")
-        return cls(name, _lower(element), tuple(label for label in labels if label.get("value")))
+        return cls(kind, _lower(element), tuple(label for label in labels if label.get("value")), is_repeated)
+
+    @property
+    def name(self) -> str:
+        """Its attribute "name"; empty if it has none."""
+        return self.attributes.get("name", "")
+
+    @property
+    def to_name(self) -> str:
+        """What it belongs to."""
+        return self.attributes.get("toname", "")
 
 
 def _below(element: Element) -> Iterator[Element]:
@@ -146,52 +189,132 @@ def _below(element: Element) -> Iterator[Element]:
 
 def _read_tags(xml: str) -> list[_Tag]:
     try:
-        return [_Tag.of(element) for element in fromstring(xml).iter() if isinstance(element.tag, str)]
+        root = fromstring(xml)
     except (ParseError, DefusedXmlException, ValueError, TypeError) as error:
         raise BadConfig(
-            f"The label config is not XML that can be read ({reason_of(error)}).", "Copy one from label_config/."
+            f"The label config is not XML that can be read ({reason_of(error)}).",
+            "Copy one from label_config/.",
+            reason="its label config is not XML",
         ) from error
+    tags, waiting = [], [(root, False)]
+    while waiting:
+        element, is_repeated = waiting.pop()
+        if isinstance(element.tag, str):
+            tags.append(_Tag.of(element, is_repeated))
+            is_repeated = is_repeated or element.tag.lower() == "repeater"
+        waiting += [(child, is_repeated) for child in reversed(element)]
+    return tags
 
 
 def _lower(element: Element) -> dict[str, str]:
     return {key.lower(): value for key, value in element.attrib.items()}
 
 
+def _no_image(tags: Sequence[_Tag]) -> BadConfig:
+    if any(tag.kind == "image" and tag.is_repeated for tag in tags):
+        return BadConfig(
+            "The label config repeats its <Image> in a <Repeater>; only one image a task is answered.",
+            'Make a project with <Image name="image" value="$image"/>, and import each page as a task.',
+            reason="its label config repeats the image for several pages (Repeater)",
+        )
+    return BadConfig(
+        "The label config has no <Image>.",
+        'Add <Image name="image" value="$image"/>.',
+        reason="its label config has no image",
+    )
+
+
+def _list_controls(tags: Sequence[_Tag]) -> list[Control]:
+    """Best first; those whose labels come from the task among them, with the labels that the config itself has."""
+    controls = (control for tag in tags if not tag.is_repeated and (control := _read_control(tag)))
+    return sorted(controls, key=lambda control: list(KINDS.values()).index(control.kind))  # stable
+
+
 def _read_control(tag: _Tag) -> Control | None:
-    name, labels = tag.attributes.get("name"), tag.labels
-    if tag.name not in KINDS or not name or not labels or _is_true(tag, "smartonly"):
+    has_labels = bool(tag.labels) or _is_dynamic(tag)
+    if tag.kind not in KINDS or not tag.name or not has_labels or _is_true(tag, "smartonly"):
         return None
-    shown = [label.get("alias") or label["value"] for label in labels]
-    aliases: dict[str, str] = {}
-    for label, own in zip(labels, shown, strict=True):
-        for other in (label["value"], *label.get("predicted_values", "").split(",")):
-            aliases.setdefault(fold(other), own)
-    aliases.update({fold(own): own for own in reversed(shown)})  # a label's own name beats another's alias
-    aliases.pop("", None)
-    return Control(name, tag.attributes.get("toname", ""), KINDS[tag.name], tuple(dict.fromkeys(shown)), aliases)
+    shown = [label.get("alias") or label["value"] for label in tag.labels]
+    names = [Name(own, own) for own in shown]
+    for label, own in zip(tag.labels, shown, strict=True):
+        names.append(Name(own, label["value"], 1))
+        names += [Name(own, other, 2) for other in label.get("predicted_values", "").split(",") if other.strip()]
+    return Control(tag.name, tag.to_name, KINDS[tag.kind], tuple(dict.fromkeys(shown)), Names(tuple(names)))
 
 
-def _is_prompt(tag: _Tag) -> bool:
-    return tag.name == "textarea" and not _is_true(tag, "perregion") and tag.attributes.get("name") != MESSAGE_NAME
+def _refuse_dynamic(control: Control, tags: Sequence[_Tag]) -> None:
+    """Labels that come with the task are not known where a label is chosen: one of the others would be taken silently."""
+    for tag in tags:
+        if tag.name == control.name and tag.kind in KINDS and _is_dynamic(tag):
+            value = tag.attributes["value"]
+            raise BadConfig(
+                f"The labels of the control {control.name!r} come from the task's data (value={value!r}), and masks would go "
+                "there; such labels are not known beforehand.",
+                'Write each as <Label value="…"/>, and take the value away.',
+                reason=f"its labels come from the task’s data ({value})",
+            )
 
 
-def _targets(tags: Iterable[_Tag]) -> list[str]:
-    return [tag.attributes["toname"] for tag in tags]
+def _is_dynamic(tag: _Tag) -> bool:
+    return tag.kind in KINDS and "$" in tag.attributes.get("value", "")
+
+
+def _is_area(tag: _Tag) -> bool:
+    """A TextArea of the whole task that annotators type into."""
+    is_plain = tag.kind == "textarea" and not _is_true(tag, "perregion") and not tag.is_repeated
+    return is_plain and tag.name not in ("", MESSAGE_NAME)
+
+
+def _choose_prompts(areas: Sequence[_Tag], is_connected: bool) -> tuple[list[_Tag], bool]:
+    """The TextAreas that expressions are typed into, and whether their names say so.
+
+    Without such a name it is the first one that is not named as something else. In a config with a place for messages, one that
+    is will do too: `ris connect` of version 0.1 took any.
+    """
+    if named := [tag for tag in areas if PROMPT_WORDS & set(split_words(tag.name))]:
+        return named, True
+    neutral = [tag for tag in areas if not REMARK_WORDS & set(split_words(tag.name))]
+    return (neutral or (list(areas) if is_connected else []))[:1], False
+
+
+def _find_message_area(tags: Sequence[_Tag]) -> str | None:
+    areas = (tag for tag in tags if tag.kind == "textarea" and not _is_true(tag, "perregion"))
+    return next((area.to_name or None for area in areas if area.name == MESSAGE_NAME), None)
 
 
 def _read_image_key(tag: _Tag) -> str:
-    key = _variable(tag.attributes.get("value"))
-    if not key:
+    value = tag.attributes.get("value")
+    key = _variable(value)
+    about = f"The <Image> named {tag.name!r} has "
+    if "valuelist" in tag.attributes:
         raise BadConfig(
-            f"The <Image> named {tag.attributes.get('name')!r} has value={tag.attributes.get('value')!r}, which names no field of "
-            "the task.",
+            f"{about}a valueList, which shows several images at once.",
+            'Write value="$image" instead, with one image per task.',
+            reason="its label config shows several images at once (valueList)",
+        )
+    if not key or _NO_FIELD.search(key):
+        is_entry = key is not None and _ENTRY.fullmatch(key)
+        wrong = "is one entry of a list" if is_entry else "names no field of the task"
+        raise BadConfig(
+            f"{about}value={value!r}, which {wrong}.",
             'Write value="$image", with one image per task.',
+            reason=f"its image {wrong}{f' (${key})' if key else ''}",  # an address is not for annotators
         )
     return key
 
 
+_NO_FIELD = re.compile(r"[\[\]{}$/]|\.\d+(\.|$)")
+"""What is in the name of no field that can be read: indices, and addresses that are put together."""
+_ENTRY = re.compile(r"[^\[\]{}$/]*(\[\d+\]|\.\d+(?=\.|$))[^{}$/]*")
+
+
 def _variable(value: str | None) -> str | None:
     return value[1:] if value and value.startswith("$") and len(value) > 1 else None
+
+
+def _is_like(pattern: str, name: str) -> bool:
+    """Whether a name is one of those that "page_{{idx}}" becomes."""
+    return re.fullmatch(r"\d+".join(map(re.escape, re.split(r"\{\{.*?\}\}", pattern))), name) is not None
 
 
 def _is_true(tag: _Tag, attribute: str) -> bool:

@@ -1,17 +1,29 @@
 """What an annotator types into the prompt: which entry is asked now, its expressions, their labels, and what is said to be absent."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.label_studio.label_config import Config, Control, fold
+from backend.label_studio.label_config import Config, Control
+from backend.label_studio.label_names import Match, split_words
 from backend.label_studio.protocol import Json, text_of
 from ris_core.errors import BadExpression, BadInput
 
 MAX_EXPRESSIONS = 16
 """Expressions of one request; each costs a segmentation while the annotator waits."""
-_SEPARATOR = ";"
-_ABSENT = "none:"
+ADVISED_LENGTH = 80
+"""Characters of a label that is advised to be typed."""
+_SEPARATORS = ";；"
+_COLONS = ":："
+_ABSENT = re.compile(rf"\s*none[{_COLONS}]", re.I)
+_MORE = 40
+"""Characters that a label may be typed longer than twice its names: blanks, and what is written out."""
+_PREFIX_WORDS = 3
+"""Words of what may be meant as a label, though there is none of that name."""
+_DETERMINERS = frozenset(
+    ("the", "a", "an", "this", "that", "these", "those", "all", "both", "every", "each", "any", "my", "his", "her")
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,9 @@ def read_prompt(context: Sequence[Json] | None, config: Config) -> Prompt | None
     return None
 
 
-def find_asked(texts: Sequence[str], last_texts: Sequence[str] | None) -> tuple[str, ...]:
+def find_asked(
+    texts: Sequence[str], last_texts: Sequence[str] | None, control: Control | None = None
+) -> tuple[str, ...]:
     """The expressions now asked for: those of the entry that is new since the last request, else of the last entry.
 
     Entries are compared as a bag, so that removing one (which sends no request) does not hide what was added after.
@@ -50,6 +64,7 @@ def find_asked(texts: Sequence[str], last_texts: Sequence[str] | None) -> tuple[
     Args:
         texts: Entries of the TextArea now.
         last_texts: Its entries at the last request; None at the first.
+        control: As of `split_expressions`.
 
     Raises:
         BadExpression: If the entry holds more than `MAX_EXPRESSIONS` expressions.
@@ -58,16 +73,19 @@ def find_asked(texts: Sequence[str], last_texts: Sequence[str] | None) -> tuple[
         return ()
     new = Counter(texts) - Counter(last_texts or ())
     changed = next((text for text in reversed(texts) if text in new), texts[-1])
-    return split_expressions(changed)
+    return split_expressions(changed, control)
 
 
-def split_expressions(text: str) -> tuple[str, ...]:
+def split_expressions(text: str, control: Control | None = None) -> tuple[str, ...]:
     """The expressions of `"the dog; the cat"`, without blank and repeated ones.
+
+    Args:
+        control: Where their masks go: a label of its that has a ";" in it is not cut where it stands before a ":".
 
     Raises:
         BadExpression: If there are more than `MAX_EXPRESSIONS`.
     """
-    parts = tuple(dict.fromkeys(part.strip() for part in text.split(_SEPARATOR) if part.strip()))
+    parts = tuple(dict.fromkeys(part.strip() for part in _cut(text, control) if part.strip()))
     if len(parts) > MAX_EXPRESSIONS:
         raise BadExpression(
             f'{len(parts)} expressions were asked for at once; ask for at most {MAX_EXPRESSIONS}, separated by ";".'
@@ -82,40 +100,64 @@ class Picked:
     Attributes:
         expression: The expression without its label prefix.
         label: A label of the control.
-        is_guess: Nothing told which label it is; the first was taken.
+        is_guess: Nothing told which label it is; the first of those that it may be was taken.
+        others: What it may be instead, the likeliest first; empty if it is no guess.
+        no_label: What stands before a colon as a label would, and is none.
     """
 
     expression: str
     label: str
     is_guess: bool
+    others: tuple[str, ...] = ()
+    no_label: str = ""
 
 
 def split_label(control: Control, text: str) -> tuple[str | None, str]:
-    """Label and expression of `"Label: expression"`, in any case; (None, text) if the prefix is no label of the control."""
-    prefix, colon, rest = text.partition(":")
-    label = control.aliases.get(fold(prefix)) if colon and rest.strip() else None
-    return (label, rest.strip()) if label else (None, text.strip())
+    """Label and expression of `"Label: expression"`; None for the label if the prefix is none of the control's, or one of several.
+
+    The name may be folded, and may have colons in it: what is written exactly goes before what is not, the longer before the
+    shorter.
+    """
+    named, expression = _read_prefix(control, text)
+    return (named.labels[0] if named and len(named.labels) == 1 else None), expression
 
 
-def pick_label(control: Control, text: str, head_noun: str) -> Picked:
-    """Choose the label: the one named in a prefix, the only one, the one that the head noun names, else the first.
+def pick_label(control: Control, text: str, head_noun: str, phrase: str = "") -> Picked:
+    """Choose the label: the one named in a prefix, the only one, the one that the target's noun names, else the first.
 
     Args:
         control: The control that the regions go to.
         text: The expression as typed, with or without a "Label: " prefix.
         head_noun: Head of the expression's target phrase; empty if there is none or it is not known yet.
+        phrase: The target phrase, if it is known.
     """
-    named, expression = split_label(control, text)
-    label = named or (control.labels[0] if len(control.labels) == 1 else _match_noun(control, expression, head_noun))
-    return Picked(expression=expression, label=label or control.labels[0], is_guess=label is None)
+    named, expression = _read_prefix(control, text)
+    no_label = "" if named else _read_no_label(expression)
+    if named is None and len(control.labels) > 1 and head_noun:
+        named = control.names.find_noun(expression, head_noun, phrase)
+    likely = named.labels if named else control.labels
+    is_guess = len(likely) > 1
+    others = tuple(label for label in dict.fromkeys((*likely, *control.labels)) if label != likely[0])
+    return Picked(expression, likely[0], is_guess, others if is_guess else (), no_label)
+
+
+def advise(control: Control, labels: Iterable[str]) -> str:
+    """What to type before a colon to choose the first of these labels that can be typed; empty if none can.
+
+    It is what the page shows, or the label's words: only what is read back as that label is advised.
+    """
+    for label in labels:
+        own = [name.text for name in control.names.all if name.label == label and name.rank < 2]
+        for name in dict.fromkeys((label, *own, " ".join(split_words(label)))):
+            if len(name) <= ADVISED_LENGTH and name.isprintable() and _is_typed(control, f"{name}: it", label):
+                return name
+    return ""
 
 
 def read_absent(text: str) -> str | None:
     """The expression of which a text says that it means nothing, empty if it names none; None of any other text."""
-    bare = text.strip()
-    if bare[: len(_ABSENT)].casefold() != _ABSENT:
-        return None
-    return " ".join(bare[len(_ABSENT) :].split())
+    said = _ABSENT.match(text)
+    return " ".join(text[said.end() :].split()) if said else None
 
 
 def list_absent(entries: Iterable[str]) -> tuple[str, ...]:
@@ -124,20 +166,72 @@ def list_absent(entries: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(absent for text in texts if (absent := read_absent(text))))
 
 
-def _match_noun(control: Control, expression: str, head_noun: str) -> str | None:
-    """The label whose name, of one or more words, ends in the head noun and stands in the expression; the longest wins."""
-    head, text = fold(head_noun), f" {fold(expression)} "
-    if not head:
+def seems_several(expression: str) -> bool:
+    """Whether an expression lists several things as other tools have it: `"frog . car ."`, `"frog, car, tree"`."""
+    text = expression.strip()
+    if re.search(r"\w\s+\.\s+\w|\w\s+\.$", text):
+        return True
+    things = [split_words(part) for part in re.split(r"[,、，|]", text)]
+    return len(things) > 2 and all(0 < len(words) <= _PREFIX_WORDS for words in things)
+
+
+def _read_prefix(control: Control, text: str) -> tuple[Match | None, str]:
+    """What a text names before one of its colons, and what stands behind that; the whole text if that is no label."""
+    best: tuple[int, int] | None = None
+    found: tuple[Match | None, str] = None, text.strip()
+    room = len(text) - len(text.lstrip()) + 2 * max(len(name.text) for name in control.names.all) + _MORE
+    for at in (i for i, character in enumerate(text[:room]) if character in _COLONS):
+        rest, match = text[at + 1 :].strip(), control.names.find(text[:at])
+        if rest and match and (best is None or (match.level, -at) < best):
+            best, found = (match.level, -at), (match, rest)
+    return found
+
+
+def _read_no_label(text: str) -> str:
+    """What was meant as a label: "Dog" of "Dog: the brown one", and nothing of "9:15", "sign: STOP" and "the sign: stop"."""
+    found = re.match(rf"([^{_COLONS}]+)(?::\s+|：\s*)(.+)", text, re.S)
+    if not found:
+        return ""
+    prefix, rest = found[1].strip(), found[2].strip()
+    words, said = split_words(prefix), split_words(rest)
+    is_name = 0 < len(words) <= _PREFIX_WORDS and words[0] not in _DETERMINERS and any(map(str.isalpha, words))
+    is_quoted = rest.isupper() or not said or said[0].isdecimal() or rest[0] in "\"'“”‘’«»"
+    return prefix if is_name and not is_quoted and (len(said) > 1 or prefix[0].isupper()) else ""
+
+
+def _is_typed(control: Control, text: str, label: str) -> bool:
+    """Whether a text, typed, is one expression with this label."""
+    return (
+        read_absent(text) is None
+        and split_expressions(text, control) == (text.strip(),)
+        and split_label(control, text)[0] == label
+    )
+
+
+def _cut(text: str, control: Control | None = None) -> Iterator[str]:
+    """What stands between separators, but not in those that are part of a label."""
+    label = _label_with_separator(control) if control else None
+    start = at = 0
+    while start <= len(text):
+        named = label.match(text, start) if label and at == start else None
+        at = named.end() if named else at
+        end = next((i for i in range(at, len(text)) if text[i] in _SEPARATORS), len(text))
+        yield text[start:end]
+        start = at = end + 1
+
+
+def _label_with_separator(control: Control) -> re.Pattern[str] | None:
+    """Finds the names with a separator in them, and the colon behind; the longest first."""
+    names = {" ".join(name.text.split()) for name in control.names.all}
+    cut = sorted((name for name in names if any(one in name for one in _SEPARATORS)), key=len, reverse=True)
+    if not cut:
         return None
-    for alias in sorted(control.aliases, key=len, reverse=True):
-        last = alias.rsplit(" ", 1)[-1]
-        if head in (last, f"{last}s", f"{last}es") and (alias == last or f" {alias}" in text):
-            return control.aliases[alias]
-    return None
+    written = [re.sub(r"(\\ )*([;；])(\\ )*", r"\\s*\2\\s*", re.escape(name)).replace("\\ ", r"\s+") for name in cut]
+    return re.compile(rf"\s*(?:{'|'.join(written)})\s*(?=[{_COLONS}])", re.I)
 
 
 def _split(entry: str) -> tuple[str, ...]:
     try:
         return split_expressions(entry)
     except BadInput:  # too many to be asked at once, but what they say counts
-        return tuple(entry.split(";"))
+        return tuple(_cut(entry))

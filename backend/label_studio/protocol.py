@@ -234,6 +234,18 @@ def message_result(to_name: str, text: str | None) -> Json:
     }
 
 
+def note_untold(regions: Sequence[Json], texts: Sequence[str]) -> None:
+    """Keep with regions what there was no room for in the message about them, as `meta.ris.untold`."""
+    for region in regions if texts else ():
+        notes = region.setdefault("meta", {}).setdefault("ris", {})
+        notes["untold"] = list(dict.fromkeys([*read_untold(region), *texts]))
+
+
+def read_untold(region: Json) -> Sequence[str]:
+    """What `note_untold` kept with a region."""
+    return region.get("meta", {}).get("ris", {}).get("untold", ())
+
+
 def _pack_masks(found: Json) -> Json:
     if "rle" in found:
         packed = pack_rle(found.pop("rle"))

@@ -54,7 +54,7 @@ def answer(
     light = cleaning.clean_all(prediction.masks, smooth_px)
     prediction = replace(prediction, masks=light, boxes_xywh=boxes.from_masks(light))
     selected = _select(prediction, query, min_score)
-    picked = pick_label(control, query.expression, prediction.expression.head)
+    picked = pick_label(control, query.expression, prediction.expression.head, prediction.expression.target_phrase)
     return {
         "expression": query.expression,
         "label": query.label or picked.label,

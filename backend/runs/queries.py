@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from backend.label_studio.label_config import Config
+from backend.label_studio.label_config import Config, Control
 from backend.label_studio.prompt import MAX_EXPRESSIONS, read_absent, split_expressions, split_label
 from backend.runs.spec import BadRun, RunSpec
 from ris_core.errors import BadExpression
@@ -52,7 +52,7 @@ def make_queries(spec: RunSpec, config: Config, data: Mapping[str, Any]) -> tupl
                 "Name those you want with --expression."
             )
         return tuple(Query(label, label, is_many=True) for label in control.labels)
-    texts = _read_texts(data, spec.expression_field) if spec.expression_field is not None else spec.expressions
+    texts = spec.expressions if spec.expression_field is None else _read_texts(data, spec.expression_field, control)
     found = []
     for text in texts:
         label, bare = split_label(control, text)
@@ -70,7 +70,7 @@ def has_all(known: Sequence[Query], wanted: Sequence[Query]) -> bool:
     return set(wanted) <= set(known)
 
 
-def _read_texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+def _read_texts(data: Mapping[str, Any], key: str, control: Control) -> tuple[str, ...]:
     value: Any = data.get(key)
     if value is None and "." in key:
         value = data
@@ -79,7 +79,7 @@ def _read_texts(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
     entries = value if isinstance(value, list) else [value]
     if not all(isinstance(entry, str) for entry in entries):
         entries = []
-    texts = split_expressions(";".join(entries))
+    texts = split_expressions(";".join(entries), control)
     if not texts:
         raise BadExpression(f"The task has no expression in the field {key!r}. Import one, or name another field.")
     wanted = tuple(text for text in texts if read_absent(text) is None)

@@ -98,7 +98,7 @@ def test_configs_of_ours_need_no_edit(file: Path):
 
 
 def test_message_stands_right_under_the_input():
-    elements = read_elements(edit_config(CONFIGS["prompt of its own"]).after)
+    elements = read_elements(edit_config(CONFIGS["prompt of its own"], prompt="say").after)
     names = [element.name for element in elements if element.name]
     [message] = [element for element in elements if element.name == MESSAGE_NAME]
     assert names[:3] == ["say", "ris_message_for", MESSAGE_NAME]
@@ -118,6 +118,79 @@ def test_smart_is_switched_off_only_where_the_author_has_not_decided(attributes:
     elements = read_elements(edit_config(f"<View>{BRUSH}{polygon}{IMAGE}</View>").after)
     [tool] = [element for element in elements if element.name == "tool"]
     assert tool.attributes.get("smart") == expected
+
+
+def remarks(name: str, connected: bool = False) -> str:
+    area = f'<TextArea name="{MESSAGE_NAME}" toName="image" maxSubmissions="0"/>' if connected else ""
+    return f'<View>{area}<TextArea name="{name}" toName="image"/>{BRUSH}{IMAGE}</View>'
+
+
+@pytest.mark.parametrize("name", ["comment", "QA notes", "say", "Kommentar"])
+def test_a_field_that_is_not_named_as_a_prompt_is_left_alone(name: str):
+    edit = edit_config(remarks(name))
+    assert edit.config.prompts == ("prompt",)
+    assert f'"{name}" stays as it is' in edit.changes[0]
+
+
+@pytest.mark.parametrize("name", ["prompt", "Prompt", "my_prompt", "TextPrompt", "expression"])
+def test_a_field_that_is_named_as_a_prompt_is_taken(name: str):
+    assert edit_config(remarks(name)).config.prompts == (name,)
+
+
+def test_what_was_connected_before_stays_the_prompt():
+    """Version 0.1 took any field; annotators are used to it by now."""
+    edit = edit_config(remarks("comment", connected=True))
+    assert edit.config.prompts == ("comment",)
+    assert not any("input" in change for change in edit.changes)
+
+
+def test_the_prompt_can_be_named():
+    edit = edit_config(f'<View><TextArea name="a" toName="image"/>{remarks("b")}</View>', prompt="b")
+    assert edit.config.prompts == ("b",)
+    assert edit_config(edit.after, prompt="b").changes == ()
+    with pytest.raises(BadConfig, match=r"'c'.*'a', 'b'"):
+        edit_config(f'<View><TextArea name="a" toName="image"/>{remarks("b")}</View>', prompt="c")
+
+
+UNANSWERABLE = {
+    "a repeater": ('<Repeater on="$p" indexFlag="{{i}}"><Image name="x_{{i}}" value="$p[{{i}}].url"/>'
+                   '<BrushLabels name="b_{{i}}" toName="x_{{i}}"><Label value="A"/></BrushLabels></Repeater>', "Repeater"),
+    "a repeater around rows": ('<View><repeater on="$p"><View><image name="x" value="$p.url"/></View></repeater></View>'
+                               f"{BRUSH}", "Repeater"),
+    "an entry of a list": (f'<Image name="image" value="$images[0]"/>{BRUSH}', "one entry of a list"),
+    "a field of an entry": (f'<Image name="image" value="$pages[12].url"/>{BRUSH}', "one entry of a list"),
+    "an entry by a dot": (f'<Image name="image" value="$images.0"/>{BRUSH}', "one entry of a list"),
+    "an address that is put together": (f'<Image name="image" value="$host/$file"/>{BRUSH}', "names no field"),
+    "a list of images": (f'<Image name="image" valueList="$images"/>{BRUSH}', "valueList"),
+    "a list beside a field": (f'<Image name="image" value="$image" valueList="$images"/>{BRUSH}', "valueList"),
+    "dynamic labels beside static ones": (
+        f'{IMAGE}<BrushLabels name="b" toName="image" value="$labels"><Label value="Car"/></BrushLabels>', "labels"),
+    "dynamic labels": (f'{IMAGE}<BrushLabels name="b" toName="image" value="$labels"/>', "labels"),
+    "a dynamic control before a static one": (
+        f'{IMAGE}<BrushLabels name="b" toName="image" value="$labels"/>{POLYGON}', "labels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tags", "says"), UNANSWERABLE.values(), ids=UNANSWERABLE)
+def test_a_config_that_can_never_be_answered_is_refused_whatever_is_put_in(tags: str, says: str):
+    with pytest.raises(BadConfig, match=says) as caught:
+        edit_config(f"<View>{tags}</View>", label="Object")
+    assert says.split()[0] in caught.value.reason
+
+
+def test_labels_of_tasks_that_no_mask_goes_to_are_no_obstacle():
+    boxes = '<RectangleLabels name="r" toName="image" value="$labels"/>'
+    assert [control.name for control in edit_config(f"<View>{boxes}{BRUSH}{IMAGE}</View>").config.controls] == ["brush"]
+
+
+def test_an_image_beside_a_repeater_is_answered():
+    pages = (
+        '<Repeater on="$pages" indexFlag="{{idx}}"><Image name="page_{{idx}}" value="$pages[{{idx}}].url"/></Repeater>'
+    )
+    config = edit_config(f"<View>{IMAGE}{BRUSH}{pages}</View>").config
+    assert config.image_name == "image"
+    assert config.is_other_image("page_11")
+    assert not config.is_other_image("page_x")
 
 
 def test_a_taken_name_is_not_used_twice():

@@ -213,14 +213,38 @@ def test_nothing_found_is_told_where_there_is_a_place_for_it(bench, config):
     assert answers.told == (Counter(nothing_found=1) if is_told else Counter())
 
 
+def bad_config(why):
+    return messages.TEXTS["bad_config"].format(about=why)
+
+
 FAILURES = {
     "image": (
         {"image": "/data/upload/7/missing.png"},
         CONFIG,
         "The image cannot be reached: its server does not give it out.",
     ),
-    "no image": ({"image": ""}, CONFIG, messages.TEXTS["bad_config"]),
-    "no control": ({}, CONFIG.replace("BrushLabels", "Labels"), messages.TEXTS["bad_config"]),
+    "no image": ({"image": ""}, CONFIG, bad_config("this task has no image in “image”")),
+    "no control": (
+        {},
+        CONFIG.replace("BrushLabels", "Labels"),
+        bad_config("its label config has no labels that a mask can be given"),
+    ),
+    "dynamic labels beside a static one": (
+        {},
+        CONFIG.replace("<BrushLabels", '<BrushLabels value="$labels"'),
+        bad_config("its labels come from the task’s data ($labels)"),
+    ),
+    "one of a list of images": (
+        {},
+        CONFIG.replace('Image name="image" value="$image"', 'Image name="image" value="$images[0]"'),
+        bad_config("its image is one entry of a list ($images[0])"),
+    ),
+    "a repeated image": (
+        {},
+        f'<View>{AREA}<TextArea name="prompt" toName="image_0"/><Repeater on="$p" indexFlag="{{{{i}}}}">'
+        '<Image name="image_{{i}}" value="$p[{{i}}].url"/></Repeater></View>',
+        bad_config("its label config repeats the image for several pages (Repeater)"),
+    ),
     "host": ({"image": "http://evil.example/a.png"}, CONFIG, "The image cannot be reached: its host is not allowed."),
 }
 
@@ -281,6 +305,93 @@ def test_a_click_is_told_that_it_is_not_answered(bench):
     click = {"type": "keypointlabels", "from_name": "click", "value": {"x": 1, "y": 1}}
     answers = bench.desk.predict(call(1, context=[click]))
     assert (told(answers), answers.outcomes) == (messages.TEXTS["click"], {"idle": 1})
+
+
+TWO_IMAGES = CONFIG.replace(
+    "<View>",
+    """<View><Image name="second" value="$b"/><TextArea name="ask" toName="second"/>
+  <Repeater on="$p" indexFlag="{{i}}"><Image name="page_{{i}}" value="$p[{{i}}].url"/></Repeater>""",
+)
+ELSEWHERE = {
+    "a prompt of another image": {**typed("the dog", name="ask"), "to_name": "second"},
+    "a click on another image": {
+        "type": "keypointlabels",
+        "from_name": "c",
+        "to_name": "second",
+        "value": {"x": 1, "y": 1},
+    },
+    "a prompt of a page": {**typed("the dog", name="ask_3"), "to_name": "page_3"},
+}
+
+
+@pytest.mark.parametrize("result", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_is_asked_of_another_image_is_told_which_one_is_answered(bench, result):
+    answers = bench.desk.predict(call(1, context=[result], config=TWO_IMAGES))
+    assert (told(answers), bench.requests()) == ("Only the image “image” is answered here.", [])
+
+
+FOREIGN = {
+    "choices": {"type": "choices", "from_name": "quality", "to_name": "image", "value": {"choices": ["good"]}},
+    "a rating": {"type": "rating", "from_name": "stars", "to_name": "image", "value": {"rating": 3}},
+    "a comment": typed("the frog picture is blurry, check again", name="comment"),
+    "a field of a text": {**typed("x", name="more"), "to_name": "text"},
+}
+
+
+@pytest.mark.parametrize("result", FOREIGN.values(), ids=FOREIGN)
+def test_what_does_not_concern_us_is_neither_answered_nor_told(bench, result):
+    config = CONFIG.replace("<View>", '<View><TextArea name="comment" toName="image"/><Text name="text" value="$t"/>')
+    answers = bench.desk.predict(call(1, context=[result], config=config))
+    assert (answers.results[0]["result"], bench.requests(), answers.told) == ([], [], {})
+
+
+def test_a_project_can_name_the_field_that_is_its_prompt(bench):
+    bench.connect(prompt="comment")
+    bench.start_worker()
+    config = CONFIG.replace("<View>", '<View><TextArea name="comment" toName="image"/>')
+    answers = bench.desk.predict(call(1, context=[typed("the red square", name="comment")], config=config))
+    assert len(regions(answers)) == 1
+
+
+def test_a_label_that_does_not_exist_is_told_with_those_that_do(bench):
+    bench.start_worker()
+    answers = ask(bench, "Cat: the red square", config=TWO_LABELS)
+    assert "“Cat” is no label here; there are Thing, Dog." in told(answers)
+    assert told(answers).startswith("Label guessed: Thing; write “Dog: …” to choose.")
+    assert "“Cat” is no label here; there is only Object." in told(ask(bench, "Cat: the red square"))
+
+
+WITH_SEPARATOR = CONFIG.replace('<Label value="Object"/>', '<Label value="Thing"/><Label value="Square; red"/>')
+
+
+def test_a_label_with_a_separator_is_one_expression(bench):
+    bench.start_worker()
+    answers = ask(bench, "Square; red: the red square; the square", config=WITH_SEPARATOR)
+    assert [region["value"]["brushlabels"] for region in regions(answers)] == [["Square; red"], ["Square; red"]]
+    assert [request["body"]["expressions"] for request in bench.requests()] == [
+        ["Square; red: the red square", "the square"]
+    ]
+
+
+LONG = CONFIG.replace('<Label value="Object"/>', f'<Label value="{"v" * 40}"/><Label value="{"a" * 75}"/>')
+
+
+def test_what_there_is_no_room_for_stays_with_the_regions(bench):
+    bench.start_worker()
+    text = "the red or blue square that is there in the picture"
+    answers = ask(bench, f"{text}; none: {'x' * 150}", config=LONG)
+    [region] = regions(answers)
+    [kept] = [one for one in region["meta"]["ris"]["untold"] if one.startswith("Not sure")]
+    assert told(answers).startswith("Label guessed: vvv")
+    assert kept not in told(answers)
+    assert region["meta"]["ris"]["label_is_guess"]
+    [plain] = regions(ask(bench, "the red square", prompt_id="p2"))
+    assert "untold" not in plain["meta"]["ris"]
+
+
+def test_lists_of_other_tools_get_a_hint(bench):
+    bench.start_worker()
+    assert "Write “;” between them." in told(ask(bench, "red square . blue square ."))
 
 
 QUIET = {

@@ -1,6 +1,8 @@
 """What annotators are told."""
 
+import json
 import re
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from backend import messages
 from backend.errors import BadConfig, BadSettings, Busy, ImageUnreachable, Unreachable
 from backend.label_studio import protocol
 from backend.label_studio.images import ImageFetcher
-from backend.messages import Message, about_answer, about_error, about_outcome, join, say
+from backend.messages import Message, about_answer, about_candidate, about_error, about_outcome, about_prefix, join, say
 from backend.project_settings import BadProjectSetting
 from ris_core.errors import BadExpression, BadImage, RisError, WeightsMissing
 
@@ -39,6 +41,11 @@ ERRORS = {
     "expression": (BadExpression('The expression "!" has no letter or digit.'), "bad_expression", "no letter"),
     "image": (BadImage("scene.png is broken", cause="damaged"), "bad_image", "damaged"),
     "config": (BadConfig("The label config has no <Image>."), "bad_config", "set the project up"),
+    "config with a reason": (
+        BadConfig("<Image/> at /data", reason="it has no image"),
+        "bad_config",
+        ": it has no image. Ask",
+    ),
     "setting": (BadProjectSetting("min_score", "high", "…"), "bad_setting", "min_score"),
     "profile": (BadProjectSetting("profile", "huge", "…"), "bad_setting", "profile (“huge”)"),
     "full queue": (Busy("100 requests wait"), "busy", "Try again"),
@@ -124,6 +131,61 @@ def test_an_unknown_cause_is_told_as_such():
     assert about_error(ImageUnreachable("what nobody foresaw in /secret/path")) == say(
         "image_unreachable", "ask whoever set the project up"
     )
+
+
+def test_every_kind_has_its_place_in_the_one_table():
+    assert sorted(messages.URGENCY) == sorted(messages.TEXTS) == sorted(get_args(messages.Kind))
+
+
+def test_a_guess_is_told_before_what_it_was_guessed_for():
+    told = about_answer("the frog on the left", "ambiguous", False, "vehicle", "amphibian")
+    joined = join([say("absent", "the zebra"), *told])
+    assert joined.kind == "label_guessed"
+    assert joined.text.startswith("Label guessed: vehicle; write “amphibian: …” to choose.")
+
+
+@pytest.mark.parametrize("length", [10, 40, 300])
+def test_a_guess_is_told_however_long_the_expression_is(length):
+    joined = join(about_answer("x" * length, "ambiguous", False, "v" * length, "a" * 80, seems_several=True))
+    assert joined.text.startswith("Label guessed: v")
+    assert set(joined.left_out) == {part.text for part in joined.parts} - {
+        part.text for part in joined.parts if part.text in joined.text
+    }
+    assert "ambiguous" in {part.kind for part in joined.parts}
+
+
+def test_what_is_left_out_is_known_also_of_what_was_joined_twice():
+    first = join([say("label_guessed", "A" * 200), say("ambiguous", "“b”")])
+    second = join([Message.from_json(json.loads(json.dumps(first.to_json()))), say("absent", "c" * 100)])
+    assert (second.kind, len(second.parts), len(second.left_out)) == ("label_guessed", 3, 2)
+    assert Message.from_json({"kind": "busy", "text": "Busy."}) == Message("busy", "Busy.")  # as version 0.1 kept it
+
+
+LISTS = {
+    "one": (["Object"], "“Dog” is no label here; there is only Object."),
+    "some": (["Cat", "Frog"], "“Dog” is no label here; there are Cat, Frog."),
+    "many": ([f"label {i}" for i in range(50)], "label 9 and 40 more."),
+}
+
+
+@pytest.mark.parametrize(("labels", "says"), LISTS.values(), ids=LISTS)
+def test_a_label_that_does_not_exist_is_told_with_those_that_do(labels, says):
+    told = about_prefix("Dog", labels)
+    assert told.text.endswith(says)
+    assert len(told.text) <= 160
+
+
+@pytest.mark.parametrize(
+    ("probability", "says"),
+    [
+        (0.03, "Candidate 2 of 5, fits with 3 %. “next” shows the next."),
+        (0.0, "Candidate 2 of 5, fits with less than 1 %. “next” shows the next."),
+        (0.9999, "Candidate 2 of 5, fits with more than 99 %. “next” shows the next."),
+        (None, "Candidate 2 of 5. “next” shows the next."),
+    ],
+)
+def test_a_candidate_says_how_well_it_fits_where_that_is_known(probability, says):
+    assert about_candidate(2, 5, probability).text == says
 
 
 def test_several_are_joined_the_most_urgent_first():

@@ -220,7 +220,10 @@ def test_too_many_clicks_are_told(bench):
 def test_profile_that_answers_no_clicks_says_so(bench, monkeypatch):
     monkeypatch.setattr(wiring, "service", lambda: dataclasses.replace(bench.service, segmenter=toy_segmenter()))
     answer = send(bench, click(5))
-    assert (regions(answer), told(answer)) == ([], [messages.TEXTS["bad_config"]])
+    assert (regions(answer), told(answer)) == (
+        [],
+        [messages.TEXTS["bad_config"].format(about="its models answer no clicks and boxes")],
+    )
     assert "answers no clicks" in rows(bench.store, tables.request)[0]["error"]
 
 

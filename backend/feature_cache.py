@@ -4,8 +4,12 @@
     <folder>/prompt-<embed_fp>/<first two of image_sha256>/<image_sha256>.safetensors
 
 A file holds the proposals (masks as packed bits) and the features; or, the second kind, what clicks and boxes are answered
-from. Files appear whole or not at all, so any number of processes may share a folder; a file that cannot be read is a miss
-and is deleted. A file's time of modification is the time of its last use.
+from. Files appear whole or not at all, so any number of processes may share a folder. A file's time of modification is the time
+of its last use.
+
+A file says which image it is of and what made it, and holds a checksum (those of former versions hold none). One that cannot be
+read, or whose checksum is wrong, is a miss and is deleted; one that is of something else than its name says is a miss and stays,
+until a put takes its place. Only files of such names are counted and deleted: whatever else lies in the folder stays.
 
 `<folder>/size` says how many bytes all files have together, so that a put need not look at each of them. Every look at all of
 them sets it right again: the first put of a process, each that passes the limit, and each that finds no such file.
@@ -13,8 +17,11 @@ them sets it right again: the first put of a process, each that passes the limit
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import re
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +48,10 @@ UNFINISHED_KEPT_S = 3600
 """Files of writers that died are deleted after this time."""
 SHARE_KEPT = 0.95
 """Of the limit, when it is passed: the next puts then find room without a look at all files."""
+_NAME = re.compile(rf"(?P<folder>[0-9a-f]{{2}})/(?P=folder)[0-9a-f]{{62}}{re.escape(SUFFIX)}")
+"""Where a file of ours lies below the folder of what made it."""
+_PART = re.compile(r"[0-9a-f]{2}/\.[^/]+\.part")
+_CHECKSUM = "sha256"
 _SIZE = "size"
 _FEATURE = "feature."
 _PROMPT = "prompt-"
@@ -60,7 +71,8 @@ class FeatureCache:
 
     def get(self, encode_fp: str, image_sha256: str) -> EncodedImage | None:
         """The encoded image, or None if it is not here."""
-        return _read(self._file(encode_fp, image_sha256), _unpack_image)
+        about = {"image_sha256": image_sha256, "encode_fp": encode_fp}
+        return _read(self._file(encode_fp, image_sha256), about, _unpack_image)
 
     def put(self, encoded: EncodedImage) -> None:
         """Keep an encoded image, and delete others if there is no room; a full disk only costs the entry."""
@@ -68,7 +80,8 @@ class FeatureCache:
 
     def get_embedding(self, embed_fp: str, image_sha256: str) -> PromptEmbedding | None:
         """What clicks and boxes on an image are answered from, or None if it is not here."""
-        return _read(self._file(_PROMPT + embed_fp, image_sha256), _unpack_embedding)
+        about = {"image_sha256": image_sha256, "embed_fp": embed_fp}
+        return _read(self._file(_PROMPT + embed_fp, image_sha256), about, _unpack_embedding)
 
     def put_embedding(self, embedding: PromptEmbedding) -> None:
         """Keep what clicks and boxes on an image are answered from, as `put` keeps encoded images."""
@@ -89,7 +102,7 @@ class FeatureCache:
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            save_file(whole, unfinished, {"format": FORMAT, **about})
+            save_file(whole, unfinished, {"format": FORMAT, **about, _CHECKSUM: _checksum(whole, about)})
             with self._size_file() as size:
                 grown = _size_of(unfinished) - _size_of(file)
                 os.replace(unfinished, file)
@@ -124,20 +137,25 @@ class FeatureCache:
         for entry in entries:
             if total <= kept or (entry is entries[-1] and total <= self._max_bytes):
                 break
-            entry.file.unlink(missing_ok=True)
-            total -= entry.bytes
+            with contextlib.suppress(OSError):
+                entry.file.unlink(missing_ok=True)
+                total -= entry.bytes
         return total
 
     def _entries(self) -> Iterator["_Entry"]:
         for file in self._folder.glob("*/*/*"):
+            name = f"{file.parent.name}/{file.name}"
             try:
-                found = file.stat()
-            except FileNotFoundError:
+                found = file.lstat()
+            except OSError:
                 continue  # another process was faster
-            if file.suffix == SUFFIX:
+            if not stat.S_ISREG(found.st_mode):
+                continue
+            if _NAME.fullmatch(name):
                 yield _Entry(found.st_mtime, found.st_size, file)
-            elif found.st_mtime < time.time() - UNFINISHED_KEPT_S:
-                file.unlink(missing_ok=True)
+            elif _PART.fullmatch(name) and found.st_mtime < time.time() - UNFINISHED_KEPT_S:
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
 
 
 class _Entry(NamedTuple):
@@ -150,22 +168,59 @@ def _size_of(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _read(file: Path, unpack: Callable[[Mapping[str, np.ndarray], Mapping[str, str]], T]) -> T | None:
+def _read(
+    file: Path, wanted: Mapping[str, str], unpack: Callable[[Mapping[str, np.ndarray], Mapping[str, str]], T]
+) -> T | None:
+    """What a file holds, if it is of what is wanted."""
     try:
         with safe_open(file, framework="np") as opened:
             about = opened.metadata() or {}
             arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (not a mapping)
         if about.get("format") != FORMAT:
             raise ValueError(f"format {about.get('format')!r} instead of {FORMAT!r}")
+        if is_other := {name: about.get(name) for name, value in wanted.items() if about.get(name) != value}:
+            log.warning("a file of the feature cache is of something else and is not used", file=str(file), **is_other)
+            return None
+        _check(arrays, about)
         found = unpack(arrays, about)
-        os.utime(file)
     except FileNotFoundError:
         return None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        log.warning("a file of the feature cache cannot be read and is deleted", file=str(file), error=reason_of(error))
-        file.unlink(missing_ok=True)
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+        is_gone = _delete_damaged(file)
+        what = "is deleted" if is_gone else "is left"
+        log.warning(f"a file of the feature cache cannot be read and {what}", file=str(file), error=reason_of(error))
         return None
+    with contextlib.suppress(OSError):  # a folder that may only be read
+        os.utime(file)
     return found
+
+
+def _delete_damaged(file: Path) -> bool:
+    """Delete a file that could be read and made no sense, but nothing else that has its name; whether it went."""
+    try:
+        if not stat.S_ISREG(file.lstat().st_mode) or not os.access(file, os.R_OK):
+            return False
+        file.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _check(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
+    told = dict(about)
+    checksum = told.pop(_CHECKSUM, None)
+    told.pop("format")
+    if checksum is not None and checksum != _checksum(arrays, told):
+        raise ValueError("its checksum is wrong")
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> str:
+    """sha256 over everything that a file says and holds."""
+    digest = hashlib.sha256(json.dumps(dict(about), sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(json.dumps([name, str(array.dtype), list(array.shape)]).encode())
+        digest.update(np.ascontiguousarray(array).tobytes() if array.ndim == 0 else np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _pack_image(encoded: EncodedImage) -> tuple[dict[str, np.ndarray], dict[str, str]]:

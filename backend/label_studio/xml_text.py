@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.parsers import expat
 
+import numpy as np
+
 from backend.errors import BadConfig
 from backend.redaction import reason_of
 
@@ -94,9 +96,11 @@ def _scan(raw: bytes) -> list[Element]:
     parser = expat.ParserCreate("utf-8")  # whatever the text says: it is encoded here
     found: list[Element] = []
     opened: list[tuple[str, dict[str, str], int]] = []
+    is_first_byte = (np.frombuffer(raw, np.uint8) & 0xC0) != 0x80  # of a character
+    characters = np.concatenate([[0], np.cumsum(is_first_byte)])  # in front of each byte
 
     def add(tag: str, attributes: dict[str, str], *offsets: int) -> None:
-        start, inside, after = (len(raw[:at].decode()) for at in offsets)
+        start, inside, after = (int(characters[at]) for at in offsets)
         found.append(Element(tag, attributes, start, inside, after, depth=len(opened)))
 
     def start(tag: str, attributes: dict[str, str]) -> None:

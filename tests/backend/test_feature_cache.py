@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from structlog.testing import capture_logs
 
 from backend.feature_cache import SHARE_KEPT, SUFFIX, UNFINISHED_KEPT_S, FeatureCache
+from ris_core.errors import BadInput
 from ris_core.prompts import PromptEmbedding
 from ris_core.types import EncodedImage, Proposals
 
@@ -291,3 +294,161 @@ def test_processes_share_a_folder(tmp_path):
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
     assert FeatureCache(tmp_path, 0).size_bytes() <= 20_000
+
+
+# Whose file it is
+
+OTHER = "cd" * 32
+
+
+def file_of(folder, sha256=SHA, made_by="fp"):
+    return folder / made_by / sha256[:2] / f"{sha256}{SUFFIX}"
+
+
+def rewrite(file, **about):
+    """The same arrays, with other words about them; as a former version wrote them if `sha256` is None."""
+    with safe_open(file, framework="np") as opened:
+        told = {**opened.metadata(), **about}
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    save_file(arrays, file, {name: value for name, value in told.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("kind", "get", "put", "made"),
+    [
+        ("fp", FeatureCache.get, FeatureCache.put, an_image),
+        ("prompt-fp", FeatureCache.get_embedding, FeatureCache.put_embedding, an_embedding),
+    ],
+    ids=["image", "embedding"],
+)
+@pytest.mark.parametrize("source", ["another image", "another encoder"])
+def test_file_of_something_else_is_a_miss_and_stays_until_it_is_replaced(tmp_path, kind, get, put, made, source):
+    folder = tmp_path / "features"
+    cache = FeatureCache(folder, 1 << 20)
+    is_image = source == "another image"
+    put(cache, made(OTHER) if is_image else made(SHA, "other"))
+    there = file_of(folder, OTHER, kind) if is_image else file_of(folder, SHA, kind.replace("fp", "other"))
+    here = file_of(folder, SHA, kind)
+    here.parent.mkdir(parents=True, exist_ok=True)
+    here.write_bytes(there.read_bytes())
+    with capture_logs() as logs:
+        assert get(cache, "fp", SHA) is None
+    assert "something else" in logs[0]["event"]
+    assert here.read_bytes() == there.read_bytes()
+    put(cache, made(seed=3))
+    assert get(cache, "fp", SHA) is not None
+
+
+def test_every_flipped_bit_is_noticed(tmp_path, cache):
+    cache.put(an_image())
+    file = file_of(tmp_path / "features")
+    whole = file.read_bytes()
+    begins = 8 + int.from_bytes(whole[:8], "little")
+    for at in range(begins, len(whole)):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        assert cache.get("fp", SHA) is None, at
+    file.write_bytes(whole)
+    assert_equal(cache.get("fp", SHA), an_image())
+
+
+def test_sizes_that_were_changed_are_noticed(tmp_path, cache):
+    cache.put_embedding(an_embedding())
+    rewrite(file_of(tmp_path / "features", made_by="prompt-fp"), size_hw="[5, 8]")
+    assert cache.get_embedding("fp", SHA) is None
+
+
+def test_files_of_a_former_version_are_read(tmp_path, cache):
+    cache.put(an_image())
+    cache.put_embedding(an_embedding())
+    for kind in ("fp", "prompt-fp"):
+        rewrite(file_of(tmp_path / "features", made_by=kind), sha256=None)
+    with capture_logs() as logs:
+        assert_equal(cache.get("fp", SHA), an_image())
+        assert_embeddings_equal(cache.get_embedding("fp", SHA), an_embedding())
+    assert logs == []
+
+
+@pytest.mark.parametrize("metadata", [{"size_hw": "5"}, {"size_hw": "[5]"}, {"size_hw": "x"}, {"size_hw": None}])
+def test_words_that_make_no_sense_are_a_miss(tmp_path, cache, metadata):
+    cache.put(an_image())
+    rewrite(file_of(tmp_path / "features"), sha256=None, **metadata)
+    assert cache.get("fp", SHA) is None
+
+
+@pytest.mark.parametrize("place", ["the file", "its folder", "the encoder's folder", "all", "size"])
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_something_else_in_a_place_costs_only_the_entry(tmp_path, place, kind):
+    folder = tmp_path / "features"
+    file = file_of(folder)
+    at = {"the file": file, "its folder": file.parent, "the encoder's folder": file.parents[1], "all": folder}
+    taken = at.get(place, folder / "size")
+    taken.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "folder":
+        taken.mkdir()
+        (taken / "mine").write_text("mine")
+    else:
+        taken.write_text("mine")
+    cache = FeatureCache(folder, 10_000)
+    assert cache.get("fp", SHA) is None
+    cache.put(an_image())
+    for number in range(20):  # through eviction
+        cache.put(an_image(f"{number:02d}" * 32))
+        cache.get("fp", f"{number:02d}" * 32)
+    cache.get("fp", SHA)
+    if kind == "folder":
+        assert (taken / "mine").read_text() == "mine"
+
+
+def test_what_others_keep_in_the_folder_stays(tmp_path):
+    folder = tmp_path / "features"
+    others = [
+        "models/bert/model.safetensors",
+        f"fp/ab/{'ef' * 32}{SUFFIX}",  # not in the folder of its first two
+        f"fp/ab/{'xy' * 32}{SUFFIX}",
+        "fp/ab/notes.txt",
+        "fp/ab/download.part",
+        "work/x/.draft.part",
+        f"{SHA}{SUFFIX}",
+    ]
+    for name in others:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"mine" * 10_000)
+        os.utime(folder / name, (1000, 1000))
+    cache = FeatureCache(folder, 10_000)
+    for number in range(30):
+        cache.put(an_image(f"{number:02d}" * 32))
+    assert all((folder / name).exists() for name in others)
+    assert cache.size_bytes() <= 10_000
+    assert cache.get("fp", "29" * 32) is not None
+
+
+def test_a_link_is_not_followed_by_eviction(tmp_path):
+    folder = tmp_path / "features"
+    target = tmp_path / "mine"
+    FeatureCache(tmp_path / "elsewhere", 1 << 20).put(an_image())
+    target.write_bytes(file_of(tmp_path / "elsewhere").read_bytes())
+    link = file_of(folder)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target)
+    cache = FeatureCache(folder, 1)
+    cache.put(an_image(OTHER))
+    assert target.exists()
+
+
+def test_folder_that_may_only_be_read_is_read(tmp_path, cache, monkeypatch):
+    cache.put(an_image())
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert_equal(cache.get("fp", SHA), an_image())
+    assert file_of(tmp_path / "features").exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "", "x\0"])
+def test_names_that_leave_the_folder_are_refused(cache, name):
+    with pytest.raises(BadInput):
+        cache.get(name, SHA)
+    with pytest.raises(BadInput):
+        cache.get("fp", name)

@@ -1,22 +1,12 @@
 """Label configs: which image, prompt and controls a project has, as far as masks need them. Light: no torch, no numpy, no HTTP."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from backend.errors import BadConfig
+from backend.label_studio.config_tags import KINDS, Kind, Tag, read_tags
 from backend.label_studio.label_names import Name, Names, split_words
-from backend.redaction import reason_of
-
-Kind = Literal["brush", "polygon", "rectangle"]
-
-KINDS: dict[str, Kind] = {"brushlabels": "brush", "polygonlabels": "polygon", "rectanglelabels": "rectangle"}
-"""Tags that a mask can be returned to, best first: a brush keeps every pixel, a polygon its outline, a rectangle its box."""
 
 DEFAULT_EXPRESSION_KEY = "expression"
 """Field of the task's data that holds its expression, if the prompt's TextArea does not name another."""
@@ -102,7 +92,7 @@ def read_config(xml: str) -> Config:
     Raises:
         BadConfig: If it is not XML, or has no image or no control that a mask can be returned to; says what to add.
     """
-    tags = _read_tags(xml)
+    tags = read_tags(xml)
     images = {tag.name: tag for tag in tags if tag.kind == "image" and tag.name and not tag.is_repeated}
     if not images:
         raise _no_image(tags)
@@ -140,77 +130,13 @@ def find_message_area(xml: str) -> str | None:
     Also of a config that `read_config` refuses: what is wrong with it can be told then.
     """
     try:
-        tags = _read_tags(xml)
+        tags = read_tags(xml)
     except BadConfig:
         return None
     return _find_message_area(tags)
 
 
-class _Tag(NamedTuple):
-    """An XML element as Label Studio reads it: names in any case; with the attributes of the labels below it.
-
-    Attributes:
-        kind: Its element's name in lower case.
-        is_repeated: It stands in a Repeater, so it is there once a page.
-    """
-
-    kind: str
-    attributes: dict[str, str]
-    labels: tuple[dict[str, str], ...]
-    is_repeated: bool
-
-    @classmethod
-    def of(cls, element: Element, is_repeated: bool = False) -> "_Tag":
-        kind = element.tag.lower()
-        below = [child for child in _below(element) if isinstance(child.tag, str)] if kind in KINDS else []
-        labels = (_lower(child) for child in below if child.tag.lower() == "label")
-        return cls(kind, _lower(element), tuple(label for label in labels if label.get("value")), is_repeated)
-
-    @property
-    def name(self) -> str:
-        """Its attribute "name"; empty if it has none."""
-        return self.attributes.get("name", "")
-
-    @property
-    def to_name(self) -> str:
-        """What it belongs to."""
-        return self.attributes.get("toname", "")
-
-
-def _below(element: Element) -> Iterator[Element]:
-    """What lies below an element in order, but not below a control in it: nested controls would be read over and over."""
-    waiting = list(reversed(element))
-    while waiting:
-        child = waiting.pop()
-        yield child
-        if not (isinstance(child.tag, str) and child.tag.lower() in KINDS):
-            waiting += reversed(child)
-
-
-def _read_tags(xml: str) -> list[_Tag]:
-    try:
-        root = fromstring(xml)
-    except (ParseError, DefusedXmlException, ValueError, TypeError) as error:
-        raise BadConfig(
-            f"The label config is not XML that can be read ({reason_of(error)}).",
-            "Copy one from label_config/.",
-            reason="its label config is not XML",
-        ) from error
-    tags, waiting = [], [(root, False)]
-    while waiting:
-        element, is_repeated = waiting.pop()
-        if isinstance(element.tag, str):
-            tags.append(_Tag.of(element, is_repeated))
-            is_repeated = is_repeated or element.tag.lower() == "repeater"
-        waiting += [(child, is_repeated) for child in reversed(element)]
-    return tags
-
-
-def _lower(element: Element) -> dict[str, str]:
-    return {key.lower(): value for key, value in element.attrib.items()}
-
-
-def _no_image(tags: Sequence[_Tag]) -> BadConfig:
+def _no_image(tags: Sequence[Tag]) -> BadConfig:
     if any(tag.kind == "image" and tag.is_repeated for tag in tags):
         return BadConfig(
             "The label config repeats its <Image> in a <Repeater>; only one image a task is answered.",
@@ -224,15 +150,15 @@ def _no_image(tags: Sequence[_Tag]) -> BadConfig:
     )
 
 
-def _list_controls(tags: Sequence[_Tag]) -> list[Control]:
+def _list_controls(tags: Sequence[Tag]) -> list[Control]:
     """Best first; those whose labels come from the task among them, with the labels that the config itself has."""
     controls = (control for tag in tags if not tag.is_repeated and (control := _read_control(tag)))
     return sorted(controls, key=lambda control: list(KINDS.values()).index(control.kind))  # stable
 
 
-def _read_control(tag: _Tag) -> Control | None:
+def _read_control(tag: Tag) -> Control | None:
     has_labels = bool(tag.labels) or _is_dynamic(tag)
-    if tag.kind not in KINDS or not tag.name or not has_labels or _is_true(tag, "smartonly"):
+    if tag.kind not in KINDS or not tag.name or not has_labels or tag.is_true("smartonly"):
         return None
     shown = [label.get("alias") or label["value"] for label in tag.labels]
     names = [Name(own, own) for own in shown]
@@ -242,7 +168,7 @@ def _read_control(tag: _Tag) -> Control | None:
     return Control(tag.name, tag.to_name, KINDS[tag.kind], tuple(dict.fromkeys(shown)), Names(tuple(names)))
 
 
-def _refuse_dynamic(control: Control, tags: Sequence[_Tag]) -> None:
+def _refuse_dynamic(control: Control, tags: Sequence[Tag]) -> None:
     """Labels that come with the task are not known where a label is chosen: one of the others would be taken silently."""
     for tag in tags:
         if tag.name == control.name and tag.kind in KINDS and _is_dynamic(tag):
@@ -255,17 +181,17 @@ def _refuse_dynamic(control: Control, tags: Sequence[_Tag]) -> None:
             )
 
 
-def _is_dynamic(tag: _Tag) -> bool:
+def _is_dynamic(tag: Tag) -> bool:
     return tag.kind in KINDS and "$" in tag.attributes.get("value", "")
 
 
-def _is_area(tag: _Tag) -> bool:
+def _is_area(tag: Tag) -> bool:
     """A TextArea of the whole task that annotators type into."""
-    is_plain = tag.kind == "textarea" and not _is_true(tag, "perregion") and not tag.is_repeated
+    is_plain = tag.kind == "textarea" and not tag.is_true("perregion") and not tag.is_repeated
     return is_plain and tag.name not in ("", MESSAGE_NAME)
 
 
-def _choose_prompts(areas: Sequence[_Tag], is_connected: bool) -> tuple[list[_Tag], bool]:
+def _choose_prompts(areas: Sequence[Tag], is_connected: bool) -> tuple[list[Tag], bool]:
     """The TextAreas that expressions are typed into, and whether their names say so.
 
     Without such a name it is the first one that is not named as something else. In a config with a place for messages, one that
@@ -277,12 +203,12 @@ def _choose_prompts(areas: Sequence[_Tag], is_connected: bool) -> tuple[list[_Ta
     return (neutral or (list(areas) if is_connected else []))[:1], False
 
 
-def _find_message_area(tags: Sequence[_Tag]) -> str | None:
-    areas = (tag for tag in tags if tag.kind == "textarea" and not _is_true(tag, "perregion"))
+def _find_message_area(tags: Sequence[Tag]) -> str | None:
+    areas = (tag for tag in tags if tag.kind == "textarea" and not tag.is_true("perregion"))
     return next((area.to_name or None for area in areas if area.name == MESSAGE_NAME), None)
 
 
-def _read_image_key(tag: _Tag) -> str:
+def _read_image_key(tag: Tag) -> str:
     value = tag.attributes.get("value")
     key = _variable(value)
     about = f"The <Image> named {tag.name!r} has "
@@ -315,7 +241,3 @@ def _variable(value: str | None) -> str | None:
 def _is_like(pattern: str, name: str) -> bool:
     """Whether a name is one of those that "page_{{idx}}" becomes."""
     return re.fullmatch(r"\d+".join(map(re.escape, re.split(r"\{\{.*?\}\}", pattern))), name) is not None
-
-
-def _is_true(tag: _Tag, attribute: str) -> bool:
-    return tag.attributes.get(attribute, "").lower() == "true"

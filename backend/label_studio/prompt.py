@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from backend.label_studio.label_config import Config, Control
-from backend.label_studio.label_names import Match, split_words
+from backend.label_studio.label_names import Match, fold, split_words
 from backend.label_studio.protocol import Json, text_of
 from ris_core.errors import BadExpression, BadInput
 
@@ -85,7 +85,10 @@ def split_expressions(text: str, control: Control | None = None) -> tuple[str, .
     Raises:
         BadExpression: If there are more than `MAX_EXPRESSIONS`.
     """
-    parts = tuple(dict.fromkeys(part.strip() for part in _cut(text, control) if part.strip()))
+    firsts: dict[str, str] = {}
+    for part in _cut(text, control):
+        firsts.setdefault(fold(part), part.strip())
+    parts = tuple(part for part in firsts.values() if part)
     if len(parts) > MAX_EXPRESSIONS:
         raise BadExpression(
             f'{len(parts)} expressions were asked for at once; ask for at most {MAX_EXPRESSIONS}, separated by ";".'

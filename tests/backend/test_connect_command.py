@@ -91,6 +91,39 @@ def test_a_problem_keeps_everything_as_it_is_and_says_the_remedy(ris: Ris, fake:
     assert [part for part in ("problem", "Nothing answers", "`ris up`") if part not in done.stdout] == []
 
 
+UNANSWERABLE = {
+    "a repeater": '<Repeater on="$p" indexFlag="{{i}}"><Image name="x_{{i}}" value="$p[{{i}}].url"/>'
+    '<BrushLabels name="b_{{i}}" toName="x_{{i}}"><Label value="A"/></BrushLabels></Repeater>',
+    "an entry of a list": '<Image name="image" value="$images[0]"/>{brush}',
+    "a list of images": '<Image name="image" valueList="$images"/>{brush}',
+    "labels of the task": '<Image name="image" value="$image"/><BrushLabels name="b" toName="image" value="$labels">'
+    '<Label value="Car"/></BrushLabels>',
+}
+BRUSH = '<BrushLabels name="b" toName="image"><Label value="Car"/></BrushLabels>'
+
+
+@pytest.mark.parametrize("tags", UNANSWERABLE.values(), ids=UNANSWERABLE)
+def test_a_config_that_can_never_be_answered_is_refused_before_anything_is_changed(
+    ris: Ris, fake: FakeLabelStudio, tags: str
+):
+    fake.project["label_config"] = before = f"<View>{tags.replace('{brush}', BRUSH)}</View>"
+    done = ris("--yes", "--label", "Object")
+    assert (done.exit_code, fake.writes, fake.project["label_config"]) == (2, [], before)
+    assert "Nothing was changed." in done.stdout
+    assert "problem  label config" in done.stdout
+
+
+def test_a_field_for_comments_stays_one_unless_it_is_named(ris: Ris, fake: FakeLabelStudio):
+    comment = '<TextArea name="comment" toName="image"/><Image name="image" value="$image"/>'
+    fake.project["label_config"] = before = f"<View>{comment}{BRUSH}</View>"
+    assert '"comment" stays as it is' in ris("--check").stdout
+    assert ris("--prompt", "remark").exit_code == 2
+    assert fake.writes == []
+    assert ris("--yes", "--prompt", "comment").exit_code == 0
+    assert '<TextArea name="prompt"' not in fake.project["label_config"] != before
+    assert ris("--yes").stdout.endswith(f"Nothing to do: project {PROJECT} is connected.\n")
+
+
 def test_settings_are_kept_with_the_connection(ris: Ris, fake: FakeLabelStudio):
     hosts = ("--image-host", "a.example.org", "--image-host", "b.example.org:8000")
     assert ris("--profile", "demo", "--expression-field", "what", "--threshold", "0.3", *hosts).exit_code == 0

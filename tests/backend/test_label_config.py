@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadConfig
-from backend.label_studio import label_config
+from backend.label_studio import config_tags
 from backend.label_studio.label_config import find_message_area, read_config
 from backend.label_studio.prompt import Prompt, pick_label, read_prompt
 from tests.backend.configs import BRUSH, IMAGE, MESSAGE_AREA, PROMPT, ROOT, config_of, control_of, request_body
@@ -15,8 +15,8 @@ patiently = settings(deadline=None, max_examples=50)
 
 def test_controls_within_controls_are_read_once_each(monkeypatch):
     read = []
-    lower = label_config._lower
-    monkeypatch.setattr(label_config, "_lower", lambda element: read.append(element) or lower(element))
+    lower = config_tags._lower
+    monkeypatch.setattr(config_tags, "_lower", lambda element: read.append(element) or lower(element))
     control = '<BrushLabels name="brush" toName="image"><Label value="Object"/>'
     config = config_of(IMAGE, 300 * control, 300 * "</BrushLabels>")
     assert len(config.controls) == 300

@@ -26,6 +26,7 @@ from backend.mending import LIFETIME_S, Choice, Standings, read_choice
 from backend.queueing import WorkerInfo
 from backend.service import Service
 from ris_core import masks
+from ris_core.methods.global_local import Component as GlobalLocal
 from ris_core.prompts import PromptEmbedding, Prompts
 from ris_core.types import Image, Proposals
 from tests.toy import GridProposer, toy_png, toy_segmenter
@@ -185,6 +186,54 @@ def test_another_candidate_comes_without_inference_under_a_fresh_id(bench, monke
     assert regions(first)[0]["id"] != regions(second)[0]["id"]
     assert regions(second)[0]["meta"]["text"] == ["the red or green square"]
     assert told(second) == "Candidate 2 of 3. “next” shows the next."
+
+
+class Calibrated(GlobalLocal):
+    """Its scores are probabilities, as of a method with a calibrator."""
+
+    def __init__(self) -> None:
+        super().__init__(visual_mix=0.5, text_mix=0.5)
+        self.settings = {**self.settings, "calibration": "toy"}
+
+    def score(self, *given):
+        scores = super().score(*given)
+        values = np.array([0.9, 0.031, 0.002, 0.001])
+        return replace(scores, values=values, parts={**scores.parts, "look": values}, decision="match", selected=(0,))
+
+
+@pytest.fixture
+def calibrated(bench, monkeypatch):
+    segmenter = replace(bench.service.segmenter, method=Calibrated())
+    monkeypatch.setattr(wiring, "service", lambda: replace(bench.service, segmenter=segmenter))
+    return bench
+
+
+def test_a_candidate_says_how_little_it_fits_where_scores_are_probabilities(calibrated):
+    type_(calibrated, "the red square")
+    second = type_(calibrated, "the red square", "#2")
+    assert told(second) == "Candidate 2 of 3, fits with 3 %. “next” shows the next."
+    third = type_(calibrated, "the red square", "#2", "#3")
+    assert told(third).startswith("Candidate 3 of 3, fits with less than 1 %.")
+
+
+def test_what_was_clicked_on_has_no_probability(calibrated):
+    """Its scores are the proposer's own."""
+    first = type_(calibrated, "the red square")
+    save_draft(calibrated, *regions(first))
+    send(calibrated, click("green"))
+    assert "%" not in told(type_(calibrated, "the red square", "#1"))
+
+
+@pytest.mark.parametrize(("labels", "is_told"), [(("Thing", "Dog"), True), (("Thing",), False)])
+def test_a_label_that_is_gone_makes_the_next_candidate_s_a_guess(bench, labels, is_told):
+    type_(bench, "the red square")
+    now = "".join(f'<Label value="{label}"/>' for label in labels)
+    bench.config = CONFIG.replace('<Label value="Object" background="#A100FF"/>', now)
+    answer = type_(bench, "the red square", "#2")
+    [region] = regions(answer)
+    assert region["value"]["brushlabels"] == ["Thing"]
+    assert ("Label guessed: Thing; write “Dog: …” to choose." in told(answer)) == is_told
+    assert region["meta"]["ris"].get("label_is_guess", False) == is_told
 
 
 def test_candidates_are_gone_through_and_begin_again(bench):

@@ -13,6 +13,7 @@ READ = {
     "other keys": ({"top_k": 3, "Profile": 7}, ProjectSettings()),
     "a profile": ({"profile": " demo "}, ProjectSettings(profile="demo")),
     "a field": ({"expression_field": "caption.en"}, ProjectSettings(expression_field="caption.en")),
+    "a prompt": ({"prompt": " question "}, ProjectSettings(prompt="question")),
     "a score": ({"min_score": 0.25}, ProjectSettings(min_score=0.25)),
     "the lowest score": ({"min_score": 0}, ProjectSettings(min_score=0.0)),
     "the highest score": ({"min_score": 1}, ProjectSettings(min_score=1.0)),

@@ -60,6 +60,7 @@ def test_a_per_region_textarea_is_no_prompt():
         (["a", "b"], ["a", "b"], ("b",)),  # nothing changed
         (["a", "b"], None, ("b",)),  # seen for the first time with two
         (["a ; b;;a"], None, ("a", "b")),  # several at once
+        (["the frog; The  Frog; the frog."], None, ("the frog", "the frog.")),  # the same twice
         ([" ; "], None, ()),  # blank
         ([], ["a"], ()),  # empty
     ],

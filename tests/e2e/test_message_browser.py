@@ -1,16 +1,22 @@
 """What an annotator is told in the page, and that nothing of it is kept."""
 
+import re
+
 import pytest
 from playwright.sync_api import Locator, expect
 
 from backend.label_studio.client import LabelStudio
+from backend.messages import MAX_LENGTH
 from demo.gallery import GALLERY
-from tests.e2e.conftest import Project
+from tests.e2e.conftest import RECOMMENDED, MakeProject, Project
 from tests.e2e.gate import Gate
 from tests.e2e.labelling_page import LabellingPage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
+SMALL = {"width": 1366, "height": 768}
+"""A small laptop's screen."""
+LABELS = "".join(f'<Label value="{name}"/>' for name in ("vehicle", "amphibian", "plant"))
 TOO_MANY = "; ".join(f"thing {number}" for number in range(17))
 
 
@@ -67,3 +73,28 @@ def test_hint_to_switch_auto_annotation_on_goes_once_it_is_on(annotator: Labelli
     expect(hint).to_be_hidden()
     annotator.switch_auto_annotation(False)
     expect(hint).to_be_visible()
+
+
+def test_a_guess_is_told_and_the_longest_message_fits_a_small_screen(
+    annotator: LabellingPage, make_project: MakeProject, scenes: Project, client: LabelStudio
+):
+    data = client.request("GET", f"/api/tasks/{scenes.tasks[0]}/")["data"]
+    project = make_project(re.sub(r"<Label [^>]*/>", LABELS, RECOMMENDED), [data])
+    page = annotator.open_tab()
+    page.page.set_viewport_size(SMALL)
+    page.open_task(project.id, project.tasks[0])
+    page.ask(GALLERY[0].expression)
+    expect(told(page, "Label guessed: vehicle; write “amphibian: …” to choose.")).to_be_visible()
+    page.take_picture("message-guess")
+    page.type("; ".join(f"Animal {name}: the orange frog" for name in ("one", "two", "three", "four")))
+    expect(told(page, "is no label here; there are vehicle, amphibian, plant.")).to_be_visible()
+    text = page.message.inner_text()
+    assert MAX_LENGTH - 80 < len(text) <= MAX_LENGTH
+    box, image = page.message.bounding_box(), page.page.locator(".konvajs-content").first.bounding_box()
+    assert box
+    assert image
+    assert page.message.evaluate("of => of.scrollHeight <= of.clientHeight + 1 && of.scrollWidth <= of.clientWidth + 1")
+    assert box["x"] + box["width"] <= SMALL["width"]
+    assert box["y"] + box["height"] <= image["y"] < SMALL["height"] / 2  # most of the screen is left to the image
+    page.take_picture("message-longest")
+    page.page.close()

@@ -132,11 +132,26 @@ def test_label_studio_that_does_not_know_us(make_case, serve, url, token, projec
         ),
         pytest.param(CONFIG.replace("TextArea", "Text"), "fail", "nowhere to type", id="no prompt"),
         pytest.param("<View/>", "fail", "no <Image>", id="no image"),
+        pytest.param(
+            CONFIG.replace('value="$image"', 'value="$images[0]"'), "fail", "one entry of a list", id="a list"
+        ),
+        pytest.param(CONFIG.replace("<Image", '<Image valueList="$i"'), "fail", "valueList", id="several at once"),
+        pytest.param(
+            CONFIG.replace("<Image", '<Repeater on="$p"><Image').replace('"$image"/>', '"$image"/></Repeater>'),
+            "fail",
+            "Repeater",
+            id="repeated",
+        ),
+        pytest.param(
+            CONFIG.replace("<BrushLabels", '<BrushLabels value="$labels"'), "fail", "task's data", id="dynamic"
+        ),
+        pytest.param(CONFIG.replace('name="prompt"', 'name="say"'), "warn", 'typed into "say"', id="another name"),
+        pytest.param(CONFIG.replace('name="prompt"', 'name="comment"'), "fail", "nowhere to type", id="a comment"),
     ],
 )
 def test_label_config_is_judged(xml: str, state: str, says: str):
     finding = studio.judge_config(xml, 1)
-    assert (finding.state, says in finding.value, bool(finding.remedy)) == (state, True, state == "fail")
+    assert (finding.state, says in finding.value, bool(finding.remedy)) == (state, True, state != "ok")
 
 
 def test_project_that_is_not_there_is_named(make_case: MakeCase, serve):

@@ -19,6 +19,8 @@ class FakeLabelStudio(TaskRoutes):
     If that webhook is refused, so is the backend, but its row stays: as with ML_BLOCK_LOCAL_IP=false alone.
 
     Attributes:
+        tasks: None, unless a test says so.
+        versions: How many predictions of each version there are.
         rows: What was made, by kind, with passwords, which it does not give out.
         refusals: Status, words and more of requests that are refused, by method and kind: "POST ml".
         writes: Requests that changed something.
@@ -27,13 +29,14 @@ class FakeLabelStudio(TaskRoutes):
     def __init__(self) -> None:
         super().__init__(PROJECT, CONFIG)
         self.rows: dict[str, list[dict[str, Any]]] = {"ml": [], "webhooks": []}
-        self.project |= {"model_version": "", "total_annotations_number": 0}
+        self.project["model_version"] = ""
+        self.tasks: list[Row] = []
         self.versions: dict[str, int] = {}
         self.refusals: dict[str, Answer] = {}
         self.writes: list[str] = []
 
     def task_rows(self) -> Iterator[Row]:
-        return iter(())
+        return iter(self.tasks)
 
     @route("PATCH", "/api/projects/{}/", 200)
     def _change_project(self, call: Call, _project: str) -> Answer:
@@ -43,11 +46,11 @@ class FakeLabelStudio(TaskRoutes):
 
     @route("GET", "/api/projects/{}/model-versions/", 200)
     def _versions(self, _call: Call, _project: str) -> Answer:
-        return 200, self.versions
+        return 200, self.count_versions(version for version, count in self.versions.items() for _ in range(count))
 
     @route("POST", "/api/projects/{}/validate/", 200, 400)
     def _validate(self, _call: Call, _project: str) -> Answer:
-        return self._refusal("POST validate") or (200, {"config_essential_data_has_changed": False})
+        return self._refusal("POST validate") or (200, {"config_essential_data_has_changed": True})
 
     @route("GET", "/api/ml", 200)
     def _backends(self, _call: Call) -> Answer:
@@ -62,6 +65,7 @@ class FakeLabelStudio(TaskRoutes):
         if refused := self._refusal("POST ml"):
             return refused
         self.writes.append("POST ml")
+        self.project["model_version"] = self.project["model_version"] or call.body.get("title", "")
         return 201, _public(self.add("ml", call.body))
 
     @route("PATCH", "/api/ml/{}", 200, 500)

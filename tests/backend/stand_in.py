@@ -82,11 +82,18 @@ class StandIn:
             return status, {"Content-Type": "image/png"}, answer
         return status, {"Content-Type": "application/json"}, b"" if answer is None else json.dumps(answer).encode()
 
+    @classmethod
+    def find(cls, method: str, path: str) -> tuple[Any, tuple[str, ...]] | None:
+        """What answers a request, and what stands for each "{}" of its path; None if nothing does."""
+        for (declared, pattern), handler in cls.routes.items():
+            found = re.fullmatch(pattern.replace("{}", "([^/]+)"), path)
+            if declared == method and found:
+                return handler, found.groups()
+        return None
+
     def _answer(self, call: Call) -> Answer:
-        for (method, path), handler in self.routes.items():
-            found = re.fullmatch(path.replace("{}", "([^/]+)"), call.path)
-            if method == call.method and found:
-                return self._respond(handler, call, found.groups())
+        if found := self.find(call.method, call.path):
+            return self._respond(found[0], call, found[1])
         return UNDECLARED, {"detail": f"{type(self).__name__} declares no {call.method} {call.path}"}
 
     def _respond(self, handler: Callable[..., Answer], call: Call, parts: tuple[str, ...]) -> Answer:

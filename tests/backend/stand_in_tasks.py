@@ -20,6 +20,7 @@ class Row(NamedTuple):
     Attributes:
         annotations, predictions: With the fields that are set; the others are as in new ones.
         updated_at: Label Studio's time of its latest change; None if it does not matter.
+        is_touched: Whether somebody saved something in it, that may be gone.
     """
 
     id: int
@@ -27,6 +28,7 @@ class Row(NamedTuple):
     annotations: list[dict[str, Any]]
     predictions: list[dict[str, Any]]
     updated_at: str | None = None
+    is_touched: bool = False
 
 
 class TaskRoutes(StandIn):
@@ -64,6 +66,12 @@ class TaskRoutes(StandIn):
         counts["useful_annotation_number"] = counts["total_annotations_number"]
         counts["queue_total"], counts["queue_done"] = len(rows), counts["finished_task_number"]
         return 200, {**recorded("project", **counts), **self.project}
+
+    def count_versions(self, versions: Iterable[str]) -> dict[str, int]:
+        """Predictions by version; the project's own version is there, even without any."""
+        found = list(versions)
+        own = [self.project["model_version"]] if self.project.get("model_version") else []
+        return {version: found.count(version) for version in [*own, *found]}
 
     @route("GET", "/api/tasks/{}/", 200, 404)
     def _task(self, _call: Call, task: str) -> Answer:
@@ -155,7 +163,7 @@ class TaskRoutes(StandIn):
             "total_annotations": len(row.annotations) - len(skipped),
             "total_predictions": len(row.predictions),
             "is_labeled": _is_labelled(row),
-            "updated_by": [{"user_id": 1}] if row.annotations else [],
+            "updated_by": [{"user_id": 1}] if row.annotations or row.is_touched else [],
         }
         if row.updated_at:
             own["updated_at"] = row.updated_at

@@ -11,6 +11,7 @@ import pytest
 from backend.errors import ImageUnreachable
 from backend.label_studio import client
 from backend.label_studio.images import ImageFetcher
+from tests.backend.fake_label_studio import FakeTokens
 
 PNG = b"\x89PNG not really"
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
@@ -76,13 +77,12 @@ class TestTokens:
 
 def with_personal_token():
     """A Label Studio that takes only the newest of the access tokens that it gave."""
-    state = {"given": 0, "seen": []}
+    tokens = FakeTokens(PERSONAL)
 
     def answer(request):
         if request.path == "/api/token/refresh/":
-            state["given"] += 1
-            return 200, {}, json.dumps({"access": f"access-{state['given']}"}).encode()
-        wanted = "access-3" if request.path.endswith("3.png") else f"access-{state['given']}"
+            return tokens(request)
+        wanted = "access-3" if request.path.endswith("3.png") else f"access-{tokens.given}"
         is_right = request.headers.get("Authorization") == f"Bearer {wanted}"
         return (200, {}, PNG) if is_right else (401, {}, b"")
 

@@ -34,6 +34,7 @@ class FakeTasks(TaskRoutes):
             kept = [old for old in self.tasks[one["task"]]["annotations"] if old["id"] != one["id"]]
             self.tasks[one["task"]]["annotations"] = [*kept, one]
             self.tasks[one["task"]].setdefault("updated_at", one["updated_at"])
+            self.tasks[one["task"]]["updated_by"] = [{"user_id": 1}]
         gone = {one["id"] for one in body.get("annotations", [])}
         for task in self.tasks.values():
             left = [one for one in task["annotations"] if one["id"] not in gone]
@@ -52,7 +53,8 @@ class FakeTasks(TaskRoutes):
             annotations = [_listed("annotation", one) for one in task["annotations"]]
             of_task = [one for one in self.predictions.values() if int(one["task"]) == id]
             predictions = [_listed("prediction", one) for one in of_task]
-            yield Row(id, task.get("data", {}), annotations, predictions, task.get("updated_at"))
+            updated_at, is_touched = task.get("updated_at"), bool(task.get("updated_by"))
+            yield Row(id, task.get("data", {}), annotations, predictions, updated_at, is_touched)
 
 
 def _listed(kind: str, one: Mapping[str, Any]) -> dict[str, Any]:

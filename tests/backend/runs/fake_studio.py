@@ -71,8 +71,7 @@ class FakeStudio(TaskRoutes):
 
     @route("GET", "/api/projects/{}/model-versions/", 200)
     def _versions(self, _call: Call, _project: str) -> Answer:
-        versions = [prediction["model_version"] for prediction in self.predictions if prediction["task"] in self.tasks]
-        return 200, {version: versions.count(version) for version in versions}
+        return 200, self.count_versions(one["model_version"] for one in self.predictions if one["task"] in self.tasks)
 
     @route("POST", "/api/projects/{}/import/predictions", 201, 400, 500)
     def _import(self, call: Call, _project: str) -> Answer:

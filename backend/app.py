@@ -116,7 +116,10 @@ async def predict(request: Request) -> dict[str, Any]:
     began = time.perf_counter()
     state = request.app.state
     call = protocol.read_predict(await read_json(request, MAX_PREDICT_BYTES, state.reading))
-    answers = await _in_thread(lambda: state.desk.predict(call), state.waiting)
+    if state.waiting.available_tokens < 1:  # a thread would be waited for without an end
+        answers = await _in_thread(lambda: state.desk.turn_away(call), state.recording)
+    else:
+        answers = await _in_thread(lambda: state.desk.predict(call), state.waiting)
     seconds = time.perf_counter() - began
     state.metrics.count_answers(answers, seconds)
     tasks = [task.id if task else None for task in call.tasks[:4]]
@@ -191,11 +194,15 @@ class _Guard:
     def _is_basic(self, header: str) -> bool:
         scheme, _, encoded = header.partition(" ")
         try:
-            user, _, password = b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError, ValueError):
+            login = b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
             return False
-        # Both are compared, always: the time tells nobody which one was wrong.
-        return (scheme.lower() == "basic") & _same(user, self._user) & _same(password, self._password)
+        # Label Studio sends Latin-1, others UTF-8. All are compared, always: the time tells nobody which one was wrong.
+        expected = f"{self._user}:{self._password}"
+        is_known = compare_digest(login, expected.encode()) | compare_digest(
+            login, expected.encode("latin-1", "replace")
+        )
+        return (scheme.lower() == "basic") & is_known
 
 
 async def _in_thread(work: Callable[[], Result], limiter: CapacityLimiter, may_abandon: bool = False) -> Result:

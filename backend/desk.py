@@ -14,7 +14,7 @@ import structlog
 
 from backend import messages, queueing
 from backend.drafts import Draft, read_draft
-from backend.errors import Unreachable
+from backend.errors import Busy, Unreachable
 from backend.label_studio import protocol
 from backend.label_studio.gestures import Gesture, is_pointing, read_gesture
 from backend.label_studio.label_config import MESSAGE_NAME, Config, find_message_area, read_config
@@ -150,6 +150,26 @@ class Desk:
         if is_interactive:
             return self._answer_annotator(call)
         return self._answer_opening(call)
+
+    def turn_away(self, call: PredictCall) -> Answers:
+        """Answer a `/predict` for which there is no room: so many wait already; nothing is recorded.
+
+        Raises:
+            Busy: If an annotator waits and the label config has no place for a message that says so.
+        """
+        if call.context is None and len(call.tasks) > 1:  # a run, for which nobody waits
+            return self.predict(call)
+        if call.context is None:
+            return Answers([[] for _ in call.tasks], "open", Counter(failed=len(call.tasks)))
+        full = Busy("As many requests wait as may.", "Try again later, start more workers, or raise MAX_QUEUED.")
+        areas = [self._find_message_area(task, call) if task else None for task in call.tasks]
+        if None in areas:
+            raise full
+        log.warning("nothing is predicted", project=call.project, error=str(full))
+        told = messages.about_error(full)
+        asked = [_Asked(Ticket(outcome="failed"), call.project, area) for area in areas]
+        results = [self._make_result(one, Found(None, "failed"), told) for one in asked]
+        return Answers(results, "interactive", Counter(failed=len(asked)), Counter({told.kind: len(asked)}))
 
     def keep_event(self, raw: bytes | bytearray) -> tuple[str, int | None]:
         """Keep a webhook's body as it came; its action (`INVALID_EVENT` if it cannot be read) and project."""

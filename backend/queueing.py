@@ -33,6 +33,9 @@ BLOCK_S = 5.0
 """Longest single wait inside Redis."""
 SHORTEST_BLOCK_S = 0.01
 """Shortest one: Redis takes less than a millisecond for zero, which is for ever."""
+_NO_LIMIT = 2**31
+"""Connections of one client. Each thread that waits holds one, and who starts threads limits them: redis-py's own limit of 100 would
+be taken for a Redis that does not answer."""
 FAILURE_KEPT_S = 3600
 """How long Redis keeps a failed job, for `rq info`; SQL keeps the reason."""
 OVER_KEPT_S = 120
@@ -87,7 +90,10 @@ def connect(redis_url: str) -> redis.Redis:
     """
     try:
         return redis.Redis.from_url(
-            redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S
+            redis_url,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            max_connections=_NO_LIMIT,
         )
     except ValueError as error:
         raise Unreachable(
@@ -208,17 +214,25 @@ def queue_lengths(conn: redis.Redis) -> dict[str, int]:
         return {name: _queue(conn, name).count for name in QUEUES}
 
 
-def report_worker(conn: redis.Redis, info: WorkerInfo) -> None:
-    """Say that a worker lives; what was said before is replaced."""
+def report_worker(conn: redis.Redis, info: WorkerInfo, before: WorkerInfo | None = None) -> None:
+    """Say that a worker lives.
+
+    Args:
+        before: What it said last, of which only the changes are said: every word is kept on disk.
+    """
     fields: dict[Any, Any] = {**dataclasses.asdict(info), "last_seen": time.time()}
+    known = dataclasses.asdict(before) if before else {}
+    changed = {name: value for name, value in fields.items() if name not in known or known[name] != value}
     with conn.pipeline() as pipeline:
-        pipeline.hset(_worker_key(info.name), mapping=fields)
+        pipeline.hset(_worker_key(info.name), mapping=changed)
         pipeline.expire(_worker_key(info.name), WORKER_TTL_S)
         pipeline.set(HEARD_KEY, info.name, ex=WORKER_TTL_S)
-        if info.state == "ready":
+        if info.state == "ready" and not before:
             pipeline.set(MODEL_VERSION_KEY, info.model_version)
             pipeline.set(_version_key(info.profile), info.model_version)
-        pipeline.execute()
+        is_forgotten = pipeline.execute()[0] == len(changed)
+    if before and is_forgotten:  # Redis had lost it, with all that is not said again
+        report_worker(conn, info)
 
 
 def forget_worker(conn: redis.Redis, name: str) -> None:
@@ -382,10 +396,12 @@ def _over_key(request_id: str) -> str:
 def _reaching() -> Iterator[None]:
     try:
         yield
+    except redis.exceptions.BusyLoadingError as error:
+        raise Unreachable("Redis still reads its file.", "Wait a moment, then try again.") from error
     except (
         redis.exceptions.ConnectionError,
         redis.exceptions.TimeoutError,
-        redis.exceptions.ResponseError,  # it loads, or its disk or memory is full
+        redis.exceptions.ResponseError,  # its disk or memory is full
     ) as error:
         raise Unreachable(
             f"Redis does not answer ({reason_of(error)}).", "Check REDIS_URL, or start everything with `make up`."

@@ -21,6 +21,8 @@ HIDDEN = "***"
 SHORTEST = 6
 """Characters of the shortest text that is blotted out wherever it appears; shorter ones would garble ordinary words. A user and a
 password with a colon between them may be shorter."""
+SHORTEST_PATH = 16
+"""Characters of the shortest path of an address that is taken for a secret."""
 LONGEST_REASON = 400
 """Characters of a foreign error's text that are quoted."""
 _MAX_DECODED = 3
@@ -105,6 +107,14 @@ _OWN = Redactor()
 def learn(secrets: Iterable[str | None], urls: Iterable[str | None] = ()) -> None:
     """Keep these out of whatever this process says from now on."""
     _OWN.learn(filter(None, secrets), filter(None, urls))
+
+
+def learn_address(url: str) -> None:
+    """Keep all of an address out of what is said but its host: of some, the path is the secret."""
+    rest = url.partition("://")[2]
+    path = rest.partition("/")[2]
+    # a short path is a word, as in "/webhook"
+    learn([url, rest, *(part for part in (path, path.partition("?")[0]) if len(part) >= SHORTEST_PATH)], [url])
 
 
 def hide(text: str) -> str:

@@ -26,6 +26,11 @@ PROGRAMS = ("redis-server", "valkey-server")
 LONGEST_SOCKET_PATH = 100
 """Unix sockets with longer paths than 107 bytes cannot be bound."""
 START_TIMEOUT_S = 15.0
+LOAD_TIMEOUT_S = 600.0
+"""How long a Redis that answers may read its file."""
+MAX_IDLE_FILE = "1mb"
+"""Size from which the append-only file is written anew as soon as it has doubled; left alone, heart-beats alone would make it grow to
+64 MB before that."""
 STOP_TIMEOUT_S = 15.0
 RESEND_S = 0.5
 POLL_S = 0.02
@@ -46,6 +51,7 @@ def ensure(redis_url: str | None, state_dir: Path) -> str:
     """
     if redis_url:
         conn = queueing.connect(redis_url)
+        _wait_until_loaded(conn)
         queueing.ping(conn)
         if not is_durable(conn):
             log.warning(
@@ -56,8 +62,16 @@ def ensure(redis_url: str | None, state_dir: Path) -> str:
     url = resolve_url(None, state_dir)
     _make_private_folder(state_dir)
     with _lock(state_dir):
-        if not is_running(state_dir):
+        was_running = is_running(state_dir)
+        if not was_running:
             _start(state_dir)
+        conn = _client(state_dir)
+        _wait_until_loaded(conn)
+        if not was_running and not is_durable(conn):
+            raise Unreachable(
+                f"Redis started in {state_dir} without its append-only file.", f"Look into {state_dir / 'redis.log'}."
+            )
+        _keep_small(conn)
     return url
 
 
@@ -109,10 +123,6 @@ def _start(state_dir: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while started.returncode == 0 and time.monotonic() < deadline:
         if is_running(state_dir):
-            if not is_durable(_client(state_dir)):
-                raise Unreachable(
-                    f"{program} started without its append-only file.", f"Look into {state_dir / 'redis.log'}."
-                )
             log.info("Redis started", program=program, socket=str(socket_file))
             return
         time.sleep(POLL_S)
@@ -120,6 +130,30 @@ def _start(state_dir: Path) -> None:
         f"{program} did not start: {_reason(state_dir, started.stdout + started.stderr)}.",
         f"Look into {state_dir / 'redis.log'}.",
     )
+
+
+def _wait_until_loaded(conn: redis.Redis) -> None:
+    """Wait while Redis reads its file: it answers, but takes nothing, and does not say yet that it will write to it.
+
+    Raises:
+        Unreachable: If it takes longer than `LOAD_TIMEOUT_S`.
+    """
+    deadline = time.monotonic() + LOAD_TIMEOUT_S
+    with contextlib.suppress(
+        redis.exceptions.RedisError
+    ):  # gone meanwhile, or none was there: whoever asks next says so
+        while conn.info("persistence").get("loading"):
+            if time.monotonic() > deadline:
+                raise Unreachable(
+                    f"Redis still reads its file after {LOAD_TIMEOUT_S:.0f} s.", "Look into its log, then start again."
+                )
+            time.sleep(POLL_S)
+
+
+def _keep_small(conn: redis.Redis) -> None:
+    """Have a Redis that was started by an older version keep its file small too."""
+    with contextlib.suppress(redis.exceptions.RedisError):
+        conn.config_set("auto-aof-rewrite-min-size", MAX_IDLE_FILE)
 
 
 def _command(program: str, state_dir: Path, socket_file: Path) -> list[str]:
@@ -130,6 +164,8 @@ def _command(program: str, state_dir: Path, socket_file: Path) -> list[str]:
         "dir": str(state_dir.resolve()),
         "appendonly": "yes",
         "appendfsync": "everysec",
+        "auto-aof-rewrite-min-size": MAX_IDLE_FILE,
+        "auto-aof-rewrite-percentage": "100",
         "save": "",
         "maxmemory-policy": "noeviction",
         "daemonize": "yes",

@@ -93,6 +93,25 @@ def read_http_url(text: str) -> str:
     return f"{scheme[1].lower()}://{netloc}{parts.path}".rstrip("/")
 
 
+def read_listener_url(text: str) -> str:
+    """An address that is told something by POST: with its path, query and login, all of which may be secret.
+
+    Raises:
+        ValueError: If it is none; quotes nothing of it.
+    """
+    url = clean(text)
+    if not _HTTP.match(url) or any(character.isspace() or not character.isprintable() for character in url):
+        raise ValueError("it must begin with https:// or http://, and hold no blanks")
+    try:
+        parts = urlsplit(url)
+        host, port = _to_ascii(parts.hostname or ""), parts.port
+    except ValueError:
+        raise ValueError("its host or port cannot be read") from None
+    if port == 0 or not HOST.fullmatch(host):
+        raise ValueError("its host or port cannot be read")
+    return url
+
+
 def read_host(text: str) -> str:
     """A host that images come from, lower-case: "host" or "host:port"; of an address, its host and port.
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.database import open_database
-from backend.errors import Unreachable
+from backend.errors import Busy, Unreachable
 from backend.messages import Message
 from backend.redaction import reason_of
 from backend.tables import answer, connection, image_source, prompt, region, request, webhook
@@ -408,7 +408,9 @@ class Store:
 def reaching() -> Iterator[None]:
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+    except sa.exc.TimeoutError as error:  # of our own pool of connections
+        raise Busy("Too many ask the database at once.", "Try again later.") from error
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
         cause = getattr(error, "orig", None)  # without the statement and its values
         raise Unreachable(
             f"The database cannot be used ({reason_of(cause or error, lines=1)}).",

@@ -24,6 +24,7 @@ import structlog
 from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.utils import now
 
 from backend import gpu, jobs, queueing, redaction, redis_server, wiring
 from backend.errors import BadInput, Unreachable
@@ -38,6 +39,8 @@ POLL_S = 0.1
 HEARTBEAT_S = 5.0
 MAINTENANCE_S = 5
 """How often dead workers are looked for."""
+TIDY_REGISTRIES_S = 60.0
+"""How often RQ's own registries are tidied, and RQ is told that this worker lives; each time is written to Redis's file."""
 GRACE_S = 30.0
 """How long a job may overrun its time before the process ends itself."""
 OVERRUN_EXIT_CODE = 70
@@ -119,12 +122,14 @@ class Heartbeat:
 
     def __init__(self, conn: redis.Redis, info: WorkerInfo) -> None:
         self._conn, self.info = conn, info
+        self._said: WorkerInfo | None = None  # all of it was said; from then on changes are
+        self._saying = threading.Lock()
         self._deadline: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
-        queueing.report_worker(self._conn, self.info)
+        self._report(self.info)
         self._thread.start()
         return self
 
@@ -136,7 +141,8 @@ class Heartbeat:
     def say(self, **changes: Any) -> None:
         """Report changed fields at once."""
         self.info = dataclasses.replace(self.info, **changes)
-        queueing.report_worker(self._conn, self.info)
+        self._said = None
+        self._report(self.info)
 
     def job_started(self, timeout_s: float) -> None:
         """The process ends if `job_finished` is not called within this time and `GRACE_S`."""
@@ -152,11 +158,14 @@ class Heartbeat:
             self._end_if_overrun()
             memory = gpu.look(self.info.device)
             try:
-                queueing.report_worker(
-                    self._conn, dataclasses.replace(self.info, gpu_used=memory.used, gpu_total=memory.total)
-                )
+                self._report(dataclasses.replace(self.info, gpu_used=memory.used, gpu_total=memory.total))
             except redis.exceptions.RedisError as error:
                 log.warning("Redis does not take the heart-beat", name=self.info.name, error=redaction.reason_of(error))
+
+    def _report(self, info: WorkerInfo) -> None:
+        with self._saying:
+            queueing.report_worker(self._conn, info, self._said)
+            self._said = info
 
     def _end_if_overrun(self) -> None:
         """End the process where it stands: what hangs in native code cannot be interrupted otherwise."""
@@ -188,6 +197,7 @@ class RisWorker(SimpleWorker):
             maintenance_interval=MAINTENANCE_S,
         )
         self._heartbeat, self._tidy = heartbeat, tidy
+        self._tidied_at = -TIDY_REGISTRIES_S
         self.was_asked_to_stop = False
 
     def dequeue_job_and_maintain_ttl(
@@ -228,8 +238,11 @@ class RisWorker(SimpleWorker):
             self._tidy()
         except Unreachable as error:  # a locked database is no reason to load the models again
             log.warning("overdue requests cannot be closed now", error=str(error))
-        self.heartbeat()
-        super().run_maintenance_tasks()
+        if time.monotonic() - self._tidied_at >= TIDY_REGISTRIES_S:
+            self.heartbeat()
+            super().run_maintenance_tasks()
+            self._tidied_at = time.monotonic()
+        self.last_cleaned_at = now()  # RQ's clock for the next time
 
     def handle_warm_shutdown_request(self) -> None:
         """SIGTERM or SIGINT came."""

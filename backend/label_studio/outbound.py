@@ -5,11 +5,12 @@ by then (DNS rebinding). Redirects are not followed, so each is checked as the f
 """
 
 import ipaddress
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import httpx
 
@@ -93,13 +94,22 @@ class HostRefused(BadInput):
 
 
 def post_json(url: str, body: object, rule: AddressRule, timeout_s: float) -> int:
-    """Tell an address something, within a span of time; the HTTP status of what it answers.
+    """Tell an address something, within a span of time; the HTTP status of what it answers. Its login is sent as basic auth.
 
     Raises:
         HostRefused: If there is no such host, or the rule forbids its address.
         httpx.HTTPError, httpx.InvalidURL: If it cannot be told.
     """
-    with within(timeout_s), make_http(timeout_s) as http, open_checked(http, "POST", url, rule, json=body) as response:
+    parts = urlsplit(url)
+    headers = {}
+    if "@" in parts.netloc:
+        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
+    with (
+        within(timeout_s),
+        make_http(timeout_s) as http,
+        open_checked(http, "POST", url, rule, headers, json=body) as response,
+    ):
         return response.status_code
 
 

@@ -90,7 +90,8 @@ def read_spec(body: object) -> RunSpec:
     for name, value in body.items():
         if name not in _FIELDS or not _FIELDS[name](value):
             known = ", ".join(sorted(_FIELDS))
-            raise BadRun(f"The run's field {name!r} is {str(value)[:80]!r}, which cannot be used. Fields: {known}.")
+            is_ = "has a value" if name == "notify" else f"is {str(value)[:80]!r},"  # that may be secret
+            raise BadRun(f"The run's field {name!r} {is_} which cannot be used. Fields: {known}.")
     if "project" not in body:
         raise BadRun("The run names no project. Give its number.")
     return RunSpec.from_json({name: value for name, value in body.items() if value is not None})

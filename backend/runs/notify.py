@@ -1,10 +1,16 @@
-"""Telling an address how a run ended."""
+"""Telling an address how a run ended.
+
+Whoever may start a run chooses it: it may be in a private network, but is never a cloud's metadata service, and redirects are not
+followed. Its login, path and query may be secret: only its host is ever shown.
+"""
+
+from urllib.parse import urlsplit
 
 import httpx
 import structlog
 
-from backend.label_studio.client import make_http
-from backend.redaction import reason_of
+from backend import redaction
+from backend.label_studio.outbound import NOT_METADATA, HostRefused, post_json
 from backend.runs.ledger import Ledger, Run
 
 log = structlog.get_logger(__name__)
@@ -22,8 +28,20 @@ def tell(ledger: Ledger) -> None:
 
 def _post(url: str, run: Run, counts: dict[str, int]) -> None:
     said = {"run": run.id, "name": run.spec.name, "project": run.project, "state": run.state, "note": run.note}
+    redaction.learn_address(url)
     try:
-        with make_http(TIMEOUT_S) as http:
-            http.post(url, json={**said, "items": counts}).raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        log.warning("nobody was told how a run ended", run=run.id, error=reason_of(error))
+        status = post_json(url, {**said, "items": counts}, NOT_METADATA, TIMEOUT_S)
+        problem = "" if httpx.codes.is_success(status) else f"it answers {status}"
+    except HostRefused as error:
+        problem = str(error)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        problem = redaction.reason_of(error)
+    if problem:
+        log.warning("nobody was told how a run ended", run=run.id, host=_host_of(url), error=problem)
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

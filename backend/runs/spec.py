@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 from ris_core.errors import BadInput
 
@@ -80,8 +79,8 @@ class RunSpec:
             raise BadRun(f"top_k is {self.top_k}; give a number from 1 to {MAX_TOP_K}.")
         if self.view is not None and (self.tasks is not None or self.only_unlabelled):
             raise BadRun("A view chooses its tasks itself. Leave out --tasks and --only-unlabelled, or --view.")
-        if self.notify is not None and (urlsplit(self.notify).scheme not in ("http", "https")):
-            raise BadRun(f"notify is {self.notify!r}; give an address that begins with https:// or http://.")
+        if self.notify is not None and not re.match(r"\s*https?:", self.notify, re.IGNORECASE):
+            raise BadRun("notify is no address. Give one that begins with https:// or http://.")
         if len(self.name) > LONGEST_NAME or not self.name.isprintable():
             raise BadRun(f"The name has more than {LONGEST_NAME} characters, or some that do not print. Shorten it.")
 

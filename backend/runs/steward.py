@@ -69,11 +69,13 @@ class Steward:
         Raises:
             Unreachable: If Redis or the database does not take part.
         """
-        known = (
-            {info.name: info for info in queueing.list_workers(self._conn)} if queueing.take_turn(self._conn) else None
-        )
-        self._take_from_the_dead(known)
         runs = self._ledger.list_runs(AT_WORK)
+        known = None
+        if (runs or self._ledger.items.running()) and queueing.take_turn(
+            self._conn
+        ):  # else there is nothing to look after
+            known = {info.name: info for info in queueing.list_workers(self._conn)}
+        self._take_from_the_dead(known)
         for run in reversed(runs):
             if known is not None and run.state in ("running", "preview"):
                 self._feed(run, sum(worker.state == "ready" for worker in known.values()))

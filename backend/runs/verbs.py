@@ -2,14 +2,17 @@
 
 import re
 import time
+from dataclasses import replace
 
 import redis
 
 from backend import queueing
 from backend.errors import Unreachable
 from backend.project_settings import read_project_settings
+from backend.redaction import learn_address, reason_of
 from backend.runs.ledger import OVER, Ledger, Run, State
 from backend.runs.spec import BadRun, RunSpec
+from backend.setting_values import read_listener_url
 from backend.store import Store
 
 _VERSION = re.compile(r"[\w.+-]{1,200}")
@@ -19,8 +22,17 @@ def create(ledger: Ledger, store: Store, conn: redis.Redis, spec: RunSpec) -> Ru
     """Record a run that is yet to be planned, with the model version that workers have now.
 
     Raises:
+        BadRun: If nobody can be told at its address.
         Unreachable: If no worker has ever said which version it has.
     """
+    if spec.notify:
+        try:
+            spec = replace(spec, notify=read_listener_url(spec.notify))
+        except ValueError as error:
+            raise BadRun(
+                f"notify is no address that can be told: {reason_of(error)}.", "Write https://host/path."
+            ) from None
+        learn_address(spec.notify or "")
     connection = store.get_connection(spec.project)
     profile = read_project_settings(connection.extra_params if connection else {}).profile
     version = queueing.model_version(conn, profile)

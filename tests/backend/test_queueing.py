@@ -98,6 +98,21 @@ def test_jobs_stay_with_workers_that_live(conn, fields, keeps):
     assert queueing.recover(conn) == ([] if keeps else ["r1"])
 
 
+def test_a_worker_says_only_what_changed_and_all_again_once_it_was_forgotten(conn):
+    first = info("w", state="ready", model_version="toy.1")
+    queueing.report_worker(conn, first)
+    conn.set(queueing.MODEL_VERSION_KEY, "another's")
+    later = info("w", state="ready", model_version="toy.1", jobs=5)
+    queueing.report_worker(conn, later, first)
+    [seen] = queueing.list_workers(conn)
+    assert (seen.jobs, seen.model_version, seen.state) == (5, "toy.1", "ready")
+    assert queueing.model_version(conn) == "another's"
+    conn.flushdb()
+    queueing.report_worker(conn, later, first)
+    [seen] = queueing.list_workers(conn)
+    assert (seen.jobs, seen.profile, queueing.model_version(conn)) == (5, later.profile, "toy.1")
+
+
 def test_dropped_job_is_not_recovered(conn):
     queueing.enqueue(conn, SEGMENT_TASK, "r1")
     queueing.take(conn, "dead", 0.01)

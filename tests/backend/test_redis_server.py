@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,56 @@ def test_redis_that_cannot_start_is_quoted(state_dir, monkeypatch):
     monkeypatch.setenv("PATH", f"{state_dir}:{os.environ['PATH']}")
     with pytest.raises(Unreachable, match="no room on the ship"):
         redis_server.ensure(None, state_dir)
+
+
+def fill(conn, number: int) -> None:
+    with conn.pipeline(transaction=False) as pipeline:
+        for i in range(number):
+            pipeline.set(f"key{i % 1000}", "x" * 2000)
+        pipeline.execute()
+
+
+def test_a_file_that_takes_a_while_to_load_is_waited_for(state_dir):
+    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    conn.config_set("auto-aof-rewrite-percentage", 0)
+    conn.set("first", "kept")
+    fill(conn, 15_000)
+    assert redis_server.stop(state_dir)
+    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    assert not conn.info("persistence")["loading"]
+    assert (conn.get("first"), redis_server.is_durable(conn)) == (b"kept", True)
+
+
+def test_a_redis_that_loads_is_waited_for_by_everybody_and_can_be_stopped(state_dir):
+    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    conn.config_set("auto-aof-rewrite-percentage", 0)
+    fill(conn, 15_000)
+    redis_server.stop(state_dir)
+    redis_server._start(state_dir)  # as another program does, which has not waited yet
+    url = redis_server.ensure(None, state_dir)
+    queueing.ping(queueing.connect(url))
+    redis_server.stop(state_dir)
+    redis_server._start(state_dir)
+    assert redis_server.stop(state_dir)
+    assert not redis_server.is_running(state_dir)
+
+
+def test_the_file_stays_small(state_dir):
+    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    fill(conn, 100)  # what is worth keeping
+    for _ in range(15):
+        fill(conn, 100)
+        conn.ping()
+    for _ in range(100):  # it is rewritten beside the work
+        size = sum(file.stat().st_size for file in state_dir.rglob("appendonly*") if file.is_file())
+        if size < 2 << 20 and not conn.info("persistence")["aof_rewrite_in_progress"]:
+            break
+        time.sleep(0.1)
+    assert size < 2 << 20
+
+
+def test_a_redis_of_an_older_version_keeps_its_file_small_too(state_dir):
+    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    conn.config_set("auto-aof-rewrite-min-size", "64mb")
+    redis_server.ensure(None, state_dir)
+    assert conn.config_get("auto-aof-rewrite-min-size") == {"auto-aof-rewrite-min-size": str(1 << 20)}

@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = _env(
         "WEBHOOK_SECRET", default=None, description="Bearer token of Label Studio's webhooks."
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = _env(
+        "ALLOWED_HOSTS",
+        default=(),
+        description="Names that callers may have for the backend; comma-separated, `*` for any. Without it: those of this machine where "
+        "no login is set, else any.",
+    )
     log_level: str = _env("LOG_LEVEL", default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     state_dir: Path = _env(
@@ -160,6 +166,15 @@ class Settings(BaseSettings):
         if not isinstance(hosts, list | tuple):
             return value
         return tuple(read_host(part) for part in hosts if clean(part))
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list | tuple):
+            return value
+        given = [clean(name) for name in names if clean(name)]
+        return tuple(name if name == "*" else read_host(name).partition(":")[0] for name in given)
 
     @field_validator("host")
     @classmethod

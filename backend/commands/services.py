@@ -13,12 +13,20 @@ def serve() -> None:
     """Answer Label Studio over HTTP; a worker does the work."""
     import uvicorn
 
+    from backend import edge
     from backend.app import create_app
 
     settings = read_settings()
     settings.check_host()
     configure_logging(settings.log_level)
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_config=None, access_log=False)
+    uvicorn.run(
+        edge.guard(create_app(settings), settings),
+        host=settings.host,
+        port=settings.port,
+        http=edge.PunctualProtocol,
+        log_config=None,
+        access_log=False,
+    )
 
 
 def worker(

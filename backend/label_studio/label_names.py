@@ -128,6 +128,17 @@ def fold(text: str) -> str:
     return _on_one_line(text.lower())
 
 
+def read_aloud(name: str) -> str:
+    """A label's name as an expression: `"02_Animal/TreeFrogs (x)"` -> `"tree frogs"`; one of plain words stays as it is."""
+    if all(part.isalpha() for part in name.split()) and not any(_is_border(name, i) for i in range(1, len(name))):
+        return name
+    outside = _WRAPPED.sub(" ", name)
+    last = _PATH.split(outside.strip())[-1] if split_words(outside) else name
+    first, *rest = _INVERTED.split(_LETTERED.sub("", last))
+    words = split_words(" ".join((*rest, first)))
+    return " ".join(_without_numbers(words)[0] or words) or name
+
+
 def split_words(text: str) -> Words:
     """The words of a text, folded: `"03_TrafficLights 🚦"` -> `("03", "traffic", "lights")`."""
     return tuple(token.word for token in read_tokens(text))

@@ -14,6 +14,7 @@ import numpy as np
 
 from backend.label_studio import protocol, regions
 from backend.label_studio.label_config import Control
+from backend.label_studio.label_names import read_aloud
 from backend.label_studio.prompt import pick_label
 from backend.label_studio.protocol import Json
 from backend.runs.item import Item
@@ -50,7 +51,8 @@ def answer(
     Raises:
         BadExpression: If there is nothing to read in the expression.
     """
-    prediction = segmenter.segment(encoded, query.expression, MANY if query.is_many else top_k)
+    asked = read_aloud(query.expression) if query.expression == query.label else query.expression
+    prediction = segmenter.segment(encoded, asked, MANY if query.is_many else top_k)
     light = cleaning.clean_all(prediction.masks, smooth_px)
     prediction = replace(prediction, masks=light, boxes_xywh=boxes.from_masks(light))
     selected = _select(prediction, query, min_score)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.label_studio.label_names import split_words
+from backend.label_studio.label_names import read_aloud, split_words
 from tests.backend.configs import control_of
 
 STYLES = {
@@ -135,6 +135,29 @@ def test_what_a_label_is_called_goes_before_what_another_one_stands_for():
 )
 def test_words_are_taken_apart_and_folded(text, words):
     assert split_words(text) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Frog", "Frog"),
+        ("Traffic light", "Traffic light"),
+        ("traffic_light", "traffic light"),
+        ("TrafficLight", "traffic light"),
+        ("PINK_CAR", "pink car"),
+        ("2. Frog", "frog"),
+        ("a) Frog", "frog"),
+        ("Frog (animal)", "frog"),
+        ("(animal)", "animal"),
+        ("02_Animals/TreeFrogs (🐸)", "tree frogs"),
+        ("class:frog", "frog"),
+        ("Frog; green", "green frog"),
+        ("9:15", "15"),
+        ("🐸", "🐸"),
+    ],
+)
+def test_a_name_is_read_aloud_as_an_expression(name, text):
+    assert read_aloud(name) == text
 
 
 def names_of(*labels: str):

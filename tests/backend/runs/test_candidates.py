@@ -8,8 +8,9 @@ from backend.runs.answers import answer
 from backend.runs.queries import Query
 from ris_core.masks import from_rle
 from ris_core.types import Image, Proposals
+from tests.backend.configs import control_of
 from tests.backend.runs.fake_studio import CONFIG, PROJECT
-from tests.toy import toy_segmenter
+from tests.toy import toy_pixels, toy_segmenter
 
 RED = "Red: the red square"
 
@@ -93,3 +94,16 @@ def test_masks_are_as_light_as_those_of_interactive_answers():
     plain, smooth = (from_rle(one["candidates"][0]["mask"]) for one in found)
     assert (plain[10, 10], plain[36, 36], plain[12, 5]) == (True, False, False)
     assert smooth[12, 5]
+
+
+@pytest.mark.parametrize("label", ["RED_Square", "2. RedSquare", "Shape/red-square", "Square, red"])
+def test_a_label_is_asked_for_in_plain_words(label):
+    """A data set's name of it is no expression: the toy encoder, as CLIP, knows its words only."""
+    segmenter = toy_segmenter()
+    control = control_of(f'<Label value="{label}"/>', '<Label value="x"/>')
+    encoded = segmenter.encode(Image.from_array(toy_pixels()))
+    found = answer(segmenter, encoded, Query(label, label, is_many=True), control, 1, None)
+    plain = answer(segmenter, encoded, Query("red square", label, is_many=True), control, 1, None)
+    assert (found["expression"], found["label"]) == (label, label)
+    assert [one["score"] for one in found["candidates"]] == [one["score"] for one in plain["candidates"]]
+    assert found["candidates"][0]["score"] > 2 * found["candidates"][1]["score"]

@@ -1,0 +1,189 @@
+"""A state folder of version 0.1 (`tests/data/state-0.1`) opened by today's code: nothing is lost, and nobody has to do anything.
+
+One thing is meant to go: deletions that were concluded from what Label Studio's list left empty (`source` "api"), and with them
+how far their projects were looked at.
+"""
+
+import gzip
+import json
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from backend import queueing, redis_server
+from backend.bench import postgres
+from backend.corrections.ledger import open_ledger as open_corrections
+from backend.feature_cache import FeatureCache
+from backend.label_studio.images import ImageFetcher
+from backend.runs import report, verbs
+from backend.runs.ledger import open_ledger
+from backend.runs.shift import Shift
+from backend.runs.work import Means, work
+from backend.service import Service
+from backend.store import open_store
+from tests.toy import toy_segmenter
+
+FROZEN = Path(__file__).parents[1] / "data" / "state-0.1"
+SAID = json.loads((FROZEN / "said.json").read_text(encoding="utf-8"))
+COMPUTED = {"outcome": {"id"}}
+"""Columns that are made anew."""
+
+
+@dataclass(frozen=True)
+class Yesterday:
+    """A copy of the state that nobody has opened yet.
+
+    Attributes:
+        rows: Rows of each table as version 0.1 left them.
+    """
+
+    folder: Path
+    url: str
+    rows: dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def yesterday(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Yesterday]:
+    folder = tmp_path / "state"
+    shutil.copytree(FROZEN / "state", folder)
+    with closing(sqlite3.connect(folder / "ris.sqlite3")) as db:
+        rows = read_rows(db)
+    if request.param == "sqlite":
+        yield Yesterday(folder, f"sqlite:///{folder / 'ris.sqlite3'}", rows)
+        return
+    binaries = postgres.find_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed; `make test` installs it where it may")
+    with postgres.server(binaries) as url:
+        restore(url, binaries)
+        yield Yesterday(folder, url, rows)
+
+
+def restore(url: str, binaries: Path) -> None:
+    query = sa.make_url(url).query
+    psql = (binaries / "initdb").resolve().parent / "psql"
+    command = [psql, "-h", query["host"], "-p", query["port"], "-U", "ris", "-v", "ON_ERROR_STOP=1", "-q", "postgres"]
+    dump = gzip.decompress((FROZEN / "postgresql.sql.gz").read_bytes())
+    subprocess.run(list(map(str, command)), input=dump, check=True, capture_output=True, timeout=60)
+
+
+def read_rows(db: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
+    db.row_factory = sqlite3.Row
+    named = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'")
+    tables = [row["name"] for row in named.fetchall()]
+    return {table: [dict(row) for row in db.execute(f'SELECT * FROM "{table}"')] for table in tables}
+
+
+def plain(value: Any) -> Any:
+    """The same whether a database gives JSON as text or read, and truth as a number or not."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        return json.loads(value)
+    return int(value) if isinstance(value, bool) else value
+
+
+def test_every_row_is_there_but_the_deletions_that_were_guessed(yesterday: Yesterday):
+    open_store(yesterday.url).close()
+    with sa.create_engine(yesterday.url).connect() as db:
+        assert sum(map(len, yesterday.rows.values())) > 90
+        for table, rows in yesterday.rows.items():
+            now = [row._mapping for row in db.execute(sa.text(f'SELECT * FROM "{table}"'))]
+            for row in rows:
+                kept = {name: plain(value) for name, value in row.items() if name not in COMPUTED.get(table, ())}
+                is_there = any(kept == {name: plain(one[name]) for name in kept} for one in now)
+                is_guess = table == "poll" or (table == "annotation_deleted" and row["source"] == "api")
+                assert is_there != is_guess, (table, row)
+
+
+def test_outcomes_are_what_they_were(yesterday: Yesterday):
+    open_corrections(yesterday.url).close()
+    wanted = "SELECT region, outcome, offered_region, iou, label, expression FROM outcome ORDER BY region, version_id"
+    with sa.create_engine(yesterday.url).connect() as db:
+        found = [dict(row._mapping) for row in db.execute(sa.text(wanted))]
+    key = lambda row: json.dumps(row, sort_keys=True)  # noqa: E731  (databases sort text differently)
+    assert sorted(found, key=key) == sorted(SAID["outcomes"], key=key)
+
+
+def test_only_true_deletions_stand(yesterday: Yesterday):
+    ledger = open_corrections(yesterday.url)
+    [deleted] = [row for row in yesterday.rows["annotation_deleted"] if row["source"] == "webhook"]
+    known = {row["annotation"] for row in yesterday.rows["annotation_version"]}
+    assert set(ledger.live_annotations(SAID["project"])) == known - {deleted["annotation"]}
+    ledger.close()
+
+
+def test_run_that_was_done_stands_as_it_did(yesterday: Yesterday):
+    ledger = open_ledger(yesterday.url)
+    now = report.look(ledger, "done", None).to_json()
+    then = SAID["run status"]
+    assert {name: now[name] for name in ("id", "name", "project", "state", "note", "model_version", "items")} == {
+        name: then[name] for name in ("id", "name", "project", "state", "note", "model_version", "items")
+    }
+    assert now["versions"] == {then["model_version"]: 4}
+    ledger.close()
+
+
+def test_run_whose_workers_are_gone_is_finished_with_the_version_of_today(yesterday: Yesterday):
+    ledger, store, segmenter = open_ledger(yesterday.url), open_store(yesterday.url), toy_segmenter()
+    run = ledger.get("running")
+    before = ledger.tallies.counts(run.id)
+    shift = Shift()
+    shift.begin("today")
+    cache = FeatureCache(yesterday.folder / "features", 1 << 30)
+    service = Service(store, cache, ImageFetcher(label_studio_url=None, timeout_s=5.0), segmenter, 10_000_000, 5)
+    means = Means(ledger, service, shift, lambda: False)
+    for task in [item.task for item in ledger.items.in_state(run.id, "running")]:  # whose worker died
+        assert ledger.items.take_from(run.id, task, ledger.items.get(run.id, task).worker) == "new"
+
+    assert work(means, run.id, 30.0) == 1
+    paused = ledger.get(run.id)
+    assert (paused.state, f"--with-version {segmenter.model_version}" in paused.note) == ("paused", True)
+
+    verbs.resume(ledger, paused, segmenter.model_version)
+    assert work(means, run.id, 60.0) == sum(before.values()) - before["done"]
+    now = report.look(ledger, run.id, None)
+    assert now.items == {"done": sum(before.values())}
+    assert now.versions == {
+        run.model_version: before["done"],
+        segmenter.model_version: sum(before.values()) - before["done"],
+    }
+    store.close()
+    ledger.close()
+
+
+@pytest.mark.parametrize("yesterday", ["sqlite"], indirect=True)
+def test_cached_files_are_left_and_can_be_read(yesterday: Yesterday):
+    folder = yesterday.folder / "features"
+    cache = FeatureCache(folder, 1 << 30)
+    files = {file: file.read_bytes() for file in folder.rglob("*.safetensors")}
+    assert len(files) == 2
+    for file in files:
+        made_by, sha256 = file.parent.parent.name, file.stem
+        if made_by.startswith("prompt-"):
+            assert cache.get_embedding(made_by.removeprefix("prompt-"), sha256) is not None
+        else:
+            assert cache.get(made_by, sha256) is not None
+    assert {file: file.read_bytes() for file in folder.rglob("*.safetensors")} == files
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose name leaves room for a unix socket."""
+    folder = Path(tempfile.mkdtemp(prefix="ris-old-"))
+    yield folder
+    redis_server.stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_redis_has_what_it_had(short_folder: Path):
+    shutil.copy2(FROZEN / "state" / "appendonly.aof", short_folder)
+    conn = queueing.connect(redis_server.ensure(None, short_folder))
+    assert queueing.model_version(conn, "demo") == SAID["run status"]["model_version"]

@@ -46,6 +46,9 @@ class Fetcher(Protocol):
     ) -> bytes:
         """The bytes, or `ImageUnreachable`."""
 
+    def ask(self, path: str, hostname: str | None = None, token: str | None = None) -> bytes:
+        """What Label Studio's API answers to a request of ours, or `ImageUnreachable`."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -127,7 +130,8 @@ class Service:
         try:
             errand = self.begin(asked)
             path = protocol.next_tasks_path(asked.project, asked.task, self.ahead)
-            tasks = protocol.read_tasks(self._fetch(errand, path), asked.project)
+            fetcher, hostname, token = self._reach(errand)
+            tasks = protocol.read_tasks(fetcher.ask(path, hostname, token), asked.project)
             return [self._add_ahead(asked, task) for task in tasks if self._is_worth_encoding(errand, task)]
         except RisError as error:
             log.info("the next tasks are not encoded", task=asked.task, project=asked.project, error=str(error))
@@ -302,12 +306,17 @@ class Service:
         return self.cache.get(errand.segmenter.encode_fp, known.image_sha256) if known else None
 
     def _fetch(self, errand: Errand, url: str) -> bytes:
+        fetcher, hostname, token = self._reach(errand)
+        return fetcher.fetch(url, hostname, token, errand.asked.task)
+
+    def _reach(self, errand: Errand) -> tuple[Fetcher, str | None, str | None]:
+        """What fetches for the request's project; its Label Studio's address, and the token that came with that."""
         asked, hosts = errand.asked, errand.settings.image_hosts
         made = self.store.get_connection(asked.project)
         hostname = asked.body.get("hostname") or (made.hostname if made else None)
         token = (made.access_token or None) if made and made.hostname == hostname else None
         fetcher = self.make_fetcher(hosts) if hosts and self.make_fetcher else self.fetcher
-        return fetcher.fetch(url, hostname, token, asked.task)
+        return fetcher, hostname, token
 
     def _is_worth_encoding(self, errand: Errand, task: protocol.Task) -> bool:
         """It comes after the errand's own, was not tried lately, has an image, and that is not in the cache."""

@@ -33,6 +33,20 @@ class TestTokens:
         assert studio.seen[0].path == "/data/upload/1/a.png"
         assert studio.seen[0].headers["Authorization"] == f"Token {LEGACY}"
 
+    def test_our_own_questions_have_the_token_wherever_they_go_and_a_task_s_address_does_not(self, serve):
+        studio = serve(png)
+        fetcher = ImageFetcher(f"{studio.url}/ls", LEGACY)
+        assert fetcher.ask("/api/tasks?project=1") == PNG
+        fetcher.fetch("/api/tasks?project=1")
+        assert [r.path for r in studio.seen] == ["/ls/api/tasks?project=1"] * 2
+        assert [r.headers.get("Authorization") for r in studio.seen] == [f"Token {LEGACY}", None]
+
+    def test_our_own_questions_follow_nobody_elsewhere(self, serve):
+        stranger = serve(png)
+        with pytest.raises(ImageUnreachable, match="LABEL_STUDIO_URL"):
+            ImageFetcher(serve(redirect_to(f"{stranger.url}/api/tasks")).url, LEGACY).ask("/api/tasks")
+        assert stranger.seen == []
+
     def test_a_personal_token_is_exchanged_once(self, serve):
         studio = serve(with_personal_token())
         fetcher = ImageFetcher(studio.url, PERSONAL)

@@ -204,9 +204,9 @@ def test_what_is_told_comes_in_the_form_label_studio_takes(client, text, regions
 
 
 def test_clicks_boxes_and_submits_get_no_regions(client):
-    for name in recorded:
-        if name.startswith("predict_interactive_") and "textarea" not in name and "answer" not in name:
-            assert replay(client, name).json()["results"][0]["result"] == []
+    interactive = [name for name in recorded if name.startswith("predict_interactive_")]
+    names = [name for name in interactive if "textarea" not in name and "answer" not in name]
+    assert {len(replay(client, name).json()["results"][0]["result"]) for name in names} == {0}
 
 
 def test_an_image_is_fetched_once(client, studio):

@@ -55,6 +55,7 @@ def test_batched_decoding_is_the_stock_decoder_image_by_image():
                 stock = sam.mask_decoder.predict_masks(embeddings[[image]], position, sparse[one], dense[one])
                 torch.testing.assert_close((logits[[row]], predicted_iou[[row]]), stock)
                 row += 1
+        assert row == len(logits) > 0
 
 
 def test_a_correction_clicks_on_what_is_wrong():

@@ -22,10 +22,12 @@ def test_run_lengths_are_read_as_label_studios_own_code_reads_them(height, width
 
 
 def test_recorded_masks_are_read_as_label_studios_own_code_reads_them():
-    for result in recorded("annotation_updated")["annotation"]["result"]:
-        if "rle" in result["value"] and result["type"] == "brushlabels":
-            expected = decode_rle(result["value"]["rle"]).reshape(480, 640, 4)[..., 3] > 127
-            np.testing.assert_array_equal(decode_brush(bytes(result["value"]["rle"]), (480, 640)), expected)
+    results = recorded("annotation_updated")["annotation"]["result"]
+    brushed = [result["value"]["rle"] for result in results if result["type"] == "brushlabels"]
+    assert brushed
+    for rle in brushed:
+        expected = decode_rle(rle).reshape(480, 640, 4)[..., 3] > 127
+        np.testing.assert_array_equal(decode_brush(bytes(rle), (480, 640)), expected)
 
 
 @pytest.mark.parametrize(

@@ -346,7 +346,7 @@ def examining(studio: Real, serve: Serve, _folder: Path) -> Compared:
         doctor.find_project(api, site.project)
         with pytest.raises(BadSettings):
             doctor.find_project(api, GONE)
-        doctor._known_url(api, site.project)
+        assert [row["state"] for row in api.request("GET", f"/api/ml?project={site.project}")] == ["CO"]
         page = f"/api/tasks?project={site.project}&page_size=5&fields=task_only&resolve_uri=false"
         assert len(api.request("GET", page)["tasks"]) == 1
         stranger = LabelStudio(site.url, "f" * 40, 60.0)

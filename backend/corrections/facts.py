@@ -82,24 +82,29 @@ def insert_unless_there(dialect: str, table: sa.Table) -> Any:
 _PLACES = sa.select(
     annotation_version.c.project,
     annotation_version.c.task,
-    sa.func.max(annotation_version.c.created_at).label("created_at"),
-    sa.func.max(sa.case((annotation_version.c.source == "api", 1), else_=0)).label("is_confirmed"),
+    sa.func.max(sa.case((annotation_version.c.source == "api", annotation_version.c.created_at))).label("confirmed_at"),
 )
 _PLACES = _PLACES.where(annotation_version.c.annotation == sa.bindparam("annotation"))
 _PLACES = _PLACES.group_by(annotation_version.c.project, annotation_version.c.task)
 
 
 def _places(db: sa.Connection, annotation: int) -> list[sa.Row[Any]]:
-    """Where an annotation is known, since when, and whether Label Studio itself said so."""
+    """Where an annotation is known; the time of its creation, if Label Studio itself said so."""
     return list(db.execute(_PLACES, {"annotation": annotation}))
 
 
 def _settle(db: sa.Connection, version: Version, known: list[sa.Row[Any]]) -> tuple[Version, set[Task]]:
     """A version of the API under the place that the record keeps it; tasks that lost what was falsely said of them."""
+    confirmed = next((row for row in known if row.confirmed_at is not None), None)
+    if confirmed and (confirmed.project, confirmed.confirmed_at) != (version.project, version.created_at):
+        raise Unreachable(
+            f"Label Studio says that annotation {version.annotation} is one of task {version.task} of project "
+            f"{version.project}, and before, it was another one, of task {confirmed.task} of project {confirmed.project}.",
+            "Is this the same Label Studio? Give each a state folder (RIS_STATE_DIR) of its own; nothing was changed.",
+        )
     elsewhere = [row for row in known if (row.project, row.task) != (version.project, version.task)]
     if not elsewhere:
         return version, set()
-    confirmed = next((row for row in elsewhere if row.is_confirmed), None)
     if confirmed is None:  # events alone said so, and Label Studio knows better
         wrong = sa.select(annotation_version.c.id).where(annotation_version.c.annotation == version.annotation)
         wrong = wrong.where(
@@ -109,12 +114,6 @@ def _settle(db: sa.Connection, version: Version, known: list[sa.Row[Any]]) -> tu
         db.execute(sa.delete(outcome).where(outcome.c.version_id.in_(ids)))
         db.execute(sa.delete(annotation_version).where(annotation_version.c.id.in_(ids)))
         return version, {(row.project, row.task) for row in elsewhere}
-    if (confirmed.project, confirmed.created_at) != (version.project, version.created_at):
-        raise Unreachable(
-            f"Label Studio says that annotation {version.annotation} is one of task {version.task} of project "
-            f"{version.project}, and before, it was another one, of task {confirmed.task} of project {confirmed.project}.",
-            "Is this the same Label Studio? Give each a state folder (RIS_STATE_DIR) of its own; nothing was changed.",
-        )
     # "Remove Duplicated Tasks" moves annotations: the record keeps one where its proposals were handed out
     return Version(**{**vars(version), "task": confirmed.task}), set()
 

@@ -370,10 +370,11 @@ def test_one_that_comes_first_does_not_outlast_a_look(store, serve, ledger, outc
     assert problems(ledger)[-1] is None
 
 
-def test_another_label_studio_is_noticed(look, ledger, serve):
+@pytest.mark.parametrize("task", [5, 50])
+def test_another_label_studio_is_noticed(look, ledger, serve, task):
     look()
     other = Studio(PROJECT)
-    save(other, annotation(1, 50, [], created_at=clock(700)))
+    save(other, annotation(1, task, [], at=800, created_at=clock(700)))
     with pytest.raises(RisError, match="same Label Studio"):
         reconcile(LabelStudio(serve(other).url, "token"), ledger, PROJECT)
     assert ledger.live_annotations(PROJECT) == {1: "5", 2: "5", 3: "6", 4: "7"}

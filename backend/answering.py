@@ -12,7 +12,7 @@ from backend.messages import Message
 from backend.store import Answer, Region
 from ris_core import boxes, cleaning, masks
 from ris_core.documents import list_candidates
-from ris_core.errors import BadExpression
+from ris_core.errors import BadExpression, BadInput
 from ris_core.segmenter import Segmenter
 from ris_core.types import EncodedImage, Prediction
 
@@ -58,10 +58,15 @@ def answer_expression(
         smooth_px: How much the rims of masks are smoothed.
 
     Raises:
-        BadExpression: If there is nothing to read in the expression.
+        BadExpression: If there is nothing to read in the expression. What is to be said about its prefix is a note of it.
     """
     _, bare = split_label(control, text)
-    prediction = _clean(segmenter.segment(encoded, bare, top_k), smooth_px)
+    try:
+        prediction = _clean(segmenter.segment(encoded, bare, top_k), smooth_px)
+    except BadInput as error:
+        if no_label := pick_label(control, text, "").no_label:
+            error.add_note(messages.about_prefix(no_label, control.labels).text)
+        raise
     picked = pick_label(control, text, prediction.expression.head, prediction.expression.target_phrase)
     shown = [i for i in prediction.selected if prediction.masks[i].any() and prediction.scores[i] >= (min_score or 0)]
     made = [_make_region(prediction, i, control, picked, task) for i in shown]

@@ -261,7 +261,12 @@ def about_nothing(kind: str) -> Message:
 
 
 def about_error(error: RisError) -> Message:
-    """What is to be said about what went wrong."""
+    """What is to be said about what went wrong, and about a label that does not exist, if that is a note of it."""
+    notes = (say("no_label", note) for note in getattr(error, "__notes__", ()))
+    return join((_about_error(error), *notes)) or say("failed")
+
+
+def _about_error(error: RisError) -> Message:
     kind = next(ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS)
     if isinstance(error, BadExpression):  # made of the annotator's own words and of advice
         return say(kind, str(error))

@@ -166,7 +166,7 @@ class Service:
                 return
         made, errors = self._answer_all(errand, encoded)
         if errors and not made:
-            raise errors[0] if len(errors) == 1 else BadExpression(" ".join(map(str, errors)))
+            raise errors[0] if len(errors) == 1 else _merge(errors)
         if self._hand_out(errand, made, errors) and asked.kind == "interactive" and asked.prompt_id:
             self.standings.save(asked.project, asked.task, _stand(asked, made[-1]))
 
@@ -352,6 +352,14 @@ def _stand(asked: Request, last: Answered) -> Standing:
     """The last of several expressions can be mended."""
     offer = Offer(last.record, last.is_guess, list_shown(last), rank=1 + max(last.record.selected, default=-1))
     return Standing(str(asked.prompt_id), asked.user, asked.body.get("draft"), offer)
+
+
+def _merge(errors: Sequence[BadInput]) -> BadInput:
+    """Several errors as one, with the notes of all."""
+    merged = BadExpression(" ".join(map(str, errors)))
+    for note in dict.fromkeys(note for error in errors for note in getattr(error, "__notes__", ())):
+        merged.add_note(note)
+    return merged
 
 
 def _tell_all(made: Sequence[Answered], errors: Sequence[RisError]) -> Iterator[Message]:

@@ -1,5 +1,6 @@
 """The desk on a real store and a real Redis, with a worker in a thread of the test's own: what annotators get, and are told."""
 
+import dataclasses
 import sqlite3
 import threading
 import time
@@ -17,6 +18,7 @@ from backend.label_studio import protocol
 from backend.label_studio.images import ImageFetcher
 from backend.queueing import WorkerInfo
 from backend.service import Service
+from ris_core.errors import BadExpression
 from tests.backend.stand_in_tasks import Row, TaskRoutes, UploadRoutes
 from tests.toy import ColourEncoder, toy_png, toy_segmenter
 
@@ -359,6 +361,26 @@ def test_a_label_that_does_not_exist_is_told_with_those_that_do(bench):
     assert "“Cat” is no label here; there are Thing, Dog." in told(answers)
     assert told(answers).startswith("Label guessed: Thing; write “Dog: …” to choose.")
     assert "“Cat” is no label here; there is only Object." in told(ask(bench, "Cat: the red square"))
+
+
+class Refusing:
+    """Knows no word."""
+
+    fingerprint = "refusing"
+
+    def parse(self, text):
+        raise BadExpression(f"{text} has a word that is not known.")
+
+
+@pytest.mark.parametrize("text", ["Cat: the red square", "Cat: the red square; Cat: the blue square"])
+def test_a_label_that_does_not_exist_is_told_also_where_the_rest_cannot_be_read(bench, monkeypatch, text):
+    segmenter = dataclasses.replace(bench.service.segmenter, parser=Refusing())
+    monkeypatch.setattr(wiring, "service", lambda: dataclasses.replace(bench.service, segmenter=segmenter))
+    bench.start_worker()
+    answers = ask(bench, text, config=TWO_LABELS)
+    assert told(answers).startswith("Cat: the red square has a word that is not known.")
+    assert told(answers).endswith("“Cat” is no label here; there are Thing, Dog.")
+    assert answers.told == {"bad_expression": 1}
 
 
 WITH_SEPARATOR = CONFIG.replace('<Label value="Object"/>', '<Label value="Thing"/><Label value="Square; red"/>')

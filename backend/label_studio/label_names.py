@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from ris_core.lexicon import singular
@@ -12,6 +12,8 @@ from ris_core.lexicon import singular
 Words = tuple[str, ...]
 
 _RANKS = 3
+_KEPT = 1 << 14
+"""Names that are kept read: every request brings its label config again."""
 _WRAPPED = re.compile(r"[(\[{<]([^()\[\]{}<>]*)[)\]}>]")
 _PATH = re.compile(r"[/\\>|:→»]|\s[-–—]\s|(?<=[^\W\d_]{2})\.(?=[^\W\d_]{2})")
 """What stands between a kind and what is of it: "Animal/Frog", "class:frog", "animal.frog"."""
@@ -61,6 +63,14 @@ class Match(NamedTuple):
     labels: tuple[str, ...]
 
 
+class _Keys(NamedTuple):
+    """What a name is compared by: as a whole, by a part of it; and how many words it has."""
+
+    whole: frozenset[str]
+    in_part: frozenset[str]
+    length: int
+
+
 @dataclass(frozen=True)
 class Names:
     """All names of a control's labels."""
@@ -103,17 +113,15 @@ class Names:
     @cached_property
     def _longest(self) -> int:
         """Words of the longest name, with room for what a text writes apart: "traffic light", "trafficlight"."""
-        return 2 * max((len(split_words(name.text)) for name in self.all), default=0) + 1
+        return 2 * max((_keys_of(name.text).length for name in self.all), default=0) + 1
 
     @cached_property
     def _levels(self) -> tuple[dict[str, list[str]], ...]:
         """Labels by what is compared, for each level: as written; then for each rank in another case, folded, a part."""
         levels: tuple[dict[str, list[str]], ...] = tuple({} for _ in range(1 + 3 * _RANKS))
         for name in self.all:
-            whole, *parts = _read(name.text)
-            line = {fold(name.text)}
-            in_part = frozenset(key for part in parts for key in _number_keys(part))
-            found = {1: line, 1 + _RANKS: _number_keys(whole), 1 + 2 * _RANKS: in_part}
+            whole, in_part, _ = _keys_of(name.text)
+            found = {1: {fold(name.text)}, 1 + _RANKS: whole, 1 + 2 * _RANKS: in_part}
             entries = [(level + name.rank, keys) for level, keys in found.items()]
             if name.rank == 0:
                 entries.append((0, {_on_one_line(name.text)}))
@@ -162,6 +170,8 @@ def _on_one_line(text: str) -> str:
 
 
 def _is_of_word(character: str) -> bool:
+    if character.isascii():
+        return character.isalnum()
     is_emoji = any(ord(character) in marks for marks in _EMOJI_MARKS)
     return unicodedata.category(character)[0] in "LNM" and not is_emoji
 
@@ -177,20 +187,32 @@ def _is_border(text: str, i: int) -> bool:
 
 
 def _fold_word(text: str) -> str:
+    if text.isascii():
+        return text.lower()
     apart = unicodedata.normalize("NFKD", text)
     kept = "".join(character for character in apart if ord(character) not in _MARKS)
     return unicodedata.normalize("NFC", kept).casefold()
 
 
+@lru_cache(_KEPT)
+def _keys_of(name: str) -> _Keys:
+    whole, *parts = _read(name)
+    in_part = frozenset(key for part in parts for key in _number_keys(part))
+    return _Keys(_number_keys(whole), in_part, len(whole))
+
+
 def _read(name: str) -> tuple[Words, ...]:
     """What a name may be read as: its words; then those without brackets, the kind in front of it, a number of its own."""
+    if all(part.isalpha() for part in name.split()):  # most are plain, and there may be a thousand
+        return (split_words(name),)
     outside, inside = _WRAPPED.sub(" ", name), " ".join(_WRAPPED.findall(name))
     texts = [name, f"{inside} {outside}", outside] if split_words(outside) else [name, inside]
     texts += [_PATH.split(text.strip())[-1] for text in texts]
-    for text in tuple(texts):
+    for text in dict.fromkeys(texts):
         first, *rest = _INVERTED.split(text)
         texts += [f"{' '.join(rest)} {first}", first] if rest else []
-    whole, *others = (split_words(text) for text in (*texts, *(_LETTERED.sub("", text) for text in texts)))
+    texts += [_LETTERED.sub("", text) for text in texts]
+    whole, *others = (split_words(text) for text in dict.fromkeys(texts))
     parts = [part for words in (whole, *others) for part in (words, *_without_numbers(words))]
     named = [part for part in parts if any(map(_is_telling, part))]
     return tuple(dict.fromkeys([whole, *named]))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from backend.label_studio import label_names
 from backend.label_studio.label_names import read_aloud, split_words
 from tests.backend.configs import control_of
 
@@ -135,6 +136,13 @@ def test_what_a_label_is_called_goes_before_what_another_one_stands_for():
 )
 def test_words_are_taken_apart_and_folded(text, words):
     assert split_words(text) == words
+
+
+def test_names_are_read_once_however_often_a_label_config_comes(monkeypatch):
+    labels = [f"{i}. Kind{i % 7}/Thing{i} (no {i})" for i in range(50)]
+    assert names_of(*labels).find("Thing7").labels == (labels[7],)
+    monkeypatch.setattr(label_names, "_read", None)
+    assert names_of(*labels).find("Thing8").labels == (labels[8],)
 
 
 @pytest.mark.parametrize(

@@ -160,5 +160,7 @@ def _tell(prediction: Prediction, picked: Picked, control: Control, is_empty: bo
         other_label=advise(control, picked.others),
         has_candidates=len(prediction.masks) > 0,
         seems_several=seems_several(picked.expression),
+        unused=prediction.expression.unused,
+        rival=prediction.rival_rank,
     )
     return (*told, messages.about_prefix(picked.no_label, control.labels)) if picked.no_label else told

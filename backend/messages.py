@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from backend.errors import BadConfig, Busy, ImageCause, ImageUnreachable, Unreachable
 from backend.project_settings import BadProjectSetting
-from ris_core.errors import BadExpression, BadImage, BadImageCause, RisError
+from ris_core.errors import BadExpression, BadImage, BadImageCause, NegatedTarget, RisError, UnknownWord
 
 Kind = Literal[
     "no_worker",
@@ -20,6 +20,8 @@ Kind = Literal[
     "bad_image",
     "failed",
     "bad_expression",
+    "negated",
+    "unknown_word",
     "nothing_found",
     "ambiguous",
     "label_guessed",
@@ -32,6 +34,7 @@ Kind = Literal[
     "click",
     "other_image",
     "separate",
+    "unused",
 ]
 
 MAX_LENGTH = 240
@@ -44,8 +47,8 @@ REASON_LENGTH = 120
 """Characters of why a label config cannot be answered."""
 LISTED_LENGTH = 90
 """Characters of a list of labels."""
-AMBIGUOUS_HINT = "something else fits nearly as well. Type #2 to see it, or say more."
-"""What can be done about an ambiguous expression."""
+AMBIGUOUS_HINT = "something else fits nearly as well. Type #{rank} to see it, or say more."
+"""What can be done about an ambiguous expression, with the rank of what else fits."""
 
 TEXTS: Mapping[Kind, str] = {
     "no_worker": "No worker is running: ask whoever runs the backend.",
@@ -59,8 +62,10 @@ TEXTS: Mapping[Kind, str] = {
     "bad_image": "The image cannot be opened: {about}.",
     "failed": "Something went wrong. Try again; if it happens often, ask whoever runs the backend.",
     "bad_expression": "{about}",
+    "negated": "{about}",
+    "unknown_word": "{about}",
     "nothing_found": "Nothing found for {about}.",
-    "ambiguous": f"Not sure about {{about}}: {AMBIGUOUS_HINT}",
+    "ambiguous": "Not sure about {about}",
     "candidate": "{about}",
     "absent": "Kept when you submit: nothing in the image is “{about}”. It was not searched.",
     "emptied": "Nothing is left of it: now click on what you mean.",
@@ -71,6 +76,7 @@ TEXTS: Mapping[Kind, str] = {
     "click": "Nothing says where the thing is: undo, then click on it, or draw a box around it.",
     "other_image": "Only the image “{about}” is answered here.",
     "separate": "Several things? Write “;” between them.",
+    "unused": "Not known here, so not used: {about}.",
 }
 """The sentences."""
 
@@ -87,6 +93,8 @@ PRIORITY: Mapping[str, tuple[Kind, ...]] = {
         "bad_image",
         "failed",
         "bad_expression",
+        "negated",
+        "unknown_word",
         "other_image",
         "nothing_found",
         "emptied",
@@ -94,7 +102,7 @@ PRIORITY: Mapping[str, tuple[Kind, ...]] = {
     ),
     "a guess": ("label_guessed", "no_label"),
     "what is kept or replaced": ("absent", "replaces"),
-    "words that were not used": ("separate",),
+    "words that were not used": ("separate", "unused"),
     "how it was read": ("ambiguous",),
     "the rest": ("candidate", "others"),
 }
@@ -103,6 +111,8 @@ URGENCY: tuple[Kind, ...] = tuple(kind for kinds in PRIORITY.values() for kind i
 
 ERRORS: Mapping[type[RisError], Kind] = {
     BadExpression: "bad_expression",
+    NegatedTarget: "negated",
+    UnknownWord: "unknown_word",
     BadImage: "bad_image",
     ImageUnreachable: "image_unreachable",
     BadProjectSetting: "bad_setting",
@@ -190,6 +200,8 @@ def about_answer(
     *,
     has_candidates: bool = False,
     seems_several: bool = False,
+    unused: Sequence[str] = (),
+    rival: int = 2,
 ) -> tuple[Message, ...]:
     """What is to be said about an expression's answer; nothing if it is a plain match.
 
@@ -201,13 +213,17 @@ def about_answer(
         other_label: One that may be meant instead, as it can be typed before a colon; empty if none can be.
         has_candidates: There is something to be shown, however unlikely.
         seems_several: The expression may list several things without the separator.
+        unused: Its words that the model does not know, and did not use.
+        rival: Rank of what fits nearly as well.
     """
     told = [say("separate")] if seems_several else []
+    if unused:
+        told.append(say("unused", ", ".join(map(_quote, unused))))
     if is_empty:
         nearest = ". “next” shows what comes nearest" if has_candidates else ""
         return (say("nothing_found", _quote(expression) + nearest), *told)
     if decision == "ambiguous":
-        told.append(say("ambiguous", _quote(expression)))
+        told.append(say("ambiguous", f"{_quote(expression)}: {AMBIGUOUS_HINT.format(rank=rival)}"))
     if label:
         told.append(about_guess(label, other_label))
     return tuple(told)

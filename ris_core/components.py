@@ -56,6 +56,8 @@ class Method(Protocol):
     """Its settings, for the version of its answers; JSON values."""
     features: Sequence[str]
     """Names of the encoder's features that it reads."""
+    excludes: bool
+    """It can leave out what an expression says not to mean: "everything except the tree"."""
 
     def texts(self, expression: Expression) -> dict[str, str]:
         """The strings it needs text features of, by a name of its own."""

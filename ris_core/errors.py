@@ -3,9 +3,12 @@
 What an error means is its class and its attributes. Its text is for people: names that others chose stand in it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+QUOTED_LENGTH = 40
+"""Characters of an expression that is quoted."""
 
 
 class RisError(Exception):
@@ -62,6 +65,31 @@ class BadImage(BadInput):
 
 class BadExpression(BadInput):
     """Not an expression that can be read."""
+
+
+class NegatedTarget(BadExpression):
+    """It says what is not meant, and nothing of what is."""
+
+    def __init__(self, text: str) -> None:
+        quoted = text if len(text) <= QUOTED_LENGTH else f"{text[: QUOTED_LENGTH - 1]}…"
+        super().__init__(
+            f"“{quoted}” only says what is not meant. Say what is, as in “the cup that is not red” or “everything except the cup”."
+        )
+
+
+class UnknownWord(BadExpression):
+    """Nothing of what it names is known to the profile.
+
+    Attributes:
+        words: Those that are not known, in order.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = tuple(words)
+        named = ", ".join(f"“{word}”" for word in words)
+        super().__init__(
+            f"This model does not know {named}. Name something that it knows, or show it by a click or a box."
+        )
 
 
 class UnknownName(BadInput):

@@ -16,6 +16,8 @@ the intended behaviour is computed. An identifier in `quirks` brings back what t
                  relations off. Intended: with a landmark ("left of the dog") it is a relation, without one ("left
                  guy", "on the left of the picture") a position; inside another noun phrase ("next to the left dog"),
                  as a particle ("sitting down") or a direction of gaze ("facing left") it is neither.
+    Q-NEGATED    What is only said not to be meant is the target ("not the dog" -> the dog). Intended: it is refused
+                 (by `ris_core.segmenter`, which has the parser's quirks).
 
 Sources: [0] Yu et al., "Zero-shot Referring Image Segmentation with Global-Local Context Features", CVPR 2023 (target);
 [1] Liu and Li, "Hybrid Global-Local Representation with Augmented Spatial Guidance", CVPR 2025 (everything else); the
@@ -32,7 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Span, Token
 
-QUIRKS = frozenset({"Q-ROOT", "Q-OTHERSELF", "Q-DEPTH", "Q-RIGHT", "Q-PRONOUN", "Q-WORDS", "Q-KEYWORD"})
+QUIRKS = frozenset({"Q-ROOT", "Q-OTHERSELF", "Q-DEPTH", "Q-RIGHT", "Q-PRONOUN", "Q-WORDS", "Q-KEYWORD", "Q-NEGATED"})
 """Every quirk that this module can reproduce."""
 
 Quirks = frozenset[str]

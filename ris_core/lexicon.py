@@ -1,7 +1,7 @@
 """Words that say where, which and how many, as values the reader and the methods share: closed lists of English.
 
-Directions and measures by keyword: "left", "right", "up", "down", "middle", "front", "back" (places); "big", "small", "tall",
-"short" (sizes); "near", "far", "between", "on", "in", "with" (towards a landmark).
+Directions and measures by keyword: "left", "right", "up", "down", "middle", "edge", "front", "back" (places); "big", "small",
+"tall", "short", "long", "wide", "narrow" (sizes); "near", "far", "between", "on", "in", "with" (towards a landmark).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from ris_core import grammar
 
 
 def _by_word(table: Mapping[str, str]) -> dict[str, str]:
-    return {word: keyword for keyword, words in table.items() for word in words.split()}
+    return {word: keyword for keyword, listed in table.items() for word in listed.split()}
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a list that is written as one string."""
     return frozenset(text.split())
 
 
@@ -42,10 +43,13 @@ EXTREMES = _by_word(
         "right": "rightmost rightest",
         "up": "topmost uppermost highest higher",
         "down": "bottommost lowest lowermost",
-        "big": "big large huge bigger larger biggest largest hugest",
-        "small": "small little tiny smaller littler tinier smallest littlest tiniest",
-        "tall": "taller tallest",
-        "short": "shorter shortest",
+        "big": "big large huge giant gigantic enormous massive bigger larger huger biggest largest hugest",
+        "small": "small little tiny miniature smaller littler tinier smallest littlest tiniest",
+        "tall": "tall taller tallest",
+        "short": "short shorter shortest",
+        "long": "long longer longest",
+        "wide": "wide wider widest",
+        "narrow": "narrow narrower narrowest",
         "near": "closest nearest closer nearer",
         "far": "farthest furthest farther further",
         "front": "frontmost foremost",
@@ -54,9 +58,26 @@ EXTREMES = _by_word(
 )
 """Superlatives and comparatives, and the adjectives of size: which one, among those of the same name."""
 
-OPPOSITES = _by_word({"left": "right", "up": "down", "big": "small", "tall": "short", "near": "far", "front": "back"})
-OPPOSITES |= {keyword: word for word, keyword in OPPOSITES.items()}
+DESCRIBING = words("tall short long wide narrow")
+"""Adjectives of size that also tell what a part looks like: "short sleeve shirt", "long-haired dog"."""
+
+OPPOSITES = _by_word(
+    {
+        "left": "right",
+        "up": "down",
+        "middle": "edge",
+        "big": "small",
+        "tall": "short",
+        "wide": "narrow",
+        "near": "far",
+        "front": "back",
+    }
+)
+OPPOSITES |= {keyword: word for word, keyword in OPPOSITES.items()} | {"long": "short"}
 """Keyword to the keyword that is counted from the other end."""
+
+RIMS = dict.fromkeys(("edge", "border", "rim", "margin", "corner"), "edge")
+"""Parts of the picture that something can only be close to, or far from."""
 
 RELATIONS = _by_word(
     {
@@ -72,7 +93,7 @@ RELATIONS = _by_word(
 )
 """Prepositions and the like that need a landmark."""
 
-HOLDING = _words("""
+HOLDING = words("""
     holding carrying wearing riding pulling pushing touching hugging eating using swinging throwing catching
     """)
 """Verbs whose object is where the subject is."""
@@ -90,63 +111,106 @@ NUMBERS = (
     | {"single": 1, "both": 2, "pair": 2, "couple": 2, "trio": 3}
 )
 """How many."""
-EVERY = _words("all every each everyone everybody everything any")
+EVERY = words("all every each everyone everybody everything any anything anyone anybody whatever")
 """Words that ask for all of a kind, whatever the form of the noun."""
 
 DEPTHS = {"far": "back", "distant": "back", "near": "front"}
 """Adjectives that say how deep in the picture something is, unless a side follows."""
 
-FAR = _words("far very extreme furthest farthest most utmost")
+FAR = words("far very extreme furthest farthest most utmost")
 """Before a side: the one at the very end ("the far left dog")."""
 
-PAIRING = _words("between amid among amongst middle center centre")
+UTMOST = words("the very far extreme picture image")
+"""Before the side that "closest to the very left" is about."""
+
+PAIRING = words("between amid among amongst middle center centre")
 """Words that two landmarks may follow, joined by "and"."""
 
-SKIPPED = grammar.FRAME_NOUNS | FAR | _words("not no just directly immediately - 's")
+SKIPPED = grammar.FRAME_NOUNS | FAR | words("not no non n't nt just directly immediately - 's coloured colored")
 """Words inside a noun phrase, before its noun, that say nothing about the look."""
 
-OPENINGS = _words("in on at to from the far very")
+OPENINGS = words("in on at to from the far very")
 """Words that open a clause before its keyword."""
 
-NEGATIONS = _words("not n't never no nor neither")
+NOBODIES = words("none nothing nobody nought")
+"""Negations that stand for a thing: "nothing but the tree" is the tree."""
+NEGATIONS = words("not n't nt never no non nor neither cannot nowhere hardly barely scarcely") | NOBODIES
+SIGNS = {"!": "not", "¬": "not", "≠": "not"}
+"""Signs that programmers write for "not"; at an end they stop a sentence."""
 EXCEPTIONS = frozenset(
-    ["except", "except for", "excluding", "besides", "minus", "without", "but", "other than", "apart from"]
+    [
+        *("except", "excepting", "excluding", "besides", "minus", "without", "but", "lacking", "barring", "omitting"),
+        *(
+            "except for",
+            "other than",
+            "rather than",
+            "instead of",
+            "apart from",
+            "aside from",
+            "save for",
+            "else than",
+            "unlike",
+            "different from",
+            "different than",
+        ),
+        *("not including", "leaving out", "as opposed to", "with the exception of"),
+        *("exclude", "ignore", "skip", "avoid", "omit", "leave out"),
+    ]
 )
-"""Words that take something away; "without" takes what the thing would have."""
+"""Words that take something away; "without" and "lacking" take what the thing would have."""
+LACKING = words("without lacking")
+DROPPED = words("excluded excepted omitted ignored aside")
+"""After a thing, at the very end: it is not meant."""
 
 ATTRIBUTIVES = {word: word for word in ("in", "with", "of", "for", "like")} | dict.fromkeys(
     ("has", "have", "having"), "with"
 )
 """Words whose object belongs to the look of the thing, and the word that says so in a phrase."""
 
-COMMANDS = _words("find show select segment pick choose highlight locate mark get give please")
+COMMANDS = words("""
+    find show select segment pick choose highlight locate mark get give please want need detect identify include
+    """)
 """Verbs that ask for a thing, and are no part of its description."""
 
-VIEWERS = _words("us me you viewer photographer camera")
+VIEWERS = words("us me you viewer photographer camera")
 """Landmarks that are, or may be, in front of the picture."""
 
-PAIRED_NOUNS = _words("""
+PAIRED_NOUNS = words("""
     scissors grapes pants jeans shorts trousers glasses sunglasses goggles binoculars pliers tongs tweezers tights leggings
     pajamas pyjamas overalls headphones clothes stairs
     """)
 """Plural in form, one thing in the picture unless a number says otherwise."""
 
-ANAPHORS = _words("one ones")
+ANAPHORS = words("one ones")
 """Stand for a noun that was said before."""
 
-PLACEHOLDERS = dict.fromkeys(ANAPHORS | _words("thing things object objects everything something anything"), "") | (
+PLACEHOLDERS = dict.fromkeys(ANAPHORS | words("thing things object objects everything something anything"), "") | (
     dict.fromkeys(("everyone", "everybody", "someone", "somebody", "anyone", "anybody"), "person")
 )
 """Nouns that name nothing, or only a person."""
 
-PICTURES = _words("picture image photo photograph frame screen")
+PICTURES = words("picture image photo photograph frame screen")
 """Nouns of the picture that may be things in it."""
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
 """Colour words, one a colour."""
 
+TELLING = frozenset([*COLOURS, *SIDES, *EXTREMES, *NUMBERS])
+"""Adjectives that are no part of a thing."""
+
+SPELLINGS = {
+    "grey": "gray", "colour": "color", "colours": "colors", "coloured": "colored", "colourful": "colorful",
+    "multicoloured": "multicolored", "centre": "center", "centred": "centered", "aeroplane": "airplane",
+    "aeroplanes": "airplanes", "tyre": "tire", "tyres": "tires", "doughnut": "donut", "doughnuts": "donuts",
+    "moustache": "mustache", "moustaches": "mustaches", "pyjamas": "pajamas", "theatre": "theater",
+    "jewellery": "jewelry", "kerb": "curb", "plough": "plow", "catalogue": "catalog", "fibre": "fiber",
+    "armour": "armor", "harbour": "harbor", "metre": "meter", "aluminium": "aluminum",
+    "storey": "story", "mould": "mold", "draught": "draft", "cheque": "check", "yoghurt": "yogurt", "greyish": "grayish",
+}  # fmt: skip
+"""British spellings, and the American ones that descriptions are read in."""
+
 _SINGULARS = {
-    "people": "person", "children": "child", "mice": "mouse", "geese": "goose",
+    "people": "person", "children": "child", "cacti": "cactus", "octopi": "octopus", "mice": "mouse", "geese": "goose",
     "feet": "foot", "teeth": "tooth", "knives": "knife", "wolves": "wolf", "calves": "calf", "leaves": "leaf",
     "loaves": "loaf", "shelves": "shelf", "wives": "wife", "oxen": "ox", "buses": "bus", "cookies": "cookie",
     "movies": "movie", "ties": "tie", "pies": "pie", "shoes": "shoe", "horses": "horse", "houses": "house",
@@ -166,3 +230,8 @@ def singular(noun: str) -> str:
     if noun.endswith("ies"):
         return noun[:-3] + "y"
     return noun[:-2] if noun.endswith(("ses", "xes", "ches", "shes", "zes", "oes")) else noun[:-1]
+
+
+def spelled(word: str) -> str:
+    """A word in the spelling that is read: "grey", "gray" and "light-grey" have one colour."""
+    return "-".join(SPELLINGS.get(part, part) for part in word.split("-"))

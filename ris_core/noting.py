@@ -8,39 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ris_core import grammar, lexicon
+from ris_core import grammar, lexicon, negation
+from ris_core.notes import NOBODY, Notes, is_plural, is_thing
 from ris_core.wording import Clause
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, Span, Token
-
-NOBODY = -1
-"""Key of the notes on a thing that has no noun phrase ("standing on the left")."""
-
-
-@dataclass
-class Notes:
-    """What is said about one thing; landmarks and exclusions stay spans.
-
-    Attributes:
-        before, after: Words of its look, before and after its noun.
-        clauses: Where it is, each with what it is measured against.
-        excluded: What is not meant: a thing, or words before and after the noun.
-        ordinal: "second", "last", …, or empty.
-        number: How many, if a word says so.
-        is_every: "all", "every" or the like is said.
-    """
-
-    before: list[str] = field(default_factory=list)
-    after: list[str] = field(default_factory=list)
-    clauses: list[tuple[Clause, Sequence[Span]]] = field(default_factory=list)
-    excluded: list[Span | tuple[str, str]] = field(default_factory=list)
-    ordinal: str = ""
-    number: int | None = None
-    is_every: bool = False
+    from spacy.tokens import Doc, Span
 
 
 class NoteTaker:
@@ -53,16 +29,17 @@ class NoteTaker:
     """
 
     def __init__(self, doc: Doc) -> None:
-        self.doc, self.words = doc, [token.lower_ for token in doc]
+        self.doc, self.words = doc, [lexicon.spelled(token.lower_) for token in doc]
+        self.words[:-1] = [lexicon.SIGNS.get(word, word) for word in self.words[:-1]]
         self.notes: defaultdict[int, Notes] = defaultdict(Notes)
         self.joined: list[Span] = []
         self._belongs_to: dict[int, int] = {}  # what is said of "the shirt" of "the man in a shirt" is said of the man
         self._is_negated = False
         found = grammar.find_target(doc)
         own = found.phrase.start if found else NOBODY
-        self._chunks = [chunk for chunk in doc.noun_chunks if _is_thing(chunk, is_target=chunk.start == own)]
+        self._chunks = [chunk for chunk in doc.noun_chunks if is_thing(chunk, is_target=chunk.start == own)]
         self._chunk_at = {token.i: chunk for chunk in self._chunks for token in chunk}
-        self.target = self._find_target(self._chunk_at.get(own))
+        self.target = self._keep(self._find_target(self._chunk_at.get(own)))
         for chunk in self._chunks:
             self._read_inside(chunk)
         i = 0
@@ -81,12 +58,24 @@ class NoteTaker:
         if target is None:
             subjects = (c for c in self._chunks if c.root.dep_ not in grammar.OBJECT_LABELS)
             objects = (c for c in self._chunks if c.root.head.lower_ in lexicon.COMMANDS)
-            return next(subjects, None) or next(objects, None)
+            affirmed = (c for c in self._chunks if negation.is_all_but_nothing(self.words, c.start))
+            return next(subjects, None) or next(objects, None) or next(affirmed, None)
         for chunk in self._chunks:
-            if "not" in self.words[target.start : target.end] and self._words(chunk.start - 1, 1) == "but":
-                self.notes[chunk.start].excluded.append(target)
+            if self._words(chunk.start - 1, 1) == "but" and self._is_ruled_out(target):
+                self._exclude(chunk.start, target)
                 return chunk
         return target
+
+    def _keep(self, target: Span | None) -> Span | None:
+        """The target, unless it is named only as what is not meant."""
+        for chunk in self._chunks if target is None else [target]:
+            if self._is_ruled_out(chunk):
+                self._exclude(NOBODY, chunk)
+                target = None
+        return target
+
+    def _is_ruled_out(self, chunk: Span) -> bool:
+        return negation.rules_out(self.words, chunk.start, chunk.end)
 
     def _selects(self, i: int) -> bool:
         """Whether a word picks from what follows "of": "leftmost of", "two of"."""
@@ -96,35 +85,48 @@ class NoteTaker:
 
     def _read_inside(self, chunk: Span) -> None:
         """Note what a noun phrase itself says of where, which and how many; its other words are its look."""
-        notes = self.notes[chunk.start]
+        notes, is_meant = self.notes[chunk.start], not self._is_ruled_out(chunk)
         for token in chunk:
-            word = token.lower_
+            word, lacks = self.words[token.i], is_meant and negation.denies(self.words, chunk.start, token.i)
             notes.is_every |= word in lexicon.EVERY
             if word in lexicon.NUMBERS and token.i != chunk.root.i:
                 notes.number = notes.number or lexicon.NUMBERS[word]
             elif word in lexicon.DEPTHS and self._words(token.i + 1, 1) not in lexicon.SIDES:
-                notes.clauses.append((Clause("position", lexicon.DEPTHS[word], word), ()))
-            elif token.i == chunk.root.i or token.pos_ in ("DET", "PUNCT") or word in lexicon.SKIPPED:
+                notes.clauses.append((Clause("position", lexicon.DEPTHS[word], word, is_negated=lacks), ()))
+            elif token.i == chunk.root.i or token.pos_ in ("DET", "PUNCT") or self._is_silent(word):
                 continue
             elif word in lexicon.ORDINALS or word == lexicon.LAST:
                 notes.ordinal = word
             elif word in lexicon.SIDES and grammar.is_free(token):
-                notes.clauses.append((replace(self._side(token.i), wording=word), ()))
-            elif word in lexicon.EXTREMES:
+                notes.clauses.append((replace(self._side(token.i), wording=word, is_negated=lacks), ()))
+            elif word in lexicon.EXTREMES and self._is_size(token.i, chunk):
                 clause, landmarks, _ = self._superlative(token.i, chunk.end - 1)
-                notes.clauses.append((replace(clause, wording=word), landmarks))
+                notes.clauses.append((replace(clause, wording=word, is_negated=lacks), landmarks))
+            elif lacks:  # "the not red frog"
+                notes.excluded.append((word, ""))
             else:
                 notes.before.append(word)
+
+    def _is_silent(self, word: str) -> bool:
+        return word in lexicon.SKIPPED or word in lexicon.NEGATIONS
+
+    def _is_size(self, i: int, chunk: Span) -> bool:
+        """Whether a measure is the thing's own, and not of a part of it: "long-haired dog", "short sleeve shirt"."""
+        between = self.words[i + 1 : chunk.end - 1]
+        is_part = self.words[i] in lexicon.DESCRIBING and not lexicon.TELLING.issuperset(between)
+        return not is_part and self._words(i + 1, 1) != "-"
 
     # --- along the sentence: each reader returns the index to go on with, or 0 if the word is not its own
 
     def _pass_chunk(self, chunk: Span) -> int:
         """A noun phrase that no word before it claimed: the target, one joined to it, or one that is not meant."""
-        if self.target is not None and chunk.start != self.target.start:
-            if self._take_negation(chunk.end) or self.words[chunk.start] == "not":
-                self.notes[self.target.start].excluded.append(chunk)
-            elif chunk.root.dep_ == "conj" and self._words(chunk.start - 1, 1) == "and":
-                self.joined += [chunk] * (self._owner(chunk.root.head.i) == self.target.start)
+        own = self.target.start if self.target is not None else NOBODY
+        if chunk.start == own:
+            self._is_negated = False
+        elif self._take_negation(chunk.end) or negation.begins_denied(self.words, chunk.start, chunk.end):
+            self._exclude(own, chunk)
+        elif self.target is not None and chunk.root.dep_ == "conj" and self._words(chunk.start - 1, 1) == "and":
+            self.joined += [chunk] * (self._owner(chunk.root.head.i) == self.target.start)
         return int(chunk.end)
 
     def _read_token(self, i: int) -> int:
@@ -138,12 +140,16 @@ class NoteTaker:
         if self.words[i] in lexicon.NEGATIONS:
             self._is_negated = True
             return i + 1
-        skip = next((n for n in (2, 1) if self._words(i, n) in lexicon.EXCEPTIONS), 0)
+        skip = negation.take_away(self.words, i)
         chunk = self._chunk_at.get(i + skip)
         if not skip or chunk is None or (self.words[i] == "but" and not self._is_several()):
             return 0
-        owner = self.notes[self._owner(i, [chunk])]
-        owner.excluded.append(("", f"with {_bare(chunk)}") if self.words[i] == "without" else chunk)
+        owner = self._owner(i, [chunk])
+        is_part = self.words[i] in lexicon.LACKING and owner != NOBODY
+        if is_part:
+            self.notes[owner].excluded.append(("", f"with {self._bare(chunk)}"))
+        else:
+            self._exclude(owner, chunk)
         return int(chunk.end)
 
     def _extreme(self, i: int) -> int:
@@ -180,12 +186,14 @@ class NoteTaker:
         token, word, chunk = self.doc[i], self.words[i], self._chunk_at.get(i + 1)
         if not self._describes(i):
             return 0
+        if chunk is not None and self._is_excluded(NOBODY, chunk):
+            return int(chunk.end)
         lacks, owner, stop = False, self._owner(i, [chunk] if chunk is not None else []), i + 1
         if chunk is not None and (token.pos_ == "VERB" or word in lexicon.ATTRIBUTIVES):
             self._belongs_to[chunk.start] = owner
             if word in lexicon.HOLDING and not self._is_negated:
                 self._add(owner, Clause("relation", "with", ""), [chunk], i)
-            words = "", f"{lexicon.ATTRIBUTIVES.get(word, word)} {_bare(chunk)}"
+            words = "", f"{lexicon.ATTRIBUTIVES.get(word, word)} {self._bare(chunk)}"
             lacks, stop = self.words[chunk.start] == "no", int(chunk.end)
         elif token.pos_ in ("ADJ", "NOUN", "VERB"):
             words = ("", word) if token.pos_ == "VERB" else (word, "")
@@ -224,14 +232,28 @@ class NoteTaker:
     def _superlative(self, i: int, last: int) -> tuple[Clause, list[Span], int]:
         """The clause of a superlative or comparative at `i`; what it is measured against follows the token `last`."""
         keyword, landmarks = lexicon.EXTREMES[self.words[i]], self._landmarks(last, needs_link=False)
-        follows = [word for word in self.words[last + 1 : last + 4] if word not in (*grammar.LINKS, "the")][:1]
+        if keyword not in ("near", "far"):
+            if landmarks and self._words(landmarks[0].start - 1, 1) == "of":
+                landmarks = []  # "the larger of the dogs", "a large cup of tea"
+            return (
+                Clause("relation" if landmarks else "rank", keyword, "" if landmarks else self.words[i]),
+                landmarks,
+                0,
+            )
         if landmarks:
-            return Clause("rank" if keyword in ("near", "far") else "relation", keyword, ""), landmarks, 0
-        if keyword in ("near", "far") and follows and follows[0] in lexicon.SIDES and last == i:
-            stop = self.words.index(follows[0], i) + 1
-            return Clause("rank", lexicon.SIDES[follows[0]], " ".join(self.words[i:stop])), [], stop
-        keyword = {"near": "front", "far": "back"}.get(keyword, keyword)  # "the closest dog" is close to us
-        return Clause("rank", keyword, self.words[i]), [], 0
+            return Clause("rank", keyword, ""), landmarks, 0
+        if last == i and (side := self._side_after(i)):
+            part, stop, is_apart = side
+            is_away = keyword == "far" and (is_apart or part == "edge")  # "farthest from the left", not "farthest left"
+            return Clause("rank", lexicon.OPPOSITES[part] if is_away else part, " ".join(self.words[i:stop])), [], stop
+        return Clause("rank", {"near": "front", "far": "back"}[keyword], self.words[i]), [], 0  # close to us
+
+    def _side_after(self, i: int) -> tuple[str, int, bool] | None:
+        """The part of the picture that "closest" or "farthest" at `i` is about, where it ends, and whether it is counted from."""
+        parts = lexicon.SIDES | lexicon.RIMS
+        j = next((j for j in range(i + 1, i + 6) if self._words(j, 1) not in (*grammar.LINKS, *lexicon.UTMOST)), i)
+        found = parts.get(self._words(j, 1))
+        return (found, j + 1, "from" in self.words[i:j]) if found else None
 
     def _landmarks(self, i: int, needs_link: bool = True) -> list[Span]:
         """The things that the keyword at `i` is measured against, read off the surface."""
@@ -268,6 +290,20 @@ class NoteTaker:
         is_utmost = keyword != "middle" and (is_most or self._words(i - 1, 1) in lexicon.FAR)
         return Clause("rank" if is_utmost else "position", keyword, "")
 
+    def _bare(self, chunk: Span) -> str:
+        """The words of a noun phrase without its article."""
+        return " ".join(self.words[t.i] for t in chunk if t.pos_ != "DET" and self.words[t.i] != "no")
+
+    def _exclude(self, owner: int, chunk: Span) -> None:
+        """Note that a thing is not meant, once."""
+        if not self._is_excluded(owner, chunk):
+            self.notes[owner].excluded.append(chunk)
+            self.notes[owner].is_every |= owner == NOBODY and negation.keeps_others(self.words, chunk.start)
+
+    def _is_excluded(self, owner: int, chunk: Span) -> bool:
+        noted = self.notes[owner].excluded
+        return any(not isinstance(other, tuple) and other.start == chunk.start for other in noted)
+
     def _is_several(self) -> bool:
         """Whether the target is: then "but" takes away from it."""
         return self.target is not None and (self.notes[self.target.start].is_every or is_plural(self.target.root))
@@ -278,23 +314,3 @@ class NoteTaker:
 
     def _words(self, i: int, count: int) -> str:
         return " ".join(self.words[i : i + count]) if i >= 0 else ""
-
-
-def is_plural(noun: Token) -> bool:
-    """By its tag, but not "scissors"."""
-    return noun.tag_ in ("NNS", "NNPS") and noun.lower_ not in lexicon.PAIRED_NOUNS
-
-
-def _is_thing(chunk: Span, is_target: bool) -> bool:
-    """No place in the picture, no pronoun, and not "the one" of "that is the one on the left"."""
-    root = chunk.root
-    if root.lower_ in lexicon.PLACEHOLDERS:
-        return root.dep_ != "attr" or (root.head.dep_ == "ROOT" and is_target)
-    if root.pos_ == "PRON" or root.lower_ in lexicon.ORDINALS or root.lower_ in lexicon.EXTREMES:
-        return False
-    return root.lower_ not in grammar.PLACES or (is_target and root.lower_ in lexicon.PICTURES)
-
-
-def _bare(chunk: Span) -> str:
-    """The words of a noun phrase without its article."""
-    return " ".join(token.lower_ for token in chunk if token.pos_ != "DET" and token.lower_ != "no")

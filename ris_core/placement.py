@@ -21,8 +21,8 @@ SIZE_SOFTNESS = 0.12
 REACH, NEAR, BESIDE = 0.03, 0.13, 0.33
 """In sides: from where something is left of another; the gap up to which it is next to it. Of the distance between two
 landmarks: how far aside of their line something may be to stand between them."""
-LONE = 0.05
-"""Chance that somebody speaks of the largest where there is only one."""
+SIZES = frozenset(["big", "small", "tall", "short", "long", "wide", "narrow"])
+"""Measures in logarithms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,15 +123,29 @@ def measure(layout: Layout, keyword: str) -> Float[ndarray, "n"]:
     """What a rank orders by, largest first: sides for directions, logarithms for sizes."""
     if keyword in DIRECTIONS:
         return layout.centres @ DIRECTIONS[keyword]
-    area, height = (np.log(np.maximum(sizes, 1)) for sizes in (layout.areas, layout.boxes_xywh[:, 3]))
+    if keyword in ("middle", "edge"):
+        outwards = abs(layout.centres * layout.side_px / layout.size_hw[::-1] - 0.5).max(1)
+        return outwards if keyword == "edge" else -outwards
+    sizes = (layout.areas, layout.boxes_xywh[:, 2], layout.boxes_xywh[:, 3])
+    area, width, height = (np.log(np.maximum(size, 1)) for size in sizes)
     nearness = layout.bottoms + area / 8  # what is nearer to the viewer ends lower in the picture, and is larger
-    measures = {"big": area, "small": -area, "tall": height, "short": -height, "front": nearness, "back": -nearness}
+    measures = {
+        "big": area,
+        "small": -area,
+        "tall": height,
+        "short": -height,
+        "long": np.maximum(width, height),
+        "wide": width,
+        "narrow": -width,
+        "front": nearness,
+        "back": -nearness,
+    }
     return measures[keyword]
 
 
 def softness(keyword: str) -> float:
     """Difference of a measure that is worth odds of e to 1."""
-    return SIZE_SOFTNESS if keyword in ("big", "small", "tall", "short") else SIDE_SOFTNESS
+    return SIZE_SOFTNESS if keyword in SIZES else SIDE_SOFTNESS
 
 
 def rank(
@@ -144,7 +158,8 @@ def rank(
 ) -> Float[ndarray, "n"]:
     """Chance of each thing to be among the places `place` to `place + count - 1` of an order, largest value first.
 
-    The number of things ahead of one is a sum of independent chances (Poisson-binomial).
+    The number of things ahead of one is a sum of independent chances (Poisson-binomial). The only thing there is comes first, so
+    a true "big" takes nothing from it.
 
     Args:
         values: What orders them.
@@ -157,13 +172,16 @@ def rank(
     ahead = weights[None] * logistic((values[None] - values[:, None]) / softness) * (1 - same)
     chances = np.zeros((len(values), place + count))
     chances[:, 0] = 1
-    alone = np.prod(1 - weights[None] * (1 - same), axis=1)
     for j in range(len(values)):
         one = ahead[:, j : j + 1]
         chances[:, 1:] = chances[:, 1:] * (1 - one) + chances[:, :-1] * one
         chances[:, 0] *= 1 - one[:, 0]
-    chances[:, 0] -= (1 - LONE) * alone
     return np.clip(chances[:, place - 1 : place + count - 1].sum(1), 0, 1)  # chances add up to 1 but for rounding
+
+
+def alone(weights: Float[ndarray, "n"], same: Float[ndarray, "n n"]) -> Float[ndarray, "n"]:
+    """Chance of each thing that nothing else takes part. Args: as of `rank`."""
+    return np.prod(1 - weights[None] * (1 - same), axis=1)
 
 
 def logistic(x: Float[ndarray, "..."]) -> Float[ndarray, "..."]:

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ris_core import lexicon
-from ris_core.noting import NOBODY, Notes, NoteTaker, is_plural
+from ris_core.notes import NOBODY, Notes, is_plural
+from ris_core.noting import NoteTaker
 from ris_core.wording import Clause, Referent
 
 if TYPE_CHECKING:
@@ -66,13 +67,16 @@ def _head(taken: NoteTaker, chunk: Span | None) -> str:
     if chunk is None or chunk.root.lower_ not in lexicon.ANAPHORS:
         return _noun(chunk)
     others = [other for other in taken.notes[chunk.start].excluded if not isinstance(other, tuple)]
-    return next(filter(None, map(_noun, [taken.target, *others])), "")
+    of_its_kind = [
+        o for o in others if taken.notes[o.start].before or taken.notes[o.start].clauses
+    ]  # "not the RED cup"
+    return next(filter(None, map(_noun, [taken.target, *of_its_kind])), "")
 
 
 def _noun(chunk: Span | None) -> str:
     if chunk is None:
         return ""
-    noun = str(chunk.root.lower_)
+    noun = lexicon.spelled(chunk.root.lower_)
     return lexicon.PLACEHOLDERS.get(noun, lexicon.singular(noun) if is_plural(chunk.root) else noun)
 
 
@@ -82,7 +86,7 @@ def _with_ordinal(notes: Notes) -> list[tuple[Clause, Sequence[Span]]]:
         return notes.clauses
     for kind in ("rank", "position"):
         for n, (clause, landmarks) in enumerate(notes.clauses):
-            if clause.kind == kind and clause.keyword != "middle":
+            if clause.kind == kind and (kind, clause.keyword) != ("position", "middle"):
                 merged = _counted(clause, notes.ordinal)
                 return [*notes.clauses[:n], (merged, landmarks), *notes.clauses[n + 1 :]]
     return [*notes.clauses, (_counted(Clause("rank", "left", ""), notes.ordinal), ())]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from ris_core import behaviour, masks
 from ris_core.components import Encoder, Method, Proposer
-from ris_core.errors import BadInput
+from ris_core.errors import BadInput, NegatedTarget
 from ris_core.text import Parser
 from ris_core.types import Decision, EncodedImage, Expression, Image, Prediction, Proposals, Scores
+from ris_core.vocabulary import Vocabulary
 
 SAME_THING_IOU = 0.5
 """Candidates that overlap more than this are taken for the same thing when ambiguity is judged."""
@@ -28,6 +29,7 @@ class Segmenter:
         version_prefix: What the versions of its answers begin with.
         warning: What must be said with every answer, or empty.
         ambiguous_ratio: In (0, 1]: a second thing that scores at least this share of the best makes the answer ambiguous.
+        vocabulary: The words that the encoder knows, if they are few.
     """
 
     profile: str
@@ -39,6 +41,7 @@ class Segmenter:
     version_prefix: str
     warning: str = ""
     ambiguous_ratio: float = 0.8
+    vocabulary: Vocabulary | None = None
 
     @property
     def encode_fp(self) -> str:
@@ -54,6 +57,7 @@ class Segmenter:
             "method": [self.method_name, self.method.settings],
             "parser": self.parser.fingerprint,
             "ambiguous_ratio": self.ambiguous_ratio,
+            **({"vocabulary": self.vocabulary.digest} if self.vocabulary else {}),
         }
         return f"{self.version_prefix}.{self.method_name}.{_digest(decides)[:8]}"
 
@@ -98,13 +102,14 @@ class Segmenter:
             top_k: How many candidates to return at most, at least 1.
 
         Raises:
-            BadExpression: If there is nothing to read in the expression.
+            BadExpression: If there is nothing to read in the expression, or it cannot be answered: `NegatedTarget`, `UnknownWord`.
             BadInput: If `top_k` is below 1, or `encoded` lacks features that the method reads.
         """
         if top_k < 1:
             raise BadInput(f"top_k is {top_k}; ask for at least 1 candidate.")
         if isinstance(expression, str):
             expression = self.parser.parse(expression)
+        expression = self._admit(expression)
         if len(encoded.proposals) == 0:
             return self._prediction(encoded, expression, _no_scores(), top_k)
         if missing := sorted(set(self.method.features) - set(encoded.features)):
@@ -119,6 +124,15 @@ class Segmenter:
 
     def _encode_digest(self, proposals: Mapping[str, Any]) -> str:
         return _digest({**proposals, "encoder": self.encoder.fingerprint, "behaviour": behaviour.ENCODE_BEHAVIOUR})
+
+    def _admit(self, expression: Expression) -> Expression:
+        """What can be answered of an expression: never by what it says not to mean, nor by words that the encoder never saw."""
+        is_released = "Q-NEGATED" in getattr(self.parser, "quirks", ())
+        for referent in expression.referents:
+            can_exclude = referent.number is None and self.method.excludes  # "everything except the tree"
+            if referent.is_only_denied and not can_exclude and not is_released:
+                raise NegatedTarget(expression.raw)
+        return self.vocabulary.restrict(expression) if self.vocabulary else expression
 
     def _prediction(self, encoded: EncodedImage, expression: Expression, scores: Scores, top_k: int) -> Prediction:
         best = np.argsort(-scores.values, kind="stable")[:top_k].tolist()
@@ -138,7 +152,7 @@ class Segmenter:
             decision=decision,
             selected=tuple(kept.index(i) for i in answers),
             model_version=self.model_version,
-            warnings=(self.warning,) if self.warning else (),
+            warnings=tuple(filter(None, (self.warning, _unused_warning(expression.unused)))),
         )
 
 
@@ -153,6 +167,10 @@ def _decide(values: np.ndarray, all_masks: np.ndarray, ambiguous_ratio: float) -
     rivals = np.flatnonzero(values >= ambiguous_ratio * values[best])
     overlaps = masks.iou(all_masks[[best]], all_masks[rivals])[0]
     return "ambiguous" if (overlaps < SAME_THING_IOU).any() else "match"
+
+
+def _unused_warning(unused: Sequence[str]) -> str:
+    return f"The model does not know {', '.join(unused)}: not used." if unused else ""
 
 
 def _no_scores() -> Scores:

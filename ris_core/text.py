@@ -10,12 +10,14 @@ from ris_core.types import Expression
 
 MAX_CHARACTERS = 1_000
 """Longest expression, after normalising; CLIP reads 77 tokens of it."""
+APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201b\u02bc\u00b4`\uff07"), "'")
+"""What phones and word processors write for an apostrophe: "isn\u2019t" would say "is"."""
 UNUSED_PIPES = ("ner", "lemmatizer", "textcat")
 """Components of full pipelines that cost time and tell us nothing."""
 
 
 def clean_expression(text: str) -> str:
-    """Normalise to NFKC, replace control characters by blanks and runs of white space by one blank; keep the case.
+    """Normalise to NFKC, with straight apostrophes, replace control characters by blanks, runs of white space by one; keep the case.
 
     Emoji and other scripts pass as they are.
 
@@ -23,7 +25,8 @@ def clean_expression(text: str) -> str:
         BadExpression: If no letter, digit or pictograph is left, or more than `MAX_CHARACTERS` are.
     """
     visible = "".join(
-        " " if unicodedata.category(c) in ("Cc", "Cs") else c for c in unicodedata.normalize("NFKC", text)
+        " " if unicodedata.category(c) in ("Cc", "Cs") else c
+        for c in unicodedata.normalize("NFKC", text).translate(APOSTROPHES)
     )
     cleaned = " ".join(visible.split())
     if len(cleaned) > MAX_CHARACTERS:
@@ -45,6 +48,7 @@ class Parser:
 
     Attributes:
         fingerprint: What decides the parses: changes with the pipeline and with the quirks.
+        quirks: The released code's behaviours that it reproduces.
     """
 
     def __init__(self, source: str | Path, fingerprint: str = "", quirks: frozenset[str] = frozenset()) -> None:
@@ -66,7 +70,7 @@ class Parser:
             raise _missing(source, "is missing or damaged") from error
         if not self._nlp.has_pipe("parser"):
             raise _missing(source, "has no dependency parser")
-        self._quirks = quirks
+        self.quirks = quirks
         meta = self._nlp.meta
         name = fingerprint or f"{meta['lang']}_{meta['name']}-{meta['version']}"
         self.fingerprint = "+".join([name, *sorted(quirks)])
@@ -82,7 +86,7 @@ class Parser:
         """
         tokens = self._nlp.make_doc(clean_expression(text).lower())
         joined = " ".join(token.text for token in tokens if not token.is_space)
-        return Expression.from_doc(self._nlp(joined), self._quirks, raw=text)
+        return Expression.from_doc(self._nlp(joined), self.quirks, raw=text)
 
     __call__ = parse
 

@@ -15,7 +15,8 @@ PART = 0.8
 def overlaps(masks: Bool[ndarray, "n h w"]) -> Float[ndarray, "n n"]:
     """Share of the first proposal that lies in the second, in [0, 1]."""
     step = max(1, -(-max(masks.shape[1:]) // COMPARED_PX))
-    small = masks[:, ::step, ::step].reshape(len(masks), -1).astype(np.float32)
+    few = masks[:, ::step, ::step]
+    small = few.reshape(len(few), int(np.prod(few.shape[1:]))).astype(np.float32)  # also of no masks at all
     return (small @ small.T) / np.maximum(small.sum(1), 1)[:, None]
 
 

@@ -12,13 +12,16 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from ris_core import boxes, decoding, grammar, reading
+from ris_core import boxes, decoding, grammar, reading, things
 from ris_core.wording import Referent
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 Decision = Literal["match", "ambiguous", "no_match"]
+NO_CHANCE = 0.02
+"""A candidate of which a calibrator says a lower probability is not offered as what else could be meant: fewer than one in fifty is
+right, and who asks for it loses more than it brings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,7 @@ class Expression:
         is_whole: No noun phrase was found; the target phrase is the whole text.
         referents: What is asked for in full, with its clauses: one thing, or several that are joined by "and". Empty if it
             was not read.
+        unused: Words that the profile does not know, and that count for nothing; see `ris_core.vocabulary`.
     """
 
     raw: str
@@ -124,6 +128,7 @@ class Expression:
     relation: str
     is_whole: bool
     referents: tuple[Referent, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @classmethod
     def from_doc(cls, doc: Doc, quirks: frozenset[str] = frozenset(), raw: str | None = None) -> Self:
@@ -209,6 +214,19 @@ class Prediction:
     selected: tuple[int, ...]
     model_version: str
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """Indices of the candidates that could be meant instead; none that has no chance, where chances are known."""
+        rest = (i for i in range(len(self.masks)) if i not in self.selected and self.masks[i].any())
+        return tuple(i for i in rest if self.parts[i].get("probability", 1.0) >= NO_CHANCE)
+
+    @property
+    def rival_rank(self) -> int:
+        """Rank, from 1, of the best candidate that is another thing than those that answer: what fits nearly as well."""
+        same = things.same_thing(things.overlaps(self.masks))
+        others = (i for i in self.others if not same[i, list(self.selected)].any())
+        return 1 + next(others, len(self.selected))
 
     @property
     def answer(self) -> Bool[ndarray, "h w"]:

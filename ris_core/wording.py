@@ -60,6 +60,12 @@ class Referent:
         return (self.phrase or "anything") + (f" ({', '.join(details)})" if details else "")
 
     @property
+    def is_only_denied(self) -> bool:
+        """Nothing says what is meant, only what is not: "not the tree", "not on the left"."""
+        is_placed = any(not clause.is_negated for clause in self.clauses)
+        return not (self.phrase or is_placed) and bool(self.excluded or self.clauses)
+
+    @property
     def things(self) -> tuple[Referent, ...]:
         """Itself and everything that it is told from: landmarks and exclusions, at any depth."""
         landmarks = [landmark for clause in self.clauses for landmark in clause.landmarks]

@@ -64,6 +64,7 @@ class First:
 
     settings: Mapping[str, object] = {}
     features: Sequence[str] = ("global",)
+    excludes = False
 
     def texts(self, expression: Expression) -> dict[str, str]:
         """The expression."""

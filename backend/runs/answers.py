@@ -237,6 +237,4 @@ def _select(prediction: Prediction, query: Query, min_score: float | None) -> li
 def _list_others(prediction: Prediction, selected: Sequence[int], min_score: float | None) -> list[int]:
     """The candidates that could be meant instead of the selected ones, best first; none where nothing was selected."""
     floor = min_score or 0.0
-    scores = prediction.scores
-    rest = (i for i, mask in enumerate(prediction.masks) if i not in selected and mask.any() and scores[i] >= floor)
-    return list(rest) if selected else []
+    return [i for i in prediction.others if i not in selected and prediction.scores[i] >= floor] if selected else []

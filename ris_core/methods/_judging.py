@@ -82,7 +82,7 @@ class Judge:
         rivals = look * _product(factors)
         for clause in clauses:
             if clause.kind == "rank":
-                factors[clause.label] = _factor(self._rank(clause, rivals, referent.number), clause.is_negated)
+                factors[clause.label] = self._ranked(clause, rivals, referent.number)
         fit = look * _product(factors)
         return Judgement(look, factors, fit, things.representatives(fit, self.same))
 
@@ -116,8 +116,15 @@ class Judge:
         pairs = _share(np.outer(found[0], found[-1]) * apart)
         return np.einsum("ijk,jk->i", placement.between(self.layout) * apart[:, :, None] * apart[:, None], pairs)
 
-    def _rank(self, clause: Clause, rivals: Float[ndarray, "n"], number: int | None) -> Float[ndarray, "n"]:
+    def _ranked(self, clause: Clause, rivals: Float[ndarray, "n"], number: int | None) -> Float[ndarray, "n"]:
+        """The factor of a rank; the only thing there is is neither the larger nor not the larger one."""
         weights = rivals * things.representatives(rivals, self.same)
+        fits = self._rank(clause, weights, number)
+        if clause.is_negated and clause.rank == 1:
+            fits = fits - placement.alone(weights, self.same)
+        return _factor(fits, clause.is_negated)
+
+    def _rank(self, clause: Clause, weights: Float[ndarray, "n"], number: int | None) -> Float[ndarray, "n"]:
         if not clause.landmarks:
             return self._order(clause, placement.measure(self.layout, clause.keyword), weights, number)
         fits, landmark = np.zeros(len(weights)), clause.landmarks[0]

@@ -21,6 +21,7 @@ class Component:
     """
 
     features = ("local",)
+    excludes = False
 
     def __init__(self, text_mix: float = 1.0) -> None:
         check_weights(text_mix=text_mix)

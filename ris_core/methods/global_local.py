@@ -34,6 +34,8 @@ class Component:
         UnknownName: If there is no such quirk.
     """
 
+    excludes = False
+
     def __init__(
         self,
         visual_mix: float = 0.95,

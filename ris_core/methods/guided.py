@@ -20,7 +20,7 @@ from ris_core.methods._judging import Judge, Judgement
 from ris_core.methods._looks import Looks, Wordings
 from ris_core.methods._settings import check_weights
 from ris_core.methods._similarity import unit
-from ris_core.types import Decision, EncodedImage, Expression, Scores
+from ris_core.types import NO_CHANCE, Decision, EncodedImage, Expression, Scores
 from ris_core.wording import Referent
 
 IMPROVEMENTS = {
@@ -76,6 +76,7 @@ class Component:
             )
         self.visual_mix, self.ambiguous_ratio = visual_mix, ambiguous_ratio
         self.without = frozenset(without)
+        self.excludes = "negation" not in self.without
         self.wordings = Wordings(
             templates=tuple(templates),
             negatives=() if "negatives" in self.without else tuple(negatives),
@@ -106,7 +107,8 @@ class Component:
         """Probability of being the target with a calibrator, else shares among the things.
 
         The parts: "look", the probability of showing what is named, "look_rank", its place in their order from 1, and how well
-        each clause fits, by its wording. Of several referents each proposal has the parts of the one that it fits best.
+        each clause fits, by its wording; with a calibrator also "probability".
+        Of several referents each proposal has the parts of the one that it fits best.
         """
         judge = self.judge(encoded, texts, logit_scale)
         referents = _referents(expression)
@@ -114,8 +116,8 @@ class Component:
         values = np.stack([answer.values for answer in answers])
         return Scores(
             values=values.max(0),
-            parts=_parts(answers, values.argmax(0)),
-            decision=self._decide(answers, referents),
+            parts=_parts(answers, values.argmax(0)) | ({"probability": values.max(0)} if self.calibrator else {}),
+            decision=self._decide(answers, referents, is_partial=bool(expression.unused)),
             selected=tuple(dict.fromkeys(i for answer in answers for i in answer.selected)),
         )
 
@@ -149,21 +151,22 @@ class Component:
         values = np.empty(len(order))  # nothing is more probable than what fits better
         values[order] = np.minimum.accumulate(self.calibrator.answer(features)[order]) - TIE * np.arange(len(order))
         is_there = self.calibrator.presence(features)[order[0]] >= self.calibrator.no_match_below
+        is_there &= number != 1 or values[order[0]] >= NO_CHANCE
         return _Answer(judged, np.clip(values, 0, 1), selected if is_there else [])
 
-    def _decide(self, answers: Sequence["_Answer"], referents: Sequence[Referent]) -> Decision | None:
-        """None leaves a single thing to the segmenter: shares cannot tell that nothing matches, only whether one is clear."""
+    def _decide(self, answers: Sequence["_Answer"], referents: Sequence[Referent], is_partial: bool) -> Decision | None:
+        """None leaves a single thing to the segmenter: shares cannot tell that nothing matches, only whether one is clear.
+
+        Words that could not be used may be what tells the best from the others, even if it fits the rest better.
+        """
         selected = [i for answer in answers for i in answer.selected]
         is_single = len(selected) == 1 and [referent.number for referent in referents] == [1]
         if is_single and not self.calibrator:
             return None
-        if is_single and self._is_rivalled(answers[0]):
+        ratio, chance = (COUNTED, 0.0) if is_partial else (self.ambiguous_ratio, NO_CHANCE)
+        if is_single and _is_rivalled(answers[0], ratio, chance):
             return "ambiguous"
         return "match" if selected else "no_match"
-
-    def _is_rivalled(self, answer: "_Answer") -> bool:
-        fit = answer.judged.fit[answer.judged.is_thing]
-        return bool((fit >= self.ambiguous_ratio * fit.max()).sum() > 1)
 
 
 TIE = 1e-9
@@ -177,6 +180,13 @@ class _Answer:
     judged: Judgement
     values: Float[ndarray, "n"]
     selected: Sequence[int]
+
+
+def _is_rivalled(answer: _Answer, ratio: float, chance: float) -> bool:
+    """Whether another thing fits nearly as well: at least that share, and at least so probable."""
+    fit = answer.judged.fit
+    rivals = answer.judged.is_thing & (fit >= ratio * fit.max()) & (answer.values >= chance)
+    return bool(np.delete(rivals, answer.selected[0]).any())
 
 
 def answer_features(

@@ -57,6 +57,8 @@ class Component:
         UnknownName: If there is no such quirk.
     """
 
+    excludes = False
+
     def __init__(
         self,
         fusion: str = "G2L",

@@ -9,6 +9,7 @@ from ris_core import catalog, weights
 from ris_core.errors import UnknownName
 from ris_core.segmenter import Segmenter
 from ris_core.text import Parser
+from ris_core.vocabulary import Vocabulary
 
 HERE = Path(__file__).parent
 COMPONENTS = {"method": "methods", "proposer": "proposers", "encoder": "encoders"}
@@ -90,6 +91,7 @@ def load_segmenters(
         )
     for kind, override in overrides.items():
         sections[kind] = _overridden(kind, sections.get(kind, {}), override)
+    vocabulary = _vocabulary(sections, overrides.get("encoder", {}))
     chosen = [_overridden("method", sections["method"], method) for method in methods]
     built = [catalog.build("methods", section["name"], section.get("settings", {})) for section in chosen]
     store = store or weights.Store()
@@ -107,6 +109,7 @@ def load_segmenters(
             method=method,
             version_prefix=sections["version_prefix"],
             warning=sections.get("warning", ""),
+            vocabulary=vocabulary,
             **sections.get("decision", {}),
             **shared,
         )
@@ -117,6 +120,12 @@ def load_segmenters(
 def _component(kind: str, sections: Mapping[str, Any], **runtime: Any) -> Any:
     section = sections[kind]
     return catalog.build(COMPONENTS[kind], section["name"], {**section.get("settings", {}), **runtime})
+
+
+def _vocabulary(sections: Mapping[str, Any], encoder: str | Mapping[str, Any]) -> Vocabulary | None:
+    """The profile's, unless an override brings another text encoder: a name, or weights."""
+    is_own = not isinstance(encoder, str) and not {"name", "weights", "model"} & set(encoder)
+    return Vocabulary.load(sections["vocabulary"]) if is_own and "vocabulary" in sections else None
 
 
 def load_parser(profile: str, store: weights.Store) -> Parser:

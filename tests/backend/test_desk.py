@@ -189,7 +189,7 @@ TOLD = {
     "not sure": (
         "the red or blue square",
         CONFIG,
-        f"Not sure about “the red or blue square”: {messages.AMBIGUOUS_HINT}",
+        f"Not sure about “the red or blue square”: {messages.AMBIGUOUS_HINT.format(rank=2)}",
     ),
 }
 

@@ -14,20 +14,23 @@ from backend.label_studio import protocol
 from backend.label_studio.images import ImageFetcher
 from backend.messages import Message, about_answer, about_candidate, about_error, about_outcome, about_prefix, join, say
 from backend.project_settings import BadProjectSetting
-from ris_core.errors import BadExpression, BadImage, RisError, WeightsMissing
+from ris_core.errors import BadExpression, BadImage, NegatedTarget, RisError, UnknownWord, WeightsMissing
 
 ANSWERS = {
     "plain match": (("the dog", "match", False), []),
     "nothing": (("the dog", "no_match", True), ["Nothing found for “the dog”."]),
     "nothing good enough": (("the dog", "match", True), ["Nothing found for “the dog”."]),
-    "ambiguous": (("the dog", "ambiguous", False), [f"Not sure about “the dog”: {messages.AMBIGUOUS_HINT}"]),
+    "ambiguous": (
+        ("the dog", "ambiguous", False),
+        [f"Not sure about “the dog”: {messages.AMBIGUOUS_HINT.format(rank=2)}"],
+    ),
     "guessed label": (
         ("the dog", "match", False, "Object", "Dog"),
         ["Label guessed: Object; write “Dog: …” to choose."],
     ),
     "both": (
         ("it", "ambiguous", False, "A", "B"),
-        [f"Not sure about “it”: {messages.AMBIGUOUS_HINT}", "Label guessed: A; write “B: …” to choose."],
+        [f"Not sure about “it”: {messages.AMBIGUOUS_HINT.format(rank=2)}", "Label guessed: A; write “B: …” to choose."],
     ),
 }
 
@@ -39,6 +42,12 @@ def test_an_answer_is_told_where_it_is_no_plain_match(answer, texts):
 
 ERRORS = {
     "expression": (BadExpression('The expression "!" has no letter or digit.'), "bad_expression", "no letter"),
+    "negated": (
+        NegatedTarget("not the dog"),
+        "negated",
+        "“not the dog” only says what is not meant. Say what is, as in",
+    ),
+    "unknown word": (UnknownWord(["kitten"]), "unknown_word", "This model does not know “kitten”."),
     "image": (BadImage("scene.png is broken", cause="damaged"), "bad_image", "damaged"),
     "config": (BadConfig("The label config has no <Image>."), "bad_config", "set the project up"),
     "config with a reason": (
@@ -53,6 +62,20 @@ ERRORS = {
     "weights": (WeightsMissing(name="a", folder="/models", command="c"), "failed", "Something went wrong"),
     "any other": (BadSettings("DATABASE_URL is postgresql://u:secret@h"), "failed", "Something went wrong"),
 }
+
+
+def test_words_that_were_not_used_are_told():
+    [told] = about_answer("the shiny frog left of the kitten", "match", False, unused=["shiny", "kitten"])
+    assert (told.kind, told.text) == ("unused", "Not known here, so not used: “shiny”, “kitten”.")
+
+
+def test_the_hint_names_the_rank_of_what_fits_nearly_as_well():
+    [told] = about_answer("the dog", "ambiguous", False, rival=3)
+    assert "Type #3 to see it" in told.text
+
+
+def test_a_refusal_has_room_however_long_the_expression():
+    assert about_error(NegatedTarget("not " + "very " * 100 + "big")).text.endswith("“everything except the cup”.")
 
 
 def test_where_nothing_is_likely_enough_the_nearest_can_be_seen():
@@ -155,7 +178,7 @@ def test_a_guess_is_told_however_long_the_expression_is(length):
 
 
 def test_what_is_left_out_is_known_also_of_what_was_joined_twice():
-    first = join([say("label_guessed", "A" * 200), say("ambiguous", "“b”")])
+    first = join([say("label_guessed", "A" * 200), say("ambiguous", "b" * 100)])
     second = join([Message.from_json(json.loads(json.dumps(first.to_json()))), say("absent", "c" * 100)])
     assert (second.kind, len(second.parts), len(second.left_out)) == ("label_guessed", 3, 2)
     assert Message.from_json({"kind": "busy", "text": "Busy."}) == Message("busy", "Busy.")  # as version 0.1 kept it

@@ -6,6 +6,7 @@ import pytest
 from demo.scenes import make_scene
 from demo.sprites import vocabulary
 from ris_core import Image, load_segmenter, masks
+from ris_core.errors import NegatedTarget, UnknownWord
 from ris_core.explain import explain
 
 pytestmark = pytest.mark.slow
@@ -52,11 +53,62 @@ def test_the_answer_is_what_the_words_ask_for(scene, ask, text, expected):
     assert found(scene, prediction) == expected
 
 
-@pytest.mark.parametrize("text", ["the red chair", "a purple tomato", "zebra on the left", "all owls"])
+@pytest.mark.parametrize("text", ["the red chair", "a purple tomato", "owl on the left", "all owls"])
 def test_what_is_not_there_is_not_found(ask, text):
     prediction = ask(text)
     assert (prediction.decision, prediction.selected) == ("no_match", ())
     assert prediction.scores[0] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("the kitten", ("kitten",)),
+        ("zebra on the left", ("zebra",)),
+        ("the vegetable left of the clock", ("vegetable",)),
+    ],
+)
+def test_an_unknown_noun_is_named_and_nothing_is_offered_for_it(ask, text, words):
+    with pytest.raises(UnknownWord) as caught:
+        ask(text)
+    assert caught.value.words == words
+
+
+@pytest.mark.parametrize(
+    ("text", "unused"), [("the shiny yellow tomato", ("shiny",)), ("the yellow tomato above the kitten", ("kitten",))]
+)
+def test_other_unknown_words_are_named_and_not_used(scene, ask, text, unused):
+    prediction = ask(text)
+    assert (found(scene, prediction), prediction.expression.unused) == (["tomato2"], unused)
+    assert f"does not know {unused[0]}" in " ".join(prediction.warnings)
+
+
+@pytest.mark.parametrize(
+    "text", ["not the yellow tomato", "no tomato", "without the tomato", "tomato, no", "don’t take the tomato"]
+)
+def test_a_negated_target_is_refused_with_what_to_say_instead(ask, text):
+    with pytest.raises(
+        NegatedTarget, match=r"only says what is not meant\. Say what is, as in “the cup that is not red”"
+    ):
+        ask(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("everything except the tomatoes", ["clock1", "clock3"]),
+        ("all but the clocks", ["tomato0", "tomato2"]),
+        ("the non-gray tomato", ["tomato2"]),
+        ("the tomato that isn’t gray", ["tomato2"]),
+    ],
+)
+def test_what_is_excluded_is_left_out(scene, ask, text, expected):
+    assert found(scene, ask(text)) == expected
+
+
+@pytest.mark.parametrize("size", ["big", "small", "tall", "huge", "little", "bigger", "smallest", "leftmost"])
+def test_a_size_takes_nothing_from_the_only_thing_of_its_phrase(scene, ask, size):
+    assert found(scene, ask(f"the {size} yellow tomato")) == ["tomato2"]
 
 
 def test_one_of_two_is_ambiguous(ask):

@@ -1,5 +1,7 @@
 """The method on squares of plain colours; an encoder that knows colours by name stands for CLIP."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from ris_core import EncodedImage, Expression, Proposals
 from ris_core.calibration import Calibrator, Logistic
 from ris_core.errors import BadInput, UnknownName
 from ris_core.methods.guided import IMPROVEMENTS, Component
+from ris_core.types import NO_CHANCE
 from ris_core.wording import Clause, Referent
 
 NOUNS = ("dog", "cat", "tree")
@@ -77,6 +80,36 @@ CAT, TREE = thing("cat"), thing("tree")
 )
 def test_a_clause_tells_things_of_one_noun_apart(clause, expected):
     assert best(DOGS, thing("dog", clause)) == expected
+
+
+@pytest.mark.parametrize(
+    "keyword", ["big", "small", "tall", "short", "long", "wide", "narrow", "left", "up", "front", "middle", "edge"]
+)
+@pytest.mark.parametrize("is_negated", [False, True], ids=["said", "denied"])
+def test_an_order_takes_nothing_from_the_only_thing_of_its_phrase(keyword, is_negated):
+    """Nobody can say of one tree that it is the larger, or not the larger: "the big tree" is the tree."""
+    plain = score(DOGS, asked(thing("tree")), CALIBRATOR)
+    said = score(DOGS, asked(thing("tree", Clause("rank", keyword, keyword, is_negated=is_negated))), CALIBRATOR)
+    assert (said.decision, said.selected) == ("match", (4,))
+    assert said.values[4] == pytest.approx(plain.values[4], abs=0.05)
+
+
+def test_among_several_an_order_ranks():
+    dogs = scene(("dog", (20, 50)), ("dog", (100, 50)), ("cat", (160, 50)))
+    dogs.proposals.masks[1, 35:65, 85:115] = True
+    dogs = EncodedImage("0" * 64, SIZE_HW, Proposals.from_masks(dogs.proposals.masks), dogs.features, "fp")
+    clauses = {keyword: Clause("rank", keyword, keyword) for keyword in ("big", "small")}
+    assert {k: score(dogs, asked(thing("dog", clause)), CALIBRATOR).selected for k, clause in clauses.items()} == {
+        "big": (1,),
+        "small": (0,),
+    }
+    not_big = Clause("rank", "big", "big", is_negated=True)
+    assert score(dogs, asked(thing("dog", not_big)), CALIBRATOR).selected == (0,)
+
+
+def test_everything_except_a_thing_is_all_the_others():
+    scores = score(DOGS, asked(thing("", number=None, excluded=(CAT,))), CALIBRATOR)
+    assert (scores.decision, sorted(scores.selected)) == ("match", [0, 1, 2, 4])
 
 
 def test_a_landmark_has_clauses_of_its_own():
@@ -208,6 +241,37 @@ def test_without_a_calibrator_the_values_are_shares_and_one_thing_is_left_to_the
 def test_a_calibrator_decides(referent, decision, selected):
     scores = score(DOGS, asked(referent), CALIBRATOR)
     assert (scores.decision, scores.selected) == (decision, selected)
+
+
+def test_what_has_no_chance_does_not_rival():
+    """A dog a little left of the middle fits nearly as well as one at the left by its share, but a calibrator may know better."""
+    image = scene(("dog", (88, 20)), ("dog", (95, 80)), ("cat", (160, 50)))
+    left = asked(thing("dog", Clause("position", "left", "on the left")))
+    strict = Calibrator(CALIBRATOR.look, Logistic({"look": 1.0, "clauses": 1.0, "margin": 14.0}, 1.0), 0.5)
+    lax, sure = (score(image, left, calibrator, ambiguous_ratio=0.6) for calibrator in (CALIBRATOR, strict))
+    assert (lax.decision, sure.decision) == ("ambiguous", "match")
+    assert sure.values[1] < NO_CHANCE < sure.values[0]
+
+
+def test_an_answer_without_a_chance_is_none():
+    strict = Calibrator(CALIBRATOR.look, Logistic({"look": 1.0, "clauses": 1.0, "margin": 50.0}, 1.0), 0.5)
+    scores = score(DOGS, asked(thing("blue dog")), strict)
+    assert scores.values.max() < NO_CHANCE
+    assert (scores.decision, scores.selected) == ("no_match", ())
+
+
+def test_a_word_that_could_not_be_used_might_have_told_things_apart():
+    dogs, shiny = asked(thing("dog", Clause("rank", "left", "leftmost"))), Clause("position", "left", "left")
+    image = scene(("dog", (20, 50)), ("dog", (110, 50)), ("cat", (160, 50)))
+    left = replace(dogs, referents=(thing("dog", shiny),))
+    assert score(image, left, CALIBRATOR).decision == "match"
+    assert score(image, replace(left, unused=("shiny",)), CALIBRATOR).decision == "ambiguous"
+
+
+def test_a_calibrator_says_how_probable_each_candidate_is():
+    scores = score(DOGS, asked(thing("red dog")), CALIBRATOR)
+    assert scores.parts["probability"] == pytest.approx(scores.values)
+    assert "probability" not in score(DOGS, asked(thing("red dog"))).parts
 
 
 def test_what_is_missing_of_joined_things_is_left_out():

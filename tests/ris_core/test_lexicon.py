@@ -28,5 +28,24 @@ def test_singular(plural, expected):
 
 
 def test_every_keyword_has_its_opposite_twice():
-    assert all(lexicon.OPPOSITES[lexicon.OPPOSITES[keyword]] == keyword for keyword in lexicon.OPPOSITES)
-    assert {*lexicon.SIDES.values(), *lexicon.EXTREMES.values()} - {"middle"} <= set(lexicon.OPPOSITES)
+    both = [keyword for keyword in lexicon.OPPOSITES if keyword != "long"]  # "short" is also the opposite of "tall"
+    assert all(lexicon.OPPOSITES[lexicon.OPPOSITES[keyword]] == keyword for keyword in both)
+    assert {*lexicon.SIDES.values(), *lexicon.EXTREMES.values(), *lexicon.RIMS.values()} <= set(lexicon.OPPOSITES)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("grey", "gray"),
+        ("colour", "color"),
+        ("light-grey", "light-gray"),
+        ("aeroplane", "airplane"),
+        ("greyhound", "greyhound"),
+    ],
+)
+def test_spellings_are_one(word, expected):
+    assert lexicon.spelled(word) == expected
+
+
+def test_no_american_spelling_is_spelled_otherwise():
+    assert not set(lexicon.SPELLINGS) & set(lexicon.SPELLINGS.values())

@@ -138,9 +138,33 @@ def test_several_places_are_a_sum():
     assert two == pytest.approx([1, 0, 1], abs=1e-3)
 
 
-def test_the_largest_is_rarely_said_of_the_only_one():
-    assert ranks((3.0, 1.0), (1.0, 0.0))[0] == pytest.approx(placement.LONE)
-    assert ranks((3.0, 1.0), (1.0, 1.0))[0] > 0.99
+@pytest.mark.parametrize("values", [(3.0, 1.0), (1.0, 3.0)])
+def test_the_only_one_comes_first_in_every_order(values):
+    assert ranks(values, (1.0, 0.0))[0] == pytest.approx(1)
+
+
+def test_the_only_one_is_not_the_second():
+    assert ranks((3.0, 1.0), (1.0, 0.0), place=2)[0] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "first"),
+    [("middle", 4), ("edge", 0), ("tall", 5), ("long", 6), ("wide", 6), ("narrow", 5), ("short", 6)],
+)
+def test_what_is_first_by_a_measure(keyword, first):
+    boxes = np.array(
+        [
+            [0, 0, 20, 20],
+            [40, 40, 20, 20],
+            [150, 30, 20, 20],
+            [60, 10, 20, 20],
+            [90, 40, 20, 20],
+            [20, 60, 10, 36],
+            [140, 80, 50, 15],
+        ]
+    )
+    sizes = Layout(boxes.astype(float), boxes[:, 2] * boxes[:, 3].astype(float), (100, 200))
+    assert placement.measure(sizes, keyword).argmax() == first
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(1, 4), st.integers(1, 3))

@@ -6,10 +6,12 @@ import pytest
 
 from ris_core import Expression, Image, Proposals, Scores
 from ris_core.documents import to_document
-from ris_core.errors import BadExpression, BadInput
+from ris_core.errors import BadExpression, BadInput, NegatedTarget
 from ris_core.masks import from_rle
-from ris_core.methods import hybrid_gl
+from ris_core.methods import guided, hybrid_gl
 from ris_core.overlay import draw
+from ris_core.types import NO_CHANCE
+from ris_core.wording import Referent
 from tests.toy import ColourEncoder, toy_pixels, toy_segmenter
 
 IMAGE = Image.from_array(toy_pixels())
@@ -157,6 +159,49 @@ class TestFingerprints:
         segmenter = toy_segmenter()
         encoded = segmenter.encode(IMAGE)
         assert segmenter.segment(encoded, "red").model_version == segmenter.segment(encoded, "blue").model_version
+
+
+class TestWhatIsNotMeant:
+    TREE = Referent("tree", "tree")
+
+    def ask(self, referent, method="guided", quirks=frozenset()):
+        segmenter = toy_segmenter()
+        if method == "guided":
+            segmenter = replace(segmenter, method=guided.Component(), method_name="guided")
+        segmenter.parser.quirks = quirks
+        expression = Expression("all but it", "all but it", "tree", "tree", (), "none", "none", False, (referent,))
+        return segmenter.segment(segmenter.encode(IMAGE), expression)
+
+    def test_a_target_that_is_only_denied_is_refused(self):
+        with pytest.raises(NegatedTarget, match=r"“all but it” only says what is not meant\. Say what is"):
+            self.ask(Referent(excluded=(self.TREE,)))
+
+    def test_everything_else_is_answered_by_a_method_that_can_exclude(self):
+        everything_else = Referent(number=None, excluded=(self.TREE,))
+        assert self.ask(everything_else).decision == "match"
+        with pytest.raises(NegatedTarget):
+            self.ask(everything_else, method="global_local")
+
+    def test_the_released_code_answers_it(self):
+        """Q-NEGATED."""
+        denied = Referent(excluded=(self.TREE,))
+        assert self.ask(denied, method="global_local", quirks=frozenset({"Q-NEGATED"})).selected
+
+
+def test_candidates_without_a_chance_are_no_others():
+    encoded = toy_segmenter().encode(IMAGE)
+    prediction = toy_segmenter().segment(encoded, "red")
+    assert prediction.others == (1, 2, 3)
+    chances = [{"probability": chance} for chance in (0.9, NO_CHANCE, NO_CHANCE / 2, 0.0)]
+    assert replace(prediction, parts=chances).others == (1,)
+
+
+def test_the_rival_is_another_thing_and_no_part_of_the_answer():
+    prediction = toy_segmenter().segment(toy_segmenter().encode(IMAGE), "red")
+    assert prediction.rival_rank == 2
+    copy = prediction.masks.copy()
+    copy[1] = copy[0]
+    assert replace(prediction, masks=copy).rival_rank == 3
 
 
 class TestBadInput:

@@ -31,6 +31,7 @@ def parser() -> Parser:
         pytest.param("👩‍🚀 left", "👩‍🚀 left", id="joined emoji"),
         pytest.param("左边的红苹果", "左边的红苹果", id="Chinese"),
         pytest.param("التفاحة الحمراء", "التفاحة الحمراء", id="Arabic"),
+        pytest.param("isn’t it ‘red’", "isn't it 'red'", id="curly apostrophes"),
         pytest.param("42", "42", id="a number"),
         pytest.param("a" * MAX_CHARACTERS, "a" * MAX_CHARACTERS, id="the longest"),
     ],

@@ -49,3 +49,7 @@ def test_each_thing_is_represented_by_its_best_proposal():
 def test_a_part_of_two_wholes_joins_only_the_better():
     same = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], bool)
     assert representatives(np.array([0.9, 0.5, 0.8]), same).tolist() == [True, False, True]
+
+
+def test_of_nothing_nothing_is_the_same():
+    assert same_thing(overlaps(squares())).shape == (0, 0)

@@ -52,11 +52,13 @@ def open_database(database_url: str) -> sa.Engine:
 def _make_engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    if url.database:
-        _make_private_file(Path(url.database))
     engine = sa.create_engine(
         url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True
     )  # values may be secrets
+    if url.database and url.database != ":memory:":
+        file = Path(url.database)
+        _make_private_file(file)
+        _keep_to_file(engine, file)
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -68,6 +70,33 @@ def _make_private_file(file: Path) -> None:
     os.close(_open_private(file, os.O_CREAT | os.O_RDWR))
     if file.stat().st_uid == os.getuid():
         file.chmod(0o600)
+
+
+def _keep_to_file(engine: sa.Engine, file: Path) -> None:
+    """Have every connection and transaction look first whether the file is still the one that was opened.
+
+    SQLite itself would go on writing into one that was removed, which is lost, and make an empty one in its place.
+    """
+    opened = _identify(file)
+
+    def check(*_: object) -> None:
+        if _identify(file) != opened:
+            raise Unreachable(
+                f"The database file {file} was removed or replaced while it was used: nothing is written.",
+                "Put it back, or start everything anew: `ris down`, then `ris up`.",
+            )
+
+    sa.event.listen(engine, "do_connect", check)
+    sa.event.listen(engine, "begin", check)
+
+
+def _identify(file: Path) -> tuple[int, int] | None:
+    """What makes a file this one whatever its name is; None if there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _open_private(file: str | Path, flags: int) -> int:

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from backend import redaction
+from backend import processes, redaction
 from backend.errors import BadSettings
 from backend.setting_values import (
     clean,
@@ -31,6 +31,10 @@ def _env(*names: str, **kwargs: Any) -> Any:
     return Field(validation_alias=AliasChoices(*names), **kwargs)
 
 
+_ENV_FILE = ".env"
+DEMO_FILE = "demo.env"
+"""In the state folder: what `make demo` decides, so that commands find what it started."""
+
 _READERS: Mapping[str, Callable[[str], str]] = {
     "basic_auth_user": read_login,
     "basic_auth_pass": read_login,
@@ -47,7 +51,7 @@ class Settings(BaseSettings):
     """Settings of the backend, the worker and the command line; whatever is secret among them is hidden from now on."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=_ENV_FILE,
         env_file_encoding="utf-8-sig",  # some editors put a byte order mark at the beginning
         extra="ignore",
         frozen=True,
@@ -252,18 +256,28 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Settings from the environment and `.env`.
+    """Settings from the environment and `.env`; of a demo that runs in the state folder, what neither says.
 
     Raises:
         BadSettings: If one has a value that cannot be used; names it and says what is expected.
     """
     try:
-        return Settings()
+        settings = Settings()
+        demo = find_demo(settings)
+        return Settings(_env_file=(demo, _ENV_FILE)) if demo else settings  # type: ignore[call-arg]
     except ValidationError as error:
         wrong, remedy = _problem_of(error), "See docs/settings.md."
     except (OSError, UnicodeError) as error:
         wrong, remedy = problem_of_file(error)
     raise BadSettings(wrong, remedy)  # out here: the errors above hold values, which a traceback would show
+
+
+def find_demo(settings: Settings) -> Path | None:
+    """The settings of the demo whose Label Studio runs with this state folder; None where another Label Studio is set."""
+    file = settings.state_dir / DEMO_FILE
+    studio = processes.find("label-studio", settings.state_dir)
+    is_up = settings.label_studio_url is None and file.is_file() and studio is not None and studio.is_running
+    return file if is_up else None
 
 
 def problem_of_file(error: OSError | UnicodeError) -> tuple[str, str]:

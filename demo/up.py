@@ -5,6 +5,7 @@ expression asked through Label Studio to see that it works.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from backend import processes, stack
 from backend.errors import Unreachable
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connect import connect
-from backend.logs import configure_logging
-from backend.settings import Settings
+from backend.logs import configure_logging, report_crashes
+from backend.redaction import hide
+from backend.settings import DEMO_FILE, Settings
 from backend.steps import Steps
 from demo import label_studio
 from demo.gallery import GALLERY, Exhibit
@@ -75,7 +77,9 @@ def start(state_dir: Path, label_studio_port: int = LABEL_STUDIO_PORT, backend_p
         )
         # First, without waiting: it takes longest.
         studio = processes.launch(program, state_dir)
-        settings = _make_settings(state_dir, program.address, _choose_port("backend", backend_port, state_dir), known)
+        decided = _decide(state_dir, program.address, _choose_port("backend", backend_port, state_dir), known)
+        settings = Settings(**decided)
+        _leave_settings(decided, state_dir)
         running = stack.up(settings, steps, WORKER_TIMEOUT_S)
         with steps.take("Label Studio") as step:
             processes.wait_until_ready(
@@ -118,9 +122,9 @@ def _choose_port(name: str, preferred: int, state_dir: Path) -> int:
     return processes.free_port(preferred)
 
 
-def _make_settings(state_dir: Path, studio_url: str, port: int, known: Secrets) -> Settings:
-    """Everything the demo decides; of the user's own settings, only REDIS_URL and those of the machine are kept."""
-    decided: dict[str, Any] = {
+def _decide(state_dir: Path, studio_url: str, port: int, known: Secrets) -> dict[str, Any]:
+    """Every setting that the demo decides; of the user's own settings, only REDIS_URL and those of the machine are kept."""
+    return {
         "RIS_PROFILE": "demo",
         "RIS_STATE_DIR": state_dir,
         "DATABASE_URL": f"sqlite:///{state_dir / 'ris.sqlite3'}",
@@ -132,7 +136,21 @@ def _make_settings(state_dir: Path, studio_url: str, port: int, known: Secrets) 
         "LABEL_STUDIO_URL": studio_url,
         "LABEL_STUDIO_API_KEY": known.token,
     }
-    return Settings(**decided)
+
+
+def _leave_settings(decided: dict[str, Any], state_dir: Path) -> None:
+    """Write down what was decided, for commands that are run while the demo runs; only this user can read the file."""
+    file = state_dir / DEMO_FILE
+    part = file.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    part.write_text("".join(f"{name}={_as_dotenv(value)}\n" for name, value in decided.items()), encoding="utf-8")
+    part.replace(file)
+
+
+def _as_dotenv(value: object) -> str:
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _check(client: LabelStudio, backend: int, tasks: dict[Exhibit, int]) -> float:
@@ -152,8 +170,26 @@ def _check(client: LabelStudio, backend: int, tasks: dict[Exhibit, int]) -> floa
     return overlap
 
 
-def _describe(demo: Demo) -> str:
+def list_commands(demo: Demo, state_dir: Path) -> list[str]:
+    """Commands to try while the demo runs, as they are typed in this folder."""
+    program = Path(sys.executable).with_name("ris")
+    ris = shlex.quote(str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program))
+    if state_dir.resolve() != Path(".state").resolve():
+        ris = f"RIS_STATE_DIR={shlex.quote(str(state_dir.resolve()))} {ris}"
+    project = f"--project {demo.project}"
+    return [
+        f"{ris} run start {project} --expression-field try --name first",
+        f"{ris} run wait first",
+        f"{ris} corrections stats {project}",
+        f"{ris} report {project} --out report.html",
+        f"{ris} export {project} --format coco --out dataset",
+        f"{ris} doctor {project}",
+    ]
+
+
+def _describe(demo: Demo, state_dir: Path) -> str:
     """What to do now, for a person."""
+    commands = "\n".join(f"     {command}" for command in list_commands(demo, state_dir))
     tries = "\n".join(
         f'     {demo.url}/projects/{demo.project}/data?task={demo.tasks[exhibit]}   "{exhibit.expression}"'
         for exhibit in GALLERY[:3]
@@ -164,6 +200,8 @@ The demo runs.
      and log in as {label_studio.EMAIL} with the password {demo.secrets.password}
   2. Open a task, switch Auto-Annotation on at the bottom, type an expression, press Enter; accept what is offered. Try:
 {tries}
+  3. Ask for all scenes at once, and see what became of what was proposed:
+{commands}
 The demo models know only these drawn scenes; for photographs see "Real checkpoints" in README.md.
 `make down` stops it; `make demo` brings it back with everything you did."""
 
@@ -176,15 +214,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--backend-port", type=int, default=BACKEND_PORT, help="used if free; 0 for any")
     options = parser.parse_args(arguments)
     configure_logging("WARNING")
+    report_crashes()
     try:
         demo = start(options.state_dir, options.label_studio_port, options.backend_port)
     except RisError as error:
         print(
-            f"\n{error}\nWhat was started goes on running: try again with `make demo`, or stop it with `make down`.",
+            f"\n{hide(str(error))}\nWhat was started goes on running: try again with `make demo`, or stop it with `make down`.",
             file=sys.stderr,
         )
         return error.exit_code
-    print(_describe(demo))
+    print(_describe(demo, options.state_dir))
     return 0
 
 

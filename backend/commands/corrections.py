@@ -247,8 +247,10 @@ def _as_lines(version: "Past") -> Iterable[str]:
 
 
 def _open(settings: Settings) -> "Ledger":
+    from backend.commands.state import check_state
     from backend.corrections.ledger import open_ledger
 
+    check_state(settings)
     return open_ledger(settings.sql_url)
 
 

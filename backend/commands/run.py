@@ -290,9 +290,15 @@ def _look(settings: Settings, ledger: "Ledger", run_id: str) -> "Status":
 
 
 def open_ledger(settings: Settings) -> "Ledger":
-    """The ledger that the settings name."""
+    """The ledger that the settings name.
+
+    Raises:
+        BadSettings: If nothing has run with these settings.
+    """
+    from backend.commands.state import check_state
     from backend.runs import ledger
 
+    check_state(settings)
     return ledger.open_ledger(settings.sql_url)
 
 

@@ -65,6 +65,8 @@ def down() -> None:
     from backend import stack
 
     settings = read_settings()
-    with stack.lock(settings.state_dir):
-        stopped = list(stack.down(settings.state_dir))
+    stopped = []
+    if settings.state_dir.is_dir():  # else there is nothing, and none is made
+        with stack.lock(settings.state_dir):
+            stopped = list(stack.down(settings.state_dir))
     print(f"Stopped: {', '.join(stopped)}." if stopped else f"Nothing that was started with {settings.state_dir} runs.")

@@ -15,7 +15,16 @@ from backend import redaction
 from backend.errors import BadSettings
 from backend.redaction import mask_url
 from backend.setting_values import clean
-from backend.settings import Settings, aliases_of, is_secret, problem_of_file, says_what_is_wrong, variable_of
+from backend.settings import (
+    Settings,
+    aliases_of,
+    find_demo,
+    is_secret,
+    problem_of_file,
+    read_settings,
+    says_what_is_wrong,
+    variable_of,
+)
 
 SIMILAR = 0.85
 """How like a setting's name another one must be to count as misspelt, from 0 to 1."""
@@ -30,7 +39,7 @@ class Value:
     Attributes:
         name: Its first variable.
         shown: Its value, or the default; "set" or "not set" for a secret.
-        origin: "default", "environment" or ".env", with the variable if that is another than `name`.
+        origin: "default", "environment", ".env" or "the demo", with the variable if that is another than `name`.
         problem: Why it cannot be used; empty if it can.
     """
 
@@ -75,6 +84,10 @@ def read() -> Reading:
     except ValidationError as error:
         problems = {variable_of(found["loc"]): says_what_is_wrong(found["msg"]) for found in error.errors()}
     given = [("environment", environment(), environment.env_vars), (".env", file(), file.env_vars)]
+    if settings and (demo := find_demo(settings)):
+        settings = read_settings()
+        decided = DotEnvSettingsSource(Settings, env_file=demo)
+        given.append(("the demo", decided(), decided.env_vars))
     fields = {aliases_of(field)[0]: name for name, field in Settings.model_fields.items()}
     raw = {variable: _find(Settings.model_fields[name], given) for variable, name in fields.items()}
     _learn(fields, raw)

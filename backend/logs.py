@@ -82,12 +82,12 @@ class Discreet:
 
     def write(self, text: str) -> None:
         """Write, or do not."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # full, or closed
             self._stream.write(hide(text))
 
     def flush(self) -> None:
         """Flush, or do not."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
 
 

@@ -29,7 +29,13 @@ def report(
     ledger = open_fresh(settings, project, offline)
     found = find(ledger, project, None if no_kinds else by_kind(settings))
     address = find_address(ledger, project) or settings.label_studio_url or ""
-    page = render(found, title or f"Corrections of project {project}", make_fetch(settings, project), address)
+    page = render(
+        found,
+        title or f"Corrections of project {project}",
+        make_fetch(settings, project),
+        address,
+        settings.max_image_pixels,
+    )
     try:
         with tidy_end(), replacing(out) as part:
             part.write_text(page, encoding="utf-8")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image as Pil
-from PIL import ImageOps, UnidentifiedImageError
 
 from backend.errors import ImageUnreachable
 from backend.files import replacing
-from backend.redaction import reason_of
-from ris_core.errors import BadInput
+from backend.label_studio.image_addresses import shown
+from ris_core.decoding import read
+from ris_core.errors import BadImage, BadInput
 from ris_core.file_names import check_name
 
 Mode = Literal["copy", "link", "none"]
@@ -24,7 +24,6 @@ Fetch = Callable[[str, str], bytes]
 KEY_LENGTH = 16
 """Characters of an image's hash in its file's name: no two of 100,000 images share them."""
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ class Images:
             known_sha256: Of its bytes, if they were seen before: without images they are not fetched again.
 
         Raises:
-            ImageUnreachable: If its file is wanted and cannot be had, or is no image.
+            ImageUnreachable: If its file is wanted and cannot be had.
+            BadImage: If it is no image that can be opened.
         """
         if address not in self._settled:
             self._settled[address] = self._settle(address, task, known_sha256)
@@ -97,28 +97,22 @@ class Images:
 
     def _get(self, address: str, task: str) -> bytes:
         if self._fetch is None:
-            raise ImageUnreachable(f"{address} is not fetched without Label Studio.", "Set LABEL_STUDIO_URL.")
+            raise ImageUnreachable(f"{shown(address)} is not fetched without Label Studio.", "Set LABEL_STUDIO_URL.")
         return self._fetch(address, task)
 
     def _stand_up(self, content: bytes, address: str) -> tuple[bytes, str, tuple[int, int]]:
-        """The bytes as they are, or, of a photo that EXIF turns, a PNG of what is seen: data sets' readers ignore EXIF."""
+        """The bytes as they are; a PNG of what is seen, of a photo that EXIF turns or whose end is missing: others would not."""
         try:
-            with Pil.open(io.BytesIO(content)) as opened:
-                if opened.width * opened.height > self._max_pixels:
-                    raise ImageUnreachable(
-                        f"{address} has {opened.width}x{opened.height} pixels, more than MAX_IMAGE_PIXELS.", "Raise it."
-                    )
-                if opened.getexif().get(_ORIENTATION, 1) == 1:
-                    suffix = SUFFIXES.get(opened.format or "", ".img")
-                    return content, suffix, (opened.height, opened.width)
-                turned = ImageOps.exif_transpose(opened)
-                buffer = io.BytesIO()
-                turned.save(buffer, "PNG")
-                return buffer.getvalue(), ".png", (turned.height, turned.width)
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-            raise ImageUnreachable(
-                f"{address} is no image that can be read ({reason_of(error)}).", "Replace it."
-            ) from error
+            found = read(content, self._max_pixels)
+        except BadImage as error:
+            wrong = f"{shown(address)} cannot be opened. {error.wrong}"
+            raise BadImage(wrong, error.remedy, cause=error.cause, kind=error.kind) from error
+        height, width = found.pixels.shape[:2]
+        if found.is_as_stored:
+            return content, SUFFIXES[found.format], (height, width)
+        buffer = io.BytesIO()
+        Pil.fromarray(found.pixels).save(buffer, "PNG")
+        return buffer.getvalue(), ".png", (height, width)
 
     def _put(self, name: str, content: bytes) -> None:
         if self._mode == "none":

@@ -16,7 +16,7 @@ from backend.exporters.splits import Groups, Shares
 from backend.label_studio.protocol import Json, read_field
 from backend.runs.tables import item, run
 from backend.tables import answer, request
-from ris_core.errors import BadInput
+from ris_core.errors import BadImage, BadInput
 from ris_core.file_names import check_distinct, check_name
 
 SourceName = Literal["annotations", "predictions", "both"]
@@ -84,7 +84,7 @@ def place_all(db: sa.Connection, choice: Choice, images: Images, findings: Findi
             continue
         try:
             settled = images.settle(address, task, hashes.get(task))
-        except ImageUnreachable as error:
+        except (ImageUnreachable, BadImage) as error:
             findings.left_out.append({"task": task, "why": str(error)})
             continue
         findings.by_address += settled.key.startswith("address:")

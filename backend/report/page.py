@@ -1,14 +1,11 @@
 """A report as one page of HTML that needs nothing else: plots and pictures are in it."""
 
-import io
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image as Pil
-from PIL import ImageOps, UnidentifiedImageError
 
 from backend.corrections.outcomes import NAMES
 from backend.corrections.reading import Correction
@@ -18,6 +15,8 @@ from backend.exporters.images import Fetch
 from backend.report import plots
 from backend.report.findings import Findings
 from backend.report.overlays import draw_case
+from ris_core.decoding import MAX_PIXELS, read
+from ris_core.errors import BadImage
 
 TITLES = {
     "label": "By label",
@@ -48,14 +47,17 @@ figure { margin: 0; } figcaption { font-size: 0.8rem; color: #555; overflow-wrap
 """
 
 
-def render(findings: Findings, title: str, fetch: Fetch | None = None, studio_url: str = "") -> str:
+def render(
+    findings: Findings, title: str, fetch: Fetch | None = None, studio_url: str = "", max_pixels: int = MAX_PIXELS
+) -> str:
     """The whole page.
 
     Args:
         fetch: Gets the images of the worst cases; without it they are drawn on grey.
         studio_url: Label Studio's address for people, to which cases are linked; without it they are not.
+        max_pixels: Largest image that is opened; others are drawn on grey.
     """
-    worst = _worst(findings, fetch, studio_url)
+    worst = _worst(findings, fetch, studio_url, max_pixels)
     parts = [*_overall(findings), *_groups(findings), *_alike(findings), *_scores(findings), *worst]
     return "\n".join(
         [
@@ -131,26 +133,29 @@ def _scores(findings: Findings) -> Iterator[str]:
     )
 
 
-def _worst(findings: Findings, fetch: Fetch | None, studio_url: str) -> Iterator[str]:
+def _worst(findings: Findings, fetch: Fetch | None, studio_url: str, max_pixels: int) -> Iterator[str]:
     if not findings.worst:
         return
     yield "<h2>Worst cases</h2>"
     yield '<p class="note">Blue: offered. Red: saved. Refused with the highest scores first, then the least alike.</p>'
     yield '<div class="cases">'
     for one in findings.worst:
-        picture = draw_case(_pixels(one, findings.images, fetch), one.outcome.offered_mask, one.outcome.mask)
+        picture = draw_case(
+            _pixels(one, findings.images, fetch, max_pixels), one.outcome.offered_mask, one.outcome.mask
+        )
         yield f'<figure><img alt="" src="{_data("image/png", picture)}"><figcaption>{_caption(one, studio_url)}</figcaption></figure>'
     yield "</div>"
 
 
-def _pixels(one: Correction, images: Mapping[str, str | None], fetch: Fetch | None) -> np.ndarray | None:
+def _pixels(
+    one: Correction, images: Mapping[str, str | None], fetch: Fetch | None, max_pixels: int
+) -> np.ndarray | None:
     address = images.get(one.task)
     if not (fetch and address):
         return None
     try:
-        with Pil.open(io.BytesIO(fetch(address, one.task))) as opened:
-            return np.asarray(ImageOps.exif_transpose(opened).convert("RGB")).copy()
-    except (ImageUnreachable, UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        return read(fetch(address, one.task), max_pixels).pixels
+    except (ImageUnreachable, BadImage):
         return None
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from numpy import ndarray
 from PIL import Image as Pil
 
+from ris_core.decoding import read
 from ris_core.errors import BadImage, BadInput
 from ris_core.types import Image
 
@@ -138,15 +139,20 @@ def open_pixels(file: Path, size_hw: tuple[int, int], *, resize: bool = False) -
         BadImage: If the file is missing, cannot be read, or has another size.
     """
     try:
-        with Pil.open(file) as opened:
-            picture = opened.convert("RGB")
+        pixels = read(file.read_bytes(), upright=False).pixels
     except FileNotFoundError as error:
-        raise BadImage(f"The image {file} is missing. Put the data set's images there.") from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise BadImage(f"The image {file} cannot be read ({error}). Get it again.") from error
-    found_hw = (picture.height, picture.width)
+        raise BadImage(f"The image {file} is missing.", "Put the data set's images there.", cause="missing") from error
+    except OSError as error:
+        raise BadImage(f"The image {file} cannot be read ({error.strerror}).", "Get it again.") from error
+    except BadImage as error:
+        wrong = f"The image {file} cannot be read. {error.wrong}"
+        raise BadImage(wrong, error.remedy, cause=error.cause, kind=error.kind) from error
+    found_hw = (pixels.shape[0], pixels.shape[1])
     if found_hw != size_hw:
         if not resize:
-            raise BadImage(f"The image {file} is {found_hw} (H, W), its annotations say {size_hw}. Get the original.")
-        picture = picture.resize((size_hw[1], size_hw[0]), Pil.Resampling.BILINEAR)
-    return Image.from_array(np.asarray(picture).copy())
+            raise BadImage(
+                f"The image {file} is {found_hw} (H, W), its annotations say {size_hw}.", "Get the original."
+            )
+        resized = Pil.fromarray(pixels).resize((size_hw[1], size_hw[0]), Pil.Resampling.BILINEAR)
+        pixels = np.asarray(resized).copy()
+    return Image.from_array(pixels)

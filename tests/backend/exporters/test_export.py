@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -111,8 +112,6 @@ def test_images_are_copied_linked_or_left(export_as, tmp_path):
 
 def test_a_photo_that_exif_turns_is_kept_upright(export_as):
     def photo(address: str, task: str) -> bytes:
-        import io
-
         buffer, exif = io.BytesIO(), Pil.Exif()
         exif[0x0112] = 6
         Pil.new("RGB", (30, 40)).save(buffer, "JPEG", exif=exif)
@@ -121,6 +120,38 @@ def test_a_photo_that_exif_turns_is_kept_upright(export_as):
     [file] = (export_as("coco", fetch=photo) / "images").iterdir()
     with Pil.open(file) as opened:
         assert (opened.size, opened.getexif().get(0x0112, 1)) == ((40, 30), 1)
+
+
+def test_a_photo_that_lacks_its_end_is_kept_as_it_is_seen(export_as):
+    """Other programs refuse it."""
+    buffer = io.BytesIO()
+    Pil.new("RGB", (40, 30), "red").save(buffer, "JPEG")
+    [file] = (export_as("coco", fetch=lambda *_: buffer.getvalue()[:-2]) / "images").iterdir()
+    with Pil.open(file) as opened:
+        assert (opened.format, opened.size) == ("PNG", (40, 30))
+        opened.load()
+
+
+def _picture(kind: str, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> bytes:
+    buffer = io.BytesIO()
+    Pil.new(mode, size).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        pytest.param(_picture("EPS"), "PostScript", id="a kind that is not answered either"),
+        pytest.param(_picture("PNG", (20_000, 10_000), "1"), "megapixels", id="too large for Pillow"),
+        pytest.param(b"<!doctype html><html>", "web page", id="a page"),
+        pytest.param(_picture("JPEG")[:300], "damaged", id="half a picture"),
+    ],
+)
+def test_a_picture_that_is_not_answered_is_left_out_and_the_others_stay(export_as, content, says):
+    folder = export_as("jsonl", fetch=lambda address, task: content if task == "1" else png(address, task))
+    left_out = [json.loads(line) for line in (folder / "left-out.jsonl").read_text().splitlines()]
+    assert [says in line["why"] for line in left_out if line["task"] == "1"] == [True]
+    assert len(list((folder / "images").iterdir())) == len({line["image"]["key"] for line in records(folder)}) > 0
 
 
 def test_the_split_hangs_on_the_image_alone(export_as, store, ledger):

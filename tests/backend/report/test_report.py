@@ -156,3 +156,10 @@ def test_a_case_may_lack_one_side(offered, saved):
 def test_images_that_cannot_be_had_are_grey(ledger):
     html = render(find(ledger, PROJECT), "t", lambda address, task: b"no image")
     assert json.dumps(html).count("data:image/png") == 2
+
+
+@pytest.mark.parametrize("size", [(20_000, 10_000), (8000, 7000)])
+def test_a_picture_that_is_too_large_is_drawn_on_grey_and_the_page_is_made(ledger, size):
+    buffer = BytesIO()
+    Pil.new("1", size).save(buffer, "PNG")
+    assert "Worst cases" in Page(render(find(ledger, PROJECT), "t", lambda *_: buffer.getvalue())).text

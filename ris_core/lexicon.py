@@ -126,7 +126,11 @@ UTMOST = words("the very far extreme picture image")
 PAIRING = words("between amid among amongst middle center centre")
 """Words that two landmarks may follow, joined by "and"."""
 
-SKIPPED = grammar.FRAME_NOUNS | FAR | words("not no non n't nt just directly immediately - 's coloured colored")
+SKIPPED = (
+    grammar.FRAME_NOUNS
+    | FAR
+    | words("not no non n't nt just directly immediately - 's colored other another same only")
+)
 """Words inside a noun phrase, before its noun, that say nothing about the look."""
 
 OPENINGS = words("in on at to from the far very")

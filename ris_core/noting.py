@@ -39,12 +39,14 @@ class NoteTaker:
         own = found.phrase.start if found else NOBODY
         self._chunks = [chunk for chunk in doc.noun_chunks if is_thing(chunk, is_target=chunk.start == own)]
         self._chunk_at = {token.i: chunk for chunk in self._chunks for token in chunk}
-        self.target = self._keep(self._find_target(self._chunk_at.get(own)))
+        self.target: Span | None = self._keep(self._find_target(self._chunk_at.get(own)))
         for chunk in self._chunks:
             self._read_inside(chunk)
         i = 0
         while i < len(doc):
             i = self._pass_chunk(self._chunk_at[i]) if i in self._chunk_at else self._read_token(i)
+        if self._is_negated and self.target is None:  # "nothing"
+            self.notes[NOBODY].excluded.append(("", ""))
 
     def _find_target(self, target: Span | None) -> Span | None:
         """The grammar's; of "the largest of the dogs" the dogs, of "not the cat but the dog" the dog."""

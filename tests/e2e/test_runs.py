@@ -119,7 +119,7 @@ def test_nothing_takes_the_place_of_nothing_and_the_run_ends(
     kept = {"task": made.tasks[0], "result": [], "model_version": ledger.get("empty").model_version}
     imported = client.request("POST", "/api/predictions/", kept)["id"]
     before = {task: [one["id"] for one in of] for task, of in first.items()}
-    for mode, expression in (("--replace", "the house"), ("--add", "the fence")):
+    for mode, expression in (("--replace", "the house"), ("--add", "the chair")):
         name = f"empty{mode}"
         ris(*asked, "--expression", expression, mode, "--name", name)
         ris("wait", name, "--timeout", "120")

@@ -205,6 +205,8 @@ def parser() -> Parser:
         ("all but the cat", "all anything - (cat)"),
         ("nothing but the cat", "cat"),
         ("not the cat", "anything - (cat)"),
+        ("nothing", "anything - (object)"),
+        ("the other cat", "cat"),
         ("the one on the left, not the cat", "anything: at left - (cat)"),
         # sizes
         ("the tall tree", "tree: rank tall 1"),

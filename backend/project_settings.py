@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import BadConfig
+from backend.setting_values import HOST, clean
 
 KEYS = ("profile", "expression_field", "prompt", "min_score", "image_hosts", "smooth_px")
 """Parameters that mean something here; others are left to whoever set them."""
@@ -13,7 +14,6 @@ KEYS = ("profile", "expression_field", "prompt", "min_score", "image_hosts", "sm
 MAX_SMOOTH_PX = 20
 """Pixels; more would round off the things themselves."""
 
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?(:\d{1,5})?|\[[0-9a-f:.]+\](:\d{1,5})?")
 _SHOWN_LENGTH = 80
 
 
@@ -74,9 +74,9 @@ def read_project_settings(extra_params: Mapping[str, Any]) -> ProjectSettings:
 
 
 def _read_text(key: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not clean(value):
         raise BadProjectSetting(key, value, "Give a name in quotes.")
-    return value.strip()
+    return clean(value)
 
 
 def _read_share(key: str, value: object) -> float:
@@ -96,9 +96,9 @@ def _read_hosts(key: str, value: object) -> tuple[str, ...]:
     hosts = value.split(",") if isinstance(value, str) else value
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
         raise BadProjectSetting(key, value, 'Give a list of hosts: ["images.example.org"].')
-    named = tuple(dict.fromkeys(host.strip().lower() for host in hosts if host.strip()))
+    named = tuple(dict.fromkeys(clean(host).lower() for host in hosts if clean(host)))
     for host in named:
-        if not _HOST.fullmatch(host):
+        if not HOST.fullmatch(host):
             raise BadProjectSetting(key, host, 'Give hosts without "https://" and path: ["images.example.org"].')
     return named
 

@@ -1,6 +1,7 @@
 """Whether the backend answers at an address, and why Label Studio may not reach it there."""
 
 import ipaddress
+import re
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -8,7 +9,8 @@ import httpx
 from backend.errors import BadSettings, Unreachable
 from backend.label_studio.client import make_http, suggest_url
 from backend.label_studio.point import Point, problem_of
-from backend.redaction import reason_of
+from backend.redaction import mask_url, reason_of
+from backend.setting_values import clean, read_http_url
 
 TIMEOUT_S = 5.0
 """Label Studio itself gives up after 1 s for /health and 3 s for /setup."""
@@ -23,23 +25,20 @@ NOT_LISTENING = "The backend must listen there: HOST=0.0.0.0 with BASIC_AUTH_USE
 
 
 def clean_url(url: str) -> str:
-    """An address without a slash at its end.
+    """An address without a slash at its end, nor what was pasted along.
 
     Raises:
         BadSettings: If it is not one of HTTP, or has a password in it.
     """
     try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_address = False
-    if not is_address:
-        raise BadSettings(f"The backend's address is {url!r}, which is none.", "Write --url http://host:9090.")
-    if "@" in parts.netloc:
-        raise BadSettings(
-            f"The address of {parts.hostname} has a user in it.", "Set BASIC_AUTH_USER and BASIC_AUTH_PASS instead."
-        )
-    return url.rstrip("/")
+        return read_http_url(clean(url))
+    except ValueError as error:
+        if re.match(r"\W*https?://[^/?#]*@", url, re.IGNORECASE):
+            raise BadSettings(
+                "The backend's address has a user in it.", "Set BASIC_AUTH_USER and BASIC_AUTH_PASS instead."
+            ) from None
+        wrong = f"The backend's address is {mask_url(url)!r} ({reason_of(error)}), which is none."
+        raise BadSettings(wrong, "Write --url http://host:9090.") from None
 
 
 def ask_backend(url: str, credentials: tuple[str, str] | None) -> str:

@@ -85,3 +85,8 @@ def test_whatever_was_typed_is_read_or_refused(extra_params):
         return
     assert settings.min_score is None or 0 <= settings.min_score <= 1
     assert all(isinstance(host, str) and host for host in settings.image_hosts)
+
+
+def test_what_was_pasted_along_is_taken_off():
+    read = read_project_settings({"image_hosts": '"a.example", b.example\u200b\n', "profile": "'demo'\r\n"})
+    assert (read.image_hosts, read.profile) == (("a.example", "b.example"), "demo")

@@ -72,6 +72,22 @@ def test_what_is_no_address_is_refused(url: str):
         clean_url(url)
 
 
+@pytest.mark.parametrize(
+    "url", [" http://host:9090/ \n", '"http://host:9090"', "HTTP://host:9090//", "\ufeffhttp://host:9090"]
+)
+def test_what_was_pasted_along_is_taken_off(url: str):
+    assert clean_url(url) == "http://host:9090"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:hunter2@host:x", "me:hunter2@host", "ftp://me:hunter2@host", "http://ho st?hunter2"]
+)
+def test_a_password_is_not_repeated_though_the_rest_is_wrong_too(url: str):
+    with pytest.raises(BadSettings) as raised:
+        clean_url(url)
+    assert "hunter2" not in str(raised.value)
+
+
 def test_a_password_in_an_address_is_refused_and_not_repeated():
     with pytest.raises(BadSettings, match="has a user in it") as raised:
         clean_url("http://me:hunter2@host:9090")

@@ -24,6 +24,7 @@ from backend.commands.workers import workers
 from backend.logs import configure_logging, report_crashes
 from backend.redaction import hide
 from ris_core.errors import RisError
+from ris_core.plain import lines
 
 ABOUT = "Type an expression, get the mask: referring image segmentation for Label Studio."
 
@@ -60,12 +61,14 @@ def main() -> None:
     """Run a command; exit 0 answered, 2 bad input, 3 weights missing, 4 a service cannot be reached."""
     # Before torch is loaded. Threads that spin while they wait made encoding four times slower on cores shared with others.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # no text is worth a traceback
     configure_logging("WARNING")
     report_crashes()
     try:
         app()
     except RisError as error:
-        print(f"ris: {hide(str(error))}", file=sys.stderr)
+        print(f"ris: {lines(hide(str(error)))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Exception:  # typer's own hook would show it as it is
         print(hide(traceback.format_exc()), file=sys.stderr)

@@ -13,6 +13,7 @@ from alembic.config import Config
 
 from backend.errors import BadSettings, Unreachable
 from backend.redaction import reason_of
+from ris_core.plain import whole
 
 BUSY_TIMEOUT_S = 30
 """How long a writer waits for another process's transaction."""
@@ -51,7 +52,9 @@ def open_database(database_url: str) -> sa.Engine:
 
 def _make_engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        sa.event.listen(engine, "before_cursor_execute", _make_storable, retval=True)
+        return engine
     engine = sa.create_engine(
         url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True
     )  # values may be secrets
@@ -61,7 +64,25 @@ def _make_engine(url: sa.URL) -> sa.Engine:
         _keep_to_file(engine, file)
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "before_cursor_execute", _make_storable, retval=True)
     return engine
+
+
+def _make_storable(
+    _db: sa.Connection, _cursor: object, statement: str, parameters: Any, _context: object, _is_many: bool
+) -> tuple[str, Any]:
+    """Put U+FFFD for what no database takes in a text: halves of surrogate pairs, and zero characters."""
+    return statement, _storable(parameters)
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole(value).replace("\0", "\ufffd") if not value.isascii() or "\0" in value else value
+    if isinstance(value, dict):
+        return {name: _storable(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    return tuple(map(_storable, value)) if type(value) is tuple else value
 
 
 def _make_private_file(file: Path) -> None:

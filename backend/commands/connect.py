@@ -10,6 +10,7 @@ import typer
 from backend.errors import BadSettings
 from backend.project_settings import MAX_SMOOTH_PX
 from backend.settings import Settings, read_settings
+from ris_core.plain import lines, one_line
 
 if TYPE_CHECKING:
     from backend.label_studio.connection_plan import Wanted
@@ -72,7 +73,7 @@ def connect(
     points = [runs, *plan.points]
     _print(points)
     if plan.edit:
-        typer.echo(f"\n{plan.edit.diff}\n")
+        typer.echo(f"\n{lines(plan.edit.diff)}\n")
     if any(point.state == "problem" for point in points):
         typer.echo("Nothing was changed.")
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
@@ -112,9 +113,9 @@ def _print(points: Sequence["Point"]) -> None:
     width = max(len(point.name) for point in points)
     for point in points:
         state = typer.style(f"{point.state:<7}", fg=COLOURS[point.state])
-        typer.echo(f"{state}  {point.name:<{width}}  {point.detail}")
+        typer.echo(f"{state}  {point.name:<{width}}  {one_line(point.detail)}")
         if point.remedy:
-            typer.echo(f"{'':<7}  {'':<{width}}  {point.remedy}")
+            typer.echo(f"{'':<7}  {'':<{width}}  {one_line(point.remedy)}")
 
 
 def _may_edit() -> bool:

@@ -11,6 +11,7 @@ import typer
 
 from backend.settings import Settings, read_settings
 from ris_core.errors import BadInput, UnknownName
+from ris_core.plain import one_line
 
 if TYPE_CHECKING:
     from backend.corrections.ledger import Ledger
@@ -265,7 +266,7 @@ def _as_line(one: "Correction") -> str:
     )
     iou = "     -" if told.iou is None else f"{told.iou:6.3f}"
     words = f'"{told.expression}"' if told.expression else "-"
-    return (
+    return one_line(
         f"{told.outcome:10} {iou}  task {one.task:>6}  annotation {one.annotation:>6}  region {told.region:10}  "
         f"by {one.annotator}  {_when(one.updated_at)}  {told.label}  {words} {flags}".rstrip()
     )
@@ -280,7 +281,7 @@ def _when(seconds: float) -> str:
 def _as_table(title: str, rows: dict[str, dict[str, Any]]) -> str:
     columns = list(next(iter(rows.values())))
     lines = [[title, *(column.replace("_", " ") for column in columns)]]
-    lines += [[name, *(_cell(row[column]) for column in columns)] for name, row in rows.items()]
+    lines += [[one_line(name), *(_cell(row[column]) for column in columns)] for name, row in rows.items()]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
     return "\n".join(_align(line, widths) for line in lines)
 

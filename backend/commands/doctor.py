@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ris_core.plain import one_line
+
 if TYPE_CHECKING:
     from backend.doctor.finding import Finding
 
@@ -48,6 +50,6 @@ def _print(finding: "Finding", is_first: bool) -> None:
         typer.secho(f"\n{finding.section}", bold=True)
     origin = f"  [{finding.origin}]" if finding.origin else ""
     state = typer.style(f"{finding.state:<5}", fg=COLOURS[finding.state])
-    typer.echo(f"  {state} {finding.name:<25}  {finding.value}{origin}")
+    typer.echo(f"  {state} {finding.name:<25}  {one_line(finding.value)}{origin}")
     if finding.remedy:
-        typer.echo(f"        {'':<25}  {finding.remedy}")
+        typer.echo(f"        {'':<25}  {one_line(finding.remedy)}")

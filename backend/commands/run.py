@@ -10,6 +10,7 @@ import typer
 from backend.errors import BadSettings, Unreachable
 from backend.label_studio.label_config import read_config
 from backend.settings import Settings, read_settings
+from ris_core.plain import one_line
 
 if TYPE_CHECKING:
     from backend.runs.ledger import Ledger, Run
@@ -22,7 +23,7 @@ HAS_FAILURES = 1
 WATCH_S = 2.0
 PLANNER = "cli"
 
-RunId = Annotated[str, typer.Argument(help="The run: its id, the beginning of it, or its name.", metavar="RUN")]
+RunId = Annotated[str, typer.Argument(help="The run: its id, its name, or the beginning of its id.", metavar="RUN")]
 Project = Annotated[int, typer.Option(help="Number of the project, as in its address.")]
 Tasks = Annotated[str | None, typer.Option(help="Only these tasks: ids and ranges, as in 1,5,10-20.")]
 View = Annotated[int | None, typer.Option(help="Only the tasks of this tab of the Data Manager.")]
@@ -165,11 +166,15 @@ def failures(run: RunId, as_json: Json = False) -> None:
     from dataclasses import asdict
 
     ledger = open_ledger(read_settings())
-    found = ledger.tallies.failures(ledger.get(run).id)
+    named = ledger.get(run)
+    found = ledger.tallies.failures(named.id)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found]))
-    for one in () if as_json else found:
-        typer.echo(f"task {one.task}  {one.reason}: {one.error}")
+        return
+    if not found:
+        typer.echo(f"No task of the run {named.id} failed." + (f" {one_line(named.note)}" if named.note else ""))
+    for one in found:
+        typer.echo(one_line(f"task {one.task}  {one.reason}: {one.error}"))
 
 
 def wait(
@@ -209,7 +214,7 @@ def plan_here(settings: Settings, ledger: "Ledger", spec: "RunSpec") -> "Run":
         if run.state == "planning":
             first = ledger.list_runs(("planning",), run.project)[-1]
             if first.id != run.id and told != (told := f"The run {first.id} is planned first. {first.note or ''}"):
-                typer.echo(told, err=True)
+                typer.echo(one_line(told), err=True)
             time.sleep(1.0)  # or a worker has taken this one
             run = ledger.get(run.id)
     if run.state == "failed":
@@ -268,7 +273,7 @@ def _treat(run_id: str, verb: str, **how: Any) -> None:
     run = ledger.get(run_id)
     number = getattr(verbs, verb)(ledger, run, **how)
     if number is not None:
-        typer.echo(f"{number} tasks.")
+        typer.echo(verbs.tell(ledger, run, verb, number))
     show(settings, ledger, run.id)
 
 

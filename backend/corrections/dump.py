@@ -10,6 +10,7 @@ from backend.corrections.reading import Correction
 from backend.files import replacing, tidy_end
 from backend.label_studio.protocol import Json
 from ris_core.errors import BadInput
+from ris_core.plain import to_json, whole
 
 ROWS = 1000
 """Rows in memory at a time."""
@@ -63,7 +64,7 @@ def _write_file(rows: Iterator[Json], file: Path) -> int:
 def _write_lines(rows: Iterator[Json], stream: TextIO) -> int:
     written = 0
     for row in rows:
-        stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        stream.write(to_json(row) + "\n")
         written += 1
     return written
 
@@ -76,7 +77,13 @@ def _write_parquet(rows: Iterator[Json], file: Path) -> int:
     written = 0
     with parquet.ParquetWriter(file, schema) as writer:
         while some := list(islice(rows, ROWS)):
-            flat = [{name: json.dumps(v) if isinstance(v, dict) else v for name, v in row.items()} for row in some]
+            flat = [{name: _flat(value) for name, value in row.items()} for row in some]
             writer.write_table(pyarrow.Table.from_pylist(flat, schema))
             written += len(some)
     return written
+
+
+def _flat(value: object) -> object:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return whole(value) if isinstance(value, str) else value

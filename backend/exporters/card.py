@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from backend.exporters.order import Order
 from backend.exporters.targets import Scene
 from backend.label_studio.protocol import Json
+from ris_core.plain import markdown
 
 LOADING: Mapping[str, str] = {
     "refcoco": """from refer import REFER  # or: ris eval --dataset refcoco --root .
@@ -98,7 +99,10 @@ class Counts:
 
 
 def render(order: Order, counts: Counts) -> str:
-    """The card as Markdown. It names no time but that of its newest region: the same ledger gives the same card."""
+    """The card as Markdown, in which what others wrote is text.
+
+    It names no time but that of its newest region: the same ledger gives the same card.
+    """
     return "\n".join(_lines(order, counts)) + "\n"
 
 
@@ -106,7 +110,7 @@ def _lines(order: Order, counts: Counts) -> Iterator[str]:
     choice = order.choice
     newest = datetime.fromtimestamp(counts.newest, UTC).isoformat(timespec="seconds") if counts.newest else "-"
     yield from (
-        f"# {order.title}",
+        f"# {markdown(order.title)}",
         "",
         f"Referring expressions and masks from Label Studio, project {choice.project}.",
         "",
@@ -123,7 +127,7 @@ def _lines(order: Order, counts: Counts) -> Iterator[str]:
         "images": {"copy": "copied", "link": "linked", "none": "not included"}[order.images],
         "answered by": ", ".join(sorted(counts.versions)) or "-",
     }
-    yield from ("| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in facts.items()), "")
+    yield from ("| | |", "| --- | --- |", *(f"| {name} | {markdown(value)} |" for name, value in facts.items()), "")
     numbers = {
         "images": len(counts.images),
         "targets": counts.targets,
@@ -144,7 +148,7 @@ def _lines(order: Order, counts: Counts) -> Iterator[str]:
     reading = reading.replace("{instances}", f"instances_{split}.json" if split else "instances.json")
     yield from ("How it is read, in its folder:", "", "```python", *reading.splitlines(), "```", "")
     for title, counter in (("split", counts.by_split), ("label", counts.by_label), ("outcome", counts.by_outcome)):
-        rows = (f"| {name} | {number:,} |" for name, number in sorted(counter.items()))
+        rows = (f"| {markdown(name)} | {number:,} |" for name, number in sorted(counter.items()))
         yield from (f"| {title} | targets |", "| --- | ---: |", *rows, "")
 
 

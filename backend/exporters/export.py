@@ -5,7 +5,6 @@ regions without an expression; left-out.jsonl, what is not in it and why; hard-n
 an export wrote, without which nothing is replaced.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from backend.exporters.scenes import read_negatives, read_scenes
 from backend.exporters.targets import Scene, Writer
 from backend.redaction import reason_of
 from ris_core.errors import BadInput, UnknownName
+from ris_core.plain import to_json
 
 FORMATS: dict[str, tuple[Callable[[Path], Writer], str]] = {
     "refcoco": (refcoco.Writer, refcoco.IMAGES),
@@ -87,7 +87,7 @@ def _write(
         for scene in scenes:
             names = writer.add(scene)
             for name, target in zip(names, scene.targets, strict=True):
-                provenance.write(json.dumps({"target": name, **target.provenance()}, ensure_ascii=False) + "\n")
+                provenance.write(to_json({"target": name, **target.provenance()}) + "\n")
             counts.add(scene)
             report(counts.scenes)
     writer.close({"title": order.title, "licence": order.licence, "version": order.version})
@@ -99,7 +99,7 @@ def _write_lines(file: Path, lines: Iterable[Any]) -> None:
     is_empty = True
     with file.open("w", encoding="utf-8") as stream:
         for line in lines:
-            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+            stream.write(to_json(line) + "\n")
             is_empty = False
     if is_empty:
         file.unlink()

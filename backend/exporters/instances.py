@@ -1,6 +1,5 @@
 """COCO's `instances.json`, written as it comes: annotations go to a side file and never are all in memory."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,6 +11,7 @@ from backend.corrections.matching import area
 from backend.exporters.targets import Picture, Target
 from backend.label_studio.protocol import Json
 from ris_core.masks import Rle
+from ris_core.plain import to_json
 
 UNLABELLED = "object"
 """Category of regions without a label."""
@@ -68,7 +68,7 @@ class InstancesFile:
             "sentences": list(target.sentences),
             **target.provenance(),
         }
-        self._annotations.write(("" if self._last_id == 1 else ",\n") + json.dumps(annotation, ensure_ascii=False))
+        self._annotations.write(("" if self._last_id == 1 else ",\n") + to_json(annotation))
         return annotation
 
     def close(self, about: Mapping[str, Any]) -> None:
@@ -76,10 +76,10 @@ class InstancesFile:
         self._annotations.close()
         categories = [{"id": id, "name": name, "supercategory": ""} for name, id in self._categories.items()]
         with self._file.open("w", encoding="utf-8") as whole, self._part.open(encoding="utf-8") as part:
-            whole.write('{"info": ' + json.dumps({"description": about.get("title", ""), **about}, ensure_ascii=False))
-            whole.write(',\n"licenses": ' + json.dumps([{"id": 1, "name": about.get("licence", ""), "url": ""}]))
-            whole.write(',\n"categories": ' + json.dumps(categories, ensure_ascii=False))
-            whole.write(',\n"images": [' + ",\n".join(json.dumps(i, ensure_ascii=False) for i in self._images.values()))
+            whole.write('{"info": ' + to_json({"description": about.get("title", ""), **about}))
+            whole.write(',\n"licenses": ' + to_json([{"id": 1, "name": about.get("licence", ""), "url": ""}]))
+            whole.write(',\n"categories": ' + to_json(categories))
+            whole.write(',\n"images": [' + ",\n".join(to_json(i) for i in self._images.values()))
             whole.write('],\n"annotations": [')
             while chunk := part.read(1 << 20):
                 whole.write(chunk)

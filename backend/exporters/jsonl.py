@@ -1,11 +1,11 @@
 """A line of JSON for each target in `records.jsonl`, with its mask as COCO run lengths; nothing is left out."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from backend.exporters.targets import Scene
+from ris_core.plain import to_json
 
 IMAGES = "images"
 """Folder of the images."""
@@ -42,4 +42,4 @@ class Writer:
         self._file.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.write(to_json(line) + "\n")

@@ -1,6 +1,5 @@
 """A PNG for each mask, 0 and 255, and `index.jsonl` that says what each shows."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from PIL import Image as Pil
 
 from backend.exporters.targets import Scene
 from ris_core.masks import from_rle
+from ris_core.plain import to_json
 
 IMAGES = "images"
 """Folder of the images."""
@@ -41,7 +41,7 @@ class Writer:
                 "group": picture.group,
                 **target.provenance(),
             }
-            self._index.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._index.write(to_json(line) + "\n")
             names.append(name)
         return names
 

@@ -18,6 +18,7 @@ from backend.runs.tables import item, run
 from backend.tables import answer, request
 from ris_core.errors import BadImage, BadInput
 from ris_core.file_names import check_distinct, check_name
+from ris_core.plain import whole
 
 SourceName = Literal["annotations", "predictions", "both"]
 
@@ -109,7 +110,7 @@ def place_all(db: sa.Connection, choice: Choice, images: Images, findings: Findi
 def _read_value(data: Mapping[str, Any], key: str) -> str:
     """Text or number of a field of a task's data, as text; empty if there is none."""
     value = data.get(key)
-    return read_field(data, key) or (str(value) if isinstance(value, int | float) else "")
+    return whole(read_field(data, key) or (str(value) if isinstance(value, int | float) else ""))
 
 
 def _split(choice: Choice, task: str, key: str, data: Mapping[str, Any]) -> str:

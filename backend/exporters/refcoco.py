@@ -5,7 +5,6 @@ A ref is an instance and its sentences. Masks are run lengths in a list, as the 
 Source: Kazemzadeh et al., EMNLP 2014, and Yu et al., ECCV 2016, and their interface `refer` for the files.
 """
 
-import json
 import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from backend.exporters.instances import InstancesFile
 from backend.exporters.targets import Picture, Scene
 from backend.label_studio.protocol import Json
+from ris_core.plain import to_json, whole
 
 IMAGES = "images/mscoco/images/train2014"
 """Folder of the images."""
@@ -95,6 +95,7 @@ class Refs:
 
 def make_sentence(sent_id: int, raw: str) -> Json:
     """A sentence as typed (raw), in lower case without punctuation (sent), and its words (tokens)."""
+    raw = whole(raw)
     tokens = re.findall(r"\w+(?:['’-]\w+)*", raw.lower())
     return {"sent_id": sent_id, "raw": raw, "sent": " ".join(tokens), "tokens": tokens}
 
@@ -102,5 +103,5 @@ def make_sentence(sent_id: int, raw: str) -> Json:
 def _write_list(entries: Sequence[Json], write: Any) -> None:
     write("[")
     for number, entry in enumerate(entries):
-        write((",\n" if number else "") + json.dumps(entry, ensure_ascii=False))
+        write((",\n" if number else "") + to_json(entry))
     write("]\n")

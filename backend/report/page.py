@@ -17,6 +17,7 @@ from backend.report.findings import Findings
 from backend.report.overlays import draw_case
 from ris_core.decoding import MAX_PIXELS, read
 from ris_core.errors import BadImage
+from ris_core.plain import page
 
 TITLES = {
     "label": "By label",
@@ -59,7 +60,7 @@ def render(
     """
     worst = _worst(findings, fetch, studio_url, max_pixels)
     parts = [*_overall(findings), *_groups(findings), *_alike(findings), *_scores(findings), *worst]
-    return "\n".join(
+    text = "\n".join(
         [
             "<!DOCTYPE html>",
             '<html lang="en"><head><meta charset="utf-8">',
@@ -69,6 +70,7 @@ def render(
             "</body></html>\n",
         ]
     )
+    return page(text)
 
 
 def _overall(findings: Findings) -> Iterator[str]:
@@ -165,7 +167,9 @@ def _caption(one: Correction, studio_url: str) -> str:
     score = "" if told.score is None else f", score {told.score:.2f}"
     place = f"task {escape(one.task)}, annotation {one.annotation}"
     if studio_url.lower().startswith(("http://", "https://")):
-        address = f"{studio_url.rstrip('/')}/projects/{one.project}/data?task={quote(one.task, safe='')}"
+        address = (
+            f"{studio_url.rstrip('/')}/projects/{one.project}/data?task={quote(one.task, safe='', errors='replace')}"
+        )
         place = f'<a href="{escape(address)}">{place}</a>'
     return f"<b>{told.outcome}</b>{iou}{score}<br>{escape(told.expression or '-')}<br>{place}"
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from backend.corrections.outcomes import NAMES
 from backend.corrections.statistics import Judged
 from ris_core.evaluation.confidence import binned, calibration_error, reliability
+from ris_core.plain import one_line, whole
 
 COLOURS = {
     "foreign": "#000000",
@@ -22,20 +23,23 @@ COLOURS = {
     "unanswered": "#b5b5b5",
 }
 BINS = 20
+LONGEST_NAME = 60
+"""Characters of a group's name that are drawn."""
 _STYLE: Any = {"svg.hashsalt": "report", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def outcome_bars(counts: Mapping[str, Mapping[str, int]]) -> str:
     """One bar a group, divided by outcome in per cent."""
     figure, axes = _figure(6.4, 0.8 + 0.32 * len(counts))
-    names = list(counts)[::-1]
+    names, places = list(counts)[::-1], np.arange(len(counts))
     totals = np.array([max(sum(counts[name].values()), 1) for name in names])
     left = np.zeros(len(names))
     for outcome in NAMES:
         share = np.array([counts[name].get(outcome, 0) for name in names]) / totals * 100
         if share.any():
-            axes.barh(names, share, left=left, color=COLOURS[outcome], label=outcome, height=0.7)
+            axes.barh(places, share, left=left, color=COLOURS[outcome], label=outcome, height=0.7)
         left += share
+    axes.set_yticks(places, [_drawn(name) for name in names])
     axes.set_xlabel("per cent of regions")
     axes.set_xlim(0, 100)
     if len(axes.patches):
@@ -82,6 +86,12 @@ def reliability_diagram(judged: Sequence[Judged]) -> str:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     return _svg(figure)
+
+
+def _drawn(name: str) -> str:
+    """A name as it is drawn: on one line, not endless, and "$" begins no formula."""
+    shown = one_line(whole(name))
+    return (shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}…").replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

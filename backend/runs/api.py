@@ -75,8 +75,14 @@ async def treat(request: Request, run_id: str, verb: str, with_version: str | No
     if with_version is not None and verb != "resume":
         raise BadRun(f"with_version is for resume, not for {verb}. Leave it out.")
     how = {} if with_version is None else {"with_version": with_version}
-    await _in_thread(request, lambda: VERBS[verb](ledger, ledger.get(run_id), **how))
-    return await _in_thread(request, partial(_look, request, run_id))
+
+    def act() -> dict[str, Any]:
+        run = ledger.get(run_id)
+        number = VERBS[verb](ledger, run, **how)
+        told = {} if number is None else {"changed": number, "told": verbs.tell(ledger, run, verb, number)}
+        return {**_look(request, run.id), **told}
+
+    return await _in_thread(request, act)
 
 
 def read_spec(body: object) -> RunSpec:

@@ -10,7 +10,7 @@ _ID: Json = {
     "name": "run_id",
     "in": "path",
     "required": True,
-    "description": "The run's id, the beginning of it, or its name.",
+    "description": "The run's id, else its name, else the beginning of its id.",
     "schema": {"type": "string", "minLength": 1, "pattern": "^[a-z0-9]+$"},
 }
 _TEXT: Json = {"type": "string"}
@@ -116,6 +116,21 @@ SCHEMAS: Json = {
             },
             "note": {"type": ["string", "null"]},
             "items": _COUNTS,
+            "is_refused": {"type": "boolean", "description": "It failed since it cannot be as it was asked for."},
+            "nothing_found": {"type": "integer", "description": "Tasks for which a query found nothing."},
+            "unsure": {
+                "type": "integer",
+                "description": "Tasks with an answer beside which another fits nearly as well.",
+            },
+            "per_s": {
+                "type": "number",
+                "description": "Tasks a second lately; of a run that is over while it was at work.",
+            },
+            "changed": {
+                "type": "integer",
+                "description": "Of cancel and retry: tasks that are left out or tried again.",
+            },
+            "told": {"type": "string", "description": "The same in words."},
         },
     },
     "Runs": {

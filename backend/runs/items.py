@@ -154,6 +154,8 @@ class Items:
             "encode_fp": encode_fp,
             "model_version": model_version,
             "seconds": dict(seconds),
+            "unfound": sum(not answer["selected"] and "repeats" not in answer for answer in answers),
+            "unsure": sum(bool(answer["selected"]) and answer["decision"] == "ambiguous" for answer in answers),
             "finished_at": time.time(),
             "error": None,
             "reason": None,

@@ -30,6 +30,8 @@ OVER: tuple[State, ...] = ("done", "failed", "cancelled")
 LEASE_S = 60.0
 """How long a steward holds a run without a word; longer than one request to Label Studio may take."""
 _ID_LENGTH = 8
+_SHOWN_RUNS = 5
+"""Runs that are listed where several are meant."""
 
 
 class LeaseLost(RisError):
@@ -53,6 +55,7 @@ class Run:
         fence: How many stewards there were.
         is_told: Whether `spec.notify` knows how it ended.
         repairs: Sweeps in a row that found something to mend.
+        is_refused: It failed since it cannot be as it was asked for; nothing was begun.
     """
 
     id: str
@@ -76,6 +79,7 @@ class Run:
     lease_until: float
     is_told: bool
     repairs: int = 0
+    is_refused: bool = False
 
 
 def open_ledger(database_url: str) -> "Ledger":
@@ -138,26 +142,31 @@ class Ledger:
             "lease_until": 0.0,
             "is_told": False,
             "repairs": 0,
+            "is_refused": state == "failed",
         }
         with self._writing() as db:
             db.execute(sa.insert(run).values(row))
         return _read(row)
 
     def get(self, run_id: str) -> Run:
-        """A run by its id, the beginning of it, or its name.
+        """A run by its id, else by its name, else by the beginning of its id.
 
         Raises:
             BadRun: If there is none, or several are meant.
         """
-        is_meant = run.c.id.startswith(run_id, autoescape=True) if run_id else sa.false()
+        begins = run.c.id.startswith(run_id, autoescape=True)
+        ways = (run.c.id == run_id, run.c.spec["name"].as_string() == run_id, begins)
         with self._reading() as db:
-            found = db.execute(sa.select(run).where(is_meant).limit(3)).mappings().all()
-            if not found:
-                is_named = run.c.spec["name"].as_string() == run_id
-                found = db.execute(sa.select(run).where(is_named).limit(3)).mappings().all()
-        if len(found) != 1:
-            what = "no run" if not found else "several runs"
-            raise BadRun(f"{run_id!r} names {what}. `ris run list` shows them.")
+            for way in ways if run_id.isprintable() and run_id else ():
+                newest = sa.select(run).where(way).order_by(run.c.created_at.desc()).limit(_SHOWN_RUNS + 1)
+                if found := db.execute(newest).mappings().all():
+                    break
+            else:
+                raise BadRun(f"{run_id[:80]!r} names no run.", "`ris run list` shows them.")
+        if len(found) > 1:
+            listed = "; ".join(_introduce(_read(row)) for row in found[:_SHOWN_RUNS])
+            more = "; and others" if len(found) > _SHOWN_RUNS else ""
+            raise BadRun(f"{run_id!r} names several runs: {listed}{more}.", "Give the id of one.")
         return _read(found[0])
 
     def list_runs(self, states: Iterable[State] | None = None, project: int | None = None) -> list[Run]:
@@ -177,10 +186,12 @@ class Ledger:
         note: str | None,
         only_from: Iterable[State] | None = None,
         model_version: str | None = None,
+        is_refused: bool = False,
     ) -> bool:
         """Put a run into a state; False, and nothing changes, if it is in none of `only_from`.
 
         Args:
+            is_refused: It cannot be as it was asked for.
             model_version: What answers it from now on; the same as before if it is not given.
         """
         is_meant = run.c.id == run_id
@@ -192,6 +203,7 @@ class Ledger:
             "note": note,
             "finished_at": now if state in OVER else None,
             "is_told": False,
+            "is_refused": is_refused,
         }
         if state in ("running", "preview"):
             values |= {"hold_until": 0.0, "strikes": 0, "push_at": 0.0, "push_strikes": 0, "repairs": 0}
@@ -323,3 +335,8 @@ class Ledger:
 
 def _read(row: Any) -> Run:
     return Run(**{**row, "spec": RunSpec.from_json(row["spec"])})
+
+
+def _introduce(found: Run) -> str:
+    name = f" ({found.spec.name})" if found.spec.name else ""
+    return f"{found.id}{name}, project {found.project}, {found.state}"

@@ -40,7 +40,7 @@ def plan(ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> Run:
     except BadSettings:
         raise
     except BadInput as error:
-        ledger.change(run.id, "failed", str(error), only_from=("planning",))
+        ledger.change(run.id, "failed", str(error), only_from=("planning",), is_refused=True)
         ledger.items.cancel(run.id)
     return ledger.get(run.id)
 

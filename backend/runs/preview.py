@@ -18,6 +18,7 @@ from backend.runs.answers import make_others, make_regions
 from backend.runs.item import Item
 from backend.runs.report import show_span
 from ris_core import masks
+from ris_core.plain import one_line
 from ris_core.types import Image
 
 TILE_PX = 320
@@ -132,7 +133,7 @@ def _with_caption(tile: UInt8[ndarray, "h w 3"], item: Item) -> UInt8[ndarray, "
     for number, found in enumerate(item.answers[:LINES]):
         scores = [found["candidates"][i]["score"] for i in found["selected"]]
         score = f"{max(scores):.2f}" if scores else "nothing"
-        text = f"{item.task}: {found['expression']} ({score})"
+        text = f"{item.task}: {one_line(found['expression'])} ({score})"
         where = (4, TILE_PX + 2 + number * (FONT_PX + 4))
         drawing.text(where, text[:LONGEST_CAPTION], COLOURS[number % len(COLOURS)], font)
     return np.asarray(canvas)

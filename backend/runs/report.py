@@ -4,8 +4,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from backend.runs.ledger import Ledger, Run
+from backend.runs.ledger import OVER, Ledger, Run
 from backend.runs.tallies import Failure
+from ris_core.plain import one_line
 
 RATE_S = 60.0
 """Time over which the rate is taken."""
@@ -21,11 +22,13 @@ class Status:
 
     Attributes:
         items: How many are in each state.
-        per_s: Tasks answered in a second lately; 0 if none was.
+        per_s: Tasks answered in a second lately, of a run that is over while it was at work; 0 if none was.
         eta_s: Seconds until the last is answered at that rate; None if that cannot be told.
         workers: Workers that are ready; None if Redis does not say.
         failures: The latest.
         versions: How many tasks each model version has answered.
+        nothing_found: Tasks for which a query found nothing.
+        unsure: Tasks with an answer beside which another fits nearly as well.
     """
 
     run: Run
@@ -35,6 +38,13 @@ class Status:
     workers: int | None
     failures: list[Failure]
     versions: dict[str, int]
+    nothing_found: int = 0
+    unsure: int = 0
+
+    @property
+    def state(self) -> str:
+        """The run's state; "refused" if it failed since it cannot be as it was asked for."""
+        return "refused" if self.run.is_refused else self.run.state
 
     @property
     def total(self) -> int:
@@ -49,6 +59,7 @@ class Status:
             "name": run.spec.name,
             "project": run.project,
             "state": run.state,
+            "is_refused": run.is_refused,
             "note": run.note,
             "about": run.spec.about,
             "model_version": run.model_version,
@@ -57,6 +68,8 @@ class Status:
             "finished_at": run.finished_at,
             "skipped": run.skipped,
             "items": self.items,
+            "nothing_found": self.nothing_found,
+            "unsure": self.unsure,
             "per_s": round(self.per_s, 3),
             "eta_s": None if self.eta_s is None else round(self.eta_s),
             "workers": self.workers,
@@ -69,16 +82,23 @@ class Status:
         name = f" ({run.spec.name})" if run.spec.name else ""
         states = ", ".join(f"{number} {_NAMES.get(state, state)}" for state, number in sorted(self.items.items()))
         lines = [
-            f"run {run.id}{name}, project {run.project}: {run.state}",
+            f"run {run.id}{name}, project {run.project}: {self.state}",
             f"  asks       {run.spec.about}",
             f"  version    {run.model_version}{self._earlier()}",
             f"  tasks      {states or 'none'}" + (f"; {run.skipped} answered before" if run.skipped else ""),
+            *self._found(),
             f"  rate       {self._rate()}",
         ]
         if run.note:
             lines.append(f"  note       {run.note}")
         lines += [f"  failed     task {one.task}: {one.error}" for one in self.failures]
-        return "\n".join(lines)
+        return "\n".join(map(one_line, lines))
+
+    def _found(self) -> list[str]:
+        """Of how many tasks the answer wants a look."""
+        told = ((self.nothing_found, "nothing found"), (self.unsure, "unsure"))
+        shown = ", ".join(f"{number} {what}" for number, what in told if number)
+        return [f"  answers    {shown}"] if shown else []
 
     def _earlier(self) -> str:
         """What other versions have answered, if the run went on with another one."""
@@ -88,6 +108,8 @@ class Status:
         return f" ({', '.join(others)})" if others else ""
 
     def _rate(self) -> str:
+        if self.run.state in OVER:
+            return f"{self.per_s:.2f} tasks/s while it was at work" if self.per_s else "nothing was begun"
         workers = (
             f"{self.workers} worker{'s' * (self.workers != 1)}" if self.workers is not None else "Redis does not answer"
         )
@@ -107,8 +129,12 @@ def look(ledger: Ledger, run_id: str, workers: int | None) -> Status:
     run = ledger.get(run_id)
     counts = ledger.tallies.counts(run.id)
     now = time.time()
-    began = max(now - RATE_S, ledger.tallies.first_begun(run.id) or now)
-    per_s = ledger.tallies.answered_since(run.id, began) / max(now - began, 1.0)
+    if run.state in OVER:
+        per_s = ledger.tallies.own_rate(run.id) or 0.0
+    else:
+        began = max(now - RATE_S, ledger.tallies.first_begun(run.id) or now)
+        per_s = ledger.tallies.answered_since(run.id, began) / max(now - began, 1.0)
+    nothing_found, unsure = ledger.tallies.found(run.id)
     left = sum(counts.get(state, 0) for state in _TO_ANSWER)
     is_timed = per_s > 0 and left > 0 and run.state == "running"
     return Status(
@@ -119,19 +145,24 @@ def look(ledger: Ledger, run_id: str, workers: int | None) -> Status:
         workers=workers,
         failures=ledger.tallies.failures(run.id, LATEST),
         versions=ledger.tallies.versions(run.id),
+        nothing_found=nothing_found,
+        unsure=unsure,
     )
 
 
 def table(rows: list[Status]) -> str:
     """Runs as a table, for people."""
-    lines = [f"{'run':<10}{'project':>8}  {'state':<10}{'done':>8}{'failed':>8}{'of':>8}  asks"]
+    lines = [
+        f"{'run':<10}{'project':>8}  {'state':<10}{'done':>8}{'nothing':>9}{'unsure':>8}{'failed':>8}{'of':>8}  asks"
+    ]
     for one in rows:
         done, failed = one.items.get("done", 0), one.items.get("failed", 0)
         asks = f"{one.run.spec.name}: {one.run.spec.about}" if one.run.spec.name else one.run.spec.about
         lines.append(
-            f"{one.run.id:<10}{one.run.project:>8}  {one.run.state:<10}{done:>8}{failed:>8}{one.total:>8}  {asks}"
+            f"{one.run.id:<10}{one.run.project:>8}  {one.state:<10}{done:>8}{one.nothing_found:>9}{one.unsure:>8}"
+            f"{failed:>8}{one.total:>8}  {asks}"
         )
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def show_span(seconds: float) -> str:

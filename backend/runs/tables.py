@@ -28,6 +28,7 @@ run = sa.Table(
     sa.Column("lease_until", sa.Double, nullable=False),
     sa.Column("is_told", sa.Boolean, nullable=False),
     sa.Column("repairs", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("is_refused", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("run_by_project", "project", "model_version"),
     sa.Index("run_by_state", "state"),
 )
@@ -56,6 +57,8 @@ item = sa.Table(
     sa.Column("replaced", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Column("replaced_by", sa.Text),
     sa.Column("before", sa.JSON(none_as_null=True), info=NOBODY),
+    sa.Column("unfound", sa.Integer),
+    sa.Column("unsure", sa.Integer),
     sa.Index("item_by_state", "run", "state", "retry_at"),
     sa.Index("item_by_task", "task"),
     sa.Index("item_by_end", "finished_at"),

@@ -12,6 +12,11 @@ STAGES_OF = 200
 """Items that finished last, over which the seconds of stages are averaged."""
 
 
+REST_S = 600.0
+"""A run in which nothing ended for longer rested: paused, or done and tried again later."""
+MIN_S = 0.001
+
+
 @dataclass(frozen=True)
 class Failure:
     """An item that failed.
@@ -78,6 +83,25 @@ class Tallies:
             ended &= item.c.run == run_id
         with self._reading() as db:
             return int(db.scalar(sa.select(sa.func.count()).select_from(item).where(ended)) or 0)
+
+    def found(self, run_id: str) -> tuple[int, int]:
+        """Items for which a query found nothing, and those with an answer that is unsure; an item may be both."""
+        is_answered = (item.c.run == run_id) & item.c.state.in_((*OPEN, "done", "unchanged"))
+        nothing = sa.func.count().filter(item.c.unfound > 0)
+        unsure = sa.func.count().filter(item.c.unsure > 0)
+        with self._reading() as db:
+            found = db.execute(sa.select(nothing, unsure).select_from(item).where(is_answered)).one()
+        return int(found[0]), int(found[1])
+
+    def own_rate(self, run_id: str) -> float | None:
+        """Items that workers ended in a second while they were at a run; None if none was. Rests are left out."""
+        ended_at = item.c.finished_at
+        gap = ended_at - sa.func.coalesce(sa.func.lag(ended_at).over(order_by=ended_at), item.c.started_at)
+        is_ended = (item.c.run == run_id) & ended_at.is_not(None) & item.c.started_at.is_not(None)
+        gaps = sa.select(sa.case((gap > REST_S, 0.0), else_=gap).label("s")).where(is_ended).subquery()
+        with self._reading() as db:
+            number, seconds = db.execute(sa.select(sa.func.count(), sa.func.sum(gaps.c.s)).select_from(gaps)).one()
+        return number / max(float(seconds), MIN_S) if number else None
 
     def first_begun(self, run_id: str) -> float | None:
         """When the first item of a run was begun."""

@@ -78,7 +78,7 @@ def cancel(ledger: Ledger, run: Run) -> int:
         BadRun: If it is over.
     """
     if not ledger.change(run.id, "cancelling", None, only_from=("planning", "preview", "running", "paused")):
-        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be cancelled.")
+        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so there is nothing to cancel.")
     number = ledger.items.cancel(run.id)
     if not ledger.items.has_open(run.id):
         ledger.change(run.id, "cancelled", None, only_from=("cancelling",))
@@ -92,11 +92,24 @@ def retry(ledger: Ledger, run: Run) -> int:
         BadRun: If it was cancelled, or is not planned yet.
     """
     if run.state not in ("done", "running", "paused"):
-        raise BadRun(f"The run {run.id} is {run.state}, so nothing of it can be tried again.")
+        state = "refused" if run.is_refused else run.state
+        raise BadRun(f"The run {run.id} is {state}, so nothing of it can be tried again.")
     number = ledger.items.retry(run.id)
     if number:
         ledger.change(run.id, "running", None, only_from=("done",))
     return number
+
+
+def tell(ledger: Ledger, run: Run, verb: str, number: int) -> str:
+    """What came of cancelling a run or trying it again, in words."""
+    if number:
+        return f"{number} tasks."
+    if verb == "cancel":
+        return "No task was left to do, so none is left out."
+    failed = ledger.tallies.counts(run.id).get("failed", 0)
+    if failed:
+        return f"Nothing is tried again: other runs have taken up the {failed} that failed."
+    return "Nothing is tried again: no task failed."
 
 
 def wait(ledger: Ledger, run_id: str, timeout_s: float | None = None, poll_s: float = 1.0) -> Run:

@@ -26,7 +26,8 @@ def _table(table: Table) -> Iterator[str]:
     yield f"| {' | '.join(table.columns)} |"
     yield "| --- |" + " ---: |" * (len(table.columns) - 1)
     for row in table.rows:
-        yield f"| {' | '.join([row.label, *map(_cell, row.cells)])} |"
+        label = " ".join(row.label.split()).replace("|", r"\|")
+        yield f"| {' | '.join([label, *map(_cell, row.cells)])} |"
 
 
 def _cell(cell: Cell) -> str:

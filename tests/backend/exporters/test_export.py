@@ -319,3 +319,36 @@ def test_refs_can_be_read_by_old_pythons(export_as):
     content = (export_as("refcoco") / "refcoco" / "refs(unc).p").read_bytes()
     assert content[:2] == b"\x80\x02"
     assert pickle.loads(content)[0]["ref_id"] == 0
+
+
+NASTY = "$x$ | <b>bold</b>\n# [a](b) \ud800 \u2028 \x1b[2J `code`"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_text_of_any_kind_is_text_in_every_file(export_as, store, ledger, tmp_path, format):
+    drawn = [brush("n", box(0, 0), NASTY, label=NASTY), {**PROMPT, "value": {"text": [f"none: other {NASTY}"]}}]
+    send(store, event(annotation(30, 30, drawn), data={"image": f"/{NASTY}", "video": NASTY}))
+    ledger.read_events()
+    folder = export_as(format, only=(), group_field="video", hard_negatives=True)
+    for file in folder.rglob("*"):
+        if file.suffix == ".json":
+            json.loads(file.read_text(encoding="utf-8"))
+        elif file.suffix == ".jsonl":
+            assert all(json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "<b>" not in card
+    assert "\x1b" not in card
+    [row] = [line for line in card.splitlines() if "bold" in line]
+    assert row.replace(r"\|", "").count("|") == 3
+
+
+def test_a_title_and_a_licence_are_text(project, tmp_path):
+    from backend.exporters.export import export
+    from backend.exporters.order import Order
+    from backend.exporters.places import Choice
+
+    order = Order("jsonl", tmp_path / "set", Choice(7), title="a\n# b <script> | \udcff", licence="x | y\n| z | 1 |")
+    export(project, order, fetch=png, pool=tmp_path / "pool", max_pixels=10**7)
+    lines = (tmp_path / "set" / "README.md").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == r"# a # b &lt;script&gt; \| " + "\ufffd"
+    assert r"| licence | x \| y \| z \| 1 \| |" in lines

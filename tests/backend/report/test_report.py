@@ -13,6 +13,7 @@ from backend.corrections.ledger import open_ledger
 from backend.report.findings import find, find_address
 from backend.report.overlays import OFFERED_RGB, SAVED_RGB, draw_case
 from backend.report.page import render
+from backend.report.plots import outcome_bars
 from backend.store import Connection
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
 from tests.backend.exporters.conftest import png
@@ -163,3 +164,43 @@ def test_a_picture_that_is_too_large_is_drawn_on_grey_and_the_page_is_made(ledge
     buffer = BytesIO()
     Pil.new("1", size).save(buffer, "PNG")
     assert "Worst cases" in Page(render(find(ledger, PROJECT), "t", lambda *_: buffer.getvalue())).text
+
+
+NASTY = [
+    "$\\frac{$",
+    "a $x$ b$",
+    "<img src=x onerror=1>",
+    "| a | b |",
+    "x\ny\r\n",
+    "\x1b[2J",
+    "\ud800half",
+    "_under",
+    "x" * 500,
+    "\x00",
+]
+
+
+def test_labels_of_any_text_are_text_in_plots_and_on_the_page(store):
+    hand_out(store, 1, [("a", 1)], [rle(0, 0)], expression="it")
+    for number, label in enumerate(NASTY):
+        result = [brush(f"r{number}", box(0, 0), label, label=label)]
+        send(store, event(annotation(number + 1, number + 1, result)))
+    opened = open_ledger(store._engine.url.render_as_string(hide_password=False))
+    opened.read_events()
+    found = find(opened, PROJECT)
+    opened.close()
+    html = render(found, "\ud800 <title> $")
+    html.encode()
+    assert "<img src=x" not in html
+    assert "\x1b" not in html
+    page = Page(html)
+    for source in page.sources:
+        kind, _, content = source.partition(";base64,")
+        if kind.endswith("svg+xml"):
+            ElementTree.fromstring(b64decode(content))
+
+
+def test_bars_of_names_that_look_alike_stay_apart():
+    counts = {f"{'x' * 80}{number}": {"accepted": number + 1} for number in range(3)}
+    assert outcome_bars(counts).count(f"<!-- {'x' * 60}… -->") == 3
+    assert "\\frac" in outcome_bars({"$\\frac$": {"accepted": 1}})

@@ -1,7 +1,7 @@
 """What a worker does for a run: one item after the other, for a few seconds or until an annotator waits."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from backend.runs.ledger import Ledger, Run
 from backend.runs.shift import Shift
 from backend.service import Service
 from backend.store import Request
-from ris_core.errors import BadExpression, BadImage, RisError
+from ris_core.errors import BadExpression, BadImage, BadImageCause, RisError
 from ris_core.segmenter import Segmenter
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,13 @@ RETRY_IMAGE_S = 10.0
 """How long an image that could not be had is left alone at first; doubles each time."""
 PASSING_CAUSES = frozenset({"down", "passing", "too_slow"})
 """Of an image that could not be had, what may be otherwise soon."""
+IMAGE_REASONS: Mapping[BadImageCause, str] = {
+    "too_large": "image too large",
+    "damaged": "image damaged",
+    "empty": "image empty",
+    "web_page": "web page, no image",
+}
+"""What failed items are counted under, of an image that cannot be opened; "image unreadable" if it is of another kind."""
 _BATCHES = ("batch_size", "points_per_batch")
 
 
@@ -214,6 +221,8 @@ def _as_request(run: Run, item: Item, body: Json) -> Request:
 
 
 def _reason(error: RisError) -> str:
+    if isinstance(error, BadImage) and error.cause in IMAGE_REASONS:
+        return IMAGE_REASONS[error.cause]
     kinds: tuple[tuple[type[RisError], str], ...] = (
         (BadImage, "image unreadable"),
         (BadExpression, "expression"),

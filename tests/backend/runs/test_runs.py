@@ -1,5 +1,6 @@
 """Runs from beginning to end, with what goes wrong in between."""
 
+import base64
 import json
 import time
 
@@ -301,6 +302,22 @@ def test_refused_image_pauses_the_run_whatever_its_name_is(rig, serve):
     run = rig.carry_on(rig.start(RED))
     assert (run.state, rig.states(run)) == ("paused", {"new": 1})
     assert "LABEL_STUDIO_API_KEY" in run.note
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "image empty"),
+        (b"<!doctype html><html>", "web page, no image"),
+        (b"\xff\xd8\xff\xe0", "image damaged"),
+        (b"%PDF-1.7", "image unreadable"),
+    ],
+)
+def test_why_a_picture_cannot_be_opened_is_told_apart(rig, content, reason):
+    [task] = rig.add_tasks(1)
+    rig.studio.tasks[task]["image"] = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    rig.carry_on(rig.start(RED))
+    assert rig.ledger.tallies.count_all() == {("failed", reason): 1}
 
 
 def test_refused_token_pauses_the_run_and_says_so(rig):

@@ -195,7 +195,6 @@ class Settings(BaseSettings):
             raise ValueError('there is a ":" in it, at which a login is cut apart')
         return value
 
-    @field_validator("basic_auth_pass")
     @classmethod
     def _whole_login(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if "basic_auth_user" in info.data and bool(value) != bool(info.data["basic_auth_user"]):
@@ -241,12 +240,22 @@ class Settings(BaseSettings):
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
         return f"http://{host}:{self.port}"
 
+    def check_login(self) -> None:
+        """Refuse half a login, which would be none.
+
+        Raises:
+            BadSettings: If only one of user and password is set.
+        """
+        if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
+            raise BadSettings("Only one of BASIC_AUTH_USER and BASIC_AUTH_PASS is set.", "Set both, or none.")
+
     def check_host(self) -> None:
         """Refuse to listen to the world without credentials.
 
         Raises:
-            BadSettings: If HOST is not loopback and no credentials are set.
+            BadSettings: If HOST is not loopback and no credentials are set, or half of them.
         """
+        self.check_login()
         if self.has_credentials or is_loopback(self.host):
             return
         raise BadSettings(
@@ -262,14 +271,21 @@ def read_settings() -> Settings:
         BadSettings: If one has a value that cannot be used; names it and says what is expected.
     """
     try:
-        settings = Settings()
-        demo = find_demo(settings)
-        return Settings(_env_file=(demo, _ENV_FILE)) if demo else settings  # type: ignore[call-arg]
+        settings = complete(Settings())
     except ValidationError as error:
         wrong, remedy = _problem_of(error), "See docs/settings.md."
     except (OSError, UnicodeError) as error:
         wrong, remedy = problem_of_file(error)
+    else:
+        settings.check_login()
+        return settings
     raise BadSettings(wrong, remedy)  # out here: the errors above hold values, which a traceback would show
+
+
+def complete(settings: Settings) -> Settings:
+    """The settings, with those of the demo that runs in the state folder where it is meant."""
+    demo = find_demo(settings)
+    return Settings(_env_file=(demo, _ENV_FILE)) if demo else settings  # type: ignore[call-arg]
 
 
 def find_demo(settings: Settings) -> Path | None:

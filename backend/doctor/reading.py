@@ -18,10 +18,10 @@ from backend.setting_values import clean
 from backend.settings import (
     Settings,
     aliases_of,
+    complete,
     find_demo,
     is_secret,
     problem_of_file,
-    read_settings,
     says_what_is_wrong,
     variable_of,
 )
@@ -85,7 +85,7 @@ def read() -> Reading:
         problems = {variable_of(found["loc"]): says_what_is_wrong(found["msg"]) for found in error.errors()}
     given = [("environment", environment(), environment.env_vars), (".env", file(), file.env_vars)]
     if settings and (demo := find_demo(settings)):
-        settings = read_settings()
+        settings = complete(settings)
         decided = DotEnvSettingsSource(Settings, env_file=demo)
         given.append(("the demo", decided(), decided.env_vars))
     fields = {aliases_of(field)[0]: name for name, field in Settings.model_fields.items()}

@@ -14,7 +14,7 @@ from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco
 from backend.exporters.folder import new_folder
 from backend.exporters.images import Fetch, Images
 from backend.exporters.order import Order
-from backend.exporters.places import Findings, place_all
+from backend.exporters.places import Findings, check_known, place_all
 from backend.exporters.scenes import read_negatives, read_scenes
 from backend.exporters.targets import Scene, Writer
 from backend.redaction import reason_of
@@ -60,6 +60,7 @@ def export(
             images = Images(order.images, folder / images_folder, fetch, pool, max_pixels)
             findings = Findings()
             with ledger.reading() as db:
+                check_known(db, order.choice.project)
                 places = place_all(db, order.choice, images, findings)
                 scenes = read_scenes(db, order.choice, places, findings)
                 counts = _write(folder, make_writer(folder), scenes, order, report)

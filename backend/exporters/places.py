@@ -15,7 +15,7 @@ from backend.exporters.images import Images, Settled
 from backend.exporters.splits import Groups, Shares
 from backend.label_studio.protocol import Json, read_field
 from backend.runs.tables import item, run
-from backend.tables import answer, request
+from backend.tables import answer, connection, request
 from ris_core.errors import BadImage, BadInput
 from ris_core.file_names import check_distinct, check_name
 from ris_core.plain import whole
@@ -105,6 +105,21 @@ def place_all(db: sa.Connection, choice: Choice, images: Images, findings: Findi
         places[task] = Place(address, settled, split, group_of[task], annotators)
     check_distinct(splits.values(), "The splits")
     return places
+
+
+def check_known(db: sa.Connection, project: int) -> None:
+    """Look that anything was ever heard of a project, or it was connected.
+
+    Raises:
+        BadInput: If not: its number is wrong, or nothing of it has come here.
+    """
+    for table in (annotation_version, offered_prediction, run, request, connection):
+        if db.execute(sa.select(table.c.project).where(table.c.project == project).limit(1)).first():
+            return
+    raise BadInput(
+        f"Nothing is known of project {project}.",
+        "Its number is in its address; `ris connect` connects one that is new.",
+    )
 
 
 def _read_value(data: Mapping[str, Any], key: str) -> str:

@@ -352,3 +352,21 @@ def test_a_title_and_a_licence_are_text(project, tmp_path):
     lines = (tmp_path / "set" / "README.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == r"# a # b &lt;script&gt; \| " + "\ufffd"
     assert r"| licence | x \| y \| z \| 1 \| |" in lines
+
+
+def test_a_project_that_nothing_is_known_of_is_refused(project, store, tmp_path):
+    from backend.exporters.export import export
+    from backend.exporters.order import Order
+    from backend.exporters.places import Choice
+    from backend.store import Connection
+
+    def write() -> None:
+        order = Order("coco", tmp_path / "set", Choice(999), title="t")
+        export(project, order, fetch=png, pool=tmp_path / "pool", max_pixels=10**7)
+
+    with pytest.raises(BadInput, match="Nothing is known of project 999"):
+        write()
+    assert not (tmp_path / "set").exists()
+    store.save_connection(Connection(999, None, None, "<View/>"))
+    write()
+    assert (tmp_path / "set" / "README.md").exists()

@@ -30,6 +30,8 @@ from ris_core.types import EncodedImage, Image, Proposals
 
 log = structlog.get_logger(__name__)
 
+WARM_UP_TEXT = "the red thing"
+"""Asked when a worker starts; a model of few words knows this too."""
 WARM_UP_SIDE_PX = 64
 
 AHEAD_LIFETIME_S = 600.0
@@ -90,7 +92,7 @@ class Service:
         image = Image.from_array(pixels)
         self.segmenter.encode(image)
         square = Proposals.from_masks((pixels[..., 1] == 0)[None])  # the proposer may have found nothing
-        self.segmenter.segment(self.segmenter.encode(image, square), "the red square", self.top_k)
+        self.segmenter.segment(self.segmenter.encode(image, square), WARM_UP_TEXT, self.top_k)
         if self.segmenter.warning:
             log.warning(self.segmenter.warning, model_version=self.model_version)
 

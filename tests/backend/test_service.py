@@ -12,9 +12,10 @@ from backend import store as tables
 from backend.feature_cache import FeatureCache
 from backend.label_studio.images import ImageFetcher
 from backend.segmenters import Segmenters
-from backend.service import Service
+from backend.service import WARM_UP_TEXT, Service
 from backend.store import Connection
-from ris_core import masks
+from ris_core import load_segmenter, masks
+from ris_core.types import Image, Proposals
 from tests.toy import ColourEncoder, toy_pixels, toy_png, toy_segmenter
 
 CONFIG = """<View><TextArea name="prompt" toName="image"/><Image name="image" value="$image"/>
@@ -408,6 +409,12 @@ def test_warm_up_runs_every_component_and_keeps_nothing(service, store):
     service.warm_up()
     assert service.cache.size_bytes() == 0
     assert rows(store, tables.request) == []
+
+
+def test_a_model_of_few_words_can_warm_up():
+    segmenter, picture = load_segmenter("demo"), np.full((64, 64, 3), (255, 0, 0), np.uint8)
+    encoding = segmenter.encode(Image.from_array(picture), Proposals.from_masks(np.ones((1, 64, 64), bool)))
+    assert segmenter.segment(encoding, WARM_UP_TEXT, 1)
 
 
 def test_overdue_requests_are_closed(service, store):

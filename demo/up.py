@@ -182,7 +182,7 @@ def list_commands(demo: Demo, state_dir: Path) -> list[str]:
         f"{ris} run wait first",
         f"{ris} corrections stats {project}",
         f"{ris} report {project} --out report.html",
-        f"{ris} export {project} --format coco --out dataset",
+        f"{ris} export {project} --source predictions --format coco --out dataset",
         f"{ris} doctor {project}",
     ]
 

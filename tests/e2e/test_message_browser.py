@@ -87,6 +87,7 @@ def test_a_guess_is_told_and_the_longest_message_fits_a_small_screen(
     expect(told(page, "Label guessed: vehicle; write “amphibian: …” to choose.")).to_be_visible()
     page.take_picture("message-guess")
     page.type("; ".join(f"Animal {name}: the orange frog" for name in ("one", "two", "three", "four")))
+    page.await_answer()
     expect(told(page, "is no label here; there are vehicle, amphibian, plant.")).to_be_visible()
     text = page.message.inner_text()
     assert MAX_LENGTH - 80 < len(text) <= MAX_LENGTH

@@ -139,8 +139,8 @@ OPENINGS = words("in on at to from the far very")
 NOBODIES = words("none nothing nobody nought")
 """Negations that stand for a thing: "nothing but the tree" is the tree."""
 NEGATIONS = words("not n't nt never no non nor neither cannot nowhere hardly barely scarcely") | NOBODIES
-SIGNS = {"!": "not", "¬": "not", "≠": "not"}
-"""Signs that programmers write for "not"; at an end they stop a sentence."""
+SIGNS = {"!": "not", "¬": "not", "≠": "not", "~": "not", "w/o": "without"}
+"""Signs and short forms that stand for a negation; at an end "!" stops a sentence."""
 EXCEPTIONS = frozenset(
     [
         *("except", "excepting", "excluding", "besides", "minus", "without", "but", "lacking", "barring", "omitting"),
@@ -157,11 +157,16 @@ EXCEPTIONS = frozenset(
             "different from",
             "different than",
         ),
-        *("not including", "leaving out", "as opposed to", "with the exception of"),
-        *("exclude", "ignore", "skip", "avoid", "omit", "leave out"),
+        *("not including", "leaving out", "as opposed to", "with the exception of", "with the exclusion of", "in place of"),
+        *("exclude", "ignore", "skip", "avoid", "omit", "leave out", "forget about", "get rid of"),
+        *("bar", "save", "outside", "outside of", "beyond"),
     ]
 )
 """Words that take something away; "without" and "lacking" take what the thing would have."""
+FROM_ALL = words("but bar save outside beyond")
+"""Exceptions that mean something else where nothing says "all" before."""
+DISMISSING = words("drop remove delete reject disregard forget discard dismiss deselect unselect leave")
+"""Verbs that take away what follows with an article: "remove the tree", but "the delete key"."""
 LACKING = words("without lacking")
 DROPPED = words("excluded excepted omitted ignored aside")
 """After a thing, at the very end: it is not meant."""

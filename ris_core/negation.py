@@ -17,7 +17,7 @@ _STOPS = frozenset([",", ".", ";", ":", "-", "(", "and", "but", "in", "with", "o
 )
 """Words that a negation before them does not reach across: it is about them."""
 _DEGREES = lexicon.words("- so very too really quite that all")
-_DETERMINERS = lexicon.words("the a an this that these those his her its their")
+_DETERMINERS = lexicon.words("the a an this that these those his her their")  # and not "its": "its not the tree"
 _TAIL = lexicon.words("""
     it this that these those one ones the a i we you what which is are was be been do does did want need mean meant wanted like
     here there any more at all him her them me please thanks thank selected included picked marked chosen . , ! ? ; : - ) … 's
@@ -27,7 +27,9 @@ _TAIL = lexicon.words("""
 
 def take_away(words: Sequence[str], i: int) -> int:
     """How many words from `i` on make an exception: 2 for "other than"; 0 if there is none."""
-    return next((n for n in range(LONGEST, 0, -1) if " ".join(words[i : i + n]) in lexicon.EXCEPTIONS), 0)
+    found = next((n for n in range(LONGEST, 0, -1) if " ".join(words[i : i + n]) in lexicon.EXCEPTIONS), 0)
+    verb, article = (*words[i : i + 2], "", "")[:2]
+    return found or int(verb in lexicon.DISMISSING and article in _DETERMINERS)
 
 
 def rules_out(words: Sequence[str], start: int, stop: int) -> bool:
@@ -67,7 +69,8 @@ def is_all_but_nothing(words: Sequence[str], start: int) -> bool:
 
 def begins_denied(words: Sequence[str], start: int, stop: int) -> bool:
     """Whether a noun phrase itself says "no", of all of it: "no tree", "not the red tree"; not "the not red tree"."""
-    if words[start] != "but" and take_away(words[: stop - 1], start):
+    first = next((i for i in range(start, stop - 1) if words[i] not in lexicon.EVERY), start)
+    if words[first] not in lexicon.FROM_ALL and take_away(words[: stop - 1], first):
         return True
     for i in range(start, stop - 1):
         if words[i] in lexicon.NEGATIONS:
@@ -90,7 +93,7 @@ def _is_denied(words: Sequence[str], start: int) -> bool:
 def _is_excepted(words: Sequence[str], start: int) -> bool:
     """ "all but the tree", "without the tree", "instead of the tree"."""
     i = start if words[start] == "but" else _exception_before(words, start)
-    if i is None or (words[i] == "but" and not any(word in lexicon.EVERY for word in words)):
+    if i is None or (words[i] in lexicon.FROM_ALL and not any(word in lexicon.EVERY for word in words[:i])):
         return False
     return not is_all_but_nothing(words, start)
 

@@ -144,7 +144,7 @@ class NoteTaker:
             return i + 1
         skip = negation.take_away(self.words, i)
         chunk = self._chunk_at.get(i + skip)
-        if not skip or chunk is None or (self.words[i] == "but" and not self._is_several()):
+        if not skip or chunk is None or (self.words[i] in lexicon.FROM_ALL and not self._is_several()):
             return 0
         owner = self._owner(i, [chunk])
         is_part = self.words[i] in lexicon.LACKING and owner != NOBODY

@@ -61,6 +61,12 @@ def test_what_is_ruled_out(text):
         "no one except [the man]",
         "no , [the tree]",
         "[the no parking sign]",
+        "[the delete key]",
+        "[delete key]",
+        "the dog outside [the house]",
+        "[the bar stool]",
+        "[bar stool]",
+        "save [the tree]",
     ],
 )
 def test_what_is_meant(text):
@@ -75,6 +81,10 @@ don't select the {0} | don’t select the {0} | dont pick the {0} | do not mark 
 isnt the {0} | it ain't the {0} | can't be the {0} | I do not want the {0} | ignore the {0} | leave out the {0} | instead of the {0}
 the thing that is not the {0} | whatever isn't a {0} | the one that's not a {0} | something other than the {0} | hardly the {0}
 not the {0} on the left | not the red {0} | anything except the big {0} | NOT THE {0} | not looking for the {0} | ! {0}
+its not the {0} | its not a {0} | everything bar the {0} | all save the {0} | everything minus the {0}
+everything w/o the {0} | w/o {0} | all excluding {0}s | with the exclusion of the {0} | in place of the {0} | remove the {0}
+drop the {0} | delete the {0} | reject the {0} | disregard the {0} | forget the {0} | forget about the {0} | get rid of the {0}
+leave the {0} out | everything outside the {0} | all outside of the {0} | ~ {0}
 """
 
 

@@ -67,7 +67,7 @@ def answer_expression(
         if no_label := pick_label(control, text, "").no_label:
             error.add_note(messages.about_prefix(no_label, control.labels).text)
         raise
-    picked = pick_label(control, text, prediction.expression.head, prediction.expression.target_phrase)
+    picked = pick_label(control, text, *prediction.expression.meant)
     shown = [i for i in prediction.selected if prediction.masks[i].any() and prediction.scores[i] >= (min_score or 0)]
     made = [_make_region(prediction, i, control, picked, task) for i in shown]
     handed_out = [

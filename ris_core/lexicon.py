@@ -157,7 +157,8 @@ EXCEPTIONS = frozenset(
             "different from",
             "different than",
         ),
-        *("not including", "leaving out", "as opposed to", "with the exception of", "with the exclusion of", "in place of"),
+        *("not including", "leaving out", "as opposed to", "in place of"),
+        *("with the exception of", "with the exclusion of"),
         *("exclude", "ignore", "skip", "avoid", "omit", "leave out", "forget about", "get rid of"),
         *("bar", "save", "outside", "outside of", "beyond"),
     ]

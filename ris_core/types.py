@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from ris_core import boxes, decoding, grammar, reading, things
+from ris_core import boxes, decoding, grammar, lexicon, reading, things
 from ris_core.wording import Referent
 
 if TYPE_CHECKING:
@@ -129,6 +129,15 @@ class Expression:
     is_whole: bool
     referents: tuple[Referent, ...] = ()
     unused: tuple[str, ...] = ()
+
+    @property
+    def meant(self) -> tuple[str, str]:
+        """Head and noun phrase of the first thing that is meant, as typed if it is the target: of "not the cat but the dog" the dog."""
+        if not self.referents:
+            return self.head, self.target_phrase
+        first, named = self.referents[0], lexicon.spelled(self.head)
+        is_target = first.head in (named, lexicon.singular(named))
+        return (self.head, self.target_phrase) if is_target else (first.head, first.phrase)
 
     @classmethod
     def from_doc(cls, doc: Doc, quirks: frozenset[str] = frozenset(), raw: str | None = None) -> Self:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from ris_core.lexicon import singular
+from ris_core.lexicon import singular, spelled
 
 Words = tuple[str, ...]
 
@@ -17,6 +17,8 @@ _KEPT = 1 << 14
 _WRAPPED = re.compile(r"[(\[{<]([^()\[\]{}<>]*)[)\]}>]")
 _PATH = re.compile(r"[/\\>|:→»]|\s[-–—]\s|(?<=[^\W\d_]{2})\.(?=[^\W\d_]{2})")
 """What stands between a kind and what is of it: "Animal/Frog", "class:frog", "animal.frog"."""
+_EITHER = re.compile(r"[/|]|\s&\s")
+"""What may stand between names of one thing: "Frog/Toad"."""
 _INVERTED = re.compile(r"[,;]")
 """What stands between a thing and what is said about it: "Car, small"."""
 _LETTERED = re.compile(r"^\s*\(?[^\W\d_][.)]\s+")
@@ -188,7 +190,7 @@ def _is_border(text: str, i: int) -> bool:
 
 def _fold_word(text: str) -> str:
     if text.isascii():
-        return text.lower()
+        return spelled(text.lower())
     apart = unicodedata.normalize("NFKD", text)
     kept = "".join(character for character in apart if ord(character) not in _MARKS)
     return unicodedata.normalize("NFC", kept).casefold()
@@ -208,6 +210,7 @@ def _read(name: str) -> tuple[Words, ...]:
     outside, inside = _WRAPPED.sub(" ", name), " ".join(_WRAPPED.findall(name))
     texts = [name, f"{inside} {outside}", outside] if split_words(outside) else [name, inside]
     texts += [_PATH.split(text.strip())[-1] for text in texts]
+    texts += [part for text in texts for part in _EITHER.split(text)]
     for text in dict.fromkeys(texts):
         first, *rest = _INVERTED.split(text)
         texts += [f"{' '.join(rest)} {first}", first] if rest else []
@@ -269,4 +272,9 @@ def _find_head(tokens: list[Token], head: Words, phrase: Words) -> int | None:
 def _find_run(words: list[str], wanted: Words) -> int | None:
     """Where a run of words begins in others."""
     starts = range(len(words) - len(wanted) + 1) if wanted else range(0)
-    return next((i for i in starts if tuple(words[i : i + len(wanted)]) == wanted), None)
+    return next((i for i in starts if all(map(_is_one_of, words[i : i + len(wanted)], wanted))), None)
+
+
+def _is_one_of(word: str, wanted: str) -> bool:
+    """Whether a word is another one, or its plural."""
+    return word == wanted or wanted in _singulars(word)

@@ -56,7 +56,7 @@ def answer(
     light = cleaning.clean_all(prediction.masks, smooth_px)
     prediction = replace(prediction, masks=light, boxes_xywh=boxes.from_masks(light))
     selected = _select(prediction, query, min_score)
-    picked = pick_label(control, query.expression, prediction.expression.head, prediction.expression.target_phrase)
+    picked = pick_label(control, query.expression, *prediction.expression.meant)
     return {
         "expression": query.expression,
         "label": query.label or picked.label,

@@ -28,6 +28,10 @@ STYLES = {
     "emoji": (("🚗 Car", "🐸 Frog"), "the biggest frog", "frog", "🐸 Frog"),
     "emoji behind": (("Car🚗", "Frog🐸"), "the biggest frog", "frog", "Frog🐸"),
     "path": (("Vehicle/Car", "Animal/Frog"), "the biggest frog", "frog", "Animal/Frog"),
+    "what it may be too": (("Car", "Frog/Toad"), "the frog", "frog", "Frog/Toad"),
+    "what it may be, with bars": (("Car", "Frog | Toad"), "the frog", "frog", "Frog | Toad"),
+    "British": (("blue car", "grey car"), "the gray cars", "cars", "grey car"),
+    "American": (("Car", "Tire"), "the tyres", "tyres", "Tire"),
     "path with arrows": (("Vehicle > Car", "Animal > Frog"), "the biggest frog", "frog", "Animal > Frog"),
     "path with dots": (("vehicle.car", "animal.frog"), "the biggest frog", "frog", "animal.frog"),
     "path with colons": (("class:car", "class:frog"), "the biggest frog", "frog", "class:frog"),
@@ -95,6 +99,11 @@ CHOICES = {
 def test_of_several_names_the_nearest_counts_and_a_tie_is_told(labels, text, head, found):
     match = names_of(*labels).find_noun(text, head)
     assert (match and match.labels) == found
+
+
+def test_a_head_in_the_singular_is_found_in_the_text():
+    names = names_of("frog", "tree_frog", "car")
+    assert names.find_noun("not the car but the tree frogs", "frog", "tree frog").labels == ("tree_frog",)
 
 
 def test_the_phrase_says_which_of_two_equal_words_is_meant():

@@ -112,6 +112,20 @@ def test_every_spelling_of_not_is_read(parser, denial):
     assert (frog.phrase, [other.phrase for other in frog.excluded]) == ("frog", ["pink frog"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("not the frog but the cars", ("car", "car")),
+        ("everything except the tree", ("", "")),
+        ("the big cars, not the frog", ("cars", "the big cars")),
+        ("grey scissors on the left", ("scissors", "grey scissors")),
+    ],
+)
+def test_what_is_meant_names_the_label(parser, text, meant):
+    assert parser.parse(text).meant == meant
+
+
 @pytest.mark.parametrize("words", [lexicon.NEGATIONS, lexicon.EXCEPTIONS], ids=["negations", "exceptions"])
 def test_every_word_that_denies_rules_out_what_follows(words):
     left = {word for word in words if not rules_out(f"everything {word} [the tree]")}

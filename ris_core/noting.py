@@ -30,7 +30,8 @@ class NoteTaker:
 
     def __init__(self, doc: Doc) -> None:
         self.doc, self.words = doc, [lexicon.spelled(token.lower_) for token in doc]
-        self.words[:-1] = [lexicon.SIGNS.get(word, word) for word in self.words[:-1]]
+        last = max((i for i, word in enumerate(self.words) if word.isalnum()), default=0)
+        self.words[:last] = [lexicon.SIGNS.get(word, word) for word in self.words[:last]]
         self.notes: defaultdict[int, Notes] = defaultdict(Notes)
         self.joined: list[Span] = []
         self._belongs_to: dict[int, int] = {}  # what is said of "the shirt" of "the man in a shirt" is said of the man

@@ -25,6 +25,10 @@ _LINKING = frozenset(
     [*lexicon.ATTRIBUTIVES, *lexicon.HOLDING, "and", "or", "a", "an", "the", "his", "her", "its", "their"]
 )
 """Words of a look that only join others."""
+_POINTING = frozenset(
+    [*_LINKING, *lexicon.PLACEHOLDERS, *lexicon.EVERY, *lexicon.NUMBERS, *lexicon.SKIPPED, *lexicon.COMMANDS]
+) | lexicon.words("it this that these those them they there here which what is are me you i to else whole")
+"""Words that ask for anything at all."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,15 @@ class Vocabulary:
         known = [self._restrict(referent, unknown) for referent in expression.referents]
         left = tuple(referent for referent in known if referent is not None)
         unused = tuple(dict.fromkeys(unknown))
-        if expression.referents and not left:
-            raise UnknownWord(unused)
+        if all(referent == Referent(number=referent.number) for referent in left):  # nothing is said that was read
+            unused = unused or tuple(dict.fromkeys(filter(self._is_strange, expression.text.split())))
+            if expression.referents and unused:
+                raise UnknownWord(unused)
         return replace(expression, referents=left, unused=unused)
+
+    def _is_strange(self, word: str) -> bool:
+        """Whether a word is none that only points, asks or counts."""
+        return not (word in _POINTING or self.knows(word) or word in ",.;:!?")
 
     def _restrict(self, referent: Referent, unknown: list[str]) -> Referent | None:
         """The referent without what is not known, which goes to `unknown`; None if its noun is not, or nothing is left."""

@@ -113,6 +113,13 @@ def test_every_spelling_of_not_is_read(parser, denial):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("text", ["the big frog!", "THE BIG FROG!!!", "the big frog !?!"])
+def test_who_shouts_denies_nothing(parser, text):
+    [frog] = parser.parse(text).referents
+    assert (frog.phrase, frog.excluded) == ("frog", ())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "meant"),
     [

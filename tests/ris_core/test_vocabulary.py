@@ -80,6 +80,7 @@ def test_what_is_not_known_is_left_out_and_named(referents, expected, unused):
         pytest.param(Referent("red kitten", "kitten", (left_of(TREE),)), ("kitten",), id="with known words around it"),
         pytest.param(Referent("shiny object", ""), ("shiny",), id="nothing but an adjective"),
         pytest.param(Referent("", "", (), None, (KITTEN,)), ("kitten",), id="everything except it"),
+        pytest.param(Referent("", "", (left_of(KITTEN),)), ("kitten",), id="nothing but a landmark"),
     ],
 )
 def test_nothing_is_asked_where_nothing_is_known(referent, words):
@@ -99,3 +100,17 @@ def test_an_unknown_vocabulary_is_named_with_those_that_exist():
 
 def test_the_digest_changes_with_the_words():
     assert KNOWN.digest != Vocabulary(KNOWN.nouns, KNOWN.nouns).digest
+
+
+@pytest.mark.parametrize(("text", "words"), [("🌳", ("🌳",)), ("the ~kitten", ("~kitten",))])
+def test_what_was_not_read_at_all_is_not_known_either(text, words):
+    asked = Expression(text, text, text, "", (), "none", "none", is_whole=True, referents=(Referent(),))
+    with pytest.raises(UnknownWord) as caught:
+        KNOWN.restrict(asked)
+    assert caught.value.words == words
+
+
+@pytest.mark.parametrize("text", ["anything", "the one", "all of them , please", "the object"])
+def test_what_asks_for_anything_is_asked(text):
+    asked = Expression(text, text, text, "", (), "none", "none", is_whole=True, referents=(Referent(),))
+    assert KNOWN.restrict(asked).referents == (Referent(),)

@@ -50,7 +50,7 @@ SHARE_KEPT = 0.95
 """Of the limit, when it is passed: the next puts then find room without a look at all files."""
 _NAME = re.compile(rf"(?P<folder>[0-9a-f]{{2}})/(?P=folder)[0-9a-f]{{62}}{re.escape(SUFFIX)}")
 """Where a file of ours lies below the folder of what made it."""
-_PART = re.compile(r"[0-9a-f]{2}/\.[^/]+\.part")
+_PART = re.compile(r"[0-9a-f]{2}/\.[0-9a-f]{32}\.part")
 _CHECKSUM = "sha256"
 _SIZE = "size"
 _FEATURE = "feature."

@@ -36,6 +36,8 @@ _SECRET_NAME = r"[\w.-]*(?:pass|token|key|secret|signature|credential|sig)[\w.-]
 _SECRET_QUERY = re.compile(rf"([?&]{_SECRET_NAME}=)[^&\s\"'<>]+", re.IGNORECASE)
 _SECRET_HEADER = re.compile(r"\b((?:Bearer|Basic|Token)[ :]+)(?=[^\s]*\d)[\w.~+/=-]{12,}", re.IGNORECASE)
 
+_TOKEN = re.compile(r"(?=.*\d)[\w.~+=-]{20,}")
+
 _PERCENT = re.compile(r"[^\s\"'<>]*%[0-9A-Fa-f]{2}[^\s\"'<>]*")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){6,}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
@@ -46,6 +48,11 @@ def mask_url(url: str) -> str:
     """An address without its password and query."""
     shown = _LOGIN.sub(lambda found: f"{found[1]}{found[2] + ':' if found[2] is not None else ''}{HIDDEN}@", url)
     return re.sub(r"\?.*", "?…", shown, flags=re.DOTALL)
+
+
+def may_be_token(text: str) -> bool:
+    """Whether a text may be a token, put by mistake where none belongs: long, with a digit, and no address or path."""
+    return bool(_TOKEN.fullmatch(text.strip()))
 
 
 class Redactor:

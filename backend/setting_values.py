@@ -7,10 +7,14 @@ import re
 import unicodedata
 from urllib.parse import urlsplit
 
+from backend.redaction import mask_url
+
 HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?(:\d{1,5})?|\[[0-9a-f:.]+\](:\d{1,5})?")
 """A host of images, lower-case: "host" or "host:port"."""
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "„": "“", "‘": "’", "«": "»"}
 _HTTP = re.compile(r"(https?)://(?=[^/])", re.IGNORECASE)
+_PAGE = re.compile(r"/(projects(/\d+)?|user/(login|account))(?=/|$)")
+"""Where a page of Label Studio begins whose address may be taken for its own."""
 _LATIN_1 = range(0x100)
 
 
@@ -93,6 +97,18 @@ def read_http_url(text: str) -> str:
     return f"{scheme[1].lower()}://{netloc}{parts.path}".rstrip("/")
 
 
+def read_studio_url(text: str) -> str:
+    """The address of a Label Studio, as `read_http_url` has it.
+
+    Raises:
+        ValueError: If it is none, or that of one of its pages.
+    """
+    url = read_http_url(text)
+    if page := _PAGE.search(urlsplit(url).path):
+        raise ValueError(f'it must end before "{page[0]}", where a page of Label Studio begins')
+    return url
+
+
 def read_listener_url(text: str) -> str:
     """An address that is told something by POST: with its path, query and login, all of which may be secret.
 
@@ -122,7 +138,9 @@ def read_host(text: str) -> str:
     name, colon, port = bare.rpartition(":") if re.search(r":\d+$", bare) else (bare, "", "")
     host = (name if name.startswith("[") else _to_ascii(name)) + colon + port
     if not HOST.fullmatch(host):
-        raise ValueError(f"{text[:80]!r} is no host; give names as in images.example.org or images.example.org:8443")
+        raise ValueError(
+            f"{mask_url(text)[:80]!r} is no host; give names as in images.example.org or images.example.org:8443"
+        )
     return host
 
 

@@ -19,9 +19,9 @@ from backend.setting_values import (
     read_bearer,
     read_database_url,
     read_host,
-    read_http_url,
     read_login,
     read_redis_url,
+    read_studio_url,
     read_token,
 )
 
@@ -31,6 +31,8 @@ def _env(*names: str, **kwargs: Any) -> Any:
     return Field(validation_alias=AliasChoices(*names), **kwargs)
 
 
+DAY_S = 86_400.0
+"""Seconds of the longest deadline."""
 _ENV_FILE = ".env"
 DEMO_FILE = "demo.env"
 """In the state folder: what `make demo` decides, so that commands find what it started."""
@@ -40,7 +42,7 @@ _READERS: Mapping[str, Callable[[str], str]] = {
     "basic_auth_pass": read_login,
     "webhook_secret": read_bearer,
     "label_studio_api_key": read_token,
-    "label_studio_url": read_http_url,
+    "label_studio_url": read_studio_url,
     "redis_url": read_redis_url,
     "database_url": read_database_url,
 }
@@ -125,12 +127,15 @@ class Settings(BaseSettings):
     max_image_pixels: int = _env(
         "MAX_IMAGE_PIXELS", default=50_000_000, ge=1, description="Largest image that is decoded."
     )
-    fetch_timeout_s: float = _env("FETCH_TIMEOUT", default=20.0, gt=0, description="Seconds to fetch one image.")
+    fetch_timeout_s: float = _env(
+        "FETCH_TIMEOUT", default=20.0, gt=0, le=DAY_S, description="Seconds to fetch one image."
+    )
 
     predict_deadline_s: float = _env(
         "PREDICT_DEADLINE",
         default=90.0,
         gt=0,
+        le=DAY_S,
         description="Seconds an interactive answer may take; Label Studio waits 100.",
     )
     max_queued: int = _env(
@@ -348,7 +353,7 @@ def _problem_of(error: ValidationError) -> str:
     for name, field in Settings.model_fields.items():
         if variable in (aliases := aliases_of(field)):
             given = next((alias for alias in aliases if alias in os.environ), variable)
-            if is_secret(name):
+            if is_secret(name) or redaction.may_be_token(str(first["input"])):
                 return f"{given} cannot be used: {says}."
             value = redaction.mask_url(str(first["input"]))[:200]
             return f"{given} has the value {value!r}: {says}."

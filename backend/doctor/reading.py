@@ -13,7 +13,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 from backend import redaction
 from backend.errors import BadSettings
-from backend.redaction import mask_url
+from backend.redaction import mask_url, may_be_token
 from backend.setting_values import clean
 from backend.settings import (
     Settings,
@@ -92,8 +92,9 @@ def read() -> Reading:
     raw = {variable: _find(Settings.model_fields[name], given) for variable, name in fields.items()}
     _learn(fields, raw)
     values = tuple(
-        Value(variable, _show(variable, fields[variable], text), origin, problems.get(variable, ""))
+        Value(variable, _show(variable, fields[variable], text, problem), origin, problem)
         for variable, (text, origin) in raw.items()
+        for problem in [problems.get(variable, "")]
     )
     variables = {*os.environ, *(name.upper() for name in file.env_vars)}
     return Reading(settings, values, tuple(_unknown(variables)), env_file)
@@ -109,7 +110,7 @@ def _find(field: FieldInfo, given: list[tuple[str, dict[str, Any], Any]]) -> tup
     return None, "default"
 
 
-def _show(variable: str, name: str, text: str | None) -> str:
+def _show(variable: str, name: str, text: str | None, problem: str) -> str:
     if is_secret(name):
         return "set" if text and clean(text) else "not set"
     if text is None:
@@ -117,11 +118,13 @@ def _show(variable: str, name: str, text: str | None) -> str:
         return "not set" if default in (None, ()) else str(default)
     if not text:
         return "empty"
+    if problem and may_be_token(text):
+        return "not shown"
     return mask_url(text) if _is_address(variable, text) else text
 
 
 def _is_address(variable: str, text: str) -> bool:
-    return variable.endswith("_URL") or "://" in text
+    return variable.endswith("_URL") or "://" in text or "@" in text
 
 
 def _learn(fields: dict[str, str], raw: dict[str, tuple[str | None, str]]) -> None:

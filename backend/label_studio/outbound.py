@@ -23,10 +23,13 @@ Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 _METADATA = tuple(
     map(
         ipaddress.ip_network,
-        ("168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254"),
+        (
+            *("168.63.129.16", "192.0.0.192", "100.100.100.200"),  # Azure, Oracle, Alibaba
+            *("fd00:ec2::/64", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"),  # AWS, Google, Oracle, Scaleway
+        ),
     )
 )
-"""Where clouds tell a machine about itself, its keys included, beside 169.254.0.0/16: Azure, Oracle, Alibaba, AWS, Google."""
+"""Where clouds tell a machine about itself, its keys included, beside 169.254.0.0/16."""
 
 _WRAPPINGS = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
 """IPv6 addresses that end in the IPv4 one that they lead to: IPv4-compatible, IPv4-translated, NAT64."""

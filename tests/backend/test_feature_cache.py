@@ -256,7 +256,7 @@ def test_no_room_at_all_keeps_nothing(tmp_path):
 def test_left_overs_of_dead_writers_go(tmp_path, cache):
     cache.put(an_image())
     folder = next((tmp_path / "features").rglob(f"*{SUFFIX}")).parent
-    old, new = folder / ".old.part", folder / ".new.part"
+    old, new = folder / f".{'0' * 32}.part", folder / f".{'1' * 32}.part"
     for file in (old, new):
         file.write_bytes(b"half")
     long_ago = time.time() - UNFINISHED_KEPT_S - 1
@@ -408,6 +408,7 @@ def test_what_others_keep_in_the_folder_stays(tmp_path):
         "fp/ab/notes.txt",
         "fp/ab/download.part",
         "work/x/.draft.part",
+        "fp/ab/.draft.part",
         f"{SHA}{SUFFIX}",
     ]
     for name in others:

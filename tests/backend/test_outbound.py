@@ -49,6 +49,9 @@ NOWHERE, INSIDE, EVERYWHERE = (False, False), (False, True), (True, True)
         ("192.0.0.192", NOWHERE),  # Oracle
         ("100.100.100.200", NOWHERE),  # Alibaba
         ("fd00:ec2::254", NOWHERE),  # AWS
+        ("fd00:ec2::23", NOWHERE),
+        ("fd00:c1::a9fe:a9fe", NOWHERE),  # Oracle
+        ("fd00:42::42", NOWHERE),  # Scaleway
         ("::ffff:169.254.169.254", NOWHERE),
         ("::ffff:168.63.129.16", NOWHERE),
         ("::a9fe:a9fe", NOWHERE),

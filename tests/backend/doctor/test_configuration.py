@@ -60,6 +60,16 @@ def test_a_secret_that_cannot_be_used_is_not_shown(make_case: MakeCase):
     assert "hunter2" not in said
 
 
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [("LABEL_STUDIO_URL", "0123456789abcdef-hunter2"), ("IMAGE_HOSTS", "me:hunter2@images.example")],
+)
+def test_a_secret_in_a_setting_of_another_kind_is_not_shown(make_case: MakeCase, variable: str, text: str):
+    found = list(examine(make_case(**{variable: text})))
+    assert {f.name for f in found if f.state == "fail"} == {variable}
+    assert "hunter2" not in "\n".join(f"{finding.value} {finding.remedy}" for finding in found)
+
+
 def test_host_that_others_reach_needs_credentials(make_case: MakeCase):
     finding = look(configuration.check_settings, make_case(HOST="0.0.0.0"))["Credentials"]
     assert (finding.exit_code, "BASIC_AUTH_USER" in finding.remedy) == (2, True)

@@ -89,7 +89,7 @@ def test_disk_needs_room_for_the_cache_to_grow(free_mib: int, growth_mib: int, s
 
 
 def test_cache_is_measured(make_case: MakeCase, tmp_path: Path):
-    file = tmp_path / "state" / "features" / "fp" / "ab" / "abc.safetensors"
+    file = tmp_path / "state" / "features" / "fp" / "ab" / f"{'ab' * 32}.safetensors"
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(1 << 20))
     found = look(storage.check_disk, make_case(CACHE_BYTES=100 << 20))

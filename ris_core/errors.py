@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 QUOTED_LENGTH = 40
 """Characters of an expression that is quoted."""
+LISTED_WORDS = 3
+"""Words that are named where many are not known."""
 
 
 class RisError(Exception):
@@ -71,9 +73,8 @@ class NegatedTarget(BadExpression):
     """It says what is not meant, and nothing of what is."""
 
     def __init__(self, text: str) -> None:
-        quoted = text if len(text) <= QUOTED_LENGTH else f"{text[: QUOTED_LENGTH - 1]}…"
         super().__init__(
-            f"“{quoted}” only says what is not meant. Say what is, as in “the cup that is not red” or “everything except the cup”."
+            f"{_quote(text)} only says what is not meant. Say what is, as in “the cup that is not red” or “everything except the cup”."
         )
 
 
@@ -86,7 +87,8 @@ class UnknownWord(BadExpression):
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
-        named = ", ".join(f"“{word}”" for word in words)
+        more = f" and {len(words) - LISTED_WORDS} more" if len(words) > LISTED_WORDS else ""
+        named = ", ".join(map(_quote, words[:LISTED_WORDS])) + more
         super().__init__(
             f"This model does not know {named}. Name something that it knows, or show it by a click or a box."
         )
@@ -111,3 +113,7 @@ class WeightsMissing(RisError):
     def __init__(self, *, name: str, folder: Path | str, command: str, reason: str = "is missing") -> None:
         self.name, self.folder, self.command = name, str(folder), command
         super().__init__(f"{name} {reason}.", f"It belongs in {folder}. Get it with: {command}")
+
+
+def _quote(text: str) -> str:
+    return f"“{text if len(text) <= QUOTED_LENGTH else f'{text[: QUOTED_LENGTH - 1]}…'}”"

@@ -15,6 +15,8 @@ MESSAGE_NAME = "ris_message"
 """Name of the TextArea in which annotators are told something; never a prompt, never a region."""
 PROMPT_WORDS = frozenset({"prompt", "prompts", "expression", "expressions"})
 """A TextArea with one of these words in its name is meant for expressions."""
+SURE_WORDS = frozenset({"prompt", "prompts"})
+"""Those of them that mean nothing else: an expression may be one of a face."""
 REMARK_WORDS = frozenset({
     "comment", "comments", "note", "notes", "remark", "remarks", "feedback", "reason", "caption", "captions",
     "description", "descriptions", "transcription", "transcriptions", "title", "issue", "issues",
@@ -198,7 +200,9 @@ def _choose_prompts(areas: Sequence[Tag], is_connected: bool) -> tuple[list[Tag]
     is will do too: `ris connect` of version 0.1 took any.
     """
     if named := [tag for tag in areas if PROMPT_WORDS & set(split_words(tag.name))]:
-        return named, True
+        named = [tag for tag in named if not REMARK_WORDS & set(split_words(tag.name))] or named
+        surely = [tag for tag in named if SURE_WORDS & set(split_words(tag.name)) or tag.name in PROMPT_WORDS]
+        return surely or named, True
     neutral = [tag for tag in areas if not REMARK_WORDS & set(split_words(tag.name))]
     return (neutral or (list(areas) if is_connected else []))[:1], False
 

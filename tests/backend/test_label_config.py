@@ -105,6 +105,21 @@ def test_labels_survive_the_way_through_xml(labels):
     assert all(pick_label(control, f"{label}: the dog", "dog").expression == "the dog" for label in labels)
 
 
+@pytest.mark.parametrize(
+    ("names", "prompts"),
+    [
+        (("prompt", "prompt_comment"), ("prompt",)),
+        (("promptNotes", "prompt_cars", "prompt_trees"), ("prompt_cars", "prompt_trees")),
+        (("prompt", "facial_expression"), ("prompt",)),
+        (("expression", "expression-remarks"), ("expression",)),
+        (("facial_expression",), ("facial_expression",)),
+    ],
+)
+def test_a_remark_on_a_prompt_is_no_prompt(names, prompts):
+    areas = (f'<TextArea name="{name}" toName="image"/>' for name in names)
+    assert config_of(IMAGE, BRUSH, *areas).prompts == prompts
+
+
 def test_the_place_for_messages_is_no_prompt():
     config = config_of(IMAGE, BRUSH, MESSAGE_AREA.replace("/>", ' value="$told"/>'), PROMPT)
     assert (config.prompts, config.expression_key) == (("prompt",), "expression")

@@ -230,3 +230,13 @@ def test_whatever_was_typed_can_be_told(expression, decision, is_empty, label):
         assert 0 < len(message.text) <= messages.MAX_LENGTH
         result = protocol.message_result("image", message.text)
         assert result["value"]["text"] == [message.text]
+
+
+@pytest.mark.parametrize("words", [[f"kitten{i}" for i in range(40)], ["k" * 400]], ids=["many", "a long one"])
+def test_what_to_do_about_unknown_words_is_said_however_many_they_are(words):
+    error = UnknownWord(words)
+    error.add_note("“Dog” is no label here; there are Car, Tree.")
+    told = messages.about_error(error)
+    assert len(told.text) <= messages.MAX_LENGTH
+    assert "show it by a click or a box." in told.text
+    assert told.left_out == ()

@@ -83,11 +83,16 @@ class Version:
 
 @dataclass(frozen=True)
 class Event:
-    """What a webhook says: annotations as they were saved, and ids of deleted ones."""
+    """What a webhook says: annotations as they were saved, and ids of deleted ones.
+
+    Attributes:
+        tasks: Of deleted ones, as far as it names any; Label Studio does not.
+    """
 
     project: int | None
     versions: tuple[Version, ...] = ()
     deleted: tuple[int, ...] = ()
+    tasks: frozenset[str] = frozenset()
 
 
 def read_event(body: object) -> Event:
@@ -101,7 +106,11 @@ def read_event(body: object) -> Event:
     action, about = body.get("action"), body.get("project")
     project = protocol.read_project(about)
     if action == DELETED:
-        return Event(project, deleted=tuple(_id(entry) for entry in _many(body.get("annotations"))))
+        entries = _many(body.get("annotations"))
+        named = [entry.get("task") for entry in (body, *entries) if isinstance(entry, Mapping)]
+        ids = (task.get("id") if isinstance(task, Mapping) else task for task in named)
+        tasks = frozenset(str(id) for id in ids if id is not None)
+        return Event(project, deleted=tuple(map(_id, entries)), tasks=tasks)
     if action not in CREATED:
         return Event(project)
     layout = read_layout(about.get("label_config") if isinstance(about, Mapping) else None)

@@ -61,6 +61,8 @@ def add_event(db: sa.Connection, event: Event, source: Source, seen_at: float) -
             refused.append(f"the deletion of annotation {annotation} names no project")
         elif (known := _places(db, annotation)) and event.project not in {row.project for row in known}:
             refused.append(_elsewhere(annotation, f"project {event.project}", known))
+        elif known and event.tasks and event.tasks.isdisjoint(row.task for row in known):
+            refused.append(_elsewhere(annotation, f"task {', '.join(sorted(event.tasks))}", known))
         else:
             facts += _mark_deleted(db, annotation, event.project, source, seen_at)
     return Added(facts, frozenset(tasks), tuple(refused))

@@ -324,8 +324,8 @@ def forged(**changed: Any) -> str:
     return json.dumps(body)
 
 
-def elsewhere(*ids: int, project: Any = 8) -> str:
-    return json.dumps({**json.loads(deletion(*ids)), "project": project})
+def elsewhere(*ids: int, **changed: Any) -> str:
+    return json.dumps({**json.loads(deletion(*ids)), **changed})
 
 
 FORGED = {
@@ -334,12 +334,16 @@ FORGED = {
     "a deletion of another project": (elsewhere(1, project={"id": 8}), "project 8"),
     "a deletion of no project": (elsewhere(1, project=None), "no project"),
 }
+OF_ANOTHER_TASK = {
+    "a deletion in another task": (elsewhere(1, task={"id": 6}), "task 6"),
+    "a deletion of one of another task": (elsewhere(annotations=[{"id": 1, "task": 6}]), "task 6"),
+}
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
-@pytest.mark.parametrize("what", FORGED)
+@pytest.mark.parametrize("what", FORGED | OF_ANOTHER_TASK)
 def test_an_event_that_contradicts_where_an_annotation_is_changes_nothing(store, ledger, outcomes, what):
-    body, told = FORGED[what]
+    body, told = (FORGED | OF_ANOTHER_TASK)[what]
     send(store, event(annotation(1, 5, [brush("a", box(0, 0))])))
     ledger.read_events()
     before = outcomes()

@@ -109,8 +109,8 @@ def read_event(body: object) -> Event:
         entries = _many(body.get("annotations"))
         named = [entry.get("task") for entry in (body, *entries) if isinstance(entry, Mapping)]
         ids = (task.get("id") if isinstance(task, Mapping) else task for task in named)
-        tasks = frozenset(str(id) for id in ids if id is not None)
-        return Event(project, deleted=tuple(map(_id, entries)), tasks=tasks)
+        of = frozenset(str(id) for id in ids if id is not None)
+        return Event(project, deleted=tuple(map(_id, entries)), tasks=of)
     if action not in CREATED:
         return Event(project)
     layout = read_layout(about.get("label_config") if isinstance(about, Mapping) else None)

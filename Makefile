@@ -13,6 +13,9 @@ LABEL_STUDIO := label-studio==1.23.2
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := -m pip --disable-pip-version-check -qq install
+# Tests without processes of their own, which may run beside each other; of one file in one process, which shares what it made.
+QUICK := not slow and not e2e and not browser
+CORES := 2
 
 # SSE 4 at most for torch, oneDNN, OpenBLAS, OpenCV and numpy: sums are made in another order than with AVX2 or AVX-512.
 OLD_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=Nehalem OPENCV_CPU_DISABLE=AVX,AVX2,AVX512-SKX,FP16 \
@@ -48,13 +51,14 @@ lint: $(TOOLS) ## style and types
 	$(VENV)/bin/mypy
 
 check: lint ## style, types and unit tests: seconds
-	$(PY) -m pytest -q -m "not slow and not e2e and not browser"
+	$(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(QUICK)"
 
 test: lint $(STUDIO) chromium postgres ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
-	$(PY) -m pytest --durations=10
+	$(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(QUICK)"
+	$(PY) -m pytest --durations=10 -m "not ($(QUICK))"
 
 test-portable: $(TOOLS) ## unit tests as on a processor of 2008: what is computed must not hang on the instructions it is computed with
-	$(OLD_PROCESSOR) $(PY) -m pytest -q -m "not slow and not e2e and not browser and not gpu"
+	$(OLD_PROCESSOR) $(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(QUICK) and not gpu"
 
 docs: $(TOOLS) ## write the generated tables of the docs anew
 	$(VENV)/bin/cog -r README.md docs/settings.md

@@ -79,6 +79,9 @@ class WorkerInfo:
     gpu_total: int = 0
 
 
+_REQUIRED = [one.name for one in dataclasses.fields(WorkerInfo) if one.default is dataclasses.MISSING]
+
+
 def connect(redis_url: str) -> redis.Redis:
     """A client of Redis; connects when it is first used, and again when the connection was lost.
 
@@ -248,7 +251,9 @@ def list_workers(conn: redis.Redis) -> list[WorkerInfo]:
     """
     with _reaching():
         rows = [conn.hgetall(key) for key in conn.scan_iter(match=_worker_key("*"), count=1000)]
-    return sorted((_read_worker(row) for row in rows if row), key=lambda info: info.started_at)
+    # one that Redis has lost says only what changed, until it notices and says all of it again
+    whole = [row for row in rows if all(name.encode() in row for name in _REQUIRED)]
+    return sorted(map(_read_worker, whole), key=lambda info: info.started_at)
 
 
 def workers_state(conn: redis.Redis) -> Literal["ready", "loading", "none"]:

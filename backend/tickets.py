@@ -1,5 +1,6 @@
 """Tickets: a request is recorded and queued, waited for as long as that is worth it, and given up."""
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class Tickets:
     def __init__(self, store: Store, conn: redis.Redis, deadline_s: float, max_queued: int) -> None:
         self._store, self._conn = store, conn
         self._deadline_s, self._max_queued = deadline_s, max_queued
+        self._entering = threading.Lock()  # counting the queue and joining it are two steps
 
     def ask(self, task: Task, prompt_id: str, body: Mapping[str, Any], is_watched: bool) -> Ticket:
         """Queue what an annotator asks of a task; what was asked by the same prompt before is superseded.
@@ -169,7 +171,8 @@ class Tickets:
         )
 
     def _queue(self, request_id: str, function_name: str, queue: str, timeout_s: float, is_next: bool = False) -> None:
-        queueing.enqueue(self._conn, function_name, request_id, queue, timeout_s, self._max_queued, is_next)
+        with self._entering:
+            queueing.enqueue(self._conn, function_name, request_id, queue, timeout_s, self._max_queued, is_next)
 
 
 def _read(request: Request, ticket: Ticket) -> Found:

@@ -199,6 +199,6 @@ class TestDeadline:
                 yield b"x"
 
         url = serve(lambda _: (200, {}, chunks())).url
-        with within(0.4), make_http(10.0) as http, open_checked(http, "GET", url, outbound.ANYWHERE) as response:  # noqa: SIM117
+        with within(1.5), make_http(10.0) as http, open_checked(http, "GET", url, outbound.ANYWHERE) as response:  # noqa: SIM117
             with pytest.raises(httpx.TimeoutException):
                 response.read()

@@ -98,6 +98,12 @@ def test_jobs_stay_with_workers_that_live(conn, fields, keeps):
     assert queueing.recover(conn) == ([] if keeps else ["r1"])
 
 
+def test_a_worker_that_redis_has_lost_is_none_until_it_has_said_all_again(conn):
+    conn.hset(queueing._worker_key("lost"), mapping={"last_seen": 1.0, "jobs": 7})
+    assert queueing.list_workers(conn) == []
+    assert queueing.workers_state(conn) == "none"
+
+
 def test_a_worker_says_only_what_changed_and_all_again_once_it_was_forgotten(conn):
     first = info("w", state="ready", model_version="toy.1")
     queueing.report_worker(conn, first)

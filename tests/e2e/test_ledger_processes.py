@@ -92,7 +92,7 @@ def submit(client: LabelStudio) -> Callable[..., int]:
     places = iter(range(0, 256, SIDE_PX))
 
     def send(task: int, **more: Any) -> int:
-        mask, x = np.zeros((256, 256), bool), next(places)
+        mask, x = np.zeros_like(GALLERY[0].truth()), next(places)
         mask[:SIDE_PX, x : x + SIDE_PX] = True
         drawn = regions.make_region(
             mask, read_config(RECOMMENDED).controls[0], "Object", uuid.uuid4().hex[:10], 1.0, "it"

@@ -20,6 +20,7 @@ SURE_WORDS = frozenset({"prompt", "prompts"})
 REMARK_WORDS = frozenset({
     "comment", "comments", "note", "notes", "remark", "remarks", "feedback", "reason", "caption", "captions",
     "description", "descriptions", "transcription", "transcriptions", "title", "issue", "issues",
+    "review", "reviews", "explanation", "justification", "rationale", "translation", "summary", "observation", "observations",
 })  # fmt: skip
 """A TextArea with one of these words in its name is meant for something else."""
 _EXAMPLE = '<BrushLabels name="brush" toName="image" smart="false"><Label value="Object"/></BrushLabels>'

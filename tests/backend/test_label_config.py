@@ -112,6 +112,7 @@ def test_labels_survive_the_way_through_xml(labels):
         (("promptNotes", "prompt_cars", "prompt_trees"), ("prompt_cars", "prompt_trees")),
         (("prompt", "facial_expression"), ("prompt",)),
         (("expression", "expression-remarks"), ("expression",)),
+        (("review", "rationale", "say"), ("say",)),
         (("facial_expression",), ("facial_expression",)),
     ],
 )

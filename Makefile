@@ -13,8 +13,10 @@ LABEL_STUDIO := label-studio==1.23.2
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := -m pip --disable-pip-version-check -qq install
-# Tests without processes of their own, which may run beside each other; of one file in one process, which shares what it made.
+# Tests that may run beside each other, which those with processes of their own may not; of one file in one process, which shares
+# what it made. Of "pure" ones (tests/conftest.py) also the slow.
 QUICK := not slow and not e2e and not browser
+BESIDE := ($(QUICK)) or pure
 CORES := 2
 
 # SSE 4 at most for torch, oneDNN, OpenBLAS, OpenCV and numpy: sums are made in another order than with AVX2 or AVX-512.
@@ -54,8 +56,8 @@ check: lint ## style, types and unit tests: seconds
 	$(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(QUICK)"
 
 test: lint $(STUDIO) chromium postgres ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
-	$(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(QUICK)"
-	$(PY) -m pytest --durations=10 -m "not ($(QUICK))"
+	$(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(BESIDE)"
+	$(PY) -m pytest --durations=10 -m "not ($(BESIDE))"
 
 test-portable: $(TOOLS) ## unit tests as on a processor of 2008: what is computed must not hang on the instructions it is computed with
 	$(OLD_PROCESSOR) $(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(QUICK) and not gpu"

@@ -12,7 +12,7 @@ from backend import messages
 from backend.answering import Answered, answer_choice, answer_expression
 from backend.errand import Errand
 from backend.feature_cache import FeatureCache
-from backend.label_studio import protocol
+from backend.label_studio import protocol, regions
 from backend.label_studio.gestures import Gesture
 from backend.label_studio.prompt import split_label
 from backend.mending import Mends, Offer, Standing, Standings, Wish
@@ -93,6 +93,7 @@ class Service:
         self.segmenter.encode(image)
         square = Proposals.from_masks((pixels[..., 1] == 0)[None])  # the proposer may have found nothing
         self.segmenter.segment(self.segmenter.encode(image, square), WARM_UP_TEXT, self.top_k)
+        regions.warm_up()
         if self.segmenter.warning:
             log.warning(self.segmenter.warning, model_version=self.model_version)
 

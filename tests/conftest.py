@@ -16,6 +16,18 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 
+PURE = ("ris_core", "demo", "test_lint.py", "test_cli.py")
+"""Folders and files of tests that start no services."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that may run beside each other, however long they take."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in PURE:
+            item.add_marker("pure")
+
+
 @pytest.fixture(scope="session")
 def _redis_server_url() -> Iterator[str]:
     """One real Redis for all tests, in a folder whose name is short enough for a unix socket."""

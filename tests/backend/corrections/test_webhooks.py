@@ -1,4 +1,4 @@
-"""10,000 webhooks, as fast as the client can send: every one is stored, and becomes outcomes."""
+"""Webhooks as fast as the client can send: every one is stored, and becomes outcomes. `ris bench webhooks` sends more."""
 
 import json
 
@@ -6,11 +6,11 @@ import pytest
 
 from backend.bench.webhooks import measure
 
-EVENTS = 10_000
+EVENTS = 2_000
 
 
 @pytest.mark.slow
-def test_ten_thousand_events_sent_at_once_are_all_stored_and_read():
+def test_thousands_of_events_sent_at_once_are_all_stored_and_read():
     measured = measure(EVENTS)
     assert (measured.refused, len(measured.latencies_s)) == (0, EVENTS)
     assert (measured.stored, measured.read, measured.outcomes) == (EVENTS, EVENTS, EVENTS)

@@ -1,5 +1,6 @@
 """The command line: `ris`. Its commands are in `backend.commands`; errors become exit codes here."""
 
+import io
 import os
 import sys
 import traceback
@@ -62,7 +63,8 @@ def main() -> None:
     # Before torch is loaded. Threads that spin while they wait made encoding four times slower on cores shared with others.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # no text is worth a traceback
+        if isinstance(stream, io.TextIOWrapper):  # not where something else is put in their place
+            stream.reconfigure(errors="backslashreplace")  # no text is worth a traceback
     configure_logging("WARNING")
     report_crashes()
     try:

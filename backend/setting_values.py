@@ -144,6 +144,15 @@ def read_host(text: str) -> str:
     return host
 
 
+def read_name(text: str) -> str:
+    """A name that callers have for the backend, lower-case and without a port; "*" for any.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    return "*" if clean(text) == "*" else read_host(text).partition(":")[0]
+
+
 def read_redis_url(text: str) -> str:
     """The address of a Redis.
 

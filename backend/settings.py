@@ -20,6 +20,7 @@ from backend.setting_values import (
     read_database_url,
     read_host,
     read_login,
+    read_name,
     read_redis_url,
     read_studio_url,
     read_token,
@@ -168,22 +169,14 @@ class Settings(BaseSettings):
             return SecretStr(read(value.get_secret_value()))
         return value and read(value)
 
-    @field_validator("image_hosts", mode="before")
+    @field_validator("image_hosts", "allowed_hosts", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        hosts = value.split(",") if isinstance(value, str) else value
-        if not isinstance(hosts, list | tuple):
+    def _split(cls, value: object, info: ValidationInfo) -> object:
+        given = value.split(",") if isinstance(value, str) else value
+        if not isinstance(given, list | tuple):
             return value
-        return tuple(read_host(part) for part in hosts if clean(part))
-
-    @field_validator("allowed_hosts", mode="before")
-    @classmethod
-    def _split_names(cls, value: object) -> object:
-        names = value.split(",") if isinstance(value, str) else value
-        if not isinstance(names, list | tuple):
-            return value
-        given = [clean(name) for name in names if clean(name)]
-        return tuple(name if name == "*" else read_host(name).partition(":")[0] for name in given)
+        read = read_host if info.field_name == "image_hosts" else read_name
+        return tuple(read(part) for part in given if clean(part))
 
     @field_validator("host")
     @classmethod
@@ -198,12 +191,6 @@ class Settings(BaseSettings):
     def _without_colon(cls, value: str | None) -> str | None:
         if value and ":" in value:
             raise ValueError('there is a ":" in it, at which a login is cut apart')
-        return value
-
-    @classmethod
-    def _whole_login(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if "basic_auth_user" in info.data and bool(value) != bool(info.data["basic_auth_user"]):
-            raise ValueError("only one of BASIC_AUTH_USER and BASIC_AUTH_PASS is set; set both, or none")
         return value
 
     @field_validator("log_level")
@@ -290,7 +277,9 @@ def read_settings() -> Settings:
 def complete(settings: Settings) -> Settings:
     """The settings, with those of the demo that runs in the state folder where it is meant."""
     demo = find_demo(settings)
-    return Settings(_env_file=(demo, _ENV_FILE)) if demo else settings  # type: ignore[call-arg]
+    if demo is None:
+        return settings
+    return Settings(_env_file=(demo, _ENV_FILE))  # type: ignore[call-arg]  # pydantic-settings takes it, mypy sees fields only
 
 
 def find_demo(settings: Settings) -> Path | None:

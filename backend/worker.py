@@ -242,7 +242,7 @@ class RisWorker(SimpleWorker):
             self.heartbeat()
             super().run_maintenance_tasks()
             self._tidied_at = time.monotonic()
-        self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ declares None; its clock for the next time
+        self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ declares None and asks it for the next time
 
     def handle_warm_shutdown_request(self) -> None:
         """SIGTERM or SIGINT came."""

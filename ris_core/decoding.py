@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import ExifTags, UnidentifiedImageError
+from PIL import ExifTags, TiffImagePlugin, UnidentifiedImageError
 from PIL import Image as Pil
 
 from ris_core import exif, jpeg_tail
@@ -197,7 +197,7 @@ def _open(name: str, data: bytes, max_pixels: int) -> _Picture:
             cause="too_large",
         )
     picture = _Picture(image, data, _read_raw_mode(image))
-    if image.format == "TIFF":
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
         picture.orientation = _read_tiff_orientation(image)
     return picture
 
@@ -225,9 +225,9 @@ def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
     return tile._replace(args=(raw_mode, *arguments[1:]) if isinstance(arguments, tuple) else raw_mode)
 
 
-def _read_tiff_orientation(image: Pil.Image) -> int:
+def _read_tiff_orientation(image: TiffImagePlugin.TiffImageFile) -> int:
     try:
-        orientation = image.tag_v2.get(ExifTags.Base.Orientation)  # type: ignore[attr-defined]
+        orientation = image.tag_v2.get(ExifTags.Base.Orientation)
     except _BROKEN:
         return 1
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1

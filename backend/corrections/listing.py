@@ -166,10 +166,11 @@ def _task_id(studio: LabelStudio, project: int, task: Mapping[str, Any]) -> str:
 
 
 def _counted(studio: LabelStudio, task: Mapping[str, Any]) -> int:
-    counts = [task.get("total_annotations"), task.get("cancelled_annotations")]
-    if not all(_is_number(count) and count >= 0 for count in counts):  # type: ignore[operator]
+    given = (task.get("total_annotations"), task.get("cancelled_annotations"))
+    counts = [count for count in given if isinstance(count, int) and _is_number(count) and count >= 0]
+    if len(counts) < len(given):
         raise _unexpected(studio, f"with task {_short(task.get('id'))} without counts of its annotations")
-    return sum(counts)  # type: ignore[arg-type]
+    return sum(counts)
 
 
 def _pages(

@@ -159,12 +159,12 @@ def test_answers_of_label_studio(said, echo):
         tell(said, lambda: ImageFetcher(echo, TOKEN).fetch("/data/upload/1/x.png"))
 
 
-def test_redis_and_databases(said, tmp_path):
+def test_redis_and_databases(said, tmp_path, monkeypatch):
     def fail(*_args: object, **_kwargs: object) -> None:
         raise redis.exceptions.ConnectionError(quoting())
 
     conn = queueing.connect("redis://127.0.0.1:1")
-    conn.ping = fail  # type: ignore[method-assign]
+    monkeypatch.setattr(conn, "ping", fail)
     tell(said, lambda: queueing.ping(conn))
     tell(said, lambda: queueing.connect(f"redis://:{OF_REDIS}@h:x"))
     tell(said, lambda: open_database(f"nosuch://me:{OF_SQL}@h/d"))

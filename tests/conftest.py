@@ -2,14 +2,17 @@
 
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from hypothesis import settings
 
 from backend import queueing, redaction, redis_server
+from backend.bench import postgres
 from backend.store import Store, open_store
 
 settings.register_profile("busy machine", deadline=None)
@@ -42,6 +45,26 @@ def redis_url(_redis_server_url: str) -> str:
     """URL of a real Redis with nothing in it."""
     queueing.connect(_redis_server_url).flushdb()
     return _redis_server_url
+
+
+@pytest.fixture(scope="session")
+def _postgres_server_url() -> Iterator[str]:
+    """One real PostgreSQL for all tests."""
+    pytest.importorskip("psycopg", reason="the driver is not installed; remedy: pip install 'psycopg[binary]'")
+    binaries = postgres.find_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed; remedy: apt install postgresql")
+    with postgres.server(binaries) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(_postgres_server_url: str) -> str:
+    """URL of an empty database of a real PostgreSQL."""
+    name = f"t{uuid.uuid4().hex[:10]}"
+    with sa.create_engine(_postgres_server_url, isolation_level="AUTOCOMMIT").connect() as db:
+        db.exec_driver_sql(f"CREATE DATABASE {name}")
+    return _postgres_server_url.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture

@@ -7,6 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from backend.settings import Settings
+
+
+@pytest.fixture
+def no_settings(monkeypatch, tmp_path):
+    """No setting of the machine, no .env of the folder."""
+    monkeypatch.chdir(tmp_path)
+    for field in Settings.model_fields.values():
+        for name in field.validation_alias.choices:
+            monkeypatch.delenv(name, raising=False)
+
 
 @pytest.fixture
 def serve():

@@ -5,7 +5,6 @@ from typer.testing import CliRunner
 
 from backend.cli import app
 from backend.errors import BadSettings
-from backend.settings import Settings
 
 COMMANDS = [
     "run list",
@@ -24,12 +23,7 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    for field in Settings.model_fields.values():
-        for name in field.validation_alias.choices:
-            monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,14 +6,7 @@ import pytest
 from backend.errors import BadSettings
 from backend.settings import Settings, read_settings
 
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch, tmp_path):
-    """No setting of the machine, no .env of the folder."""
-    monkeypatch.chdir(tmp_path)
-    for field in Settings.model_fields.values():
-        for name in field.validation_alias.choices:
-            monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def test_hosts_are_split_at_commas(monkeypatch):

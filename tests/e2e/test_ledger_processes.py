@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from backend import processes
-from backend.bench import postgres
 from backend.label_studio import regions
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.label_config import read_config
@@ -30,17 +29,10 @@ Ris = Callable[..., str]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database of its own."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
-        return
-    pytest.importorskip("psycopg", reason="the driver is not installed; remedy: pip install 'psycopg[binary]'")
-    binaries = postgres.find_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed; remedy: apt install postgresql")
-    with postgres.server(binaries) as url:
-        yield url
+    is_sqlite = request.param == "sqlite"
+    return f"sqlite:///{tmp_path / 'ledger.sqlite3'}" if is_sqlite else request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture

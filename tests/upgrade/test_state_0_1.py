@@ -60,18 +60,28 @@ def yesterday(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Yester
     if request.param == "sqlite":
         yield Yesterday(folder, f"sqlite:///{folder / 'ris.sqlite3'}", rows)
         return
-    binaries = postgres.find_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed; `make test` installs it where it may")
-    with postgres.server(binaries) as url:
-        restore(url, binaries)
-        yield Yesterday(folder, url, rows)
+    url = request.getfixturevalue("postgres_url")
+    restore(url)
+    yield Yesterday(folder, url, rows)
 
 
-def restore(url: str, binaries: Path) -> None:
-    query = sa.make_url(url).query
+def restore(url: str) -> None:
+    to, binaries = sa.make_url(url), postgres.find_binaries()
+    assert binaries is not None
     psql = (binaries / "initdb").resolve().parent / "psql"
-    command = [psql, "-h", query["host"], "-p", query["port"], "-U", "ris", "-v", "ON_ERROR_STOP=1", "-q", "postgres"]
+    command = [
+        psql,
+        "-h",
+        to.query["host"],
+        "-p",
+        to.query["port"],
+        "-U",
+        "ris",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-q",
+        to.database,
+    ]
     dump = gzip.decompress((FROZEN / "postgresql.sql.gz").read_bytes())
     subprocess.run(list(map(str, command)), input=dump, check=True, capture_output=True, timeout=60)
 

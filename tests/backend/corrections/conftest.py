@@ -1,27 +1,15 @@
 """The ledger on the store's own database: SQLite, or PostgreSQL where a module asks for both."""
 
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from backend.bench import postgres
 from backend.corrections.ledger import Ledger, open_ledger
 from backend.corrections.tables import annotation_version, outcome
 from backend.store import Store, open_store
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    pytest.importorskip("psycopg", reason="the driver is not installed; remedy: pip install 'psycopg[binary]'")
-    binaries = postgres.find_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed; remedy: apt install postgresql")
-    with postgres.server(binaries) as url:
-        yield url
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, fresh_file: Path) -> I
     (tmp_path / "state").mkdir(mode=0o700)
     shutil.copy(fresh_file, tmp_path / "state")
     if getattr(request, "param", "sqlite") == "postgresql":
-        server, name = request.getfixturevalue("postgres_url"), f"t{uuid.uuid4().hex[:10]}"
-        with sa.create_engine(server, isolation_level="AUTOCOMMIT").connect() as db:
-            db.exec_driver_sql(f"CREATE DATABASE {name}")
-        url = server.replace("/postgres?", f"/{name}?")
+        url = request.getfixturevalue("postgres_url")
     opened = open_store(url)
     yield opened
     opened.close()

@@ -1,10 +1,8 @@
 """The ledger on SQLite and on PostgreSQL: what several processes do at once adds up."""
 
-import importlib.util
 import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from backend.bench import postgres
 from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, Planned
 from backend.runs.ledger import LeaseLost, open_ledger
 from backend.runs.queries import Query
@@ -26,26 +23,11 @@ ROOT = Path(__file__).parents[3]
 DOG, CAT = Query("the dog", "Dog"), Query("the cat")
 
 
-@pytest.fixture(scope="session")
-def postgres_url():
-    binaries = postgres.find_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed; remedy: apt install postgresql")
-    if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("the driver is not installed; remedy: pip install 'psycopg[binary]'")
-    with postgres.server(binaries) as url:
-        yield url
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'state' / 'ris.sqlite3'}"
-    url = request.getfixturevalue("postgres_url")
-    name = f"t{uuid.uuid4().hex[:10]}"
-    with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as db:
-        db.exec_driver_sql(f"CREATE DATABASE {name}")
-    return url.replace("/postgres?", f"/{name}?")
+    return request.getfixturevalue("postgres_url")
 
 
 def make_run(ledger, tasks=3, state="running", **spec):

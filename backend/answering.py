@@ -16,9 +16,6 @@ from ris_core.errors import BadExpression, BadInput
 from ris_core.segmenter import Segmenter
 from ris_core.types import EncodedImage, Prediction
 
-LOOK = "look"
-"""Part of a score that a method with a calibrator gives."""
-
 
 @dataclass(frozen=True)
 class Answered:
@@ -78,16 +75,13 @@ def answer_expression(
     return Answered(record, tuple(made), _tell(prediction, picked, control, not made), picked.is_guess)
 
 
-def answer_choice(
-    record: Answer, rank: int, control: Control, task: str, is_guess: bool, *, is_calibrated: bool = False
-) -> Answered:
+def answer_choice(record: Answer, rank: int, control: Control, task: str, is_guess: bool) -> Answered:
     """Hand out another candidate of an answer, under a fresh id.
 
     Args:
         record: The answer; what it was about need not be looked at again.
         rank: Of the candidate, from 1; the last one counts if there are not so many.
         is_guess: The answer's label was guessed.
-        is_calibrated: The scores of expressions' candidates are probabilities.
 
     Raises:
         BadExpression: If the answer has no candidates.
@@ -103,8 +97,8 @@ def answer_choice(
     made = regions.make_region(mask, control, label, protocol.new_region_id(), score, record.expression, notes)
     handed_out = (Region(id=made["id"], candidate_rank=rank, from_name=control.name, label=label),)
     chosen = replace(record, label=label, selected=[rank - 1], regions=handed_out)
-    is_probability = is_calibrated and LOOK in candidate["parts"]  # what was clicked on has the proposer's own score
-    told = [messages.about_candidate(rank, len(record.candidates), score if is_probability else None)]
+    probability = candidate["parts"].get("probability")  # none of a click, nor without a calibrator
+    told = [messages.about_candidate(rank, len(record.candidates), probability)]
     if is_guess:
         told.append(messages.about_guess(label, advise(control, (other for other in control.labels if other != label))))
     return Answered(chosen, (made,), tuple(told), is_guess)

@@ -22,7 +22,7 @@ from backend.project_settings import read_project_settings
 from backend.redaction import reason_of
 from backend.retouching import list_shown, look_inside, looks_elsewhere, retouch
 from backend.segmenters import Segmenters
-from backend.store import Answer, KnownImage, Request, Store
+from backend.store import KnownImage, Request, Store
 from ris_core.errors import BadExpression, BadInput, RisError
 from ris_core.prompts import PromptEmbedding
 from ris_core.segmenter import Segmenter
@@ -250,20 +250,14 @@ class Service:
     def _grant(self, errand: Errand, wish: Wish, encoded: EncodedImage | None) -> Answered:
         control, task = errand.config.controls[0], errand.asked.task
         if wish.known:
-            return self._choose(errand, wish.known, wish.rank, wish.is_guess)
+            return answer_choice(wish.known, wish.rank, control, task, wish.is_guess)
         if encoded is None:
             raise BadExpression("Nothing was asked here before. Type what you mean first.")
         settings = errand.settings
         made = answer_expression(
             errand.segmenter, encoded, wish.text, control, task, self.top_k, settings.min_score, settings.smooth_px
         )
-        return self._choose(errand, made.record, wish.rank, made.is_guess) if wish.rank else made
-
-    def _choose(self, errand: Errand, record: Answer, rank: int, is_guess: bool) -> Answered:
-        segmenter = errand.segmenter
-        is_calibrated = segmenter.is_calibrated and record.model_version == segmenter.model_version
-        control, task = errand.config.controls[0], errand.asked.task
-        return answer_choice(record, rank, control, task, is_guess, is_calibrated=is_calibrated)
+        return answer_choice(made.record, wish.rank, control, task, made.is_guess) if wish.rank else made
 
     def get_encoded(self, errand: Errand) -> EncodedImage:
         """The request's image, encoded: from the cache, without fetching anything, if it was seen there lately."""

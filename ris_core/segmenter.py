@@ -61,11 +61,6 @@ class Segmenter:
         }
         return f"{self.version_prefix}.{self.method_name}.{_digest(decides)[:8]}"
 
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether scores are probabilities of being right; else they are shares, which only rank."""
-        return bool(self.method.settings.get("calibration"))
-
     def encode(self, image: Image, proposals: Proposals | None = None) -> EncodedImage:
         """Do everything that does not depend on the expression.
 

@@ -191,19 +191,17 @@ def test_another_candidate_comes_without_inference_under_a_fresh_id(bench, monke
 class Calibrated(GlobalLocal):
     """Its scores are probabilities, as of a method with a calibrator."""
 
-    def __init__(self) -> None:
-        super().__init__(visual_mix=0.5, text_mix=0.5)
-        self.settings = {**self.settings, "calibration": "toy"}
-
     def score(self, *given):
         scores = super().score(*given)
         values = np.array([0.9, 0.031, 0.002, 0.001])
-        return replace(scores, values=values, parts={**scores.parts, "look": values}, decision="match", selected=(0,))
+        return replace(
+            scores, values=values, parts={**scores.parts, "probability": values}, decision="match", selected=(0,)
+        )
 
 
 @pytest.fixture
 def calibrated(bench, monkeypatch):
-    segmenter = replace(bench.service.segmenter, method=Calibrated())
+    segmenter = replace(bench.service.segmenter, method=Calibrated(visual_mix=0.5, text_mix=0.5))
     monkeypatch.setattr(wiring, "service", lambda: replace(bench.service, segmenter=segmenter))
     return bench
 

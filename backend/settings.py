@@ -265,7 +265,7 @@ def read_settings() -> Settings:
     try:
         settings = complete(Settings())
     except ValidationError as error:
-        wrong, remedy = _problem_of(error), "See docs/settings.md."
+        wrong, remedy = _problem_of(error), "See docs/engineers/settings.md."
     except (OSError, UnicodeError) as error:
         wrong, remedy = problem_of_file(error)
     else:

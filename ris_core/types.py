@@ -145,7 +145,7 @@ class Expression:
 
         Args:
             doc: The parsed text.
-            quirks: Identifiers of the released code's behaviours to reproduce (`docs/method.md`).
+            quirks: Identifiers of the released code's behaviours to reproduce (`docs/developers/method.md`).
             raw: What was typed, if it differs from the text of `doc`.
         """
         phrases = grammar.analyse(doc, quirks)

@@ -1,4 +1,4 @@
-"""The walls of the house, as docs/architecture.md states them."""
+"""The walls of the house, as docs/developers/architecture.md states them."""
 
 import subprocess
 import sys

@@ -14,8 +14,8 @@ from ris_core.profiles import profile_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-SETTINGS = (ROOT / "docs" / "settings.md").read_text()
-GENERATED = ("README.md", "docs/settings.md")
+SETTINGS = (ROOT / "docs" / "engineers" / "settings.md").read_text()
+GENERATED = ("README.md", "docs/engineers/settings.md")
 
 
 def test_generated_tables_are_up_to_date():
@@ -46,7 +46,7 @@ def test_every_profile_is_documented(name):
 
 @pytest.mark.parametrize("name", catalog.available("methods"))
 def test_every_method_is_documented(name):
-    assert f"`{name}`" in (ROOT / "docs" / "method.md").read_text()
+    assert f"`{name}`" in (ROOT / "docs" / "developers" / "method.md").read_text()
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "label_config").glob("*.xml")), ids=lambda file: file.name)

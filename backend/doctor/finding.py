@@ -63,7 +63,7 @@ def skip(name: str, value: str, remedy: str = "") -> Finding:
 def failure_of(name: str, error: Exception) -> Finding:
     """An error as a finding."""
     if isinstance(error, RisError):
-        return fail(name, error.wrong.removesuffix("."), error.remedy or "See docs/doctor.md.", error.exit_code)
+        return fail(name, error.wrong.removesuffix("."), error.remedy or "See docs/engineers/doctor.md.", error.exit_code)
     return fail(
         name,
         f"{type(error).__name__}: {reason_of(error)}",

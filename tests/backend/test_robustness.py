@@ -1,7 +1,7 @@
 """Real processes, broken on purpose: whoever asks is answered in time, what was accepted is kept, every request comes to an end.
 
 One backend, one supervised worker and one Redis for all tests, each of which leaves them in order. What is seen here is told in
-docs/robustness.md.
+docs/developers/robustness.md.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The register of quirks in docs/method.md: every switch is in it, and every line of it names a test."""
+"""The register of quirks in docs/developers/method.md: every switch is in it, and every line of it names a test."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,8 @@ from ris_core.proposers import sam
 HERE = Path(__file__).parent
 REGISTER = dict(
     re.findall(
-        r"^\| (Q-[A-Z0-9-]+) \|.*\| `([\w/]+\.py)` \|$", (HERE.parents[1] / "docs/method.md").read_text(), re.MULTILINE
+        r"^\| (Q-[A-Z0-9-]+) \|.*\| `([\w/]+\.py)` \|$", (HERE.parents[1] / "docs/developers/method.md").read_text(),
+        re.MULTILINE,
     )
 )
 NEVER = {"Q-MODE", "Q-EMPTYTEXT", "Q-GEMLIB"}

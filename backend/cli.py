@@ -77,11 +77,13 @@ def main() -> None:
         sys.exit(RisError.exit_code)
 
 
-def command_table() -> str:
-    """Every command as a Markdown table: what the README shows."""
+def command_table(*, benchmarks: bool = False) -> str:
+    """The commands as a Markdown table: for the README without `ris bench`, for docs/engineers/performance.md only that."""
     rows = ["| command | what it does |", "| --- | --- |"]
     group = typer.main.get_command(app)  # typed as any command; of an app with several it is a group
     for name, command in group.commands.items():  # type: ignore[attr-defined]
+        if (name == "bench") != benchmarks:
+            continue
         for path, leaf in _leaves(f"ris {name}", command):
             arguments = "".join(f" {p.name.upper()}" for p in leaf.params if p.param_type_name == "argument")
             rows.append(f"| `{path}{arguments}` | {(leaf.help or '').splitlines()[0]} |")

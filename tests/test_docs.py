@@ -14,8 +14,9 @@ from ris_core.profiles import profile_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PERFORMANCE = (ROOT / "docs" / "engineers" / "performance.md").read_text()
 SETTINGS = (ROOT / "docs" / "engineers" / "settings.md").read_text()
-GENERATED = ("README.md", "docs/engineers/settings.md")
+GENERATED = ("README.md", "docs/engineers/performance.md", "docs/engineers/settings.md")
 
 
 def test_generated_tables_are_up_to_date():
@@ -36,7 +37,10 @@ def test_every_command_is_documented():
     import typer
 
     commands = typer.main.get_command(app).commands
+    benchmarks = commands.pop("bench").commands
     assert [name for name in commands if f"`ris {name}" not in README] == []
+    assert [name for name in benchmarks if f"| `ris bench {name}`" not in PERFORMANCE] == []
+    assert "ris bench" not in README
 
 
 @pytest.mark.parametrize("name", profile_names())

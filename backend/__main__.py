@@ -1,6 +1,6 @@
 """`python -m backend` is `ris`, for where the script is not on PATH."""
 
-from backend.cli import main
+from backend.commands.cli import main
 
 if __name__ == "__main__":
     main()

@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 
-from backend.errors import Unreachable
+from backend.base.errors import Unreachable
+from backend.base.processes import Program
+from backend.base.redaction import reason_of
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.label_config import MESSAGE_NAME
-from backend.processes import Program
-from backend.redaction import reason_of
 from demo.gallery import GALLERY, Exhibit
 
 VERSION = "1.23.2"

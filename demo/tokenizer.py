@@ -10,8 +10,9 @@ from pathlib import Path
 from open_clip.tokenizer import SimpleTokenizer, get_pairs
 
 from demo.captions import words
+from ris_core.runtime.weights import BUNDLED_FOLDER
 
-BPE_FILE = Path(__file__).parent / "weights" / "clip-tiny" / "bpe.txt.gz"
+BPE_FILE = BUNDLED_FOLDER / "clip-tiny" / "bpe.txt.gz"
 COMMON_MERGES = 1200
 """CLIP's most frequent merges, kept so that unknown words take few tokens."""
 CONTEXT_LENGTH = 24

@@ -24,9 +24,10 @@ from thinc.api import Adam, Optimizer
 
 from demo.phrases import make_phrases
 from demo.ud_to_clear import Token, convert, read_treebank
-from ris_core.grammar import analyse
+from ris_core.language.grammar import analyse
+from ris_core.runtime.weights import BUNDLED_FOLDER
 
-OUTPUT = Path(__file__).parent / "weights" / "parser"
+OUTPUT = BUNDLED_FOLDER / "parser"
 SEED = 7
 PHRASES = 7_000
 """Generated expressions to train on."""

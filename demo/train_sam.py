@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from demo.scenes import make_scene
 from demo.training import TRAIN_SEED, Optimiser, Progress, load_state, save_state, save_weights
 from ris_core.proposers._tiny_sam import EMBEDDING_CHANNELS, IMAGE_PX, PIXEL_MEAN, PIXEL_STD, build_tiny_sam
+from ris_core.runtime.weights import BUNDLED_FOLDER
 
 POINTS = 8
 """Prompts per image and step."""
@@ -298,7 +299,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=6_000)
     parser.add_argument("--batch", type=int, default=4, help="images per step")
-    parser.add_argument("--out", type=Path, default=Path("demo/weights/sam-tiny.safetensors"))
+    parser.add_argument("--out", type=Path, default=BUNDLED_FOLDER / "sam-tiny.safetensors")
     parser.add_argument("--state", type=Path, default=Path("demo/.training/sam.pt"))
     parser.add_argument("--workers", type=int, default=0, help="processes that draw scenes")
     parser.add_argument("--threads", type=int, default=2)

@@ -18,12 +18,13 @@ from numpy import ndarray
 
 from demo.expressions import SceneExpression, make_expressions
 from demo.scenes import Scene, SceneObject, make_scene
-from ris_core import Image, load_segmenter, masks
-from ris_core.calibration import FOLDER, SUFFIX, Calibrator, Logistic
+from ris_core import Image, load_segmenter
 from ris_core.errors import BadInput
-from ris_core.lexicon import COLOURS
+from ris_core.geometry import masks
+from ris_core.language.lexicon import COLOURS
+from ris_core.methods._calibration import FOLDER, SUFFIX, Calibrator, Logistic
 from ris_core.methods.guided import Component, answer_features
-from ris_core.segmenter import Segmenter
+from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Expression
 
 FIRST_SEED = 500_000

@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 from label_studio_sdk.converter.brush import decode_rle
 
-from backend import processes, stack
-from backend.errors import Unreachable
+from backend.base import processes
+from backend.base.errors import Unreachable
+from backend.base.logs import configure_logging, report_crashes
+from backend.base.redaction import hide
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connect import connect
-from backend.logs import configure_logging, report_crashes
-from backend.redaction import hide
-from backend.settings import DEMO_FILE, Settings
-from backend.steps import Steps
+from backend.local import stack
+from backend.local.progress import Steps
+from backend.settings.environment import DEMO_FILE, Settings
 from demo import label_studio
 from demo.gallery import GALLERY, Exhibit
 from demo.label_studio import Secrets
@@ -165,7 +166,7 @@ def _check(client: LabelStudio, backend: int, tasks: dict[Exhibit, int]) -> floa
     if overlap < MIN_OVERLAP:
         raise Unreachable(
             f'"{exhibit.expression}" was answered with a mask elsewhere (IoU {overlap:.2f} with the truth). '
-            "The demo models may be damaged: restore demo/weights, then run `make down demo`."
+            "The demo models may be damaged: restore ris_core/runtime/bundled, then run `make down demo`."
         )
     return overlap
 

@@ -17,10 +17,12 @@ import numpy as np
 from PIL import Image as Pil
 
 from demo.gallery import GALLERY
-from ris_core import behaviour, cleaning, grammar, lexicon, load_segmenter, placement, things
+from ris_core import behaviour, load_segmenter
 from ris_core.errors import BadExpression
+from ris_core.geometry import duplicates, mask_cleaning, placement
+from ris_core.language import grammar, lexicon
 from ris_core.methods import guided
-from ris_core.segmenter import Segmenter
+from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Image
 
 FILE = Path(__file__).parent / "data" / "behaviour.json"
@@ -63,11 +65,12 @@ def observe() -> dict[str, dict[str, Any]]:
         "answer": {
             "number": behaviour.ANSWER_BEHAVIOUR,
             "constants": {
-                module.__name__: _digest_constants(module) for module in (lexicon, grammar, placement, things, guided)
+                module.__name__: _digest_constants(module)
+                for module in (lexicon, grammar, placement, duplicates, guided)
             },
             "read": {text: repr(segmenter.parser.parse(text).referents) for text in READ},
             "found": found,
-            "cleaned": [int(cleaning.clean(mask, px).sum()) for mask in _masks() for px in (0.0, 1.5)],
+            "cleaned": [int(mask_cleaning.clean(mask, px).sum()) for mask in _masks() for px in (0.0, 1.5)],
         },
     }
 

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 import structlog
 from hypothesis import settings
 
-from backend import queueing, redaction, redis_server
-from backend.bench import postgres
-from backend.store import Store, open_store
+from backend.base import redaction
+from backend.db.request_store import Store, open_store
+from backend.transport import queueing, redis_server
+from benchmarks import postgres
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")

@@ -17,7 +17,10 @@ def test_import_contracts_hold():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("module", ["ris_core", "backend.app", "backend.cli", "backend.queueing", "backend.store"])
+@pytest.mark.parametrize(
+    "module",
+    ["ris_core", "backend.http.app", "backend.commands.cli", "backend.transport.queueing", "backend.db.request_store"],
+)
 def test_imports_stay_light(module):
     """Label Studio waits one second for a health check, and torch takes two seconds to import."""
     code = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"

@@ -11,11 +11,11 @@ import pytest
 import structlog
 from PIL import Image as Pil
 
-from backend import cli
+from backend.commands import cli
 from backend.commands.models import ProgressPrinter
 from demo.expressions import make_expressions
 from demo.scenes import make_scene
-from ris_core.masks import from_rle, iou
+from ris_core.geometry.masks import from_rle, iou
 
 pytestmark = pytest.mark.slow
 
@@ -145,6 +145,6 @@ def test_progress_is_a_line_every_tenth_where_nobody_watches(capsys):
 
 def test_benchmarks_keep_what_is_logged_out_of_their_report(capsys):
     cli.keep_logs_apart()
-    structlog.get_logger("backend.redis_server").warning("Redis started")
+    structlog.get_logger("backend.transport.redis_server").warning("Redis started")
     captured = capsys.readouterr()
     assert (captured.out, "Redis started" in captured.err) == ("", True)

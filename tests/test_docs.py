@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.cli import app
-from backend.settings import Settings
-from ris_core import catalog
-from ris_core.profiles import profile_names
+from backend.commands.cli import app
+from backend.settings.environment import Settings
+from ris_core.profiles import catalog, profile_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -75,12 +74,12 @@ def test_links_and_named_files_exist(page):
 
 
 def test_every_error_of_the_cores_tree_has_an_exit_code_that_the_readme_states():
-    import backend.errors
+    import backend.base.errors
     import ris_core.errors
 
     errors = [
         e
-        for m in (ris_core.errors, backend.errors)
+        for m in (ris_core.errors, backend.base.errors)
         for e in vars(m).values()
         if isinstance(e, type) and issubclass(e, Exception)
     ]

@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from backend import messages
-from backend.errors import BadSettings, ImageCause, ImageUnreachable
+from backend.base.errors import BadSettings, ImageCause, ImageUnreachable
+from backend.label_studio import messages
 from backend.label_studio.client import Refused, TokenRefused
 from ris_core.errors import BadImage, BadImageCause, RisError
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-CHECKED = ("ris_core", "backend", "demo", "tests")
+CHECKED = ("ris_core", "backend", "demo", "benchmarks", "tests")
 CACHE = ".mypy_cache"
 """With what `make lint` left there a look takes seconds, without it a minute or two."""
 
@@ -50,26 +50,34 @@ def test_the_tree_as_it_is_passes(lint: Lint):
 
 NAME = "def look() -> int:\n    return nowhere\n"
 FAULTS = {
-    "an undefined name": ("backend/steps.py", NAME, "nowhere"),
-    "an undefined name in the core": ("ris_core/explain.py", NAME, "nowhere"),
-    "an undefined name beside shape strings": ("ris_core/spatial.py", NAME, "nowhere"),
+    "an undefined name": ("backend/local/progress.py", NAME, "nowhere"),
+    "an undefined name in the core": ("ris_core/output/explain.py", NAME, "nowhere"),
+    "an undefined name beside shape strings": ("ris_core/geometry/spatial_guidance.py", NAME, "nowhere"),
     "an undefined type beside shape strings": (
         "ris_core/evaluation/confidence.py",
         'def look(x: "Nowhere") -> None: ...\n',
         "Nowhere",
     ),
-    "an undefined name in a migration": ("backend/migrations/env.py", NAME, "nowhere"),
+    "an undefined name in a migration": ("backend/db/migrations/env.py", NAME, "nowhere"),
     "an undefined name in a test": ("tests/toy.py", NAME, "nowhere"),
     "a wrong type": ("demo/gallery.py", 'def look() -> int:\n    return "one"\n', "Incompatible return value"),
-    "a wrong argument": ("backend/steps.py", 'def look(x: int) -> None: ...\n\n\nlook("one")\n', "incompatible type"),
-    "something that is no type": ("ris_core/explain.py", "def look(x: len) -> None: ...\n", "not valid as a type"),
+    "a wrong argument": (
+        "backend/local/progress.py",
+        'def look(x: int) -> None: ...\n\n\nlook("one")\n',
+        "incompatible type",
+    ),
+    "something that is no type": (
+        "ris_core/output/explain.py",
+        "def look(x: len) -> None: ...\n",
+        "not valid as a type",
+    ),
     "a coroutine that is not awaited": (
-        "backend/steps.py",
+        "backend/local/progress.py",
         "async def ask() -> int:\n    return 1\n\n\nasync def look() -> None:\n    ask()\n",
         "must be used",
     ),
     "a future that is not awaited": (
-        "backend/steps.py",
+        "backend/local/progress.py",
         "async def look() -> None:\n    import asyncio\n\n    asyncio.get_running_loop().create_future()\n",
         "must be used",
     ),

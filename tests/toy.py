@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from ris_core.language.parser import clean_expression
 from ris_core.methods.global_local import Component as GlobalLocal
-from ris_core.segmenter import Segmenter
-from ris_core.text import clean_expression
+from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import Expression, Image, Proposals
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}

@@ -9,12 +9,12 @@ import signal
 import time
 from pathlib import Path
 
-from backend import wiring, worker
-from backend.feature_cache import FeatureCache
+from backend.db.request_store import open_store
+from backend.inference.feature_cache import FeatureCache
+from backend.inference.service import Service
 from backend.label_studio.images import ImageFetcher
-from backend.service import Service
-from backend.settings import Settings
-from backend.store import open_store
+from backend.settings.environment import Settings
+from backend.worker import wiring, worker
 from tests.toy import ColourEncoder, toy_segmenter
 
 WARM_UP_SIZE_HW = (64, 64)

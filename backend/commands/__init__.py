@@ -1,1 +1,1 @@
-"""Commands of `ris`, one module each; `backend.cli` registers them."""
+"""Commands of `ris`, one module each; `backend.commands.cli` registers them."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backend.settings import read_settings
+from backend.settings.environment import read_settings
 
 
 def speed(
@@ -16,7 +16,7 @@ def speed(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Seconds of each stage on this machine's device, and the memory of a GPU."""
-    from backend.bench.speed import measure
+    from benchmarks.speed import measure
 
     settings = read_settings()
     report = measure(profile or settings.profile, settings.device, repeats, random_weights)
@@ -29,9 +29,10 @@ def annotators(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Actions that simulated annotators need for a mask, with and without each way of mending it."""
-    from backend.bench.annotators import measure
+    from benchmarks.annotators import measure
     from demo.benchmark import read_scenes
-    from ris_core import load_segmenter, weights
+    from ris_core import load_segmenter
+    from ris_core.runtime import weights
 
     settings = read_settings()
     store = weights.Store(settings.model_dir)
@@ -46,7 +47,7 @@ def webhooks(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Seconds until webhooks are answered and read."""
-    from backend.bench.webhooks import measure
+    from benchmarks.webhooks import measure
 
     report = measure(events)
     print(report.to_json() if as_json else report.to_markdown())

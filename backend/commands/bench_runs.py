@@ -15,12 +15,12 @@ def chaos(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Runs on a Label Studio of their own while workers, Redis, backend and Label Studio are killed; then all is counted."""
-    from backend.bench import own_studio
-    from backend.bench.chaos import wreak
-    from backend.bench.site import Plan, Site
+    from benchmarks import label_studio_server
+    from benchmarks.chaos import wreak
+    from benchmarks.environment import Plan, Site
 
     folder = Path(tempfile.mkdtemp(prefix="ris-chaos-"))
-    with own_studio.running(folder) as studio:
+    with label_studio_server.running(folder) as studio:
         plan = Plan(tasks=tasks, kills=kills, seed=seed)
         report = wreak(Site(folder / "site", plan, studio.url, studio.token, studio.restart))
     print(report.to_json() if as_json else report.to_markdown())
@@ -33,7 +33,7 @@ def hosts(
     seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 30.0,
 ) -> None:
     """A run whose worker is on another host, while the link between is cut; then all is counted. Linux, as root."""
-    from backend.bench.hosts import Cuts, measure
+    from benchmarks.hosts import Cuts, measure
 
     print(measure(Cuts(tasks, cuts, seconds)))
 
@@ -43,7 +43,7 @@ def bulk(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """What workers add up to, what annotators wait while a run is at work, and whether memory grows."""
-    from backend.bench.bulk import measure
+    from benchmarks.bulk import measure
 
     report = measure(memory_tasks=tasks)
     print(report.to_json() if as_json else report.to_markdown())

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.errors import BadSettings
-from backend.project_settings import MAX_SMOOTH_PX
-from backend.settings import Settings, read_settings
-from ris_core.plain import lines, one_line
+from backend.base.errors import BadSettings
+from backend.settings.environment import Settings, read_settings
+from backend.settings.project import MAX_SMOOTH_PX
+from ris_core.output.plain_text import lines, one_line
 
 if TYPE_CHECKING:
+    from backend.label_studio.check import Point
     from backend.label_studio.connection_plan import Wanted
-    from backend.label_studio.point import Point
 
 COLOURS = {"ok": typer.colors.GREEN, "change": typer.colors.YELLOW, "problem": typer.colors.RED}
 NOT_AS_IT_SHOULD_BE = BadSettings.exit_code
@@ -55,7 +55,7 @@ def connect(
     from backend.commands.studio import open_label_studio
     from backend.label_studio.connect import carry_out
     from backend.label_studio.connection_plan import make_plan
-    from backend.label_studio.reach import look_at_backend
+    from backend.label_studio.reachability import look_at_backend
 
     settings = read_settings()
     studio = open_label_studio(settings)

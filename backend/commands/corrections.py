@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.settings import Settings, read_settings
+from backend.settings.environment import Settings, read_settings
 from ris_core.errors import BadInput, UnknownName
-from ris_core.plain import one_line
+from ris_core.output.plain_text import one_line
 
 if TYPE_CHECKING:
-    from backend.corrections.ledger import Ledger
-    from backend.corrections.reading import Correction, Past
+    from backend.corrections.queries import Correction, Past
+    from backend.corrections.store import Ledger
 
 Project = Annotated[int, typer.Option(help="Number of the project, as in its address.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not ask Label Studio for what webhooks did not bring.")]
@@ -34,7 +34,7 @@ def list_corrections(
 ) -> None:
     """What became of each region, foreign ones first."""
     from backend.corrections.outcomes import NAMES
-    from backend.corrections.reading import read_corrections
+    from backend.corrections.queries import read_corrections
 
     ledger = open_fresh(read_settings(), project, offline)
     with ledger.reading() as db:
@@ -53,7 +53,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Everything about a task: every version of every annotation, and what became of each region."""
-    from backend.corrections.reading import read_past
+    from backend.corrections.queries import read_past
 
     settings = read_settings()
     if not (task.isascii() and task.isdecimal()):
@@ -78,7 +78,7 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """How many were accepted, edited, replaced, rejected, missed, and how alike they are to what was offered."""
-    from backend.corrections.reading import read_corrections
+    from backend.corrections.queries import read_corrections
     from backend.corrections.statistics import lead_times, summarise
 
     settings = read_settings()
@@ -106,8 +106,8 @@ def dump(
     offline: Offline = False,
 ) -> None:
     """The ledger as lines of JSON, or as Parquet."""
-    from backend.corrections.dump import write_dump, write_lines
-    from backend.corrections.reading import read_corrections
+    from backend.corrections.queries import read_corrections
+    from backend.exporters.dump import write_dump, write_lines
 
     ledger = open_fresh(read_settings(), project, offline)
     with ledger.reading() as db:
@@ -124,7 +124,7 @@ def retention(
     yes: Annotated[bool, typer.Option("--yes", help="Delete; otherwise only say what would be.")] = False,
 ) -> None:
     """Delete raw events that were read; corrections stay."""
-    from backend.corrections.keeping import purge
+    from backend.corrections.retention import purge
 
     gone = purge(_open(read_settings()), days, with_history=history, is_trial=not yes)
     verb = "were" if yes else "would be (give --yes)"
@@ -136,7 +136,7 @@ def pseudonymise(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; it cannot be undone.")] = False,
 ) -> None:
     """Put a made-up number in an annotator's place everywhere in the record."""
-    from backend.corrections.keeping import pseudonymise as put_pseudonym
+    from backend.corrections.retention import pseudonymise as put_pseudonym
 
     ledger = _open(read_settings())
     ledger.read_events()
@@ -191,10 +191,10 @@ def by_kind(settings: Settings) -> "Callable[[Correction], str]":
     """Divides corrections by the kind of their expression, as the profile's parser reads it; each wording once."""
     from functools import cache
 
-    from ris_core import weights
     from ris_core.errors import BadExpression
     from ris_core.evaluation.kinds import kind_of
     from ris_core.profiles import load_parser
+    from ris_core.runtime import weights
 
     parser = load_parser(settings.profile, weights.Store(settings.model_dir))
 
@@ -210,7 +210,7 @@ def by_kind(settings: Settings) -> "Callable[[Correction], str]":
 
 def _find_project(settings: Settings, task: str, offline: bool) -> int:
     """The project of a task, as the record or Label Studio has it."""
-    from backend.corrections.reading import find_projects
+    from backend.corrections.queries import find_projects
 
     ledger = _open(settings)
     ledger.read_events()
@@ -249,7 +249,7 @@ def _as_lines(version: "Past") -> Iterable[str]:
 
 def _open(settings: Settings) -> "Ledger":
     from backend.commands.state import check_state
-    from backend.corrections.ledger import open_ledger
+    from backend.corrections.store import open_ledger
 
     check_state(settings)
     return open_ledger(settings.sql_url)

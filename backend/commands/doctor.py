@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ris_core.plain import one_line
+from ris_core.output.plain_text import one_line
 
 if TYPE_CHECKING:
     from backend.doctor.finding import Finding
@@ -24,11 +24,11 @@ def doctor(
     ] = None,
 ) -> None:
     """Look at everything that an answer depends on, and say what is wrong and what to do; changes nothing."""
-    from backend.doctor.case import Case
+    from backend.base.logs import configure_logging
+    from backend.doctor.context import Case
     from backend.doctor.examination import examine
     from backend.doctor.finding import exit_code
-    from backend.doctor.reading import read
-    from backend.logs import configure_logging
+    from backend.doctor.settings_origin import read
 
     configure_logging("ERROR")
     findings: list[Finding] = []

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.redaction import reason_of
-from backend.settings import Settings, read_settings
+from backend.base.redaction import reason_of
+from backend.settings.environment import Settings, read_settings
 from ris_core.errors import BadInput
-from ris_core.file_names import check_name
+from ris_core.output.file_names import check_name
 
 if TYPE_CHECKING:
     from ris_core.evaluation.dataset import Dataset
     from ris_core.evaluation.record import Record
     from ris_core.evaluation.runner import Progress
-    from ris_core.segmenter import Segmenter
+    from ris_core.segmentation.segmenter import Segmenter
     from ris_core.types import EncodedImage, Image
 
 SCENES = "scenes"
@@ -158,7 +158,7 @@ def _read_dataset(
 def _load(ours: Settings, profile: str, methods: Sequence[str], settings: str) -> dict[str, "Segmenter"]:
     """A segmenter for each method; what any of them encodes serves all."""
     from ris_core.profiles import load_segmenters, read_profile
-    from ris_core.weights import Store
+    from ris_core.runtime.weights import Store
 
     named = {text: read_method(text) for text in methods or [read_profile(profile)["method"]["name"]]}
     asked = [{"name": name, **given} for name, given in named.values()]
@@ -217,7 +217,7 @@ def _check_folder(folder: Path, fresh: bool) -> None:
 def _encoder(segmenter: "Segmenter", cache: Path | None, max_bytes: int) -> Callable[["Image"], "EncodedImage"]:
     if cache is None:
         return segmenter.encode
-    from backend.feature_cache import FeatureCache
+    from backend.inference.feature_cache import FeatureCache
 
     kept, encode_fp = FeatureCache(cache, max_bytes), segmenter.encode_fp
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.commands.corrections import Offline, Project, open_fresh, split_names
-from backend.files import tidy_end
-from backend.settings import Settings, read_settings
+from backend.exporters.files import tidy_end
+from backend.settings.environment import Settings, read_settings
 from ris_core.errors import BadInput
 
 if TYPE_CHECKING:
-    from backend.exporters.images import Fetch, Mode
+    from backend.exporters.image_files import Fetch, Mode
 
 PRINT_EVERY_S = 1.0
 POOL = "images"
@@ -52,8 +52,8 @@ def export(
 ) -> None:
     """Write a data set; whole, or not at all."""
     from backend.exporters.export import export as write
-    from backend.exporters.order import Order
-    from backend.exporters.places import Choice
+    from backend.exporters.planning import Choice
+    from backend.exporters.request import Order
     from backend.exporters.splits import Shares
 
     if source not in ("annotations", "predictions", "both"):
@@ -114,9 +114,9 @@ class Progress:
 
 def make_fetch(settings: Settings, project: int) -> "Fetch | None":
     """What gets a project's images; None where no Label Studio is known."""
-    from backend.project_settings import read_project_settings
-    from backend.store import open_store
-    from backend.wiring import make_fetcher
+    from backend.db.request_store import open_store
+    from backend.settings.project import read_project_settings
+    from backend.worker.wiring import make_fetcher
 
     store = open_store(settings.sql_url)
     made = store.get_connection(project)

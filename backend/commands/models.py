@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from backend.settings import read_settings
+from backend.settings.environment import read_settings
 
 
 def list_models() -> None:
     """Every profile, its weights, and whether they are there."""
     from ris_core.profiles import profile_names, profile_weights, read_profile
-    from ris_core.weights import Store
+    from ris_core.runtime.weights import Store
 
     store = Store(read_settings().model_dir)
     for name in profile_names():
@@ -23,7 +23,7 @@ def list_models() -> None:
 def pull_models(profile: Annotated[str, typer.Argument(help="Profile, or one of its weights by name.")]) -> None:
     """Download a profile's weights and verify them."""
     from ris_core.profiles import profile_names, profile_weights
-    from ris_core.weights import Store
+    from ris_core.runtime.weights import Store
 
     store = Store(read_settings().model_dir)
     names = profile_weights(profile) if profile in profile_names() else [profile]

@@ -7,8 +7,8 @@ import typer
 
 from backend.commands.corrections import Offline, Project, by_kind, open_fresh
 from backend.commands.export import make_fetch
-from backend.files import replacing, tidy_end
-from backend.settings import read_settings
+from backend.exporters.files import replacing, tidy_end
+from backend.settings.environment import read_settings
 from ris_core.errors import BadInput
 
 
@@ -22,7 +22,7 @@ def report(
     offline: Offline = False,
 ) -> None:
     """How good the proposals were, as one page that needs nothing else."""
-    from backend.report.findings import find, find_address
+    from backend.report.data import find, find_address
     from backend.report.page import render
 
     settings = read_settings()

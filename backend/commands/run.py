@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.errors import BadSettings, Unreachable
+from backend.base.errors import BadSettings, Unreachable
 from backend.label_studio.label_config import read_config
-from backend.settings import Settings, read_settings
-from ris_core.plain import one_line
+from backend.settings.environment import Settings, read_settings
+from ris_core.output.plain_text import one_line
 
 if TYPE_CHECKING:
-    from backend.runs.ledger import Ledger, Run
-    from backend.runs.report import Status
     from backend.runs.spec import RunSpec
-    from backend.runs.studio import RunStudio
+    from backend.runs.store import Ledger, Run
+    from backend.runs.studio_client import RunStudio
+    from backend.runs.summary import Status
 
 HAS_FAILURES = 1
 """Exit code of `wait` if tasks failed, or the run did."""
@@ -90,11 +90,11 @@ def start(
         preview=preview,
     )
     settings = read_settings()
-    ledger = open_ledger(settings)
-    run = plan_here(settings, ledger, spec)
+    store = open_ledger(settings)
+    run = plan_here(settings, store, spec)
     if run.state == "preview":
-        _show_preview(settings, ledger, run, sheet, yes)
-    show(settings, ledger, run.id)
+        _show_preview(settings, store, run, sheet, yes)
+    show(settings, store, run.id)
 
 
 def list_runs(
@@ -103,11 +103,11 @@ def list_runs(
     """Every run, newest first, with how far it is."""
     import json
 
-    from backend.runs import report
+    from backend.runs import summary
 
-    ledger = open_ledger(read_settings())
-    rows = [report.look(ledger, run.id, None) for run in ledger.list_runs(project=project)]
-    typer.echo(json.dumps([row.to_json() for row in rows]) if as_json else report.table(rows))
+    store = open_ledger(read_settings())
+    rows = [summary.look(store, run.id, None) for run in store.list_runs(project=project)]
+    typer.echo(json.dumps([row.to_json() for row in rows]) if as_json else summary.table(rows))
 
 
 def status(
@@ -118,12 +118,12 @@ def status(
     """How a run stands: states, rate, time left, workers, the latest failures."""
     import json
 
-    from backend.runs.ledger import OVER
+    from backend.runs.store import OVER
 
     settings = read_settings()
-    ledger = open_ledger(settings)
+    store = open_ledger(settings)
     while True:
-        seen = _look(settings, ledger, run)
+        seen = _look(settings, store, run)
         if watch and sys.stdout.isatty():
             typer.echo("\033[H\033[2J", nl=False)
         typer.echo(json.dumps(seen.to_json()) if as_json else seen.to_text())
@@ -165,9 +165,9 @@ def failures(run: RunId, as_json: Json = False) -> None:
     import json
     from dataclasses import asdict
 
-    ledger = open_ledger(read_settings())
-    named = ledger.get(run)
-    found = ledger.tallies.failures(named.id)
+    store = open_ledger(read_settings())
+    named = store.get(run)
+    found = store.tallies.failures(named.id)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found]))
         return
@@ -182,60 +182,60 @@ def wait(
     timeout: Annotated[float | None, typer.Option(help="Give up after so many seconds.")] = None,
 ) -> None:
     """Wait until a run is over; exits with 1 if tasks failed or it did not end well."""
-    from backend.runs import verbs
+    from backend.runs import control
 
     settings = read_settings()
-    ledger = open_ledger(settings)
-    seen = verbs.wait(ledger, run, timeout)
-    show(settings, ledger, seen.id)
-    if seen.state != "done" or ledger.tallies.counts(seen.id).get("failed"):
+    store = open_ledger(settings)
+    seen = control.wait(store, run, timeout)
+    show(settings, store, seen.id)
+    if seen.state != "done" or store.tallies.counts(seen.id).get("failed"):
         raise typer.Exit(HAS_FAILURES)
 
 
-def plan_here(settings: Settings, ledger: "Ledger", spec: "RunSpec") -> "Run":
+def plan_here(settings: Settings, store: "Ledger", spec: "RunSpec") -> "Run":
     """Make a run and plan it here, so that what is wrong with it is said at once.
 
     Raises:
         BadRun: If it cannot be planned.
     """
-    from backend import queueing, redis_server
-    from backend.runs import planner, verbs
+    from backend.db.request_store import open_store
+    from backend.runs import control, planner
     from backend.runs.spec import BadRun
-    from backend.store import open_store
+    from backend.transport import queueing, redis_server
 
     conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
     studio = open_studio(settings)
-    run = verbs.create(ledger, open_store(settings.sql_url), conn, spec)
+    run = control.create(store, open_store(settings.sql_url), conn, spec)
     told = ""
     while run.state == "planning":
-        if (fence := ledger.take_lease(run.id, PLANNER)) is not None:
-            run = planner.plan(ledger, studio, run, fence)
-            ledger.drop_lease(run.id, fence)
+        if (fence := store.take_lease(run.id, PLANNER)) is not None:
+            run = planner.plan(store, studio, run, fence)
+            store.drop_lease(run.id, fence)
         if run.state == "planning":
-            first = ledger.list_runs(("planning",), run.project)[-1]
+            first = store.list_runs(("planning",), run.project)[-1]
             if first.id != run.id and told != (told := f"The run {first.id} is planned first. {first.note or ''}"):
                 typer.echo(one_line(told), err=True)
             time.sleep(1.0)  # or a worker has taken this one
-            run = ledger.get(run.id)
+            run = store.get(run.id)
     if run.state == "failed":
         raise BadRun(run.note or "The run cannot be planned.")
     return run
 
 
-def _show_preview(settings: Settings, ledger: "Ledger", run: "Run", sheet: Path, yes: bool) -> None:
+def _show_preview(settings: Settings, store: "Ledger", run: "Run", sheet: Path, yes: bool) -> None:
     """Wait for the first tasks, show them, and ask whether to go on."""
     import cv2
 
-    from backend import wiring
-    from backend.runs import preview, verbs
+    from backend.runs import control, preview
+    from backend.worker import wiring
     from ris_core.types import Image
 
     typer.echo(f"run {run.id}: the first {run.spec.preview} tasks …")
-    while any(ledger.tallies.counts(run.id).get(state) for state in ("new", "running")):
+    while any(store.tallies.counts(run.id).get(state) for state in ("new", "running")):
         time.sleep(0.5)
-        if ledger.get(run.id).state != "preview":
+        if store.get(run.id).state != "preview":
             return
-    items = ledger.tallies.answered(run.id, run.spec.preview)
+    items = store.tallies.answered(run.id, run.spec.preview)
     if not items:
         typer.echo("None of them was answered.")
     else:
@@ -248,10 +248,10 @@ def _show_preview(settings: Settings, ledger: "Ledger", run: "Run", sheet: Path,
             raise BadSettings(
                 f"The sheet cannot be written to {sheet}. Name a .png or .jpg file in a folder that exists."
             )
-        seen = _look(settings, ledger, run.id)
+        seen = _look(settings, store, run.id)
         found = preview.estimate(
             items,
-            sum(ledger.tallies.stage_seconds().values()),
+            sum(store.tallies.stage_seconds().values()),
             seen.total,
             seen.workers or 1,
             read_config(run.label_config or "").controls[0],
@@ -260,38 +260,38 @@ def _show_preview(settings: Settings, ledger: "Ledger", run: "Run", sheet: Path,
         )
         typer.echo(f"{sheet} shows them.\n{found.to_text()}")
     if yes or (sys.stdin.isatty() and typer.confirm("Go on with all of them?", default=False)):
-        verbs.resume(ledger, ledger.get(run.id))
+        control.resume(store, store.get(run.id))
     else:
         typer.echo(f"It waits: `ris run resume {run.id}` goes on, `ris run cancel {run.id}` ends it.")
 
 
 def _treat(run_id: str, verb: str, **how: Any) -> None:
-    from backend.runs import verbs
+    from backend.runs import control
 
     settings = read_settings()
-    ledger = open_ledger(settings)
-    run = ledger.get(run_id)
-    number = getattr(verbs, verb)(ledger, run, **how)
+    store = open_ledger(settings)
+    run = store.get(run_id)
+    number = getattr(control, verb)(store, run, **how)
     if number is not None:
-        typer.echo(verbs.tell(ledger, run, verb, number))
-    show(settings, ledger, run.id)
+        typer.echo(control.tell(store, run, verb, number))
+    show(settings, store, run.id)
 
 
-def show(settings: Settings, ledger: "Ledger", run_id: str) -> None:
+def show(settings: Settings, store: "Ledger", run_id: str) -> None:
     """Print how a run stands."""
-    typer.echo(_look(settings, ledger, run_id).to_text())
+    typer.echo(_look(settings, store, run_id).to_text())
 
 
-def _look(settings: Settings, ledger: "Ledger", run_id: str) -> "Status":
-    from backend import queueing, redis_server
-    from backend.runs import report
+def _look(settings: Settings, store: "Ledger", run_id: str) -> "Status":
+    from backend.runs import summary
+    from backend.transport import queueing, redis_server
 
     try:
         conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
         workers = sum(worker.state == "ready" for worker in queueing.list_workers(conn))
     except Unreachable:
         workers = None
-    return report.look(ledger, run_id, workers)
+    return summary.look(store, run_id, workers)
 
 
 def open_ledger(settings: Settings) -> "Ledger":
@@ -301,10 +301,10 @@ def open_ledger(settings: Settings) -> "Ledger":
         BadSettings: If nothing has run with these settings.
     """
     from backend.commands.state import check_state
-    from backend.runs import ledger
+    from backend.runs import store
 
     check_state(settings)
-    return ledger.open_ledger(settings.sql_url)
+    return store.open_ledger(settings.sql_url)
 
 
 def open_studio(settings: Settings) -> "RunStudio":
@@ -313,7 +313,7 @@ def open_studio(settings: Settings) -> "RunStudio":
     Raises:
         BadSettings: If its address or token is not set.
     """
-    from backend.runs.studio import RunStudio
+    from backend.runs.studio_client import RunStudio
 
     if not (settings.label_studio_url and settings.label_studio_api_key):
         raise BadSettings("Label Studio is not known. Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.redaction import reason_of
-from backend.settings import read_settings
+from backend.base.redaction import reason_of
+from backend.settings.environment import read_settings
 from ris_core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ def segment(
     overlay: Annotated[Path | None, typer.Option(help="Write a picture of the answer to this file.")] = None,
 ) -> None:
     """Find what an expression refers to in an image, without any service."""
-    from ris_core import Image, load_segmenter, weights
-    from ris_core.documents import to_document
-    from ris_core.explain import explain as in_words
-    from ris_core.text import clean_expression
+    from ris_core import Image, load_segmenter
+    from ris_core.language.parser import clean_expression
+    from ris_core.output.documents import to_document
+    from ris_core.output.explain import explain as in_words
+    from ris_core.runtime import weights
 
     settings = read_settings()
     clean_expression(expression)  # what is wrong with the input is said before models are loaded
@@ -59,7 +60,7 @@ def segment(
 
 
 def _save_overlay(image: "Image", prediction: "Prediction", file: Path) -> None:
-    from ris_core.overlay import draw
+    from ris_core.output.overlay import draw
 
     try:
         draw(image, prediction).save(file)

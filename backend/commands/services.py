@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
-from backend.logs import configure_logging
-from backend.settings import read_settings
+from backend.base.logs import configure_logging
+from backend.settings.environment import read_settings
 
 
 def serve() -> None:
     """Answer Label Studio over HTTP; a worker does the work."""
     import uvicorn
 
-    from backend import edge
-    from backend.app import create_app
+    from backend.http import edge
+    from backend.http.app import create_app
 
     settings = read_settings()
     settings.check_host()
@@ -33,7 +33,7 @@ def worker(
     device: Annotated[str | None, typer.Option(help="Torch device, as in cuda:1; DEVICE otherwise.")] = None,
 ) -> None:
     """Take jobs from the queue, one at a time, with the model loaded once."""
-    from backend import worker as rq_worker
+    from backend.worker import worker as rq_worker
 
     if device:
         os.environ["DEVICE"] = device
@@ -44,9 +44,9 @@ def worker(
 
 def up() -> None:
     """Start Redis, a supervised worker and the backend on this machine; what runs already is kept."""
-    from backend import stack
     from backend.commands.studio import open_label_studio
-    from backend.steps import Steps
+    from backend.local import stack
+    from backend.local.progress import Steps
 
     settings = read_settings()
     configure_logging("WARNING")
@@ -62,7 +62,7 @@ def up() -> None:
 
 def down() -> None:
     """Stop exactly what was started with this state folder."""
-    from backend import stack
+    from backend.local import stack
 
     settings = read_settings()
     stopped = []

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from backend.errors import BadSettings
-from backend.settings import Settings
+from backend.base.errors import BadSettings
+from backend.settings.environment import Settings
 
 
 def check_state(settings: Settings) -> None:

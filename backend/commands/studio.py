@@ -1,8 +1,8 @@
 """The Label Studio that the settings name."""
 
-from backend.errors import BadSettings
+from backend.base.errors import BadSettings
 from backend.label_studio.client import LabelStudio
-from backend.settings import Settings
+from backend.settings.environment import Settings
 
 
 def open_label_studio(settings: Settings) -> LabelStudio:

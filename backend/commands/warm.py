@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.commands.run import Project, Tasks, Unlabelled, View, open_ledger, open_studio, plan_here, show
-from backend.settings import Settings, read_settings
+from backend.settings.environment import Settings, read_settings
 
 if TYPE_CHECKING:
     from backend.runs.spec import RunSpec

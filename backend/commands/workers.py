@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from backend.errors import BadSettings
+from backend.base.errors import BadSettings
 
 POLL_S = 0.5
 RESTART_S = 2.0

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from defusedxml.ElementTree import fromstring
 
-from backend.corrections.drawn import Drawn, read_drawn, read_number, read_texts
-from backend.errors import BadConfig
+from backend.base.errors import BadConfig
 from backend.label_studio import protocol
+from backend.label_studio.drawn_regions import Drawn, read_drawn, read_number, read_texts
 from backend.label_studio.label_config import DEFAULT_EXPRESSION_KEY, read_config
 from ris_core.errors import BadInput
 

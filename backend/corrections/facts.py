@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from backend.base.errors import Unreachable
 from backend.corrections.annotations import Event, Source, Version
-from backend.corrections.tables import annotation_deleted, annotation_version, outcome
-from backend.errors import Unreachable
+from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
 
 SETTLE_S = 60.0
 """So long after an event of a deletion the API may still list what it is about: the event can overtake the transaction."""

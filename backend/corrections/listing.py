@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from backend.base.errors import Unreachable
 from backend.corrections.annotations import Layout, Version, read_layout, read_time, read_version
-from backend.errors import Unreachable
 from backend.label_studio.client import LabelStudio, Refused
 from backend.label_studio.protocol import Json
 from ris_core.errors import BadInput

@@ -14,7 +14,7 @@ from numpy import ndarray
 from pycocotools import mask as coco
 from scipy.optimize import linear_sum_assignment
 
-from ris_core.masks import Rle, from_rle
+from ris_core.geometry.masks import Rle, from_rle
 
 BOUNDARY_SHARE = 0.02
 """Width of a mask's boundary, as a share of the image's diagonal: as in [0]."""

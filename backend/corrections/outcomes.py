@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from backend.corrections.annotations import Version
-from backend.corrections.drawn import Drawn
 from backend.corrections.matching import area, assign, boundary_overlap, overlap, overlaps
-from ris_core.masks import Rle
+from backend.label_studio.drawn_regions import Drawn
+from ris_core.geometry.masks import Rle
 
 Name = Literal["accepted", "edited", "replaced", "rejected", "missed", "foreign", "unanswered"]
 

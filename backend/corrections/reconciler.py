@@ -15,10 +15,10 @@ import structlog
 
 from backend.corrections import listing
 from backend.corrections.annotations import Event, Layout, read_time, read_version
-from backend.corrections.drawn import read_drawn
-from backend.corrections.ledger import Ledger, Prediction
 from backend.corrections.listing import Listed, UnexpectedAnswer
+from backend.corrections.store import Ledger, Prediction
 from backend.label_studio.client import LabelStudio, Refused
+from backend.label_studio.drawn_regions import read_drawn
 from ris_core.errors import BadInput
 
 log = structlog.get_logger(__name__)

@@ -9,8 +9,8 @@ import numpy as np
 import sqlalchemy as sa
 
 from backend.corrections.outcomes import NAMES
-from backend.corrections.reading import Correction, is_newest
-from backend.corrections.tables import annotation_version, outcome
+from backend.corrections.queries import Correction, is_newest
+from backend.db.correction_tables import annotation_version, outcome
 
 RIGHT_IOU = 0.5
 """A proposal that was left so much alike was right, only not exact."""

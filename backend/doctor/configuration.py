@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from backend.doctor.case import Case
+from backend.base.errors import BadSettings
+from backend.doctor.context import Case
 from backend.doctor.finding import BAD, Finding, failure_of, ok, warn
-from backend.doctor.reading import Value
-from backend.errors import BadSettings
-from backend.settings import Settings
+from backend.doctor.settings_origin import Value
+from backend.settings.environment import Settings
 
 
 def check_settings(case: Case) -> Iterator[Finding]:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from backend import redaction
+from backend.base import redaction
 from backend.doctor import configuration, images, models, service, storage, studio, transport
-from backend.doctor.case import Case
+from backend.doctor.context import Case
 from backend.doctor.finding import UNREACHABLE, Finding, fail, failure_of, skip
 
 Check = Callable[[Case], Iterator[Finding]]

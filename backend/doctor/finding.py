@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from backend.errors import BadSettings, Unreachable
-from backend.redaction import reason_of
+from backend.base.errors import BadSettings, Unreachable
+from backend.base.redaction import reason_of
 from ris_core.errors import RisError, WeightsMissing
 
 State = Literal["ok", "warn", "fail", "skip"]
@@ -63,7 +63,9 @@ def skip(name: str, value: str, remedy: str = "") -> Finding:
 def failure_of(name: str, error: Exception) -> Finding:
     """An error as a finding."""
     if isinstance(error, RisError):
-        return fail(name, error.wrong.removesuffix("."), error.remedy or "See docs/engineers/doctor.md.", error.exit_code)
+        return fail(
+            name, error.wrong.removesuffix("."), error.remedy or "See docs/engineers/doctor.md.", error.exit_code
+        )
     return fail(
         name,
         f"{type(error).__name__}: {reason_of(error)}",

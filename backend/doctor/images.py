@@ -7,16 +7,16 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
-from backend.doctor.case import Case
+from backend.base.errors import BadConfig
+from backend.doctor.context import Case
 from backend.doctor.finding import BAD, Finding, fail, failure_of, ok, skip, warn
 from backend.doctor.setups import Setup, read_setup
 from backend.doctor.studio import NO_PROJECT, find_project, open_studio
-from backend.errors import BadConfig
 from backend.label_studio import protocol
 from backend.label_studio.images import STORAGE_SCHEMES, ImageFetcher
 from backend.label_studio.label_config import read_config
 from backend.label_studio.project_images import ProjectImageFetcher
-from backend.project_settings import read_project_settings
+from backend.settings.project import read_project_settings
 from ris_core.errors import RisError
 from ris_core.types import Image
 

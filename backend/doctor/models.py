@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
-from backend.doctor.case import Case
+from backend.doctor.context import Case
 from backend.doctor.finding import BAD, MISSING, UNREACHABLE, Finding, fail, ok
 from ris_core.profiles import profile_weights, read_profile
-from ris_core.weights import Status, Store
+from ris_core.runtime.weights import Status, Store
 
 PACKAGES = ("torch", "open_clip_torch", "segment-anything", "spacy")
 """Distributions that only the worker loads."""

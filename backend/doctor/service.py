@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from backend.doctor.case import Case
+from backend.doctor.context import Case
 from backend.doctor.finding import Finding, ok, warn
-from backend.label_studio.reach import ask_backend
+from backend.label_studio.reachability import ask_backend
 
 LOADING = ".loading"
 """Ends the version of a backend that has heard of no worker yet."""

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from backend.database import MIGRATIONS
-from backend.doctor.case import Case
+from backend.base.redaction import mask_url, reason_of
+from backend.db.database import MIGRATIONS
+from backend.db.tables import request
+from backend.doctor.context import Case
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
-from backend.feature_cache import FeatureCache
-from backend.redaction import mask_url, reason_of
-from backend.tables import request
+from backend.inference.feature_cache import FeatureCache
 
 BUSY_TIMEOUT_S = 2
 """How long a writer is waited for; SQLite has one at a time."""

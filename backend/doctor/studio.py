@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from backend.doctor.case import Case
+from backend.base.errors import BadConfig, BadSettings
+from backend.doctor.context import Case
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, failure_of, ok, skip, warn
 from backend.doctor.setups import read_setup
-from backend.errors import BadConfig, BadSettings
 from backend.label_studio import connect, protocol
+from backend.label_studio.check import Point
 from backend.label_studio.client import TOKEN_REMEDY, LabelStudio, Refused
 from backend.label_studio.label_config import read_config
-from backend.label_studio.point import Point
-from backend.label_studio.reach import how_to_be_reached
+from backend.label_studio.reachability import how_to_be_reached
 
 TIMEOUT_S = 8.0
 """For one answer of Label Studio; it asks our backend before some of them, for up to 4 s."""

@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backend import queueing, redis_server
-from backend.doctor.case import Case
+from backend.base.errors import Unreachable
+from backend.base.redaction import mask_url
+from backend.doctor.context import Case
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
-from backend.errors import Unreachable
-from backend.queueing import WorkerInfo
-from backend.redaction import mask_url
-from backend.settings import Settings
+from backend.settings.environment import Settings
+from backend.transport import queueing, redis_server
+from backend.transport.queueing import WorkerInfo
 
 OLDEST = (6, 2)
 """The first Redis that moves a job from list to list as workers need it."""

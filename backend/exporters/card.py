@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from backend.exporters.order import Order
+from backend.exporters.request import Order
 from backend.exporters.targets import Scene
 from backend.label_studio.protocol import Json
-from ris_core.plain import markdown
+from ris_core.output.plain_text import markdown
 
 LOADING: Mapping[str, str] = {
     "refcoco": """from refer import REFER  # or: ris eval --dataset refcoco --root .

@@ -13,7 +13,7 @@ import numpy as np
 
 from backend.exporters.instances import InstancesFile
 from backend.exporters.targets import Scene
-from ris_core.masks import Rle, from_rle
+from ris_core.geometry.masks import Rle, from_rle
 
 IMAGES = "images"
 """Folder of the images."""

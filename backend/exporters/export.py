@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from backend.corrections.ledger import Ledger
+from backend.base.redaction import reason_of
+from backend.corrections.store import Ledger
 from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco
 from backend.exporters.folder import new_folder
-from backend.exporters.images import Fetch, Images
-from backend.exporters.order import Order
-from backend.exporters.places import Findings, check_known, place_all
+from backend.exporters.image_files import Fetch, Images
+from backend.exporters.planning import Findings, check_known, place_all
+from backend.exporters.request import Order
 from backend.exporters.scenes import read_negatives, read_scenes
 from backend.exporters.targets import Scene, Writer
-from backend.redaction import reason_of
 from ris_core.errors import BadInput, UnknownName
-from ris_core.plain import to_json
+from ris_core.output.plain_text import to_json
 
 FORMATS: dict[str, tuple[Callable[[Path], Writer], str]] = {
     "refcoco": (refcoco.Writer, refcoco.IMAGES),

@@ -10,8 +10,8 @@ from pycocotools import mask as coco
 from backend.corrections.matching import area
 from backend.exporters.targets import Picture, Target
 from backend.label_studio.protocol import Json
-from ris_core.masks import Rle
-from ris_core.plain import to_json
+from ris_core.geometry.masks import Rle
+from ris_core.output.plain_text import to_json
 
 UNLABELLED = "object"
 """Category of regions without a label."""

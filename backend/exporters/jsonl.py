@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.exporters.targets import Scene
-from ris_core.plain import to_json
+from ris_core.output.plain_text import to_json
 
 IMAGES = "images"
 """Folder of the images."""

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image as Pil
 
 from backend.exporters.targets import Scene
-from ris_core.masks import from_rle
-from ris_core.plain import to_json
+from ris_core.geometry.masks import from_rle
+from ris_core.output.plain_text import to_json
 
 IMAGES = "images"
 """Folder of the images."""

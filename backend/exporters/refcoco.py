@@ -14,7 +14,7 @@ from typing import Any
 from backend.exporters.instances import InstancesFile
 from backend.exporters.targets import Picture, Scene
 from backend.label_studio.protocol import Json
-from ris_core.plain import to_json, whole
+from ris_core.output.plain_text import to_json, whole
 
 IMAGES = "images/mscoco/images/train2014"
 """Folder of the images."""

@@ -5,11 +5,11 @@ from itertools import groupby
 
 import sqlalchemy as sa
 
-from backend.corrections.offers import TaskOffers
+from backend.corrections.offered_regions import TaskOffers
 from backend.corrections.outcomes import Offer
-from backend.corrections.reading import Correction, is_newest, read_corrections
-from backend.corrections.tables import annotation_version
-from backend.exporters.places import Choice, Findings, Place
+from backend.corrections.queries import Correction, is_newest, read_corrections
+from backend.db.correction_tables import annotation_version
+from backend.exporters.planning import Choice, Findings, Place
 from backend.exporters.targets import Picture, Scene, Source, Target, merge
 from backend.label_studio.prompt import list_absent
 from backend.label_studio.protocol import Json

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from backend.corrections.matching import area, overlap
 from backend.label_studio.protocol import Json
-from ris_core.masks import Rle
+from ris_core.geometry.masks import Rle
 
 SAME_INSTANCE = 0.8
 """IoU from which regions of several annotators are the same thing."""

@@ -8,10 +8,10 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from backend.errors import BadSettings, Unreachable
+from backend.base.errors import BadSettings, Unreachable
+from backend.base.redaction import hide, learn, reason_of
 from backend.label_studio.deadline import Transport
-from backend.redaction import hide, learn, reason_of
-from backend.setting_values import clean, read_token
+from backend.settings.values import clean, read_token
 from ris_core.errors import BadInput
 
 ACCESS_LIFETIME_S = 240.0

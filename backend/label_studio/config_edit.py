@@ -13,7 +13,7 @@ from functools import partial
 from string import Template
 from xml.sax.saxutils import escape
 
-from backend.errors import BadConfig
+from backend.base.errors import BadConfig
 from backend.label_studio.label_config import KINDS, MESSAGE_NAME, Config, NoControl, find_message_area, read_config
 from backend.label_studio.xml_text import (
     Element,

@@ -7,8 +7,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from backend.errors import BadConfig
-from backend.redaction import reason_of
+from backend.base.errors import BadConfig
+from backend.base.redaction import reason_of
 
 Kind = Literal["brush", "polygon", "rectangle"]
 

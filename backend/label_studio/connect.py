@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from backend.errors import BadSettings, Unreachable
+from backend.base.errors import BadSettings, Unreachable
+from backend.label_studio.check import Point
 from backend.label_studio.client import LabelStudio, Refused, TokenRefused
 from backend.label_studio.connection_plan import (
     ANNOTATION_EVENTS,
@@ -14,9 +15,8 @@ from backend.label_studio.connection_plan import (
     make_plan,
     plan_version,
 )
-from backend.label_studio.point import Point
 from backend.label_studio.protocol import Json
-from backend.label_studio.reach import UNBLOCK, ask_backend, how_to_be_reached
+from backend.label_studio.reachability import UNBLOCK, ask_backend, how_to_be_reached
 
 __all__ = ["ANNOTATION_EVENTS", "TITLE", "Connection", "Point", "carry_out", "connect", "inspect"]
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from backend.errors import BadConfig, BadSettings
+from backend.base.errors import BadConfig, BadSettings
+from backend.label_studio.check import Point, problem_of
 from backend.label_studio.client import LabelStudio, Refused
 from backend.label_studio.config_edit import Edit, edit_config
-from backend.label_studio.point import Point, problem_of
 from backend.label_studio.protocol import Json, read_setup
-from backend.label_studio.reach import clean_url, how_to_be_reached
-from backend.project_settings import KEYS, BadProjectSetting, read_project_settings
+from backend.label_studio.reachability import clean_url, how_to_be_reached
+from backend.settings.project import KEYS, BadProjectSetting, read_project_settings
 
 TITLE = "Referring expressions"
 """Name of the model in Label Studio; one of this name whose address changed is moved instead of added twice."""

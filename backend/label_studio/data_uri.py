@@ -5,7 +5,7 @@ import binascii
 import re
 from urllib.parse import unquote_to_bytes
 
-from backend.errors import ImageUnreachable, too_large
+from backend.base.errors import ImageUnreachable, too_large
 
 _BASE64 = re.compile(r";\s*base64\s*$", re.IGNORECASE)
 _BLANKS = re.compile(rb"[ \t\r\n\f]")

@@ -17,7 +17,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from backend.redaction import reason_of
+from backend.base.redaction import reason_of
 
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)
 

@@ -12,7 +12,7 @@ from numpy import ndarray
 from backend.label_studio.label_config import Config
 from backend.label_studio.protocol import Json
 from ris_core.errors import BadExpression
-from ris_core.prompts import Prompts
+from ris_core.types.prompts import Prompts
 
 CLICK_TYPES = ("keypointlabels", "keypoint")
 BOX_TYPES = ("rectanglelabels", "rectangle")

@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from backend.errors import ImageUnreachable
+from backend.base.errors import ImageUnreachable
 
 STORAGE_SCHEMES = ("s3", "gs", "azure-blob", "azure_spi", "redis")
 """Addresses that only Label Studio can turn into bytes."""

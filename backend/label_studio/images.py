@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, parse_qsl, urljoin, urlsplit
 
 import httpx
 
-from backend.errors import BadSettings, ImageCause, ImageUnreachable, Unreachable, too_large
+from backend.base.errors import BadSettings, ImageCause, ImageUnreachable, Unreachable, too_large
+from backend.base.redaction import reason_of
 from backend.label_studio.client import TOKEN_REMEDY, Key, TokenRefused, make_http, suggest_url
 from backend.label_studio.data_uri import read_data_uri
 from backend.label_studio.deadline import is_over, within
@@ -22,7 +23,6 @@ from backend.label_studio.image_addresses import (
     shown,
 )
 from backend.label_studio.outbound import ANYWHERE, NOT_METADATA, PUBLIC, AddressRule, HostRefused, open_checked
-from backend.redaction import reason_of
 
 __all__ = ["STORAGE_SCHEMES", "AddressRule", "ImageFetcher"]
 

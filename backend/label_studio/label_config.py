@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from backend.errors import BadConfig
+from backend.base.errors import BadConfig
 from backend.label_studio.config_tags import KINDS, Kind, Tag, read_tags
 from backend.label_studio.label_names import Name, Names, split_words
 

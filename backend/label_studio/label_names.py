@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from ris_core.lexicon import singular, spelled
+from ris_core.language.lexicon import singular, spelled
 
 Words = tuple[str, ...]
 

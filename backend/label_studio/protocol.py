@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from backend.base.redaction import reason_of
 from backend.label_studio.label_config import MESSAGE_NAME
-from backend.redaction import reason_of
 from ris_core.errors import BadInput
 
 Json = dict[str, Any]

@@ -7,8 +7,8 @@ from xml.parsers import expat
 
 import numpy as np
 
-from backend.errors import BadConfig
-from backend.redaction import reason_of
+from backend.base.errors import BadConfig
+from backend.base.redaction import reason_of
 
 COMMENT = "#comment"
 

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image as Pil
 
-from ris_core.masks import Rle, from_rle
+from ris_core.geometry.masks import Rle, from_rle
 
 OFFERED_RGB = (24, 144, 255)
 SAVED_RGB = (255, 77, 79)

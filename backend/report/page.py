@@ -7,17 +7,17 @@ from urllib.parse import quote
 
 import numpy as np
 
+from backend.base.errors import ImageUnreachable
 from backend.corrections.outcomes import NAMES
-from backend.corrections.reading import Correction
+from backend.corrections.queries import Correction
 from backend.corrections.statistics import ANSWERED, Summary
-from backend.errors import ImageUnreachable
-from backend.exporters.images import Fetch
+from backend.exporters.image_files import Fetch
 from backend.report import plots
-from backend.report.findings import Findings
+from backend.report.data import Findings
 from backend.report.overlays import draw_case
-from ris_core.decoding import MAX_PIXELS, read
 from ris_core.errors import BadImage
-from ris_core.plain import page
+from ris_core.images.decoding import MAX_PIXELS, read
+from ris_core.output.plain_text import page
 
 TITLES = {
     "label": "By label",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from backend.corrections.outcomes import NAMES
 from backend.corrections.statistics import Judged
 from ris_core.evaluation.confidence import binned, calibration_error, reliability
-from ris_core.plain import one_line, whole
+from ris_core.output.plain_text import one_line, whole
 
 COLOURS = {
     "foreign": "#000000",

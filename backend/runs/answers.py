@@ -20,9 +20,9 @@ from backend.label_studio.protocol import Json
 from backend.runs.item import Item
 from backend.runs.queries import Query
 from backend.runs.spec import MAX_TOP_K
-from ris_core import boxes, cleaning, masks
-from ris_core.documents import list_candidates
-from ris_core.segmenter import Segmenter
+from ris_core.geometry import boxes, mask_cleaning, masks
+from ris_core.output.documents import list_candidates
+from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Prediction
 
 SAME_INSTANCE_IOU = 0.5
@@ -53,7 +53,7 @@ def answer(
     """
     asked = read_aloud(query.expression) if query.expression == query.label else query.expression
     prediction = segmenter.segment(encoded, asked, MANY if query.is_many else top_k)
-    light = cleaning.clean_all(prediction.masks, smooth_px)
+    light = mask_cleaning.clean_all(prediction.masks, smooth_px)
     prediction = replace(prediction, masks=light, boxes_xywh=boxes.from_masks(light))
     selected = _select(prediction, query, min_score)
     picked = pick_label(control, query.expression, *prediction.expression.meant)

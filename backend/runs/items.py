@@ -8,6 +8,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from backend.db.run_tables import answered_by, item, run
 from backend.runs.item import (
     MAX_ATTEMPTS,
     MAX_DEFERRALS,
@@ -21,7 +22,6 @@ from backend.runs.item import (
     read_queries,
 )
 from backend.runs.queries import merge
-from backend.runs.tables import answered_by, item, run
 
 INSERTED_AT_ONCE = 500
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from backend.errors import BadSettings
+from backend.base.errors import BadSettings
 from backend.label_studio import protocol
 from backend.label_studio.label_config import Config, read_config
 from backend.label_studio.protocol import Task
 from backend.runs import queries
 from backend.runs.item import Item, Known, Planned
-from backend.runs.ledger import Ledger, Run
 from backend.runs.queries import Query
 from backend.runs.spec import BadRun, RunSpec
-from backend.runs.studio import RunStudio
+from backend.runs.store import Ledger, Run
+from backend.runs.studio_client import RunStudio
 from ris_core.errors import BadExpression, BadInput
 
 GONE = "The task is not in Label Studio any more."

@@ -12,13 +12,13 @@ from numpy import ndarray
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
-from backend.feature_cache import SUFFIX
+from backend.inference.feature_cache import SUFFIX
 from backend.label_studio.label_config import Control
 from backend.runs.answers import make_others, make_regions
 from backend.runs.item import Item
-from backend.runs.report import show_span
-from ris_core import masks
-from ris_core.plain import one_line
+from backend.runs.summary import show_span
+from ris_core.geometry import masks
+from ris_core.output.plain_text import one_line
 from ris_core.types import Image
 
 TILE_PX = 320

@@ -1,1 +1,1 @@
-"""Components, one a file; see `ris_core.catalog`."""
+"""Components, one a file; see `ris_core.profiles.catalog`."""

@@ -18,7 +18,7 @@ from numpy import ndarray
 from PIL import Image as Pil
 from torch import Tensor
 
-from ris_core import boxes, masks
+from ris_core.geometry import boxes, masks
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

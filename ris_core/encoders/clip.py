@@ -19,15 +19,15 @@ from numpy import ndarray
 from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor
 
-from ris_core.devices import pick_device
 from ris_core.encoders import _gem, _open_clip
 from ris_core.encoders._resnet import ResNetTower
 from ris_core.encoders._texts import TextTower
 from ris_core.encoders._views import Views
 from ris_core.encoders._vit import VisionTower
 from ris_core.errors import BadInput, UnknownName
+from ris_core.runtime.devices import pick_device
+from ris_core.runtime.weights import Store
 from ris_core.types import Image, Proposals
-from ris_core.weights import Store
 
 QUIRKS = {
     "Q-NORM": "normalise with ImageNet's mean and deviation, not the model's own",

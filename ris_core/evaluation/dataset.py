@@ -15,8 +15,8 @@ from jaxtyping import Bool
 from numpy import ndarray
 from PIL import Image as Pil
 
-from ris_core.decoding import read
 from ris_core.errors import BadImage, BadInput
+from ris_core.images.decoding import read
 from ris_core.types import Image
 
 MAIN = "main"

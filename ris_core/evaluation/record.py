@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
-from ris_core import masks
+from ris_core.geometry import masks
 from ris_core.types import Prediction
 
 IS_RIGHT = 0.5

@@ -23,7 +23,7 @@ from ris_core.errors import BadInput, UnknownName
 from ris_core.evaluation import pickles
 from ris_core.evaluation.dataset import Case, Dataset, Item, Sample, digest_files, open_pixels, shuffled
 from ris_core.evaluation.instances import Annotation, Instances, rasterise, read_instances, read_json
-from ris_core.file_names import inside
+from ris_core.output.file_names import inside
 
 PARTITIONS = {"refcoco": ("unc", "google"), "refcoco+": ("unc",), "refcocog": ("umd", "google"), "grefcoco": ("unc",)}
 """Who divided each data set into splits; the first is the one that papers mean."""

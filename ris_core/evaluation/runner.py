@@ -11,7 +11,7 @@ from ris_core.evaluation.dataset import Case, Dataset, Item, Sample
 from ris_core.evaluation.journal import Journal
 from ris_core.evaluation.kinds import kind_of
 from ris_core.evaluation.record import Asked, Outcome, Record, judge, judge_oracle, judge_silence, overlap
-from ris_core.segmenter import Segmenter
+from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Image
 
 TOP_K = 5

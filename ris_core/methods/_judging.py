@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from ris_core import lexicon, placement, things
+from ris_core.geometry import duplicates, placement
+from ris_core.language import lexicon
+from ris_core.language.values import Clause, Referent
 from ris_core.methods._looks import Looks
-from ris_core.wording import Clause, Referent
 
 FLOOR = 1e-4
 """Least value of a factor, and of a look: nothing alone decides that something is impossible."""
@@ -84,7 +85,7 @@ class Judge:
             if clause.kind == "rank":
                 factors[clause.label] = self._ranked(clause, rivals, referent.number)
         fit = look * _product(factors)
-        return Judgement(look, factors, fit, things.representatives(fit, self.same))
+        return Judgement(look, factors, fit, duplicates.representatives(fit, self.same))
 
     def features(self, phrase: str) -> dict[str, Float[ndarray, "n"]]:
         """What the probability of showing a phrase is made of."""
@@ -118,7 +119,7 @@ class Judge:
 
     def _ranked(self, clause: Clause, rivals: Float[ndarray, "n"], number: int | None) -> Float[ndarray, "n"]:
         """The factor of a rank; the only thing there is is neither the larger nor not the larger one."""
-        weights = rivals * things.representatives(rivals, self.same)
+        weights = rivals * duplicates.representatives(rivals, self.same)
         fits = self._rank(clause, weights, number)
         if clause.is_negated and clause.rank == 1:
             fits = fits - placement.alone(weights, self.same)

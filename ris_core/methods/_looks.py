@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from ris_core.language.values import Referent
 from ris_core.methods._similarity import unit
-from ris_core.wording import Referent
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from ris_core import placement, things
-from ris_core.calibration import Calibrator, Logistic
 from ris_core.errors import UnknownName
-from ris_core.lexicon import COLOURS
+from ris_core.geometry import duplicates, placement
+from ris_core.language.lexicon import COLOURS
+from ris_core.language.values import Referent
+from ris_core.methods._calibration import Calibrator, Logistic
 from ris_core.methods._judging import Judge, Judgement
 from ris_core.methods._looks import Looks, Wordings
 from ris_core.methods._settings import check_weights
 from ris_core.methods._similarity import unit
 from ris_core.types import NO_CHANCE, Decision, EncodedImage, Expression, Scores
-from ris_core.wording import Referent
 
 IMPROVEMENTS = {
     "negatives": "other nouns compete for each proposal",
@@ -126,14 +126,14 @@ class Component:
         proposals = encoded.proposals
         whole, alone = (unit(encoded.features[name]) for name in self.features)
         visual = unit(self.visual_mix * whole + (1 - self.visual_mix) * alone)
-        inside = things.overlaps(proposals.masks)
+        inside = duplicates.overlaps(proposals.masks)
         return Judge(
             looks=Looks(visual, texts, self.wordings, logit_scale),
             layout=placement.Layout(
                 proposals.boxes_xywh.astype(float), proposals.masks.sum((1, 2)).astype(float), encoded.size_hw
             ),
-            same=np.eye(len(inside), dtype=bool) if "grouping" in self.without else things.same_thing(inside),
-            copies=things.copies(inside),
+            same=np.eye(len(inside), dtype=bool) if "grouping" in self.without else duplicates.same_thing(inside),
+            copies=duplicates.copies(inside),
             quality={"predicted_iou": proposals.predicted_iou, "stability": proposals.stability},
             probability=self.calibrator.look if self.calibrator else UNFITTED,
             ignores=self.without,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from ris_core import spatial
+from ris_core.geometry import spatial_guidance
 from ris_core.methods._settings import check_choice, check_counts, check_quirks, check_weights
 from ris_core.methods._similarity import cosine, softmax, unit
 from ris_core.types import EncodedImage, Expression, Scores
@@ -155,14 +155,16 @@ class Component:
         boxes = encoded.proposals.boxes_xywh.astype(np.float64)
         if "Q-BOX1" in self.quirks:
             boxes[:, 2:] = np.maximum(boxes[:, 2:] - 1, 0)
-        terms = spatial.relation_terms(
+        terms = spatial_guidance.relation_terms(
             boxes[chosen], shares, boxes[compared.indices], compared.shares, expression.relation, guarded
         )
         keeps_scale = expression.relation == "none" and "Q-RSCALE" not in self.quirks
         relation = softmax(terms.mean(1) if keeps_scale else terms.sum(1))
-        heat = spatial.heat_map(encoded.features["heat"] @ unit(photo), encoded.size_hw, guarded)
-        heat *= spatial.position_prior(encoded.size_hw, expression.position, vertical="Q-VERT" not in self.quirks)
-        coherence = spatial.coherence(heat, encoded.proposals.masks[chosen], expression.relation, guarded)
+        heat = spatial_guidance.heat_map(encoded.features["heat"] @ unit(photo), encoded.size_hw, guarded)
+        heat *= spatial_guidance.position_prior(
+            encoded.size_hw, expression.position, vertical="Q-VERT" not in self.quirks
+        )
+        coherence = spatial_guidance.coherence(heat, encoded.proposals.masks[chosen], expression.relation, guarded)
         guided = (1 - self.coherence_mix) * relation + self.coherence_mix * coherence
         return {
             name: _scatter(values, chosen, len(boxes))

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ris_core import catalog, weights
 from ris_core.errors import UnknownName
-from ris_core.segmenter import Segmenter
-from ris_core.text import Parser
-from ris_core.vocabulary import Vocabulary
+from ris_core.language.parser import Parser
+from ris_core.language.vocabulary import Vocabulary
+from ris_core.profiles import catalog
+from ris_core.runtime import weights
+from ris_core.segmentation.segmenter import Segmenter
 
 HERE = Path(__file__).parent
 COMPONENTS = {"method": "methods", "proposer": "proposers", "encoder": "encoders"}

@@ -11,7 +11,7 @@ from numpy import ndarray
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from ris_core.prompts import Prompts
+from ris_core.types.prompts import Prompts
 
 CERTAIN = 8.0
 """Logit of a pixel of a mask that is given, and of the pixels beside it with the sign turned: about what SAM itself says."""

@@ -23,16 +23,16 @@ from segment_anything.utils.amg import calculate_stability_score, remove_small_r
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
-from ris_core import boxes, masks
 from ris_core.behaviour import ENCODE_BEHAVIOUR
-from ris_core.devices import pick_device
 from ris_core.errors import BadInput, UnknownName
-from ris_core.prompts import PromptEmbedding, Prompts
+from ris_core.geometry import boxes, masks
 from ris_core.proposers import _prompting
 from ris_core.proposers._predictor import Predictor
 from ris_core.proposers._tiny_sam import build_tiny_sam
+from ris_core.runtime.devices import pick_device
+from ris_core.runtime.weights import Store
 from ris_core.types import Image, Proposals
-from ris_core.weights import Store
+from ris_core.types.prompts import PromptEmbedding, Prompts
 
 ARCHITECTURES = ("tiny", "vit_b", "vit_l", "vit_h")
 QUIRKS = {

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.settings import Settings
+from backend.settings.environment import Settings
 
 
 @pytest.fixture

@@ -24,12 +24,13 @@ import httpx
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from backend import processes, queueing, redis_server
-from backend.errors import Unreachable
-from backend.processes import Program
-from backend.queueing import WorkerInfo
-from backend.store import Connection
-from backend.worker import Heartbeat, RisWorker
+from backend.base import processes
+from backend.base.errors import Unreachable
+from backend.base.processes import Program
+from backend.db.request_store import Connection
+from backend.transport import queueing, redis_server
+from backend.transport.queueing import WorkerInfo
+from backend.worker.worker import Heartbeat, RisWorker
 from tests.toy import toy_png
 
 pytestmark = pytest.mark.slow
@@ -399,7 +400,7 @@ def test_error_of_the_database_tells_no_values(store):
 
 def test_supervisor_goes_on_where_the_disk_is_full():
     """The record of its process cannot be written, nor its log."""
-    command = (sys.executable, "-m", "backend.processes", "name", "/proc/none", "sh", "-c", "exit 1")
+    command = (sys.executable, "-m", "backend.base.processes", "name", "/proc/none", "sh", "-c", "exit 1")
     with open("/dev/full", "w") as full:
         supervisor = subprocess.Popen(command, cwd=ROOT, stdout=full, stderr=full)
         try:

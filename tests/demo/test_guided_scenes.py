@@ -5,9 +5,10 @@ import pytest
 
 from demo.scenes import make_scene
 from demo.sprites import vocabulary
-from ris_core import Image, load_segmenter, masks
+from ris_core import Image, load_segmenter
 from ris_core.errors import NegatedTarget, UnknownWord
-from ris_core.explain import explain
+from ris_core.geometry import masks
+from ris_core.output.explain import explain
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from spacy.vocab import Vocab
 from demo.phrases import make_phrases
 from demo.train_parser import OUTPUT, make_doc
 from demo.ud_to_clear import Token, convert, read_treebank
-from ris_core.grammar import analyse
-from ris_core.text import Parser
+from ris_core.language.grammar import analyse
+from ris_core.language.parser import Parser
 
 pytestmark = pytest.mark.slow
 

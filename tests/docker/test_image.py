@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from backend.settings import Settings
+from backend.settings.environment import Settings
 from tests.docker.run_lines import split_stages, tracked_files
 
 ROOT = Path(__file__).parents[2]

@@ -16,9 +16,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from backend import processes, stack
+from backend.base import processes
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connect import connect
+from backend.local import stack
 from demo import label_studio, up
 from demo.gallery import GALLERY, Exhibit
 from demo.up import BACKEND_USER, Demo

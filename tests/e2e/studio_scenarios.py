@@ -11,22 +11,22 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from backend.corrections.ledger import open_ledger
+from backend.base.errors import BadSettings, ImageUnreachable, Unreachable
 from backend.corrections.reconciler import reconcile
+from backend.corrections.store import open_ledger
+from backend.db.request_store import open_store
 from backend.doctor import studio as doctor
-from backend.errors import BadSettings, ImageUnreachable, Unreachable
 from backend.label_studio import protocol
 from backend.label_studio.client import LabelStudio, Refused
 from backend.label_studio.connect import carry_out, connect
 from backend.label_studio.connection_plan import Wanted, make_plan
 from backend.label_studio.images import ImageFetcher
 from backend.runs.spec import BadRun, RunSpec
-from backend.runs.studio import RunStudio
-from backend.store import open_store
-from tests.backend import test_desk
+from backend.runs.studio_client import RunStudio
 from tests.backend.corrections.fake_tasks import FakeTasks
 from tests.backend.doctor import test_studio
 from tests.backend.fake_label_studio import FOREIGN, FakeLabelStudio, FakeTokens
+from tests.backend.interactive import test_predict
 from tests.backend.runs.fake_studio import FakeStudio
 from tests.backend.stand_in import StandIn
 from tests.backend.stand_in_tasks import Row
@@ -360,9 +360,9 @@ def examining(studio: Real, serve: Serve, _folder: Path) -> Compared:
 
 def encoding_ahead(studio: Real, serve: Serve, _folder: Path) -> Compared:
     """The next tasks that nobody has labelled, and their pictures."""
-    fake = test_desk.FakeStudio()
+    fake = test_predict.FakeStudio()
     rows = fake.task_rows()
-    real, tasks = studio.add_project(test_desk.CONFIG, [row.data for row in rows])
+    real, tasks = studio.add_project(test_predict.CONFIG, [row.data for row in rows])
     studio.annotate(tasks[2])
     fake.project["id"] = real.project
     picture = upload(studio, real.project)
@@ -374,7 +374,7 @@ def encoding_ahead(studio: Real, serve: Serve, _folder: Path) -> Compared:
         fetch(site, "/data/upload/7/1.png" if site.stand_in else picture)
 
     return Compared(
-        test_desk.FakeStudio, *ask_both(real, Site(serve(fake).url, test_desk.TOKEN, real.project, fake), ask)
+        test_predict.FakeStudio, *ask_both(real, Site(serve(fake).url, test_predict.TOKEN, real.project, fake), ask)
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.corrections.ledger import open_ledger
-from backend.corrections.reading import read_corrections
+from backend.corrections.queries import read_corrections
 from backend.corrections.reconciler import reconcile
+from backend.corrections.store import open_ledger
 from backend.label_studio.client import LabelStudio
 from demo.gallery import GALLERY
 from demo.up import Demo

@@ -12,19 +12,19 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image as Pil
 
-from backend.bench.annotator import Mended, Offered, mend
-from backend.corrections.ledger import Ledger, open_ledger
-from backend.corrections.reading import read_corrections
+from backend.corrections.queries import read_corrections
 from backend.corrections.reconciler import reconcile
+from backend.corrections.store import Ledger, open_ledger
+from backend.db.tables import answer
 from backend.label_studio import regions
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.label_config import read_config
-from backend.report.findings import find
+from backend.report.data import find
 from backend.report.page import render
-from backend.tables import answer
+from benchmarks.simulated_annotator import Mended, Offered, mend
 from demo.benchmark import read_scenes
 from demo.up import decode_mask
-from ris_core.masks import from_rle
+from ris_core.geometry.masks import from_rle
 from tests.e2e.conftest import LABEL_CONFIGS, MakeProject
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.corrections.ledger import Ledger, open_ledger
 from backend.corrections.matching import boundary_overlap
 from backend.corrections.outcomes import Outcome
-from backend.corrections.reading import read_corrections
+from backend.corrections.queries import read_corrections
 from backend.corrections.reconciler import reconcile
+from backend.corrections.store import Ledger, open_ledger
 from backend.label_studio import regions
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.label_config import read_config
 from demo.gallery import GALLERY
 from demo.scenes import make_scene
 from demo.up import decode_mask, measure_overlap
-from ris_core.masks import to_rle
+from ris_core.geometry.masks import to_rle
 from tests.e2e.conftest import RECOMMENDED, MakeProject, Project, count_rows, wait_until
 from tests.e2e.labelling_page import LabellingPage
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.settings import DEMO_FILE, Settings
+from backend.settings.environment import DEMO_FILE, Settings
 from demo import up
 from demo.up import Demo
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backend import processes
+from backend.base import processes
 from backend.label_studio.client import LabelStudio
 from demo import label_studio
 from demo.gallery import GALLERY

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from backend.doctor.case import Case
+from backend.doctor.context import Case
 from backend.doctor.examination import SECTIONS, examine
 from backend.doctor.finding import Finding, exit_code
-from backend.doctor.reading import read
+from backend.doctor.settings_origin import read
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connect import connect
 from demo.up import BACKEND_USER, Demo

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend import processes
+from backend.base import processes
 from backend.label_studio import regions
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.label_config import read_config

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from backend.label_studio.client import LabelStudio
-from backend.messages import MAX_LENGTH
+from backend.label_studio.messages import MAX_LENGTH
 from demo.gallery import GALLERY
 from tests.e2e.conftest import RECOMMENDED, MakeProject, Project
 from tests.e2e.gate import Gate

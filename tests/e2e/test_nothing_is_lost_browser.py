@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend import processes
+from backend.base import processes
 from backend.label_studio.client import LabelStudio
 from demo.gallery import GALLERY, Exhibit
 from demo.up import decode_mask, measure_overlap

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from backend import processes
+from backend.base import processes
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.config_edit import edit_config
 from demo import label_studio
 from demo.gallery import GALLERY
 from demo.up import BACKEND_USER, Demo, decode_mask, measure_overlap
-from tests.backend.test_config_edit import CONFIGS
+from tests.backend.label_studio.test_config_edit import CONFIGS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]

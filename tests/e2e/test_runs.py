@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from backend.bench.chaos import wreak
-from backend.bench.site import Plan, Site
 from backend.label_studio.client import LabelStudio
-from backend.runs.ledger import Ledger, Run, open_ledger
+from backend.runs.store import Ledger, Run, open_ledger
+from benchmarks.chaos import wreak
+from benchmarks.environment import Plan, Site
 from demo.gallery import GALLERY
 from demo.up import Demo, decode_mask, measure_overlap
 from tests.e2e.conftest import RECOMMENDED, MakeProject, Project

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 
 from ris_core.proposers._tiny_sam import build_tiny_sam
-from ris_core.weights import Store, Weight
+from ris_core.runtime.weights import Store, Weight
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 TINY_CLIP = {

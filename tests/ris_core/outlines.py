@@ -1,6 +1,6 @@
 """Readings written down in one line, for tables of expectations."""
 
-from ris_core.wording import Clause, Referent
+from ris_core.language.values import Clause, Referent
 
 
 def outline(referent: Referent) -> str:

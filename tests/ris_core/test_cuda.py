@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from backend.bench.speed import make_image, make_proposals, measure
-from ris_core import catalog, masks, weights
-from ris_core.profiles import read_profile
+from benchmarks.speed import make_image, make_proposals, measure
+from ris_core.geometry import masks
+from ris_core.profiles import catalog, read_profile
+from ris_core.runtime import weights
 
 pytestmark = [
     pytest.mark.gpu,

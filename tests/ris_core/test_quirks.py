@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from ris_core import grammar
 from ris_core.encoders import clip
 from ris_core.evaluation import protocol
+from ris_core.language import grammar
 from ris_core.methods import global_local, hybrid_gl
 from ris_core.proposers import sam
 
 HERE = Path(__file__).parent
 REGISTER = dict(
     re.findall(
-        r"^\| (Q-[A-Z0-9-]+) \|.*\| `([\w/]+\.py)` \|$", (HERE.parents[1] / "docs/developers/method.md").read_text(),
+        r"^\| (Q-[A-Z0-9-]+) \|.*\| `([\w/]+\.py)` \|$",
+        (HERE.parents[1] / "docs/developers/method.md").read_text(),
         re.MULTILINE,
     )
 )

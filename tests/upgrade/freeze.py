@@ -29,13 +29,14 @@ from typing import Any
 import sqlalchemy as sa
 from PIL import Image as Pil
 
-from backend import processes, stack
-from backend.bench import postgres
-from backend.database import open_database
+from backend.base import processes
+from backend.db.database import open_database
+from backend.db.tables import metadata
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connect import connect
 from backend.label_studio.protocol import Json
-from backend.tables import metadata
+from backend.local import stack
+from benchmarks import postgres
 from demo import up
 from demo.gallery import GALLERY
 from demo.up import BACKEND_USER, Demo

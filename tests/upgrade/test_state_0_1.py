@@ -19,17 +19,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from backend import queueing, redis_server
-from backend.bench import postgres
-from backend.corrections.ledger import open_ledger as open_corrections
-from backend.feature_cache import FeatureCache
+from backend.corrections.store import open_ledger as open_corrections
+from backend.db.request_store import open_store
+from backend.inference.feature_cache import FeatureCache
+from backend.inference.service import Service
 from backend.label_studio.images import ImageFetcher
-from backend.runs import report, verbs
-from backend.runs.ledger import open_ledger
-from backend.runs.shift import Shift
-from backend.runs.work import Means, work
-from backend.service import Service
-from backend.store import open_store
+from backend.runs import control, summary
+from backend.runs.execution import Means, work
+from backend.runs.store import open_ledger
+from backend.runs.worker_state import Shift
+from backend.transport import queueing, redis_server
+from benchmarks import postgres
 from tests.toy import toy_segmenter
 
 FROZEN = Path(__file__).parents[1] / "data" / "state-0.1"
@@ -137,7 +137,7 @@ def test_only_true_deletions_stand(yesterday: Yesterday):
 
 def test_run_that_was_done_stands_as_it_did(yesterday: Yesterday):
     ledger = open_ledger(yesterday.url)
-    now = report.look(ledger, "done", None).to_json()
+    now = summary.look(ledger, "done", None).to_json()
     then = SAID["run status"]
     assert {name: now[name] for name in ("id", "name", "project", "state", "note", "model_version", "items")} == {
         name: then[name] for name in ("id", "name", "project", "state", "note", "model_version", "items")
@@ -162,9 +162,9 @@ def test_run_whose_workers_are_gone_is_finished_with_the_version_of_today(yester
     paused = ledger.get(run.id)
     assert (paused.state, f"--with-version {segmenter.model_version}" in paused.note) == ("paused", True)
 
-    verbs.resume(ledger, paused, segmenter.model_version)
+    control.resume(ledger, paused, segmenter.model_version)
     assert work(means, run.id, 60.0) == sum(before.values()) - before["done"]
-    now = report.look(ledger, run.id, None)
+    now = summary.look(ledger, run.id, None)
     assert now.items == {"done": sum(before.values())}
     assert now.versions == {
         run.model_version: before["done"],

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from backend.corrections.ledger import Ledger, open_ledger
-from backend.corrections.tables import annotation_version, outcome
-from backend.store import Store, open_store
+from backend.corrections.store import Ledger, open_ledger
+from backend.db.correction_tables import annotation_version, outcome
+from backend.db.request_store import Store, open_store
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ import numpy as np
 import sqlalchemy as sa
 from label_studio_sdk.converter.brush import mask2rle
 
-from backend.corrections.drawn import Drawn
-from backend.store import Answer, Region, Store
-from backend.tables import answer
-from ris_core.masks import Rle, to_rle
+from backend.db.request_store import Answer, Region, Store
+from backend.db.tables import answer
+from backend.label_studio.drawn_regions import Drawn
+from ris_core.geometry.masks import Rle, to_rle
 
 PROJECT = 7
 HEIGHT, WIDTH = 30, 40

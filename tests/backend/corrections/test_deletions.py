@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from backend.corrections import reconciler
 from backend.corrections.reconciler import reconcile
-from backend.corrections.tables import annotation_deleted, webhook_read
+from backend.db.correction_tables import annotation_deleted, webhook_read
 from backend.label_studio.client import LabelStudio
 from ris_core.errors import RisError
 from tests.backend.corrections.fake_tasks import FakeTasks

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import decode_rle, mask2rle
 
-from backend.corrections.brush import decode_brush
-from backend.corrections.drawn import read_drawn, read_texts
 from backend.label_studio import regions
+from backend.label_studio.brush import decode_brush
+from backend.label_studio.drawn_regions import read_drawn, read_texts
 from backend.label_studio.label_config import MESSAGE_NAME, read_config
-from ris_core.masks import from_rle, iou
+from ris_core.geometry.masks import from_rle, iou
 from tests.backend.corrections.made import CONFIG, HEIGHT, WIDTH, box, brush, recorded
 
 

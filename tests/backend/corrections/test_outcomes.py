@@ -4,7 +4,7 @@ import pytest
 from backend.corrections.annotations import Version
 from backend.corrections.matching import assign, boundary_overlap, overlap, overlaps
 from backend.corrections.outcomes import Offer, Offered, judge
-from ris_core.masks import to_rle
+from ris_core.geometry.masks import to_rle
 from tests.backend.corrections.made import box, drawn, rle
 
 

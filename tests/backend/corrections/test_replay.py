@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from backend.corrections.ledger import Ledger, open_ledger
 from backend.corrections.reconciler import reconcile
-from backend.corrections.tables import annotation_deleted, annotation_version, outcome
+from backend.corrections.store import Ledger, open_ledger
+from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
+from backend.db.request_store import open_store
 from backend.label_studio.client import LabelStudio
-from backend.store import open_store
 from tests.backend.corrections.fake_tasks import FakeTasks
 from tests.backend.corrections.made import RECORDED, recorded
 

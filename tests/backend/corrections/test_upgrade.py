@@ -7,11 +7,11 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from backend.corrections.ledger import Ledger, open_ledger
-from backend.corrections.reading import read_corrections
+from backend.corrections.queries import read_corrections
 from backend.corrections.reconciler import reconcile
-from backend.corrections.tables import annotation_deleted, to_judge
-from backend.database import MIGRATIONS
+from backend.corrections.store import Ledger, open_ledger
+from backend.db.correction_tables import annotation_deleted, to_judge
+from backend.db.database import MIGRATIONS
 from backend.label_studio.client import LabelStudio
 from tests.backend.corrections.fake_tasks import FakeTasks
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, clock, deletion, event, hand_out, rle, send

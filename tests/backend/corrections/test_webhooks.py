@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from backend.bench.webhooks import measure
+from benchmarks.webhooks import measure
 
 EVENTS = 2_000
 

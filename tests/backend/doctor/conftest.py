@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.doctor.case import Case
-from backend.doctor.reading import read
-from backend.settings import Settings
+from backend.doctor.context import Case
+from backend.doctor.settings_origin import read
+from backend.settings.environment import Settings
 from tests.backend.doctor.looking import MakeCase
 
 

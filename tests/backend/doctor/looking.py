@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from backend.doctor.case import Case
+from backend.doctor.context import Case
 from backend.doctor.examination import Section, examine
 from backend.doctor.finding import Finding
 

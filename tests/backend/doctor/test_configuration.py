@@ -7,7 +7,7 @@ import pytest
 from backend.doctor import configuration
 from backend.doctor.examination import SECTIONS, examine
 from backend.doctor.finding import exit_code
-from backend.settings import Settings
+from backend.settings.environment import Settings
 from tests.backend.doctor.looking import MakeCase, look
 
 pytestmark = pytest.mark.slow

@@ -9,12 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from backend.base.errors import BadSettings
+from backend.base.redaction import HIDDEN
 from backend.commands.doctor import FIELDS, doctor
-from backend.doctor.case import Case
+from backend.doctor.context import Case
 from backend.doctor.examination import SECTIONS, Section, examine
 from backend.doctor.finding import Finding, exit_code, fail, failure_of, ok, skip, warn
-from backend.errors import BadSettings
-from backend.redaction import HIDDEN
 from tests.backend.doctor.looking import MakeCase
 
 pytestmark = pytest.mark.slow

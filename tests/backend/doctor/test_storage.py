@@ -7,9 +7,9 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
-from backend.database import MIGRATIONS, open_database
+from backend.db.database import MIGRATIONS, open_database
 from backend.doctor import storage
-from backend.doctor.case import Case
+from backend.doctor.context import Case
 from tests.backend.doctor.looking import MakeCase, look
 
 pytestmark = pytest.mark.slow

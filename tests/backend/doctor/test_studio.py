@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
+from backend.db.request_store import Connection, Store
 from backend.doctor import images, service, studio
-from backend.label_studio.point import Point
-from backend.store import Connection, Store
+from backend.label_studio.check import Point
 from tests.backend.doctor.looking import MakeCase, look
 from tests.backend.stand_in import Answer, Call, recorded, route
 from tests.backend.stand_in_tasks import Row, TaskRoutes, UploadRoutes

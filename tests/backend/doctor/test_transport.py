@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from backend import queueing
 from backend.doctor import transport
-from backend.queueing import WorkerInfo
+from backend.transport import queueing
+from backend.transport.queueing import WorkerInfo
 from tests.backend.doctor.looking import MakeCase, look
 
 pytestmark = pytest.mark.slow

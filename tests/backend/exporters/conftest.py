@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from backend.corrections.ledger import Ledger, open_ledger
-from backend.errors import ImageUnreachable
+from backend.base.errors import ImageUnreachable
+from backend.corrections.store import Ledger, open_ledger
+from backend.db.request_store import Store
 from backend.exporters.export import export
-from backend.exporters.order import Order
-from backend.exporters.places import Choice
-from backend.store import Store
+from backend.exporters.planning import Choice
+from backend.exporters.request import Order
 from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, box, brush, event, hand_out, rle, send
 
 RING = box(2, 2, 12, 12) & ~box(5, 5, 4, 4)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pil
 
-from backend.errors import ImageUnreachable
+from backend.base.errors import ImageUnreachable
 from backend.exporters.splits import Groups, Shares
 from ris_core.errors import BadInput, UnknownName
-from ris_core.masks import from_rle
+from ris_core.geometry.masks import from_rle
 from tests.backend.corrections.made import annotation, box, brush, event, hand_out, rle, send
 from tests.backend.exporters.conftest import PROMPT, png
 
@@ -275,10 +275,10 @@ def test_an_export_that_fails_leaves_nothing(export_as, tmp_path):
 KILLED = """
 import sys, time
 from pathlib import Path
-from backend.corrections.ledger import open_ledger
+from backend.corrections.store import open_ledger
 from backend.exporters.export import export
-from backend.exporters.order import Order
-from backend.exporters.places import Choice
+from backend.exporters.request import Order
+from backend.exporters.planning import Choice
 from tests.backend.exporters.conftest import PROMPT, png
 url, folder = sys.argv[1:]
 def hold(scenes):
@@ -344,8 +344,8 @@ def test_text_of_any_kind_is_text_in_every_file(export_as, store, ledger, tmp_pa
 
 def test_a_title_and_a_licence_are_text(project, tmp_path):
     from backend.exporters.export import export
-    from backend.exporters.order import Order
-    from backend.exporters.places import Choice
+    from backend.exporters.planning import Choice
+    from backend.exporters.request import Order
 
     order = Order("jsonl", tmp_path / "set", Choice(7), title="a\n# b <script> | \udcff", licence="x | y\n| z | 1 |")
     export(project, order, fetch=png, pool=tmp_path / "pool", max_pixels=10**7)
@@ -355,10 +355,10 @@ def test_a_title_and_a_licence_are_text(project, tmp_path):
 
 
 def test_a_project_that_nothing_is_known_of_is_refused(project, store, tmp_path):
+    from backend.db.request_store import Connection
     from backend.exporters.export import export
-    from backend.exporters.order import Order
-    from backend.exporters.places import Choice
-    from backend.store import Connection
+    from backend.exporters.planning import Choice
+    from backend.exporters.request import Order
 
     def write() -> None:
         order = Order("coco", tmp_path / "set", Choice(999), title="t")

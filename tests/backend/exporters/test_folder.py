@@ -271,7 +271,7 @@ def test_what_was_being_replaced_when_the_process_was_killed_is_there_again(tmp_
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_an_export_that_is_told_to_end_leaves_nothing(export_as, project, tmp_path, number):
     program = KILLED.replace("export(open_ledger", "with tidy_end(): export(open_ledger").replace(
-        "import sys, time", "import sys, time\nfrom backend.files import tidy_end"
+        "import sys, time", "import sys, time\nfrom backend.exporters.files import tidy_end"
     )
     command = [sys.executable, "-c", program, project._engine.url.render_as_string(), str(tmp_path / "masks")]
     root = str(Path(__file__).parents[3])
@@ -290,7 +290,7 @@ def test_export_tells_ends_politely(tmp_path):
     import inspect
 
     from backend.commands import export, report
-    from backend.corrections import dump
+    from backend.exporters import dump
 
     for module in (export, report, dump):
         assert "with tidy_end()" in inspect.getsource(module)

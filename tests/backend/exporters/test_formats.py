@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from backend.exporters.splits import Shares
 from ris_core.evaluation.refer import read_refer
-from ris_core.masks import from_rle, iou
+from ris_core.geometry.masks import from_rle, iou
 from tests.backend.corrections.made import box
 from tests.backend.exporters.conftest import PARTS, RING
 from tests.backend.exporters.refer_reader import Refer

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from backend.corrections.tables import annotation_version, outcome
-from ris_core.masks import to_rle
+from backend.db.correction_tables import annotation_version, outcome
+from ris_core.geometry.masks import to_rle
 from tests.backend.corrections.made import START, box
 
 PER_TASK = 20
@@ -22,10 +22,10 @@ SIDE = 256
 EXPORT = """
 import re, sys
 from pathlib import Path
-from backend.corrections.ledger import open_ledger
+from backend.corrections.store import open_ledger
 from backend.exporters.export import export
-from backend.exporters.order import Order
-from backend.exporters.places import Choice
+from backend.exporters.request import Order
+from backend.exporters.planning import Choice
 from backend.exporters.splits import Shares
 url, project, folder = sys.argv[1:]
 order = Order("refcoco", Path(folder), Choice(int(project), shares=Shares(0.8, 0.1, 0.1)), "large", images="none")

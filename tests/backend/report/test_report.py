@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from backend.corrections.ledger import open_ledger
-from backend.report.findings import find, find_address
+from backend.corrections.store import open_ledger
+from backend.db.request_store import Connection
+from backend.report.data import find, find_address
 from backend.report.overlays import OFFERED_RGB, SAVED_RGB, draw_case
 from backend.report.page import render
 from backend.report.plots import outcome_bars
-from backend.store import Connection
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
 from tests.backend.exporters.conftest import png
 

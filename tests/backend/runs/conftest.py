@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from backend import queueing
-from backend.feature_cache import FeatureCache
+from backend.db.request_store import Store
+from backend.inference.feature_cache import FeatureCache
+from backend.inference.service import Service
 from backend.label_studio.images import ImageFetcher
-from backend.runs import steward as stewards
-from backend.runs.ledger import Ledger, Run, open_ledger
-from backend.runs.shift import Shift
+from backend.runs import supervisor as stewards
+from backend.runs.execution import Means, work
 from backend.runs.spec import RunSpec
-from backend.runs.steward import Steward
-from backend.runs.studio import RunStudio
-from backend.runs.work import Means, work
-from backend.service import Service
-from backend.store import Store
+from backend.runs.store import Ledger, Run, open_ledger
+from backend.runs.studio_client import RunStudio
+from backend.runs.supervisor import Steward
+from backend.runs.worker_state import Shift
+from backend.transport import queueing
 from tests.backend.runs.fake_studio import PROJECT, FakeStudio
 from tests.toy import toy_png, toy_segmenter
 

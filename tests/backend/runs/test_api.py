@@ -3,9 +3,9 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from backend import queueing
-from backend.app import create_app
-from backend.settings import Settings
+from backend.http.app import create_app
+from backend.settings.environment import Settings
+from backend.transport import queueing
 from tests.backend.runs.fake_studio import CONFIG, PROJECT
 
 USER = ("label-studio", "secret")

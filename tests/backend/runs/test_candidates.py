@@ -6,7 +6,7 @@ import pytest
 from backend.label_studio.label_config import read_config
 from backend.runs.answers import answer
 from backend.runs.queries import Query
-from ris_core.masks import from_rle
+from ris_core.geometry.masks import from_rle
 from ris_core.types import Image, Proposals
 from tests.backend.configs import control_of
 from tests.backend.runs.fake_studio import CONFIG, PROJECT

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from backend.runs import verbs
-from backend.runs.pusher import MAX_REPAIRS, Pusher
-from backend.runs.studio import RunStudio
+from backend.runs import control
+from backend.runs.studio_client import RunStudio
+from backend.runs.writer import MAX_REPAIRS, Pusher
 
 RED, BLUE = "Red: the red square", "Blue: the blue square"
 NOTHING = {"min_score": 1.0}
@@ -189,7 +189,7 @@ def test_run_whose_predictions_keep_going_pauses_and_says_so(rig):
     assert (run.state, run.repairs) == ("paused", MAX_REPAIRS + 1)
     assert f"ris run resume {run.id}" in run.note
     rig.studio.loses = False
-    verbs.resume(rig.ledger, run)
+    control.resume(rig.ledger, run)
     run = rig.carry_on(run)
     assert (run.state, run.repairs, len(rig.studio.predictions)) == ("done", 0, 2)
 
@@ -203,7 +203,7 @@ def test_replaced_answers_are_not_written_again_by_a_late_sweep(rig):
     assert (run.state, later.state) == ("done", "done")
     new = rig.studio.of(first)
     rig.studio.tasks[second]["image"] = rig.studio.tasks[first]["image"]
-    verbs.retry(rig.ledger, run)
+    control.retry(rig.ledger, run)
     rig.let_lease_end(run)
     assert rig.carry_on(run).state == "done"
     assert (rig.studio.of(first), len(rig.studio.of(second))) == (new, 1)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from backend import queueing
-from backend.queueing import WORK_ON_RUN
+from backend.transport import queueing
+from backend.transport.queueing import WORK_ON_RUN
 
 
 @pytest.fixture

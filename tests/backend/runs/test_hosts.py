@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.bench import hosts
-from backend.bench.hosts import Cuts
-from backend.errors import BadSettings
+from backend.base.errors import BadSettings
+from benchmarks import hosts
+from benchmarks.hosts import Cuts
 
 FOUND = SimpleNamespace(find_binaries=lambda: "/usr/lib/postgresql/15/bin")
 MISSING = SimpleNamespace(find_binaries=lambda: None)

@@ -7,11 +7,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from backend import queueing
+from backend.base.errors import Unreachable
 from backend.commands.run import runs
 from backend.commands.warm import warm
-from backend.errors import Unreachable
 from backend.runs.spec import BadRun, RunSpec
+from backend.transport import queueing
 from tests.backend.runs.fake_studio import PROJECT
 
 RED = "Red: the red square"

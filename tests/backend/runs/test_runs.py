@@ -7,7 +7,7 @@ import time
 import pytest
 
 from backend.label_studio.images import ImageFetcher
-from backend.runs import report, verbs, work
+from backend.runs import control, execution, summary
 from backend.runs.spec import BadRun, RunSpec
 from tests.backend.runs.conftest import picture
 from tests.backend.runs.fake_studio import PROJECT
@@ -193,7 +193,7 @@ def test_failed_items_are_tried_again_with_the_image_address_that_the_task_has_n
     run = rig.carry_on(rig.start(RED, push=push))
     assert rig.states(run) == {"failed": 1}
     rig.studio.tasks[task]["image"] = picture(1)
-    assert verbs.retry(rig.ledger, run) == 1
+    assert control.retry(rig.ledger, run) == 1
     run = rig.carry_on(run)
     assert (run.state, rig.states(run), len(rig.studio.of(task))) == ("done", {"done": 1}, push)
     assert rig.items.get(run.id, task).image == picture(1)
@@ -207,7 +207,7 @@ def test_tasks_whose_data_was_wrong_are_tried_again_with_what_it_says_now(rig):
     rig.studio.tasks[silent]["say"] = RED
     rig.studio.tasks[blank]["image"] = picture(2)
     del rig.studio.tasks[gone]
-    assert verbs.retry(rig.ledger, run) == 3
+    assert control.retry(rig.ledger, run) == 3
     run = rig.carry_on(run)
     assert rig.states(run) == {"done": 2, "failed": 1}
     assert [labels_of(rig, task) for task in (silent, blank)] == [["Red"], ["Blue"]]
@@ -219,7 +219,7 @@ def test_retry_waits_for_a_studio_that_is_down(rig):
     rig.studio.tasks[task]["image"] = "data:image/png;base64,AAAA"
     run = rig.carry_on(rig.start(RED))
     rig.studio.tasks[task]["image"], rig.studio.outage = picture(1), 503
-    verbs.retry(rig.ledger, run)
+    control.retry(rig.ledger, run)
     assert (rig.carry_on(run, ticks=3).state, rig.states(run)) == ("running", {"retrying": 1})
     rig.studio.outage = None
     assert (rig.carry_on(run).state, rig.states(run)) == ("done", {"done": 1})
@@ -232,7 +232,7 @@ def test_retried_item_that_replaces_keeps_its_queries(rig):
     run = rig.carry_on(rig.start(BLUE, mode="add"))
     assert rig.states(run) == {"failed": 1}
     rig.studio.tasks[task]["image"] = picture(1)
-    assert verbs.retry(rig.ledger, run) == 1
+    assert control.retry(rig.ledger, run) == 1
     rig.carry_on(run)
     assert labels_of(rig, task) == ["Red", "Blue"]
 
@@ -253,7 +253,7 @@ def test_image_server_that_is_down_holds_the_run_and_costs_no_item(rig, monkeypa
     run = rig.start(RED)
 
     def fetch(*_: object) -> bytes:
-        raise work.ImageUnreachable("/data/upload/1.png cannot be fetched.", cause="down", is_own=True)
+        raise execution.ImageUnreachable("/data/upload/1.png cannot be fetched.", cause="down", is_own=True)
 
     monkeypatch.setattr(rig.fetcher, "fetch", fetch)
     assert rig.work(run) == 1  # and no further one
@@ -275,7 +275,9 @@ def test_image_that_can_never_be_had_fails_in_the_end(rig, monkeypatch):
     rig.studio.tasks[task]["image"] = "http://127.0.0.1:1/a.png"
 
     def fetch(*_: object) -> bytes:
-        raise work.ImageUnreachable("http://127.0.0.1:1/a.png cannot be fetched (503).", cause="passing", status=503)
+        raise execution.ImageUnreachable(
+            "http://127.0.0.1:1/a.png cannot be fetched (503).", cause="passing", status=503
+        )
 
     monkeypatch.setattr(rig.fetcher, "fetch", fetch)
     run = rig.carry_on(rig.start(RED))
@@ -392,21 +394,21 @@ def test_run_whose_version_is_gone_is_finished_with_another_and_each_item_says_w
     paused = rig.ledger.get(run.id)
     version = rig.segmenter.model_version
     assert f"ris run resume {run.id} --with-version {version}" in paused.note
-    verbs.resume(rig.ledger, paused, version)
+    control.resume(rig.ledger, paused, version)
     over = rig.carry_on(run)
     assert (over.state, over.model_version) == ("done", version)
     assert [rig.items.get(run.id, task).model_version for task in (first, second)] == [run.model_version, version]
     written = [[one["model_version"] for one in rig.studio.of(task)] for task in (first, second)]
     assert written == [[run.model_version], [version]]
     assert rig.ledger.tallies.count_written(PROJECT, run.model_version) == 1
-    assert f"(1 by {run.model_version})" in report.look(rig.ledger, run.id, 1).to_text()
+    assert f"(1 by {run.model_version})" in summary.look(rig.ledger, run.id, 1).to_text()
 
 
 def test_run_at_work_without_workers_of_its_version_takes_another(rig):
     rig.add_tasks(1)
     run = rig.start(RED)
     rig.segmenter.proposer.fingerprint["cells"] = 3
-    verbs.resume(rig.ledger, run, rig.segmenter.model_version)
+    control.resume(rig.ledger, run, rig.segmenter.model_version)
     assert rig.carry_on(run).state == "done"
     assert [one["model_version"] for one in rig.studio.predictions] == [rig.segmenter.model_version]
 
@@ -416,7 +418,7 @@ def test_tasks_that_another_run_answers_at_the_new_version_are_left_to_it(rig):
     old = rig.start(RED)
     rig.segmenter.proposer.fingerprint["cells"] = 3
     new = rig.start(RED, tasks=(both,))
-    verbs.resume(rig.ledger, old, rig.segmenter.model_version)
+    control.resume(rig.ledger, old, rig.segmenter.model_version)
     rig.carry_on(new)
     rig.carry_on(old)
     assert [rig.items.get(old.id, task).state for task in (both, only)] == ["cancelled", "done"]
@@ -427,7 +429,7 @@ def test_tasks_that_another_run_answers_at_the_new_version_are_left_to_it(rig):
 def test_version_that_can_be_none_is_refused(rig, version):
     rig.add_tasks(1)
     with pytest.raises(BadRun, match="give one as workers say it"):
-        verbs.resume(rig.ledger, rig.start(RED), version)
+        control.resume(rig.ledger, rig.start(RED), version)
 
 
 def test_item_that_kills_three_workers_fails_and_the_run_goes_on(rig):
@@ -463,7 +465,7 @@ def test_job_ends_when_an_annotator_waits_or_the_worker_is_to_stop(rig):
     rig.is_wanted = True
     assert rig.work(run) == 1
     rig.is_wanted = False
-    assert work.work(rig.means, run.id, 0.0) == 0
+    assert execution.work(rig.means, run.id, 0.0) == 0
     rig.shift.end()
     assert rig.work(run) == 0
 

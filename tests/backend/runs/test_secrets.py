@@ -1,7 +1,7 @@
 """Every place where a library's words get into ours, driven by a library that quotes every secret in every form.
 
 What is said (logs, SQL, terminal, HTTP answers, the doctor's report) is searched for them.
-`tests/backend/test_foreign_errors.py` holds that there is no
+`tests/backend/base/test_foreign_errors.py` holds that there is no
 other such place, `test_notify.py` the addresses that are told how runs end.
 """
 
@@ -21,19 +21,21 @@ import redis
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from backend import cli, logs, queueing
-from backend.app import create_app
-from backend.database import open_database
+from backend.base import logs
+from backend.commands import cli
+from backend.db.database import open_database
+from backend.db.request_store import open_store, reaching
+from backend.http.app import create_app
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.images import ImageFetcher
-from backend.label_studio.reach import ask_backend
-from backend.runs.studio import RunStudio
-from backend.settings import read_settings
-from backend.store import open_store, reaching
-from backend.worker import RisWorker
+from backend.label_studio.reachability import ask_backend
+from backend.runs.studio_client import RunStudio
+from backend.settings.environment import read_settings
+from backend.transport import queueing
+from backend.worker.worker import RisWorker
 from ris_core.errors import RisError
+from tests.backend.http.test_app import ask
 from tests.backend.runs.fake_studio import PROJECT
-from tests.backend.test_app import ask
 
 pytestmark = pytest.mark.slow
 
@@ -271,7 +273,7 @@ def test_commands_that_break_down(said, monkeypatch, tmp_path, capsys):
     def fail(*_args: object, **_kwargs: object) -> None:
         raise ValueError(quoting())
 
-    monkeypatch.setattr("backend.runs.report.table", fail)
+    monkeypatch.setattr("backend.runs.summary.table", fail)
     monkeypatch.setattr(sys, "argv", ["ris", "run", "list"])
     with suppress(SystemExit):
         cli.main()

@@ -5,13 +5,13 @@ import signal
 
 import pytest
 
-from backend import queueing
 from backend.runs.item import Planned
-from backend.runs.ledger import Ledger
 from backend.runs.queries import Query
 from backend.runs.spec import RunSpec
+from backend.runs.store import Ledger
+from backend.transport import queueing
 from tests.backend.runs.conftest import picture
-from tests.backend.test_worker import BODY, CONFIG, Bench
+from tests.backend.worker.test_worker import BODY, CONFIG, Bench
 from tests.toy import toy_segmenter
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from backend.base.errors import BadSettings
 from backend.commands import workers
-from backend.errors import BadSettings
 
 pytestmark = pytest.mark.slow
 

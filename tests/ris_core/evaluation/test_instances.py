@@ -3,7 +3,7 @@ import pytest
 
 from ris_core.errors import BadInput
 from ris_core.evaluation.instances import rasterise, read_instances
-from ris_core.masks import to_rle
+from ris_core.geometry.masks import to_rle
 from tests.ris_core.evaluation.files import LEFT_OF_RED, RED, RIGHT_OF_RED
 
 SIZE_HW = (40, 60)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from ris_core.evaluation.kinds import KINDS, kind_of
-from ris_core.wording import Clause, Referent
+from ris_core.language.values import Clause, Referent
 from tests.toy import LastWordParser
 
 APPLE = Referent("red apple", "apple")

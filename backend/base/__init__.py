@@ -1,0 +1,1 @@
+"""What every room may use: errors, hiding of secrets, logs, child processes."""

@@ -1,0 +1,163 @@
+"""Opening a database: SQLite with one writer at a time and a private file, or PostgreSQL; its tables brought up to date."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from backend.base.errors import BadSettings, Unreachable
+from backend.base.redaction import reason_of
+from ris_core.output.plain_text import whole
+
+BUSY_TIMEOUT_S = 30
+"""How long a writer waits for another process's transaction."""
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def open_database(database_url: str) -> sa.Engine:
+    """Open a database and bring its tables up to date; a fresh file works, and so do several processes at once.
+
+    Raises:
+        BadSettings: If the URL is not one, or its driver is not installed.
+        Unreachable: If the database cannot be opened.
+    """
+    try:
+        engine = _make_engine(sa.make_url(database_url))
+    except (sa.exc.ArgumentError, ImportError) as error:
+        raise BadSettings(
+            f"DATABASE_URL cannot be used ({reason_of(error)}).",
+            "Give sqlite:////folder/file.sqlite3 or postgresql+psycopg://….",
+        ) from error
+    except OSError as error:
+        raise Unreachable(
+            f"The database file cannot be made ({reason_of(error)}).",
+            "Set RIS_STATE_DIR or DATABASE_URL to a writable place.",
+        ) from error
+    try:
+        _migrate(engine)
+    except (sa.exc.DatabaseError, OSError) as error:
+        reason = reason_of(getattr(error, "orig", None) or error)
+        where = engine.url.render_as_string(hide_password=True)
+        raise Unreachable(
+            f"The database {where} cannot be opened ({reason}).", "Check DATABASE_URL and that it runs."
+        ) from error
+    return engine
+
+
+def _make_engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        sa.event.listen(engine, "before_cursor_execute", _make_storable, retval=True)
+        return engine
+    engine = sa.create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True
+    )  # values may be secrets
+    if url.database and url.database != ":memory:":
+        file = Path(url.database)
+        _make_private_file(file)
+        _keep_to_file(engine, file)
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "before_cursor_execute", _make_storable, retval=True)
+    return engine
+
+
+def _make_storable(
+    _db: sa.Connection, _cursor: object, statement: str, parameters: Any, _context: object, _is_many: bool
+) -> tuple[str, Any]:
+    """Put U+FFFD for what no database takes in a text: halves of surrogate pairs, and zero characters."""
+    return statement, _storable(parameters)
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole(value).replace("\0", "\ufffd") if not value.isascii() or "\0" in value else value
+    if isinstance(value, dict):
+        return {name: _storable(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    return tuple(map(_storable, value)) if type(value) is tuple else value
+
+
+def _make_private_file(file: Path) -> None:
+    """An empty file that only its owner may read, in a folder that only its owner may enter if it is new."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(_open_private(file, os.O_CREAT | os.O_RDWR))
+    if file.stat().st_uid == os.getuid():
+        file.chmod(0o600)
+
+
+def _keep_to_file(engine: sa.Engine, file: Path) -> None:
+    """Have every connection and transaction look first whether the file is still the one that was opened.
+
+    SQLite itself would go on writing into one that was removed, which is lost, and make an empty one in its place.
+    """
+    opened = _identify(file)
+
+    def check(*_: object) -> None:
+        if _identify(file) != opened:
+            raise Unreachable(
+                f"The database file {file} was removed or replaced while it was used: nothing is written.",
+                "Put it back, or start everything anew: `ris down`, then `ris up`.",
+            )
+
+    sa.event.listen(engine, "do_connect", check)
+    sa.event.listen(engine, "begin", check)
+
+
+def _identify(file: Path) -> tuple[int, int] | None:
+    """What makes a file this one whatever its name is; None if there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _open_private(file: str | Path, flags: int) -> int:
+    return os.open(file, flags, 0o600)
+
+
+def _set_up_sqlite(db: Any, _record: object) -> None:
+    db.isolation_level = None  # transactions begin in _begin_sqlite, not where the driver thinks
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+    ):
+        db.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(db: sa.Connection) -> None:
+    """Take the write lock at once: a transaction that reads before it writes fails if another one wrote in between."""
+    db.exec_driver_sql("BEGIN" if db.get_execution_options().get("is_read_only") else "BEGIN IMMEDIATE")
+
+
+def _migrate(engine: sa.Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with _migration_lock(engine), engine.connect() as db:
+        config.attributes["connection"] = db
+        command.upgrade(config, "head")
+
+
+@contextlib.contextmanager
+def _migration_lock(engine: sa.Engine) -> Iterator[None]:
+    """One process at a time migrates: a file lock beside a SQLite file, an advisory lock in PostgreSQL."""
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        with open(f"{engine.url.database}.lock", "a", opener=_open_private) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+    elif engine.dialect.name == "postgresql":
+        with engine.begin() as db:
+            db.execute(sa.text("SELECT pg_advisory_xact_lock(724620)"))  # any number, as long as it is always the same
+            yield
+    else:
+        yield

@@ -1,0 +1,89 @@
+"""The ledger as a file: a line of JSON, or a row of Parquet, for each region of each version."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from backend.corrections.queries import Correction
+from backend.exporters.files import replacing, tidy_end
+from backend.label_studio.protocol import Json
+from ris_core.errors import BadInput
+from ris_core.output.plain_text import to_json, whole
+
+ROWS = 1000
+"""Rows in memory at a time."""
+
+_TYPES = {
+    "int64": ("annotation", "project", "annotator"),
+    "float64": ("created_at", "updated_at", "lead_time_s", "iou", "boundary_iou", "area_change", "score"),
+    "bool_": ("is_reviewed", "is_current", "is_relabelled", "is_reworded"),
+    "string": (
+        "task",
+        "region",
+        "outcome",
+        "label",
+        "expression",
+        "offered_region",
+        "offered_by",
+        "model_version",
+        "mask",
+        "offered_mask",
+    ),
+}
+"""Columns of a Parquet file, by type; a mask is its COCO run lengths as JSON."""
+
+
+def write_dump(corrections: Iterable[Correction], file: Path) -> int:
+    """Write a .jsonl or .parquet file, whole or not at all; how many rows.
+
+    Raises:
+        BadInput: If it is to be another kind of file, or cannot be written.
+    """
+    if file.suffix not in (".jsonl", ".parquet"):
+        raise BadInput(f"The dump {file} is neither .jsonl nor .parquet. Name a file that ends so.")
+    rows = (one.to_json() for one in corrections)
+    try:
+        with tidy_end(), replacing(file) as part:
+            return _write_parquet(rows, part) if file.suffix == ".parquet" else _write_file(rows, part)
+    except OSError as error:
+        raise BadInput(f"The dump cannot be written to {file} ({error.strerror}). Name another place.") from error
+
+
+def write_lines(corrections: Iterable[Correction], stream: TextIO) -> int:
+    """Write lines of JSON; how many."""
+    return _write_lines((one.to_json() for one in corrections), stream)
+
+
+def _write_file(rows: Iterator[Json], file: Path) -> int:
+    with file.open("w", encoding="utf-8") as stream:
+        return _write_lines(rows, stream)
+
+
+def _write_lines(rows: Iterator[Json], stream: TextIO) -> int:
+    written = 0
+    for row in rows:
+        stream.write(to_json(row) + "\n")
+        written += 1
+    return written
+
+
+def _write_parquet(rows: Iterator[Json], file: Path) -> int:
+    import pyarrow  # here: only this needs it
+    from pyarrow import parquet
+
+    schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for kind, names in _TYPES.items() for name in names])
+    written = 0
+    with parquet.ParquetWriter(file, schema) as writer:
+        while some := list(islice(rows, ROWS)):
+            flat = [{name: _flat(value) for name, value in row.items()} for row in some]
+            writer.write_table(pyarrow.Table.from_pylist(flat, schema))
+            written += len(some)
+    return written
+
+
+def _flat(value: object) -> object:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return whole(value) if isinstance(value, str) else value

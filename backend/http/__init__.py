@@ -1,0 +1,1 @@
+"""The HTTP app. It never does the work itself."""

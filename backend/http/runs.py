@@ -1,0 +1,161 @@
+"""`/runs`: runs over HTTP. Records what is asked; planning and writing is the workers' stewards'."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from backend.base.errors import Unreachable
+from backend.http.bodies import read_json
+from backend.runs import control, summary
+from backend.runs.spec import BadRun, RunSpec
+from backend.runs.store import Ledger
+from backend.transport import queueing
+
+Result = TypeVar("Result")
+
+MAX_SPEC_BYTES = 2 << 20
+VERBS: Mapping[str, Callable[..., int | None]] = {
+    "pause": control.pause,
+    "resume": control.resume,
+    "cancel": control.cancel,
+    "retry": control.retry,
+}
+
+router = APIRouter()
+
+
+@router.get("/runs")
+async def list_runs(request: Request, project: str = "") -> dict[str, Any]:
+    """Every run, newest first; of one project if it is named."""
+    ledger = _ledger(request)
+    if project and not (project.isdecimal() and _is_whole(int(project))):
+        raise BadRun(f"The project is {project[:20]!r}; give its number.")
+
+    def look() -> list[dict[str, Any]]:
+        found = ledger.list_runs(project=int(project) if project else None)
+        return [summary.look(ledger, run.id, None).to_json() for run in found]
+
+    return {"runs": await _in_thread(request, look)}
+
+
+@router.post("/runs", status_code=201)
+async def start(request: Request) -> dict[str, Any]:
+    """Record a run; a worker plans it."""
+    body = await read_json(request, MAX_SPEC_BYTES, request.app.state.reading)
+    desk, ledger = request.app.state.desk, _ledger(request)
+    spec = read_spec(body)
+    run = await _in_thread(request, lambda: control.create(ledger, desk.store, desk.conn, spec))
+    return await _in_thread(request, lambda: summary.look(ledger, run.id, None).to_json())
+
+
+@router.get("/runs/{run_id}")
+async def status(request: Request, run_id: str) -> dict[str, Any]:
+    """How a run stands."""
+    return await _in_thread(request, partial(_look, request, run_id))
+
+
+@router.get("/runs/{run_id}/failures")
+async def failures(request: Request, run_id: str) -> dict[str, Any]:
+    """Why tasks of a run failed."""
+    ledger = _ledger(request)
+    found = await _in_thread(request, lambda: ledger.tallies.failures(ledger.get(run_id).id))
+    return {"failures": [vars(failure) for failure in found]}
+
+
+@router.post("/runs/{run_id}/{verb}")
+async def treat(request: Request, run_id: str, verb: str, with_version: str | None = None) -> Any:
+    """Pause, resume (also with another model version), cancel a run, or try its failed tasks again."""
+    if verb not in VERBS:
+        return JSONResponse({"error": "NotFound", "message": f"Runs know {', '.join(VERBS)}, not {verb!r}."}, 404)
+    ledger = _ledger(request)
+    if with_version is not None and verb != "resume":
+        raise BadRun(f"with_version is for resume, not for {verb}. Leave it out.")
+    how = {} if with_version is None else {"with_version": with_version}
+
+    def act() -> dict[str, Any]:
+        run = ledger.get(run_id)
+        number = VERBS[verb](ledger, run, **how)
+        told = {} if number is None else {"changed": number, "told": control.tell(ledger, run, verb, number)}
+        return {**_look(request, run.id), **told}
+
+    return await _in_thread(request, act)
+
+
+def read_spec(body: object) -> RunSpec:
+    """Read what is asked of a run.
+
+    Raises:
+        BadRun: If a field is unknown or has a value that cannot be used.
+    """
+    if not isinstance(body, Mapping):
+        raise BadRun('The body must be an object, such as {"project": 3, "expressions": ["the dog"]}.')
+    for name, value in body.items():
+        if name not in _FIELDS or not _FIELDS[name](value):
+            known = ", ".join(sorted(_FIELDS))
+            is_ = "has a value" if name == "notify" else f"is {str(value)[:80]!r},"  # that may be secret
+            raise BadRun(f"The run's field {name!r} {is_} which cannot be used. Fields: {known}.")
+    if "project" not in body:
+        raise BadRun("The run names no project. Give its number.")
+    return RunSpec.from_json({name: value for name, value in body.items() if value is not None})
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    """Text that can be sent back: no half of a surrogate pair."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _list_of(is_one: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(map(is_one, value))
+
+
+_FIELDS: Mapping[str, Callable[[object], bool]] = {
+    "project": _is_whole,
+    "kind": lambda value: value in ("predict", "warm"),
+    "expressions": _list_of(_is_text),
+    "expression_field": _is_text,
+    "per_label": _is_flag,
+    "tasks": _list_of(_is_whole),
+    "view": _is_whole,
+    "only_unlabelled": _is_flag,
+    "min_score": _is_number,
+    "top_k": _is_whole,
+    "name": _is_text,
+    "push": _is_flag,
+    "notify": _is_text,
+    "mode": lambda value: value in ("new", "add", "replace"),
+    "preview": _is_whole,
+    "prompts": _is_flag,
+}
+
+
+def _ledger(request: Request) -> Ledger:
+    ledger: Ledger = request.app.state.desk.ledger
+    return ledger
+
+
+def _look(request: Request, run_id: str) -> dict[str, Any]:
+    try:
+        workers = sum(worker.state == "ready" for worker in queueing.list_workers(request.app.state.desk.conn))
+    except Unreachable:
+        workers = None
+    return summary.look(_ledger(request), run_id, workers).to_json()
+
+
+async def _in_thread(request: Request, work: Callable[[], Result]) -> Result:
+    return await anyio.to_thread.run_sync(work, limiter=request.app.state.recording)

@@ -1,0 +1,119 @@
+"""From clicks and boxes on an image to what is handed out: one region, its record, and what is told about it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from backend.db.request_store import Answer, Region
+from backend.inference.expressions import Answered, keep_label
+from backend.label_studio import messages, protocol, regions
+from backend.label_studio.gestures import Gesture
+from backend.label_studio.label_config import Control
+from backend.label_studio.messages import Message
+from ris_core.geometry import boxes, mask_cleaning, masks
+from ris_core.output.documents import Candidate
+from ris_core.types import Proposals
+from ris_core.types.components import Promptable
+from ris_core.types.prompts import PromptEmbedding
+
+
+@dataclass(frozen=True)
+class Site:
+    """A gesture, and where its mask goes.
+
+    Attributes:
+        gesture: What was drawn.
+        control: Where regions go.
+        task: The task they are for: noted in each, since a page may put them on the task that it shows by then.
+        model_version: Kept with the record.
+        smooth_px: How much the rims of masks are smoothed.
+    """
+
+    gesture: Gesture
+    control: Control
+    task: str
+    model_version: str
+    smooth_px: float = 0.0
+
+
+def answer_gesture(proposer: Promptable, embedding: PromptEmbedding, site: Site) -> Answered:
+    """Find what is pointed at: the candidate that the proposer trusts most.
+
+    Its region gets the label of the click or box if the control has that, else its first.
+    """
+    gesture, control = site.gesture, site.control
+    found = proposer.mask(embedding, gesture.to_prompts(embedding.size_hw))
+    named = control.names.find(gesture.label)
+    likely = named.labels if named else control.labels
+    is_guess = len(likely) > 1
+    blank = make_blank("", likely[0], embedding, site.model_version)
+    made = hand_out(found, blank, site, is_guess)
+    return replace(made, told=tuple(_tell(gesture, made.record.label, is_guess, is_empty=not made.regions)))
+
+
+def hand_out(found: Proposals, blank: Answer, site: Site, is_guess: bool, own_id: str | None = None) -> Answered:
+    """The first of what was found as a region, and all of it as a record.
+
+    Args:
+        blank: A record without candidates (`make_blank`).
+        is_guess: Its label was guessed.
+        own_id: Id of a region whose place it takes; without one it gets a fresh one.
+    """
+    masks_made = mask_cleaning.clean_all(found.masks, site.smooth_px)
+    found = replace(found, masks=masks_made, boxes_xywh=boxes.from_masks(masks_made))
+    control = site.control
+    label, is_lost = keep_label(blank.label, control)
+    is_guess = is_guess or is_lost
+    notes = {"by": "click", "task": site.task, **({"label_is_guess": True} if is_guess else {})}
+    made = [
+        regions.make_region(
+            mask, control, label, own_id or protocol.new_region_id(), float(score), blank.expression, notes
+        )
+        for mask, score in zip(found.masks[:1], found.predicted_iou[:1], strict=True)
+    ]
+    record = replace(
+        blank,
+        label=label,
+        decision="match" if made else "no_match",
+        candidates=[dict(candidate) for candidate in _list_candidates(found)],
+        selected=[i for i, _ in enumerate(made)],
+        regions=[
+            Region(region["id"], candidate_rank=1, from_name=control.name, label=label, is_mended=own_id is not None)
+            for region in made
+        ],
+    )
+    return Answered(record, tuple(made), (), is_guess)
+
+
+def make_blank(expression: str, label: str, embedding: PromptEmbedding, model_version: str) -> Answer:
+    """The record of an answer that nothing was found for yet."""
+    height, width = embedding.size_hw
+    return Answer(
+        expression=expression,
+        label=label,
+        decision="no_match",
+        model_version=model_version,
+        encode_fp=embedding.embed_fp,
+        image_sha256=embedding.image_sha256,
+        height=height,
+        width=width,
+        candidates=[],
+        selected=[],
+    )
+
+
+def _list_candidates(found: Proposals) -> Iterator[Candidate]:
+    for i, mask in enumerate(found.masks):
+        yield {
+            "rank": i + 1,
+            "score": float(found.predicted_iou[i]),
+            "bbox_xywh": [float(side) for side in found.boxes_xywh[i]],
+            "mask": masks.to_rle(mask),
+            "parts": {"predicted_iou": float(found.predicted_iou[i]), "stability": float(found.stability[i])},
+        }
+
+
+def _tell(gesture: Gesture, label: str, is_guess: bool, is_empty: bool) -> Iterator[Message]:
+    if is_empty:
+        yield messages.about_nothing(gesture.kind)
+    elif is_guess:
+        yield messages.about_guess(label)

@@ -1,0 +1,159 @@
+"""From an expression on an encoded image to what is handed out: regions, their record, and what is told about them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from backend.db.request_store import Answer, Region
+from backend.label_studio import messages, protocol, regions
+from backend.label_studio.label_config import Control
+from backend.label_studio.messages import Message
+from backend.label_studio.prompt import Picked, advise, pick_label, seems_several, split_label
+from backend.label_studio.protocol import Json
+from ris_core.errors import BadExpression, BadInput
+from ris_core.geometry import boxes, mask_cleaning, masks
+from ris_core.output.documents import list_candidates
+from ris_core.segmentation.segmenter import Segmenter
+from ris_core.types import EncodedImage, Prediction
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An expression, answered.
+
+    Attributes:
+        record: All its candidates, and which of them were handed out.
+        regions: What Label Studio is given.
+        told: What the annotator is told.
+        is_guess: The label was guessed.
+    """
+
+    record: Answer
+    regions: tuple[Json, ...]
+    told: tuple[Message, ...]
+    is_guess: bool = False
+
+
+def answer_expression(
+    segmenter: Segmenter,
+    encoded: EncodedImage,
+    text: str,
+    control: Control,
+    task: str,
+    top_k: int,
+    min_score: float | None = None,
+    smooth_px: float = 0.0,
+) -> Answered:
+    """Find what an expression refers to.
+
+    Args:
+        text: The expression as typed, with or without a "Label: " prefix.
+        control: Where its regions go.
+        task: The task they are for: noted in each, since a page may put them on the task that it shows by then.
+        top_k: Candidates that are kept.
+        min_score: A candidate that scores less is kept, but not handed out.
+        smooth_px: How much the rims of masks are smoothed.
+
+    Raises:
+        BadExpression: If there is nothing to read in the expression. What is to be said about its prefix is a note of it.
+    """
+    _, bare = split_label(control, text)
+    try:
+        prediction = _clean(segmenter.segment(encoded, bare, top_k), smooth_px)
+    except BadInput as error:
+        if no_label := pick_label(control, text, "").no_label:
+            error.add_note(messages.about_prefix(no_label, control.labels).text)
+        raise
+    picked = pick_label(control, text, *prediction.expression.meant)
+    shown = [i for i in prediction.selected if prediction.masks[i].any() and prediction.scores[i] >= (min_score or 0)]
+    made = [_make_region(prediction, i, control, picked, task) for i in shown]
+    handed_out = [
+        Region(id=region["id"], candidate_rank=i + 1, from_name=control.name, label=picked.label)
+        for i, region in zip(shown, made, strict=True)
+    ]
+    record = _make_record(prediction, encoded, picked, handed_out)
+    return Answered(record, tuple(made), _tell(prediction, picked, control, not made), picked.is_guess)
+
+
+def answer_choice(record: Answer, rank: int, control: Control, task: str, is_guess: bool) -> Answered:
+    """Hand out another candidate of an answer, under a fresh id.
+
+    Args:
+        record: The answer; what it was about need not be looked at again.
+        rank: Of the candidate, from 1; the last one counts if there are not so many.
+        is_guess: The answer's label was guessed.
+
+    Raises:
+        BadExpression: If the answer has no candidates.
+    """
+    if not record.candidates:
+        raise BadExpression("Nothing was found there, so there is no other candidate. Say it differently.")
+    rank = min(max(rank, 1), len(record.candidates))
+    candidate = record.candidates[rank - 1]
+    label, is_lost = keep_label(record.label, control)
+    is_guess = is_guess or is_lost
+    notes = {"decision": record.decision, "task": task, "rank": rank, **({"label_is_guess": True} if is_guess else {})}
+    score, mask = float(candidate["score"]), masks.from_rle(candidate["mask"])
+    made = regions.make_region(mask, control, label, protocol.new_region_id(), score, record.expression, notes)
+    handed_out = (Region(id=made["id"], candidate_rank=rank, from_name=control.name, label=label),)
+    chosen = replace(record, label=label, selected=[rank - 1], regions=handed_out)
+    probability = candidate["parts"].get("probability")  # none of a click, nor without a calibrator
+    told = [messages.about_candidate(rank, len(record.candidates), probability)]
+    if is_guess:
+        told.append(messages.about_guess(label, advise(control, (other for other in control.labels if other != label))))
+    return Answered(chosen, (made,), tuple(told), is_guess)
+
+
+def keep_label(label: str, control: Control) -> tuple[str, bool]:
+    """An earlier answer's label, and whether it is a guess since the control has it no more."""
+    if label in control.labels:
+        return label, False
+    return control.labels[0], len(control.labels) > 1
+
+
+def _clean(prediction: Prediction, smooth_px: float) -> Prediction:
+    """With light masks; what is recorded is what is handed out."""
+    cleaned = mask_cleaning.clean_all(prediction.masks, smooth_px)
+    return replace(prediction, masks=cleaned, boxes_xywh=boxes.from_masks(cleaned))
+
+
+def _make_region(prediction: Prediction, index: int, control: Control, picked: Picked, task: str) -> Json:
+    """A candidate as a region under a fresh id: Label Studio replaces a region whose id comes again."""
+    notes: dict[str, Any] = {"decision": prediction.decision, "task": task}
+    if picked.is_guess:
+        notes["label_is_guess"] = True
+    score = float(prediction.scores[index])
+    return regions.make_region(
+        prediction.masks[index], control, picked.label, protocol.new_region_id(), score, picked.expression, notes
+    )
+
+
+def _make_record(prediction: Prediction, encoded: EncodedImage, picked: Picked, handed_out: list[Region]) -> Answer:
+    height, width = encoded.size_hw
+    return Answer(
+        expression=picked.expression,
+        label=picked.label,
+        decision=prediction.decision,
+        model_version=prediction.model_version,
+        encode_fp=encoded.encode_fp,
+        image_sha256=encoded.image_sha256,
+        height=height,
+        width=width,
+        candidates=[dict(candidate) for candidate in list_candidates(prediction)],
+        selected=[int(i) for i in prediction.selected],
+        regions=handed_out,
+    )
+
+
+def _tell(prediction: Prediction, picked: Picked, control: Control, is_empty: bool) -> tuple[Message, ...]:
+    told = messages.about_answer(
+        picked.expression,
+        prediction.decision,
+        is_empty,
+        label=picked.label if picked.is_guess else "",
+        other_label=advise(control, picked.others),
+        has_candidates=len(prediction.masks) > 0,
+        seems_several=seems_several(picked.expression),
+        unused=prediction.expression.unused,
+        rival=prediction.rival_rank,
+    )
+    return (*told, messages.about_prefix(picked.no_label, control.labels)) if picked.no_label else told

@@ -1,0 +1,205 @@
+"""What was offered for an expression, corrected by clicks and boxes: what is handed out now, and what is offered from then on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from backend.db.request_store import Answer, Region
+from backend.inference.clicks import Site, hand_out, make_blank
+from backend.inference.expressions import Answered
+from backend.inference.refinement_state import Mends, Offer, Shown
+from backend.label_studio import messages, protocol, regions
+from backend.label_studio.gestures import Gesture
+from backend.label_studio.messages import Message
+from backend.label_studio.protocol import Json
+from ris_core.geometry import boxes, masks
+from ris_core.segmentation.correction import SAME_MASK_IOU, correct, is_reframing
+from ris_core.segmentation.segmenter import Segmenter
+from ris_core.types import Image, Proposals
+from ris_core.types.components import Promptable
+from ris_core.types.prompts import PromptEmbedding, Prompts
+
+CROP_MARGIN = 1.0
+"""How much of a box's sides is seen beyond them when it is looked into: a thing without its surroundings is hard to tell."""
+FITTING_IOU = 0.6
+"""A thing whose box overlaps a drawn one so much is what it was drawn around."""
+
+
+@dataclass(frozen=True)
+class Retouched:
+    """A gesture about an offer, answered: what is handed out, and what is offered from then on."""
+
+    made: tuple[Answered, ...]
+    offer: Offer
+
+
+def retouch(proposer: Promptable, embedding: PromptEmbedding, site: Site, offer: Offer, mends: Mends) -> Retouched:
+    """Correct the region that a gesture is nearest to; without one, find what is pointed at.
+
+    It keeps its id, so that Label Studio puts it in the place of the one that was accepted, if the draft says that this is as it
+    was handed out; else it gets a fresh one. What else was offered with it and not accepted is offered again, since Label
+    Studio shows the newest answer only.
+    """
+    target = _find_nearest(offer.before(site.gesture.id), site.gesture, embedding.size_hw)
+    if target:
+        found = correct(proposer, embedding, site.gesture.to_prompts(embedding.size_hw, masks.from_rle(target.mask)))
+    else:
+        found = proposer.mask(embedding, site.gesture.to_prompts(embedding.size_hw))
+    blank = make_blank(offer.answer.expression, offer.answer.label, embedding, site.model_version)
+    return _finish(found, blank, site, offer, mends, target)
+
+
+def looks_elsewhere(gesture: Gesture, offer: Offer) -> bool:
+    """Whether a gesture is a box around something else than what was offered: the expression's thing is to be found in it."""
+    if gesture.box is None or gesture.clicks:
+        return False
+    box_xyxy = _read_box(gesture, (offer.answer.height, offer.answer.width))
+    return not any(is_reframing(masks.from_rle(one.mask), box_xyxy) for one in offer.before(gesture.id))
+
+
+def look_inside(
+    segmenter: Segmenter, proposer: Promptable, image: Image, site: Site, offer: Offer, mends: Mends
+) -> Retouched:
+    """Look for the expression's thing in a box at the image's full resolution: what is small is seen large.
+
+    What fills the box comes first, in the order of the expression, then the rest: a box is drawn around the thing, but loosely.
+
+    Args:
+        proposer: The segmenter's.
+        site: Its gesture has a box.
+    """
+    box_xyxy = _read_box(site.gesture, image.size_hw)
+    left, upper, right, lower = _widen(box_xyxy, image.size_hw)
+    crop = Image.from_array(np.ascontiguousarray(image.pixels[upper:lower, left:right]))
+    proposals = _propose(proposer, segmenter, crop, box_xyxy - (left, upper, left, upper))
+    encoded = segmenter.encode(crop, proposals)
+    prediction = segmenter.segment(encoded, offer.answer.expression, max(1, len(proposals)))
+    whole = np.zeros((len(prediction.masks), *image.size_hw), bool)
+    whole[:, upper:lower, left:right] = prediction.masks
+    found = Proposals(
+        masks=whole,
+        boxes_xywh=boxes.from_masks(whole),
+        predicted_iou=prediction.scores.astype(np.float32),
+        stability=np.array([part["stability"] for part in prediction.parts], np.float32),
+    )
+    found = _take(found, _put_fitting_first(found, box_xyxy)[: max(1, len(offer.answer.candidates))])
+    seen = PromptEmbedding(image.sha256, image.size_hw, np.zeros((0, 0, 0), np.float16), encoded.encode_fp)
+    blank = make_blank(offer.answer.expression, offer.answer.label, seen, site.model_version)
+    target = _find_nearest(offer.before(site.gesture.id), site.gesture, image.size_hw)
+    return _finish(found, blank, site, offer, mends, target)
+
+
+def list_shown(answered: Answered) -> tuple[Shown, ...]:
+    """What an answer hands out, to be mended."""
+    candidates, ranks = answered.record.candidates, [region.candidate_rank for region in answered.record.regions]
+    return tuple(
+        Shown(_without_mask(region), candidates[rank - 1]["mask"])
+        for region, rank in zip(answered.regions, ranks, strict=True)
+    )
+
+
+def _finish(found: Proposals, blank: Answer, site: Site, offer: Offer, mends: Mends, target: Shown | None) -> Retouched:
+    before = offer.before(site.gesture.id)
+    own_id = target.id if target and target.id in mends.unchanged else None
+    made = hand_out(found, blank, site, offer.is_guess, own_id)
+    made = replace(made, told=tuple(_tell(made, site.gesture, own_id)))
+    others = [one for one in before if one is not target and one.id not in mends.accepted]
+    again = (_hand_out_again(others, blank, site),) if others else ()
+    shown = [one for answered in (made, *again) for one in list_shown(answered)]
+    return Retouched((made, *again), Offer(made.record, offer.is_guess, tuple(shown), 1, site.gesture.id, before))
+
+
+def _hand_out_again(others: Sequence[Shown], blank: Answer, site: Site) -> Answered:
+    """Regions as they were, under fresh ids: an id that was handed out could take the place of one that was painted on."""
+    made, candidates = [], []
+    for i, one in enumerate(others):
+        label = one.region["value"][one.region["type"]][0]
+        score, mask = float(one.region["score"]), masks.from_rle(one.mask)
+        notes = one.region["meta"].get("ris")
+        made.append(
+            regions.make_region(mask, site.control, label, protocol.new_region_id(), score, blank.expression, notes)
+        )
+        box = [float(side) for side in boxes.from_masks(mask[None])[0]]
+        candidates.append({"rank": i + 1, "score": score, "bbox_xywh": box, "mask": one.mask, "parts": {}})
+    record = replace(
+        blank,
+        decision="match",
+        candidates=candidates,
+        selected=list(range(len(made))),
+        regions=[
+            Region(region["id"], i + 1, site.control.name, region["value"][region["type"]][0])
+            for i, region in enumerate(made)
+        ],
+    )
+    return Answered(record, tuple(made), ())
+
+
+def _tell(made: Answered, gesture: Gesture, own_id: str | None) -> Iterator[Message]:
+    if not made.regions:
+        yield messages.say("emptied") if gesture.clicks else messages.about_nothing(gesture.kind)
+    elif own_id:
+        yield messages.say("replaces")
+    elif len(made.record.candidates) > 1:
+        yield messages.say("others")
+    if made.regions and made.is_guess:
+        yield messages.about_guess(made.record.label)
+
+
+def _find_nearest(shown: Sequence[Shown], gesture: Gesture, size_hw: tuple[int, int]) -> Shown | None:
+    """The region that the box's middle, else the first click, is on or nearest to."""
+    if len(shown) < 2:
+        return next(iter(shown), None)
+    x, y = _read_box(gesture, size_hw).reshape(2, 2).mean(0) if gesture.box else _read_click(gesture, size_hw)
+    row, column = min(int(y), size_hw[0] - 1), min(int(x), size_hw[1] - 1)
+    return min(shown, key=lambda one: _distance(masks.from_rle(one.mask), row, column))
+
+
+def _distance(mask: Bool[ndarray, "h w"], row: int, column: int) -> float:
+    return float(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)[row, column])
+
+
+def _read_click(gesture: Gesture, size_hw: tuple[int, int]) -> Float[ndarray, "2"]:
+    x, y, _ = gesture.clicks[0]
+    return np.array([x, y]) * size_hw[::-1] / 100
+
+
+def _read_box(gesture: Gesture, size_hw: tuple[int, int]) -> Float[ndarray, "4"]:
+    assert gesture.box is not None
+    return np.array(gesture.box) * np.tile(size_hw[::-1], 2) / 100
+
+
+def _widen(box_xyxy: Float[ndarray, "4"], size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
+    corner, far_corner = box_xyxy[:2], box_xyxy[2:]
+    margin = CROP_MARGIN * (far_corner - corner)
+    left, upper = np.floor(np.maximum(corner - margin, 0)).astype(int)
+    right, lower = np.ceil(np.minimum(far_corner + margin, size_hw[::-1])).astype(int)
+    return int(left), int(upper), int(right), int(lower)
+
+
+def _propose(proposer: Promptable, segmenter: Segmenter, crop: Image, box_xyxy: Float[ndarray, "4"]) -> Proposals:
+    """What is proposed in a crop, and what the proposer sees in the box."""
+    proposals = segmenter.proposer.propose(crop)
+    framed = proposer.mask(proposer.embed(crop), Prompts(np.zeros((0, 2)), np.zeros(0, bool), box_xyxy))
+    overlaps = masks.iou(framed.masks, proposals.masks).max(1, initial=0.0)
+    both = [proposals, _take(framed, overlaps < SAME_MASK_IOU)]
+    names = ("masks", "boxes_xywh", "predicted_iou", "stability")
+    return Proposals(*(np.concatenate([getattr(one, name) for one in both]) for name in names))
+
+
+def _put_fitting_first(found: Proposals, box_xyxy: Float[ndarray, "4"]) -> Int[ndarray, "n"]:
+    """Indices, in order of the expression otherwise."""
+    corner, far_corner = box_xyxy[:2], box_xyxy[2:]
+    drawn = np.concatenate([corner, far_corner - corner])[None]
+    return np.argsort(boxes.iou(found.boxes_xywh, drawn)[:, 0] < FITTING_IOU, kind="stable")
+
+
+def _take(found: Proposals, taken: ndarray) -> Proposals:
+    return Proposals(found.masks[taken], found.boxes_xywh[taken], found.predicted_iou[taken], found.stability[taken])
+
+
+def _without_mask(region: Json) -> Json:
+    return {**region, "value": {name: value for name, value in region["value"].items() if name != "rle"}}

@@ -1,0 +1,269 @@
+"""Mending: what stands offered to each annotator, so that "#2", a click or a box can correct it.
+
+Kept for each prompt: its id is made by the page, so it belongs to one annotator at one task. A click does not say which prompt
+it is about; the draft that comes with it does.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from backend.db.request_store import Answer, Store, reaching
+from backend.db.tables import answer, request, standing
+from backend.inference.drafts import Draft, is_as_handed_out
+from backend.label_studio.protocol import Json
+from ris_core.geometry.masks import Rle
+
+LIFETIME_S = 3600.0
+"""How long what was offered can be mended."""
+REMEMBERED = 50
+"""Answers of a prompt that are searched for an expression."""
+_CHOICE = re.compile(
+    r"(?P<expression>.*?)(?:^|[\s,;:])\s*(?P<word>next|other)|(?P<before>.*?)[\s,;:]*#\s*(?P<rank>\d{1,3})", re.I | re.S
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Another candidate, as an annotator asks for it.
+
+    Attributes:
+        expression: What of; empty for what was asked last.
+        rank: Which, from 1; None for the next.
+    """
+
+    expression: str
+    rank: int | None
+
+
+def read_choice(text: str) -> Choice | None:
+    """The choice in "#2", "next", "other", or in one of them after an expression; None if it is something else.
+
+    An expression may end in "other", as "this one, not the other" does: whether it is a choice depends on what was asked before.
+    """
+    match = _CHOICE.fullmatch(text.strip().rstrip("."))
+    if match is None:
+        return None
+    expression = match["expression"] if match["word"] else match["before"]
+    return Choice(expression.strip(" ,;:"), int(match["rank"]) if match["rank"] else None)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an annotator's words ask for: an expression, a candidate of one, or another candidate of what was answered.
+
+    Attributes:
+        text: The expression, with its label if it has one; empty if the words are only about what was asked before.
+        known: What was answered before.
+        rank: Rank of the candidate; 0 for whatever the expression selects.
+        is_guess: The label of the known answer was guessed.
+    """
+
+    text: str
+    known: Answer | None = None
+    rank: int = 0
+    is_guess: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A region that was handed out.
+
+    Attributes:
+        region: As Label Studio got it, a brush without its run lengths.
+        mask: What it shows.
+    """
+
+    region: Json
+    mask: Rle
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return str(self.region["id"])
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What was offered last about an expression.
+
+    Attributes:
+        answer: Its record, with all candidates.
+        is_guess: Its label was guessed.
+        shown: What was handed out.
+        rank: The candidate that was shown last.
+        gesture: Id of the clicks or the box that brought it; None if words did.
+        base: What was offered before that: clicks add up, and each time all of them are applied to it.
+    """
+
+    answer: Answer
+    is_guess: bool
+    shown: tuple[Shown, ...]
+    rank: int
+    gesture: str | None = None
+    base: tuple[Shown, ...] = ()
+
+    def before(self, gesture: str) -> tuple[Shown, ...]:
+        """What a gesture corrects."""
+        return self.base if gesture == self.gesture else self.shown
+
+    def to_json(self) -> Json:
+        """As JSON values."""
+        return asdict(replace(self, answer=replace(self.answer, regions=())))
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Offer":
+        """What `to_json` returned, once it was JSON."""
+        lists = {name: tuple(Shown(**one) for one in value[name]) for name in ("shown", "base")}
+        return cls(**{**value, **lists, "answer": Answer(**value["answer"])})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An offer, and whose it is.
+
+    Attributes:
+        prompt_id: Id of the prompt's result.
+        user: The annotator; None if nobody said yet who it is.
+        draft: When the annotator's newest draft had been saved.
+    """
+
+    prompt_id: str
+    user: int | None
+    draft: str | None
+    offer: Offer
+
+
+class Standings:
+    """What stands offered, by prompt; in the store's database, so it survives a restart. Raises `Unreachable` as the store does."""
+
+    def __init__(self, store: Store) -> None:
+        self._engine = store.engine
+
+    def save(self, project: int | None, task: str, made: Standing) -> None:
+        """Keep an offer in place of the prompt's last; what is too old to be mended goes."""
+        now = time.time()
+        row = {
+            "project": project or 0,
+            "task": task,
+            "prompt_id": made.prompt_id,
+            "user": made.user,
+            "draft": made.draft,
+            "offer": made.offer.to_json(),
+            "updated_at": now,
+        }
+        with reaching(), self._engine.begin() as db:
+            insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert
+            keys = ["project", "task", "prompt_id"]
+            changed = {name: value for name, value in row.items() if name not in keys}
+            db.execute(sa.delete(standing).where(standing.c.updated_at < now - LIFETIME_S))
+            db.execute(insert(standing).values(row).on_conflict_do_update(index_elements=keys, set_=changed))
+
+    def get(self, project: int | None, task: str, prompt_id: str) -> Standing | None:
+        """What a prompt's annotator was offered last."""
+        return next((made for made in self._list(project, task) if made.prompt_id == prompt_id), None)
+
+    def find(self, project: int | None, task: str, draft: Draft) -> Standing | None:
+        """What the annotator of a draft was offered last.
+
+        The draft has the prompt in it; or, if it was not saved since, the prompt came with the same draft.
+        """
+
+        def is_theirs(made: Standing) -> bool:
+            return made.prompt_id in draft.prompts or (made.user, made.draft) == (draft.user, draft.saved_at)
+
+        return next((made for made in self._list(project, task) if is_theirs(made)), None)
+
+    def read_wish(
+        self, project: int | None, task: str, prompt_id: str, text: str, bare: str, label: str | None
+    ) -> Wish:
+        """What is asked for.
+
+        Args:
+            text: As typed.
+            bare: Without the label that may stand before it.
+            label: That label.
+        """
+        choice = read_choice(bare)
+        if choice is None:
+            return Wish(text)
+        standing = self.get(project, task, prompt_id)
+        offer = standing.offer if standing else None
+        found = (offer.answer, offer.rank) if offer and not choice.expression else None
+        if choice.expression:
+            found = self._find_answer(project, task, prompt_id, choice.expression)
+        if found is None:
+            if choice.rank is None and choice.expression:
+                return Wish(text)  # an expression that ends so
+            return Wish(
+                text[: text.rindex(choice.expression) + len(choice.expression)] if choice.expression else "",
+                rank=choice.rank or 0,
+            )
+        known, last_rank = found
+        rank = choice.rank or last_rank % max(1, len(known.candidates)) + 1
+        is_guess = bool(offer and offer.is_guess and _fold(offer.answer.expression) == _fold(known.expression))
+        return Wish(text, replace(known, label=label or known.label), rank, is_guess and label is None)
+
+    def _find_answer(
+        self, project: int | None, task: str, prompt_id: str, expression: str
+    ) -> tuple[Answer, int] | None:
+        """The last answer to an expression of a prompt, and the lowest of the ranks that it selected."""
+        same = (
+            (answer.c.task == task)
+            & answer.c.project.is_not_distinct_from(project)
+            & (request.c.prompt_id == prompt_id)
+            & (answer.c.created_at > time.time() - LIFETIME_S)
+        )
+        names = [name for name in Answer.__dataclass_fields__ if name != "regions"]
+        query = sa.select(*(answer.c[name] for name in names)).join(request, request.c.id == answer.c.request_id)
+        with reaching(), self._engine.connect() as db:
+            rows = db.execute(query.where(same).order_by(answer.c.id.desc()).limit(REMEMBERED)).mappings().all()
+        found = next((row for row in rows if _fold(row["expression"]) == _fold(expression)), None)
+        return (Answer(**found), 1 + max(found["selected"], default=-1)) if found else None
+
+    def _list(self, project: int | None, task: str) -> list[Standing]:
+        is_fresh = standing.c.updated_at > time.time() - LIFETIME_S
+        same = (standing.c.project == (project or 0)) & (standing.c.task == task) & is_fresh
+        columns = (standing.c.prompt_id, standing.c.user, standing.c.draft, standing.c.offer)
+        with reaching(), self._engine.connect() as db:
+            rows = db.execute(sa.select(*columns).where(same).order_by(standing.c.updated_at.desc())).mappings().all()
+        return [Standing(**{**row, "offer": Offer.from_json(row["offer"])}) for row in rows]
+
+
+@dataclass(frozen=True)
+class Mends:
+    """What a gesture is about, as its request carries it.
+
+    Attributes:
+        prompt_id: Id of the prompt whose offer it corrects.
+        draft: When the annotator's newest draft was saved.
+        accepted: Ids of offered regions that are in the draft.
+        unchanged: Those of them that are as they were handed out.
+    """
+
+    prompt_id: str
+    draft: str
+    accepted: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+    @classmethod
+    def of(cls, made: Standing, draft: Draft) -> "Mends":
+        """What a draft says about what was offered."""
+        versions = (*made.offer.base, *made.offer.shown)
+        accepted = [id for id in dict.fromkeys(one.id for one in versions) if id in draft.results]
+        unchanged = [id for id in accepted if all(_is_one_of(result, versions) for result in draft.results[id])]
+        return cls(made.prompt_id, draft.saved_at, tuple(accepted), tuple(unchanged))
+
+
+def _is_one_of(result: Json, versions: Iterable[Shown]) -> bool:
+    """Whether a region of a draft is as it was handed out, before or after a gesture mended it."""
+    return any(one.id == result["id"] and is_as_handed_out(result, one.region, one.mask) for one in versions)
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.lower().split())

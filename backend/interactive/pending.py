@@ -1,0 +1,187 @@
+"""Tickets: a request is recorded and queued, waited for as long as that is worth it, and given up."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import structlog
+
+from backend.base.errors import Unreachable
+from backend.db.request_store import Kind, Request, Store
+from backend.label_studio import messages
+from backend.label_studio.messages import Message
+from backend.label_studio.protocol import Json, Task
+from backend.transport import queueing
+
+log = structlog.get_logger(__name__)
+
+OPEN_DEADLINE_S = 1.0
+"""How long the opening of a task may wait for an answer out of the cache; the annotator looks at a blank page."""
+ENCODE_LIFETIME_S = 3600.0
+"""How long the encoding of an opened task is worth doing."""
+WATCH_S = 2.0
+"""How often it is looked whether a worker is still there, while an answer is waited for."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A request that is waited for; or, without one, what became of a task.
+
+    Attributes:
+        request_id: The request; None if there is none, or it is over.
+        outcome: What became of the task if there is no answer.
+        message: What the annotator is told about it.
+        is_watched: Give up early if no worker can answer: the annotator can be told so.
+    """
+
+    request_id: str | None = None
+    outcome: str = "idle"
+    message: Message | None = None
+    is_watched: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a ticket: an answer, if there is one; the outcome, and what the annotator is told."""
+
+    answer: Json | None
+    outcome: str
+    message: Message | None = None
+
+
+class Tickets:
+    """Records, queues and waits. Threads may share it.
+
+    Args:
+        store: Where requests and answers are.
+        conn: Redis.
+        deadline_s: Seconds that an interactive answer may take.
+        max_queued: Requests that may wait in a queue.
+    """
+
+    def __init__(self, store: Store, conn: redis.Redis, deadline_s: float, max_queued: int) -> None:
+        self._store, self._conn = store, conn
+        self._deadline_s, self._max_queued = deadline_s, max_queued
+        self._entering = threading.Lock()  # counting the queue and joining it are two steps
+
+    def ask(self, task: Task, prompt_id: str, body: Mapping[str, Any], is_watched: bool) -> Ticket:
+        """Queue what an annotator asks of a task; what was asked by the same prompt before is superseded.
+
+        Raises:
+            Unreachable: If the queue is full (`Busy`), or Redis or the database is down; the request is given up.
+        """
+        request_id = self._record("interactive", task, body, self._deadline_s, prompt_id)
+        try:
+            if is_watched and queueing.workers_state(self._conn) == "none":
+                return self._without_worker(request_id)
+            self._queue(request_id, queueing.SEGMENT_TASK, "interactive", self._deadline_s)
+            for older in self._store.supersede(task.project, task.id, prompt_id, request_id):
+                queueing.announce(self._conn, older)  # whoever waits for it need not wait until a worker drops it
+        except Unreachable as error:
+            self._store.give_up(request_id, str(error), messages.about_error(error).to_json())
+            raise
+        return Ticket(request_id, is_watched=is_watched)
+
+    def ask_opened(self, task: Task, body: Mapping[str, Any]) -> Ticket:
+        """Queue the expression of an opened task, to be answered from the cache or not at all.
+
+        Raises:
+            Unreachable: As `ask` does.
+        """
+        request_id = self._record("open", task, body, OPEN_DEADLINE_S)
+        self._queue(request_id, queueing.SEGMENT_TASK, "interactive", self._deadline_s)
+        return Ticket(request_id, outcome="encoding")
+
+    def encode(self, task: Task, body: Mapping[str, Any], is_ahead: bool) -> None:
+        """Queue the encoding of an opened task, before those of tasks that may be opened later.
+
+        Args:
+            is_ahead: The next tasks after it are to be encoded too.
+
+        Raises:
+            Unreachable: As `ask` does.
+        """
+        function_name = queueing.ENCODE_AHEAD if is_ahead else queueing.ENCODE_TASK
+        request_id = self._record("encode", task, body, ENCODE_LIFETIME_S)
+        self._queue(request_id, function_name, "bulk", queueing.ENCODE_TIMEOUT_S, is_next=True)
+
+    def collect(self, ticket: Ticket, deadline: float) -> Found:
+        """Wait for a request, and take its answer; one that is watched and not answered by then is given up.
+
+        Args:
+            deadline: On the monotonic clock.
+
+        Raises:
+            Unreachable: If Redis or the database is down.
+        """
+        if ticket.request_id is None:
+            return Found(None, ticket.outcome, ticket.message)
+        told = self._wait(ticket, deadline)
+        request = self._store.get_request(ticket.request_id)
+        if request is None:
+            return Found(None, "failed")
+        if request.state in ("queued", "running"):
+            log.warning("no answer in time", request=request.id, told=told.kind)
+            if not ticket.is_watched or self._store.give_up(request.id, f"given up: {told.text}", told.to_json()):
+                return Found(None, "expired", told)
+            request = self._store.get_request(request.id) or request  # it ended just now
+        return _read(request, ticket)
+
+    def _wait(self, ticket: Ticket, deadline: float) -> Message:
+        """Wait until a request is over, or waiting for it is not worth it any more; what is to be said if it is not over."""
+        try:
+            return self._watch(ticket, deadline)
+        except Unreachable as error:
+            if not ticket.is_watched:
+                raise
+            return messages.about_error(error)
+
+    def _watch(self, ticket: Ticket, deadline: float) -> Message:
+        loading_since = None
+        while not self._is_over(ticket, deadline):
+            if (now := time.monotonic()) >= deadline:
+                break
+            state = queueing.workers_state(self._conn) if ticket.is_watched else "ready"
+            if state == "none":
+                return messages.say("no_worker")
+            loading_since = (loading_since or now) if state == "loading" else None
+            if loading_since and now - loading_since >= messages.RETRY_S:
+                return messages.say("loading")
+        return messages.say("loading" if loading_since else "too_slow")
+
+    def _is_over(self, ticket: Ticket, deadline: float) -> bool:
+        left_s = max(0.0, deadline - time.monotonic())
+        return queueing.wait_for(
+            self._conn, str(ticket.request_id), min(left_s, WATCH_S) if ticket.is_watched else left_s
+        )
+
+    def _without_worker(self, request_id: str) -> Ticket:
+        told = messages.say("no_worker")
+        self._store.give_up(request_id, "no worker was running", told.to_json())
+        log.warning("no worker is running", request=request_id)
+        return Ticket(outcome="expired", message=told)
+
+    def _record(
+        self, kind: Kind, task: Task, body: Mapping[str, Any], lifetime_s: float, prompt_id: str | None = None
+    ) -> str:
+        return self._store.add_request(
+            kind, task.id, body, lifetime_s=lifetime_s, project=task.project, prompt_id=prompt_id, user=task.user
+        )
+
+    def _queue(self, request_id: str, function_name: str, queue: str, timeout_s: float, is_next: bool = False) -> None:
+        with self._entering:
+            queueing.enqueue(self._conn, function_name, request_id, queue, timeout_s, self._max_queued, is_next)
+
+
+def _read(request: Request, ticket: Ticket) -> Found:
+    """What a request that is over brought."""
+    told = Message.from_json(request.message) if request.message else None
+    if request.state != "done":
+        log.warning("no answer", request=request.id, task=request.task, state=request.state, error=request.error)
+        return Found(None, request.state, told)
+    if not request.answer:  # an opened task whose features are not in the cache yet
+        return Found(None, ticket.outcome)
+    return Found(request.answer, "answered" if request.answer["result"] else "unmatched", told)

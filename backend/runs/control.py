@@ -1,0 +1,122 @@
+"""What people do with runs: pause, resume, cancel, try again. The command line and HTTP alike."""
+
+import re
+import time
+from dataclasses import replace
+
+import redis
+
+from backend.base.errors import Unreachable
+from backend.base.redaction import learn_address, reason_of
+from backend.db.request_store import Store
+from backend.runs.spec import BadRun, RunSpec
+from backend.runs.store import OVER, Ledger, Run, State
+from backend.settings.project import read_project_settings
+from backend.settings.values import read_listener_url
+from backend.transport import queueing
+
+_VERSION = re.compile(r"[\w.+-]{1,200}")
+
+
+def create(ledger: Ledger, store: Store, conn: redis.Redis, spec: RunSpec) -> Run:
+    """Record a run that is yet to be planned, with the model version that workers have now.
+
+    Raises:
+        BadRun: If nobody can be told at its address.
+        Unreachable: If no worker has ever said which version it has.
+    """
+    if spec.notify:
+        try:
+            spec = replace(spec, notify=read_listener_url(spec.notify))
+        except ValueError as error:
+            raise BadRun(
+                f"notify is no address that can be told: {reason_of(error)}.", "Write https://host/path."
+            ) from None
+        learn_address(spec.notify or "")
+    connection = store.get_connection(spec.project)
+    profile = read_project_settings(connection.extra_params if connection else {}).profile
+    version = queueing.model_version(conn, profile)
+    if version is None:
+        raise Unreachable("No worker has said which model version it has. Start one with `ris up` or `ris worker`.")
+    return ledger.add_run(spec, version)
+
+
+def pause(ledger: Ledger, run: Run) -> None:
+    """Let a run rest; what is at work is finished.
+
+    Raises:
+        BadRun: If it is not at work.
+    """
+    if not ledger.change(run.id, "paused", "paused by hand", only_from=("running", "preview")):
+        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be paused.")
+
+
+def resume(ledger: Ledger, run: Run, with_version: str | None = None) -> None:
+    """Let a run that rests go on; of one with a preview, also what was held back for it.
+
+    Args:
+        with_version: Answer what is left with this model version, as after an upgrade; each item keeps the version that
+            answered it. A run at work, but without workers of its version, takes it too.
+
+    Raises:
+        BadRun: If it does not rest, or the version can be none.
+    """
+    if with_version is not None and not _VERSION.fullmatch(with_version):
+        raise BadRun(f"The version is {with_version[:80]!r}; give one as workers say it: `ris doctor` lists them.")
+    states: tuple[State, ...] = ("paused", "preview") if with_version is None else ("paused", "preview", "running")
+    if not ledger.change(run.id, "running", None, only_from=states, model_version=with_version):
+        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be resumed.")
+    if with_version is not None:
+        ledger.items.leave_taken_up(run.id)
+    ledger.items.release_held(run.id)
+
+
+def cancel(ledger: Ledger, run: Run) -> int:
+    """End a run; what is written stays. How many tasks are left out.
+
+    Raises:
+        BadRun: If it is over.
+    """
+    if not ledger.change(run.id, "cancelling", None, only_from=("planning", "preview", "running", "paused")):
+        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so there is nothing to cancel.")
+    number = ledger.items.cancel(run.id)
+    if not ledger.items.has_open(run.id):
+        ledger.change(run.id, "cancelled", None, only_from=("cancelling",))
+    return number
+
+
+def retry(ledger: Ledger, run: Run) -> int:
+    """Try a run's failed tasks again; how many.
+
+    Raises:
+        BadRun: If it was cancelled, or is not planned yet.
+    """
+    if run.state not in ("done", "running", "paused"):
+        state = "refused" if run.is_refused else run.state
+        raise BadRun(f"The run {run.id} is {state}, so nothing of it can be tried again.")
+    number = ledger.items.retry(run.id)
+    if number:
+        ledger.change(run.id, "running", None, only_from=("done",))
+    return number
+
+
+def tell(ledger: Ledger, run: Run, verb: str, number: int) -> str:
+    """What came of cancelling a run or trying it again, in words."""
+    if number:
+        return f"{number} tasks."
+    if verb == "cancel":
+        return "No task was left to do, so none is left out."
+    failed = ledger.tallies.counts(run.id).get("failed", 0)
+    if failed:
+        return f"Nothing is tried again: other runs have taken up the {failed} that failed."
+    return "Nothing is tried again: no task failed."
+
+
+def wait(ledger: Ledger, run_id: str, timeout_s: float | None = None, poll_s: float = 1.0) -> Run:
+    """Wait until a run is over or rests; the run as it stands then, or when the time is up."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while (run := ledger.get(run_id)).state not in (*OVER, "paused"):
+        if deadline is not None and time.monotonic() > deadline:
+            break
+        time.sleep(poll_s)
+    return run

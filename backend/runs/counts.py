@@ -1,0 +1,144 @@
+"""Numbers of the ledger: how runs stand, for people, for Prometheus and for the steward."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from backend.db.run_tables import answered_by, item, run
+from backend.runs.item import OPEN, Item, read_item
+from backend.runs.items import Transaction
+
+STAGES_OF = 200
+"""Items that finished last, over which the seconds of stages are averaged."""
+
+
+REST_S = 600.0
+"""A run in which nothing ended for longer rested: paused, or done and tried again later."""
+MIN_S = 0.001
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item that failed.
+
+    Attributes:
+        reason: Of which kind: what /metrics counts by.
+        error: What is wrong, and what to do.
+    """
+
+    task: int
+    reason: str
+    error: str
+
+
+class Tallies:
+    """Counts. Made by `Ledger`."""
+
+    def __init__(self, reading: Transaction) -> None:
+        self._reading = reading
+
+    def counts(self, run_id: str) -> dict[str, int]:
+        """How many items are in each state."""
+        wanted = sa.select(item.c.state, sa.func.count()).where(item.c.run == run_id).group_by(item.c.state)
+        with self._reading() as db:
+            return {state: int(number) for state, number in db.execute(wanted)}
+
+    def count_all(self) -> dict[tuple[str, str], int]:
+        """How many items there are, by state and reason of failure."""
+        wanted = sa.select(item.c.state, item.c.reason, sa.func.count()).group_by(item.c.state, item.c.reason)
+        with self._reading() as db:
+            return {(state, reason or ""): int(number) for state, reason, number in db.execute(wanted)}
+
+    def count_runs(self) -> dict[str, int]:
+        """How many runs are in each state."""
+        with self._reading() as db:
+            rows = db.execute(sa.select(run.c.state, sa.func.count()).group_by(run.c.state))
+            return {state: int(number) for state, number in rows}
+
+    def count_written(self, project: int, model_version: str) -> int:
+        """Predictions of a version that runs have written to a project and that stand."""
+        is_written = (
+            (run.c.project == project)
+            & (answered_by() == model_version)
+            & run.c.does_push
+            & (item.c.state == "done")
+            & item.c.replaced_by.is_(None)
+        )
+        counted = sa.select(sa.func.count()).select_from(item.join(run, run.c.id == item.c.run)).where(is_written)
+        with self._reading() as db:
+            return int(db.scalar(counted) or 0)
+
+    def versions(self, run_id: str) -> dict[str, int]:
+        """How many items each version has answered."""
+        wanted = sa.select(item.c.model_version, sa.func.count()).where(
+            item.c.run == run_id, item.c.model_version.is_not(None)
+        )
+        with self._reading() as db:
+            return {version: int(number) for version, number in db.execute(wanted.group_by(item.c.model_version))}
+
+    def answered_since(self, run_id: str | None, began: float) -> int:
+        """Items, of a run or of all, that workers ended since then."""
+        ended = item.c.finished_at >= began
+        if run_id is not None:
+            ended &= item.c.run == run_id
+        with self._reading() as db:
+            return int(db.scalar(sa.select(sa.func.count()).select_from(item).where(ended)) or 0)
+
+    def found(self, run_id: str) -> tuple[int, int]:
+        """Items for which a query found nothing, and those with an answer that is unsure; an item may be both."""
+        is_answered = (item.c.run == run_id) & item.c.state.in_((*OPEN, "done", "unchanged"))
+        nothing = sa.func.count().filter(item.c.unfound > 0)
+        unsure = sa.func.count().filter(item.c.unsure > 0)
+        with self._reading() as db:
+            found = db.execute(sa.select(nothing, unsure).select_from(item).where(is_answered)).one()
+        return int(found[0]), int(found[1])
+
+    def own_rate(self, run_id: str) -> float | None:
+        """Items that workers ended in a second while they were at a run; None if none was. Rests are left out."""
+        ended_at = item.c.finished_at
+        gap = ended_at - sa.func.coalesce(sa.func.lag(ended_at).over(order_by=ended_at), item.c.started_at)
+        is_ended = (item.c.run == run_id) & ended_at.is_not(None) & item.c.started_at.is_not(None)
+        gaps = sa.select(sa.case((gap > REST_S, 0.0), else_=gap).label("s")).where(is_ended).subquery()
+        with self._reading() as db:
+            number, seconds = db.execute(sa.select(sa.func.count(), sa.func.sum(gaps.c.s)).select_from(gaps)).one()
+        return number / max(float(seconds), MIN_S) if number else None
+
+    def first_begun(self, run_id: str) -> float | None:
+        """When the first item of a run was begun."""
+        with self._reading() as db:
+            return db.scalar(sa.select(sa.func.min(item.c.started_at)).where(item.c.run == run_id))
+
+    def failures(self, run_id: str, limit: int | None = None) -> list[Failure]:
+        """A run's failed items, the latest first."""
+        columns = (item.c.task, item.c.reason, item.c.error)
+        wanted = sa.select(*columns).where(item.c.run == run_id, item.c.state == "failed")
+        with self._reading() as db:
+            rows = db.execute(wanted.order_by(item.c.finished_at.desc(), item.c.task).limit(limit))
+            return [Failure(int(task), reason or "", error or "") for task, reason, error in rows]
+
+    def stage_seconds(self) -> dict[str, float]:
+        """Mean seconds of each stage over the items that finished last, by its name."""
+        return {name: sum(values) / len(values) for name, values in self._stages().items()}
+
+    def stage_counts(self) -> dict[str, int]:
+        """How many of the items that finished last went through each stage: "cache" or "fetch" and "encode", …."""
+        return {name: len(values) for name, values in self._stages().items()}
+
+    def answered(self, run_id: str, limit: int) -> list[Item]:
+        """Items of a run that have answers, by task id."""
+        wanted = sa.select(item).where(
+            item.c.run == run_id, item.c.answers.is_not(None), item.c.state.in_((*OPEN, "done"))
+        )
+        with self._reading() as db:
+            rows = db.execute(wanted.order_by(item.c.task).limit(limit)).mappings()
+            return [read_item(row) for row in rows]
+
+    def _stages(self) -> dict[str, list[float]]:
+        wanted = sa.select(item.c.seconds).where(item.c.finished_at.is_not(None), item.c.encode_fp.is_not(None))
+        with self._reading() as db:
+            rows = list(db.scalars(wanted.order_by(item.c.finished_at.desc()).limit(STAGES_OF)))
+        stages: dict[str, list[float]] = {}
+        for row in rows:
+            for name, seconds in (row or {}).items():
+                stages.setdefault(name.removesuffix("_s"), []).append(seconds)
+        return stages

@@ -1,0 +1,256 @@
+"""What a worker does for a run: one item after the other, for a few seconds or until an annotator waits."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+from rq.timeouts import JobTimeoutException
+
+from backend.base.errors import BadConfig, ImageUnreachable, Unreachable
+from backend.base.redaction import reason_of
+from backend.db.request_store import Request
+from backend.inference.request_context import Errand
+from backend.inference.service import Service
+from backend.label_studio.label_config import read_config
+from backend.label_studio.protocol import Json
+from backend.runs import answers
+from backend.runs.item import Item
+from backend.runs.store import Ledger, Run
+from backend.runs.worker_state import Shift
+from ris_core.errors import BadExpression, BadImage, BadImageCause, RisError
+from ris_core.segmentation.segmenter import Segmenter
+
+log = structlog.get_logger(__name__)
+
+JOB_S = 3.0
+"""How long a job goes on beginning items: an encoding that an annotator's page waits for comes next."""
+HOLD_S = (2.0, 30.0)
+"""First and longest pause of a run whose images Label Studio does not give out."""
+RETRY_IMAGE_S = 10.0
+"""How long an image that could not be had is left alone at first; doubles each time."""
+PASSING_CAUSES = frozenset({"down", "passing", "too_slow"})
+"""Of an image that could not be had, what may be otherwise soon."""
+IMAGE_REASONS: Mapping[BadImageCause, str] = {
+    "too_large": "image too large",
+    "damaged": "image damaged",
+    "empty": "image empty",
+    "web_page": "web page, no image",
+}
+"""What failed items are counted under, of an image that cannot be opened; "image unreadable" if it is of another kind."""
+_BATCHES = ("batch_size", "points_per_batch")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a job needs.
+
+    Attributes:
+        is_wanted: Whether an annotator waits for this worker.
+    """
+
+    ledger: Ledger
+    service: Service
+    shift: Shift
+    is_wanted: Callable[[], bool]
+
+
+def work(means: Means, run_id: str, job_s: float = JOB_S) -> int:
+    """Do items of a run until the time is up, none is left, somebody waits, or the worker is to stop; how many.
+
+    Raises:
+        Unreachable: If the database does not take part. The item in hand is begun again later.
+    """
+    until = time.monotonic() + job_s
+    number = 0
+    run = means.ledger.get(run_id)
+    body = _make_body(means.service, run)
+    while not means.shift.is_over and time.monotonic() < until and not (number and means.is_wanted()):
+        item = means.ledger.items.claim(run.id, means.shift.worker)
+        if item is None:
+            break
+        means.shift.at_work = (item.run, item.task)
+        try:
+            goes_on = _do(means, run, item, body)
+        finally:
+            means.shift.at_work = None
+        number += 1
+        if not goes_on:
+            break
+    return number
+
+
+def _do(means: Means, run: Run, item: Item, body: Json) -> bool:
+    """Answer an item, or record why not; whether the job may go on."""
+    items, started_at = means.ledger.items, time.perf_counter()
+    with structlog.contextvars.bound_contextvars(run=run.id, task=item.task):
+        try:
+            data = {body["image_key"]: item.image}
+            errand = means.service.begin(_as_request(run, item, {**body, "data": data}))
+            if run.spec.kind == "predict" and errand.segmenter.model_version != run.model_version:
+                _pause_for_version(means.ledger, run, item, errand.segmenter.model_version)
+                return False
+            found = _answer_in_memory(means.service, run, item, errand)
+        except ImageUnreachable as error:
+            return _leave_for_later(means.ledger, run, item, error)
+        except JobTimeoutException as error:
+            items.fail(item, f"It took too long ({reason_of(error)}). Look at the image's size.", "took too long")
+            return False  # the alarm is over, so nothing would stop the next one
+        except Unreachable:
+            raise
+        except RisError as error:
+            items.fail(item, str(error), _reason(error))
+            log.warning("item failed", error=str(error))
+        except Exception as error:
+            items.fail(
+                item,
+                f"internal error ({type(error).__name__}: {reason_of(error)}); see the worker's log",
+                "internal error",
+            )
+            log.exception("item failed")
+        else:
+            image_sha256, encode_fp, answered = found
+            is_kept = items.finish(
+                item, answered, image_sha256, encode_fp, errand.segmenter.model_version, errand.parts_s
+            )
+            seconds = round(time.perf_counter() - started_at, 3)
+            log.info("item", attempt=item.attempt, seconds=seconds, is_kept=is_kept, **errand.parts_s)
+        if run.strikes:
+            means.ledger.let_go(run.id)
+    return True
+
+
+def _answer_in_memory(service: Service, run: Run, item: Item, errand: Errand) -> tuple[str, str, list[Json]]:
+    """As `_answer`; where the GPU's memory is too small, once more with half as much in it at once.
+
+    Raises:
+        BadImage: If that is too much too.
+    """
+    try:
+        return _answer(service, run, item, errand)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        log.warning("out of memory; once more with half the batch", error=reason_of(error))
+    try:
+        with _halved(errand.segmenter):
+            return _answer(service, run, item, errand)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise BadImage(f"The device's memory is too small for {_sizes(errand)}. Make the image smaller.") from error
+
+
+def _answer(service: Service, run: Run, item: Item, errand: Errand) -> tuple[str, str, list[Json]]:
+    encoded = service.get_encoded(errand)
+    if run.spec.prompts:
+        service.get_embedding(errand)
+    spec, control = run.spec, errand.config.controls[0]
+    min_score = errand.settings.min_score if spec.min_score is None else spec.min_score
+    top_k = spec.top_k or service.top_k
+    smooth_px = errand.settings.smooth_px
+    found = [
+        answers.answer(errand.segmenter, encoded, query, control, top_k, min_score, smooth_px) for query in item.queries
+    ]
+    errand.tick("segment")
+    return encoded.image_sha256, encoded.encode_fp, answers.drop_repeated(found)
+
+
+def _leave_for_later(ledger: Ledger, run: Run, item: Item, error: ImageUnreachable) -> bool:
+    """Decide what an image means that cannot be had: it is gone, the token is, or its server is down for a while."""
+    if error.is_own and error.cause in ("token", "moved"):
+        ledger.items.put_back(item)
+        ledger.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=("running", "preview"))
+        log.error("the run is paused", error=str(error))
+        return False
+    if error.is_own and error.cause == "down":  # as long as it takes: it is Label Studio itself
+        ledger.items.put_back(item)
+        wait_s = ledger.hold(run.id, f"Images cannot be had: {error}", *HOLD_S)
+        log.warning("images cannot be had", wait_s=round(wait_s, 1), error=str(error))
+        return False
+    if error.cause in PASSING_CAUSES:
+        ledger.items.defer(item, str(error), RETRY_IMAGE_S * 2**item.deferrals)
+    else:
+        ledger.items.fail(item, str(error), "image unreachable")
+    log.warning("item not answered", error=str(error))
+    return True
+
+
+def _pause_for_version(ledger: Ledger, run: Run, item: Item, version: str) -> None:
+    ledger.items.put_back(item)
+    note = (
+        f"A worker answers with {version}, the run with {run.model_version}. Start workers of that version and "
+        f"`ris run resume {run.id}`, or go on with this one: `ris run resume {run.id} --with-version {version}`."
+    )
+    ledger.change(run.id, "paused", note, only_from=("running", "preview"))
+    log.error("the run is paused", note=note)
+
+
+def _make_body(service: Service, run: Run) -> Json:
+    """What all items of a run have in common, as `Service` reads it."""
+    known = service.store.get_connection(run.project)
+    label_config = run.label_config or ""
+    return {
+        "label_config": label_config,
+        "image_key": read_config(label_config).image_key,
+        "extra_params": dict(known.extra_params) if known else {},
+        "hostname": known.hostname if known else None,
+        "expressions": [],
+    }
+
+
+def _as_request(run: Run, item: Item, body: Json) -> Request:
+    """An item as what `Service` takes."""
+    return Request(
+        id=f"{run.id}/{item.task}",
+        created_at=0.0,
+        expires_at=float("inf"),
+        kind="encode",
+        project=run.project,
+        task=str(item.task),
+        prompt_id=None,
+        user=None,
+        body=body,
+        state="running",
+        attempts=item.attempt,
+        error=None,
+        answer=None,
+        finished_at=None,
+    )
+
+
+def _reason(error: RisError) -> str:
+    if isinstance(error, BadImage) and error.cause in IMAGE_REASONS:
+        return IMAGE_REASONS[error.cause]
+    kinds: tuple[tuple[type[RisError], str], ...] = (
+        (BadImage, "image unreadable"),
+        (BadExpression, "expression"),
+        (BadConfig, "label config"),
+    )
+    return next((reason for kind, reason in kinds if isinstance(error, kind)), "cannot be answered")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
+
+
+@contextmanager
+def _halved(segmenter: Segmenter) -> Iterator[None]:
+    """Let the components put half as much through their models at once."""
+    parts = [segmenter.encoder, segmenter.proposer, getattr(segmenter.proposer, "generator", None)]
+    before = [(part, name, getattr(part, name)) for part in parts for name in _BATCHES if hasattr(part, name)]
+    for part, name, size in before:
+        setattr(part, name, max(1, size // 2))
+    try:
+        yield
+    finally:
+        for part, name, size in before:
+            setattr(part, name, size)
+
+
+def _sizes(errand: Errand) -> str:
+    if errand.image is None:
+        return "it"
+    height, width = errand.image.size_hw
+    return f"an image of {width} x {height} pixels"

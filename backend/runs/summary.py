@@ -1,0 +1,172 @@
+"""How a run stands, in words and numbers."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from backend.runs.counts import Failure
+from backend.runs.store import OVER, Ledger, Run
+from ris_core.output.plain_text import one_line
+
+RATE_S = 60.0
+"""Time over which the rate is taken."""
+LATEST = 5
+"""Failures that a status shows."""
+_TO_ANSWER = ("held", "retrying", "new", "running")
+_NAMES = {"ready": "to write", "new": "to do", "retrying": "to try again"}
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands.
+
+    Attributes:
+        items: How many are in each state.
+        per_s: Tasks answered in a second lately, of a run that is over while it was at work; 0 if none was.
+        eta_s: Seconds until the last is answered at that rate; None if that cannot be told.
+        workers: Workers that are ready; None if Redis does not say.
+        failures: The latest.
+        versions: How many tasks each model version has answered.
+        nothing_found: Tasks for which a query found nothing.
+        unsure: Tasks with an answer beside which another fits nearly as well.
+    """
+
+    run: Run
+    items: dict[str, int]
+    per_s: float
+    eta_s: float | None
+    workers: int | None
+    failures: list[Failure]
+    versions: dict[str, int]
+    nothing_found: int = 0
+    unsure: int = 0
+
+    @property
+    def state(self) -> str:
+        """The run's state; "refused" if it failed since it cannot be as it was asked for."""
+        return "refused" if self.run.is_refused else self.run.state
+
+    @property
+    def total(self) -> int:
+        """Tasks of the run."""
+        return sum(self.items.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; nothing secret."""
+        run = self.run
+        return {
+            "id": run.id,
+            "name": run.spec.name,
+            "project": run.project,
+            "state": run.state,
+            "is_refused": run.is_refused,
+            "note": run.note,
+            "about": run.spec.about,
+            "model_version": run.model_version,
+            "versions": self.versions,
+            "created_at": run.created_at,
+            "finished_at": run.finished_at,
+            "skipped": run.skipped,
+            "items": self.items,
+            "nothing_found": self.nothing_found,
+            "unsure": self.unsure,
+            "per_s": round(self.per_s, 3),
+            "eta_s": None if self.eta_s is None else round(self.eta_s),
+            "workers": self.workers,
+            "failures": [asdict(failure) for failure in self.failures],
+        }
+
+    def to_text(self) -> str:
+        """For people."""
+        run = self.run
+        name = f" ({run.spec.name})" if run.spec.name else ""
+        states = ", ".join(f"{number} {_NAMES.get(state, state)}" for state, number in sorted(self.items.items()))
+        lines = [
+            f"run {run.id}{name}, project {run.project}: {self.state}",
+            f"  asks       {run.spec.about}",
+            f"  version    {run.model_version}{self._earlier()}",
+            f"  tasks      {states or 'none'}" + (f"; {run.skipped} answered before" if run.skipped else ""),
+            *self._found(),
+            f"  rate       {self._rate()}",
+        ]
+        if run.note:
+            lines.append(f"  note       {run.note}")
+        lines += [f"  failed     task {one.task}: {one.error}" for one in self.failures]
+        return "\n".join(map(one_line, lines))
+
+    def _found(self) -> list[str]:
+        """Of how many tasks the answer wants a look."""
+        told = ((self.nothing_found, "nothing found"), (self.unsure, "unsure"))
+        shown = ", ".join(f"{number} {what}" for number, what in told if number)
+        return [f"  answers    {shown}"] if shown else []
+
+    def _earlier(self) -> str:
+        """What other versions have answered, if the run went on with another one."""
+        others = [
+            f"{number} by {one}" for one, number in sorted(self.versions.items()) if one != self.run.model_version
+        ]
+        return f" ({', '.join(others)})" if others else ""
+
+    def _rate(self) -> str:
+        if self.run.state in OVER:
+            return f"{self.per_s:.2f} tasks/s while it was at work" if self.per_s else "nothing was begun"
+        workers = (
+            f"{self.workers} worker{'s' * (self.workers != 1)}" if self.workers is not None else "Redis does not answer"
+        )
+        if self.workers == 0 and self.run.state in ("planning", "running", "preview"):
+            workers = "no worker is ready: start one with `ris up` or `ris worker`"
+        eta = f", done in {show_span(self.eta_s)}" if self.eta_s is not None else ""
+        return f"{self.per_s:.2f} tasks/s{eta}; {workers}"
+
+
+def look(ledger: Ledger, run_id: str, workers: int | None) -> Status:
+    """How a run stands now.
+
+    Raises:
+        BadRun: If there is no such run.
+        Unreachable: If the database does not answer.
+    """
+    run = ledger.get(run_id)
+    counts = ledger.tallies.counts(run.id)
+    now = time.time()
+    if run.state in OVER:
+        per_s = ledger.tallies.own_rate(run.id) or 0.0
+    else:
+        began = max(now - RATE_S, ledger.tallies.first_begun(run.id) or now)
+        per_s = ledger.tallies.answered_since(run.id, began) / max(now - began, 1.0)
+    nothing_found, unsure = ledger.tallies.found(run.id)
+    left = sum(counts.get(state, 0) for state in _TO_ANSWER)
+    is_timed = per_s > 0 and left > 0 and run.state == "running"
+    return Status(
+        run=run,
+        items=counts,
+        per_s=per_s,
+        eta_s=left / per_s if is_timed else None,
+        workers=workers,
+        failures=ledger.tallies.failures(run.id, LATEST),
+        versions=ledger.tallies.versions(run.id),
+        nothing_found=nothing_found,
+        unsure=unsure,
+    )
+
+
+def table(rows: list[Status]) -> str:
+    """Runs as a table, for people."""
+    lines = [
+        f"{'run':<10}{'project':>8}  {'state':<10}{'done':>8}{'nothing':>9}{'unsure':>8}{'failed':>8}{'of':>8}  asks"
+    ]
+    for one in rows:
+        done, failed = one.items.get("done", 0), one.items.get("failed", 0)
+        asks = f"{one.run.spec.name}: {one.run.spec.about}" if one.run.spec.name else one.run.spec.about
+        lines.append(
+            f"{one.run.id:<10}{one.run.project:>8}  {one.state:<10}{done:>8}{one.nothing_found:>9}{one.unsure:>8}"
+            f"{failed:>8}{one.total:>8}  {asks}"
+        )
+    return "\n".join(map(one_line, lines))
+
+
+def show_span(seconds: float) -> str:
+    """A time in units that can be read."""
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -1,0 +1,196 @@
+"""The steward: a thread of each worker that keeps runs going. Feeds the queue from the ledger, plans, writes, and closes runs.
+
+Feeding and taking items from dead workers is anybody's, at any time. Planning, writing and closing a run is its steward's
+alone: whichever worker's thread holds the lease. So there is nothing to start beside workers, and nothing that only one has.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import redis
+import structlog
+
+from backend.base.errors import BadSettings, Unreachable
+from backend.runs import notification, planner
+from backend.runs.store import AT_WORK, LeaseLost, Ledger, Run
+from backend.runs.studio_client import RunStudio
+from backend.runs.worker_state import Shift
+from backend.runs.writer import Pusher
+from backend.transport import queueing
+from ris_core.errors import RisError
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 1.0
+JOBS_PER_WORKER = 2
+"""Jobs of a run that wait or run, for each worker: one at work, one behind it. More would only fill Redis."""
+JOB_TIMEOUT_S = 600.0
+"""How long one job, and so one item, may run."""
+UNHEARD_S = 15.0
+"""An item is taken from a worker that Redis does not know if it was begun longer ago: Redis may just have lost its memory."""
+FORGOTTEN_S = 5.0
+"""An item that its own worker does not have in hand after this time was left lying, as when the database was locked."""
+RETRY_S = (5.0, 60.0)
+"""First and longest pause of writing while Label Studio does not answer."""
+REST = 3.0
+"""Label Studio is left alone for so many times as long as it took to write: annotators are at work there."""
+JOIN_S = 10.0
+
+
+class Steward:
+    """Keeps runs going from a thread of its own, while it is entered.
+
+    Args:
+        ledger: Where runs are.
+        conn: Redis.
+        make_studio: Opens Label Studio for a project.
+        shift: This worker's.
+    """
+
+    def __init__(
+        self, ledger: Ledger, conn: redis.Redis, make_studio: Callable[[int], RunStudio], shift: Shift
+    ) -> None:
+        self._ledger, self._conn, self._make_studio, self._shift = ledger, conn, make_studio, shift
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="steward", daemon=True)
+
+    def __enter__(self) -> "Steward":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(JOIN_S)
+
+    def tick(self) -> None:
+        """Do what is due now, for every run.
+
+        Raises:
+            Unreachable: If Redis or the database does not take part.
+        """
+        runs = self._ledger.list_runs(AT_WORK)
+        known = None
+        if (runs or self._ledger.items.running()) and queueing.take_turn(
+            self._conn
+        ):  # else there is nothing to look after
+            known = {info.name: info for info in queueing.list_workers(self._conn)}
+        self._take_from_the_dead(known)
+        for run in reversed(runs):
+            if known is not None and run.state in ("running", "preview"):
+                self._feed(run, sum(worker.state == "ready" for worker in known.values()))
+        for run in reversed(runs):
+            if not self._stop.is_set():
+                self._attend(run)
+        notification.tell(self._ledger)
+
+    def _run(self) -> None:
+        while not self._stop.wait(TICK_S):
+            try:
+                self.tick()
+            except RisError as error:
+                log.warning("runs wait", error=str(error))
+            except Exception:
+                log.exception("unexpected")
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let others become stewards at once."""
+        try:
+            for run in self._ledger.list_runs(AT_WORK):
+                if run.steward == self._shift.worker:
+                    self._ledger.drop_lease(run.id, run.fence)
+        except RisError as error:
+            log.warning("leases are left to run out", error=str(error))
+
+    # Anybody's
+
+    def _take_from_the_dead(self, known: Mapping[str, queueing.WorkerInfo] | None) -> None:
+        """Let items begin again that nobody has in hand; of other workers only if it is this one's turn to look after all."""
+        now = time.time()
+        for run_id, task, worker, began in self._ledger.items.running():
+            if worker == self._shift.worker:
+                is_left = (run_id, task) != self._shift.at_work and now - began > FORGOTTEN_S
+            elif known is None:
+                continue
+            elif worker in known:
+                is_left = not queueing.is_running(known[worker])
+            else:
+                is_left = now - began > UNHEARD_S
+            if is_left or now - began > 2 * JOB_TIMEOUT_S:
+                state = self._ledger.items.take_from(run_id, task, worker)
+                log.warning("a worker died over an item", run=run_id, task=task, worker=worker, state=state)
+
+    def _feed(self, run: Run, workers: int) -> None:
+        """Have a few jobs of a run in the queue, as long as it has items to begin."""
+        if run.hold_until > time.time():
+            return
+        wanted = self._ledger.items.count_beginnable(run.id, JOBS_PER_WORKER * max(1, workers))
+        slots = [f"run-{run.id}-{i}" for i in range(wanted)]
+        queueing.fill(self._conn, queueing.WORK_ON_RUN, slots, "bulk", JOB_TIMEOUT_S)
+
+    # The steward's alone
+
+    def _attend(self, run: Run) -> None:
+        now = time.time()
+        if run.push_at > now or (run.steward != self._shift.worker and run.lease_until > now):
+            return
+        fence = self._ledger.take_lease(run.id, self._shift.worker)
+        if fence is None:
+            return
+        with structlog.contextvars.bound_contextvars(run=run.id):
+            try:
+                self._advance(run, fence)
+            except LeaseLost as error:
+                log.warning("lease lost", error=str(error))
+            except BadSettings as error:
+                self._ledger.change(run.id, "failed", str(error), only_from=("planning",))
+                self._ledger.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=AT_WORK)
+                log.error("the run stops", error=str(error))
+            except Unreachable as error:
+                wait_s = self._ledger.hold_writing(run.id, str(error), *RETRY_S)
+                log.warning("writing waits", wait_s=round(wait_s, 1), error=str(error))
+
+    def _advance(self, run: Run, fence: int) -> None:
+        is_retried = run.state == "running" and bool(self._ledger.items.in_state(run.id, "retrying", limit=1))
+        studio = self._make_studio(run.project) if run.does_push or run.state == "planning" or is_retried else None
+        try:
+            if studio and is_retried:
+                planner.plan_again(self._ledger, studio, run, fence)
+            if studio and run.state == "planning":
+                planned = planner.plan(self._ledger, studio, run, fence)
+                log.info("planned", state=planned.state, skipped=planned.skipped, note=planned.note)
+            elif run.state == "cancelling":
+                self._clear_up(studio, run, fence)
+            elif run.state == "running":
+                self._push_or_close(studio, run, fence)
+        finally:
+            if studio:
+                studio.close()
+
+    def _clear_up(self, studio: RunStudio | None, run: Run, fence: int) -> None:
+        """What was being written when a run was cancelled is written, or it is not."""
+        if studio and self._ledger.items.has_open(run.id):
+            Pusher(self._ledger, studio, run, fence).settle()
+        self._ledger.items.cancel(run.id)
+        self._ledger.change(run.id, "cancelled", None, only_from=("cancelling",))
+
+    def _push_or_close(self, studio: RunStudio | None, run: Run, fence: int) -> None:
+        pusher = Pusher(self._ledger, studio, run, fence) if studio else None
+        if pusher and (seconds := pusher.push()) is not None:
+            self._ledger.rest(run.id, REST * seconds)
+            log.info("written", seconds=round(seconds, 2))
+        elif not self._ledger.items.has_open(run.id) and (pusher is None or pusher.sweep()):
+            self._close(studio, run)
+
+    def _close(self, studio: RunStudio | None, run: Run) -> None:
+        counts = self._ledger.tallies.counts(run.id)
+        versions = self._ledger.tallies.versions(run.id)
+        if studio and run.model_version and counts.get("done"):
+            # a version that wrote nothing is none that Label Studio knows
+            shown = run.model_version if run.model_version in versions else max(versions, key=versions.__getitem__)
+            studio.show_version(run.project, shown)
+        failed = counts.get("failed", 0)
+        note = f"{failed} failed: see `ris run failures {run.id}`." if failed else None
+        if self._ledger.change(run.id, "done", note, only_from=("running",)):
+            log.info("run done", **counts)

@@ -1,0 +1,265 @@
+"""Writing to Label Studio, exactly once: announced in the ledger, looked up before any second try, fenced, and swept in the end.
+
+Label Studio takes the same prediction as often as it is sent. So an item is "writing" before its prediction is sent, and
+whoever finds one in that state asks Label Studio whether it is there, by the ids of its regions, before sending it again;
+`standing` tells those without regions.
+Predictions of other candidates go in the same request before it, so that where it is they are too.
+The last byte of a request is held back until the ledger has confirmed, and renewed, the steward's lease: a process that was
+stopped meanwhile does not send it. What slips through all the same is found by counting, and deleted.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from backend.base.redaction import reason_of
+from backend.label_studio.client import Refused
+from backend.label_studio.label_config import read_config
+from backend.label_studio.protocol import Json
+from backend.runs import answers, own_predictions
+from backend.runs.item import Item, ItemState
+from backend.runs.planner import GONE
+from backend.runs.store import LeaseLost, Ledger, Run
+from backend.runs.studio_client import RunStudio
+
+log = structlog.get_logger(__name__)
+
+BATCH = 100
+"""Predictions of one request: each makes Label Studio count the predictions of the whole project."""
+BATCH_BYTES = 8 << 20
+RENEWED_EVERY = 20
+"""Look-ups after which the lease is renewed."""
+MAX_REPAIRS = 5
+"""Sweeps in a row that may find something to mend; then the run pauses, for something else deletes or adds predictions."""
+
+
+class Pusher:
+    """Writes a run's predictions, for its steward.
+
+    Every method raises `LeaseLost` if somebody else is the steward, `BadSettings` if Label Studio does not accept the token,
+    and `Unreachable` if it does not answer: then it is not known what was written, and the items stay "writing".
+    """
+
+    def __init__(self, ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> None:
+        self._ledger, self._studio, self._run, self._fence = ledger, studio, run, fence
+        self._version = run.model_version or ""
+
+    def settle(self) -> None:
+        """Find out what became of the items that somebody was about to write."""
+        while items := self._ledger.items.in_state(self._run.id, "writing"):
+            for item in filter(own_predictions.needs_note, items):
+                self._note_late(item)
+            self._look_up(self._ledger.items.in_state(self._run.id, "writing"), "ready")
+        while items := self._ledger.items.in_state(self._run.id, "replacing"):
+            for item in items:
+                self._remove_replaced(item)
+
+    def push(self) -> float | None:
+        """Write the next predictions; seconds that Label Studio took, None if there was nothing to write."""
+        self.settle()
+        ready = self._ledger.items.in_state(self._run.id, "ready", BATCH)
+        noted = [item.task for number, item in enumerate(ready) if self._note(item, number)]
+        items = self._ledger.items.take_ready(self._run.id, self._fence, BATCH, noted)
+        made = self._make(items)
+        if not made:
+            return None if not ready else 0.0
+        began = time.monotonic()
+        self._send(made)
+        return time.monotonic() - began
+
+    def sweep(self) -> bool:
+        """Compare what is written with the ledger: delete what is there twice, begin again what is not there; whether all was well.
+
+        If the number is right, and nobody had to take over, no task is looked at.
+        """
+        versions = {self._version, *self._ledger.tallies.versions(self._run.id)}
+        expected = {one: self._ledger.tallies.count_written(self._run.project, one) for one in versions}
+        has = {one: self._studio.count_predictions(self._run.project, one) for one in versions}
+        if self._fence == 1 and has == expected:
+            return True
+        is_well, after = True, -1
+        while items := self._ledger.items.list_standing(self._run.id, after):
+            is_well &= self._look_up(items, "ready")
+            after = items[-1].task
+        log.info("swept", run=self._run.id, expected=expected, found=has, is_well=is_well)
+        if not is_well and self._ledger.note_repair(self._run.id, self._fence) > MAX_REPAIRS:
+            note = (
+                f"Predictions of this run were missing or doubled in Label Studio {MAX_REPAIRS} times in a row, though they were "
+                f"written and mended each time. Look what deletes or adds them, then `ris run resume {self._run.id}`."
+            )
+            self._ledger.change(self._run.id, "paused", note, only_from=("running",))
+            log.error("the run is paused", run=self._run.id, note=note)
+        return is_well
+
+    def _note(self, item: Item, number: int) -> bool:
+        """Note what an item's task has before it is written, if that can matter; False if nothing is to be written."""
+        if number % RENEWED_EVERY == 0:
+            self._check()
+        if not own_predictions.needs_note(item):
+            return True
+        predictions = self._studio.predictions_of(item.task)
+        former = self._former(item)
+        if former and self._run.spec.mode == "add" and not (self._run.spec.top_k or 1) > 1:
+            said = answers.list_said(item)
+            if (
+                said
+                and said <= answers.list_said(former)
+                and own_predictions.list_own(former, predictions, self._version).get(1)
+            ):
+                told = f"Nothing to add: the prediction of the run {former.run} has these masks for these words."
+                self._move([item], "unchanged", told, "nothing to add")
+                return False
+        self._write_note(item, [int(one["id"]) for one in predictions])
+        return True
+
+    def _note_late(self, item: Item) -> None:
+        """Note of an item that an older version of this program may have sent what must have been there before."""
+        predictions = self._studio.predictions_of(item.task)
+        self._write_note(item, own_predictions.infer_before(item, self._former(item), predictions, self._version))
+
+    def _write_note(self, item: Item, before: Sequence[int]) -> None:
+        if not self._ledger.items.note_before(self._run.id, self._fence, item.task, before):
+            raise LeaseLost(f"The run {self._run.id} has another steward.")
+
+    def _former(self, item: Item) -> Item | None:
+        """The item that this one takes the place of."""
+        return self._ledger.items.get(item.replaces, item.task) if item.replaces is not None else None
+
+    def _make(self, items: Sequence[Item]) -> list[tuple[Item, list[Json]]]:
+        """The predictions of as many items as one request may hold, each item's own last; the other items are put back."""
+        control = read_config(self._run.label_config or "").controls[0]
+        made: list[tuple[Item, list[Json]]] = []
+        size = 0
+        for number, item in enumerate(items):
+            try:
+                version = self._version_of(item)
+                others = answers.make_others(item, control, version, self._run.spec.top_k or 1)
+                predictions = [*others, answers.make_prediction(item, control, version)]
+            except ValueError as error:
+                self._move([item], "failed", reason_of(error), "label config")
+                continue
+            size += sum(len(str(region["value"])) for one in predictions for region in one["result"])
+            if made and size > BATCH_BYTES:
+                self._move(items[number:], "ready")
+                break
+            made.append((item, predictions))
+        return made
+
+    def _send(self, made: Sequence[tuple[Item, list[Json]]]) -> None:
+        items = [item for item, _ in made]
+        predictions = [one for _, its in made for one in its]
+        try:
+            created = self._studio.import_predictions(self._run.project, predictions, self._check)
+        except Refused as error:
+            self._send_apart(made, error)
+            return
+        if created == len(predictions):
+            self._confirm(items)
+        else:
+            log.warning("Label Studio dropped predictions", run=self._run.id, sent=len(predictions), created=created)
+            self._look_up(items, "failed")
+
+    def _send_apart(self, made: Sequence[tuple[Item, list[Json]]], error: Refused) -> None:
+        """After a refusal, of which nothing is written: leave out the tasks that are gone, and find the one that is refused."""
+        kept = [(item, its) for item, its in made if self._studio.has_task(item.task)]
+        gone = [item for item, _ in made if item not in [one for one, _ in kept]]
+        self._move(gone, "failed", GONE, "task gone")
+        if len(kept) == 1 and not gone:
+            self._move([kept[0][0]], "failed", str(error), "refused by Label Studio")
+        elif kept:
+            middle = len(kept) if gone else len(kept) // 2
+            for part in (kept[:middle], kept[middle:]):
+                if part:
+                    self._send(part)
+
+    def _look_up(self, items: Sequence[Item], if_missing: str) -> bool:
+        """Ask Label Studio for each item's prediction; whether each was there once.
+
+        Args:
+            if_missing: "ready": those that are not there are sent again; "failed": they were dropped.
+        """
+        found: list[Item] = []
+        missing: list[Item] = []
+        is_well = True
+        for number, item in enumerate(items):
+            if number % RENEWED_EVERY == 0:
+                self._check()
+            written = self._written(item)
+            mine, doubles = written.get(1, []), own_predictions.list_doubles(item, written)
+            for double in doubles:
+                log.warning("a prediction was there twice", run=item.run, task=item.task, prediction=double)
+                self._studio.delete_prediction(double)
+            is_well &= bool(mine) and not doubles
+            (found if mine else missing).append(item)
+        self._confirm([item for item in found if item.state != "done"])
+        if if_missing == "failed":
+            self._move(missing, "failed", self._why_dropped(), "dropped by Label Studio")
+        else:
+            self._begin_again(missing)
+        return is_well
+
+    def _begin_again(self, missing: Iterable[Item]) -> None:
+        """Send again what is not there; unless its task is not there either."""
+        for item in missing:
+            if item.state == "writing" or self._studio.has_task(item.task):
+                self._move([item], "ready")
+            else:
+                self._move([item], "failed", GONE, "task gone")
+
+    def _confirm(self, items: Sequence[Item]) -> None:
+        """These are written: nothing is left to do but to delete what they replace."""
+        self._move([item for item in items if item.replaces is None], "done")
+        for item in items:
+            if item.replaces is not None:
+                self._replace(item)
+
+    def _replace(self, item: Item) -> None:
+        predictions = self._studio.predictions_of(item.task)
+        old = own_predictions.list_replaced(item, self._former(item), predictions, self._version)
+        if not old:
+            self._move([item], "done")
+            return
+        # Label Studio forgets which prediction an annotation was made from when that is deleted
+        made_from = [a for prediction in old for a in self._studio.annotations_from(item.task, prediction)]
+        replaced = {"run": item.replaces, "predictions": old, "annotations": made_from}
+        if not self._ledger.items.move(self._run.id, self._fence, [item.task], "replacing", replaced=replaced):
+            raise LeaseLost(f"The run {self._run.id} has another steward.")
+        written = self._ledger.items.get(self._run.id, item.task)
+        if written:
+            self._remove_replaced(written)
+
+    def _remove_replaced(self, item: Item) -> None:
+        self._check()
+        for prediction in own_predictions.list_removable(item, self._studio.predictions_of(item.task), self._version):
+            self._studio.delete_prediction(prediction)
+        self._move([item], "done")
+
+    def _written(self, item: Item) -> dict[int, list[int]]:
+        """Ids of an item's predictions in Label Studio, oldest first, by the rank of their candidates; 1 is its own."""
+        return own_predictions.list_own(item, self._studio.predictions_of(item.task), self._version)
+
+    def _move(
+        self, items: Sequence[Item], state: ItemState, error: str | None = None, reason: str | None = None
+    ) -> None:
+        tasks = [item.task for item in items]
+        if not tasks:
+            return
+        if self._ledger.items.move(self._run.id, self._fence, tasks, state, error, reason) != len(tasks):
+            # too late: what was sent may be there twice, so whoever has the run now looks
+            self._ledger.change(self._run.id, "running", "swept once more", only_from=("done",))
+            raise LeaseLost(f"The run {self._run.id} has another steward.")
+
+    def _version_of(self, item: Item) -> str:
+        """Of items that were answered before the run went on with another version, theirs."""
+        return item.model_version or self._version
+
+    def _check(self) -> None:
+        self._ledger.renew(self._run.id, self._fence)
+
+    def _why_dropped(self) -> str:
+        control = read_config(self._run.label_config or "").controls[0]
+        return (
+            "Label Studio dropped the prediction without saying why. Its label config may have changed since the run began: "
+            f"it needs {control.name} with the labels {', '.join(control.labels)}."
+        )

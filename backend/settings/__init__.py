@@ -1,0 +1,1 @@
+"""Settings: of the process from its environment, of a project from Label Studio."""

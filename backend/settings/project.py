@@ -1,0 +1,109 @@
+"""What a project sets for itself: the extra parameters of its connection to the backend."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backend.base.errors import BadConfig
+from backend.settings.values import HOST, clean
+
+KEYS = ("profile", "expression_field", "prompt", "min_score", "image_hosts", "smooth_px")
+"""Parameters that mean something here; others are left to whoever set them."""
+
+MAX_SMOOTH_PX = 20
+"""Pixels; more would round off the things themselves."""
+
+_SHOWN_LENGTH = 80
+
+
+class BadProjectSetting(BadConfig):
+    """An extra parameter of a project has a value that cannot be used.
+
+    Args:
+        key: Which one.
+        value: What it is.
+        remedy: What would do instead.
+    """
+
+    def __init__(self, key: str, value: object, remedy: str) -> None:
+        self.key, self.value = key, value
+        super().__init__(
+            f"The project's extra parameter {key} is {_shown(value)}.",
+            f"{remedy} Correct it in the model's settings, or with `ris connect`.",
+        )
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    """What a project sets for itself; None or empty where the backend's own settings count.
+
+    Attributes:
+        profile: Models and method that answer.
+        expression_field: Field of the task's data that holds its expression.
+        prompt: Name of the TextArea that expressions are typed into, where the label config does not tell.
+        min_score: In [0, 1]: a candidate that scores less is not handed out.
+        image_hosts: Hosts that this project's images may come from too: "host" or "host:port", lower-case.
+        smooth_px: How much the rims of masks are smoothed, in pixels (`ris_core.geometry.mask_cleaning`).
+    """
+
+    profile: str | None = None
+    expression_field: str | None = None
+    prompt: str | None = None
+    min_score: float | None = None
+    image_hosts: tuple[str, ...] = ()
+    smooth_px: float = 0.0
+
+
+def read_project_settings(extra_params: Mapping[str, Any]) -> ProjectSettings:
+    """Read a connection's extra parameters; other keys than `KEYS`, and null, are passed over.
+
+    Raises:
+        BadProjectSetting: If one has a value that cannot be used; names it and says what would do.
+    """
+    read: dict[str, Callable[[str, Any], Any]] = {
+        "profile": _read_text,
+        "expression_field": _read_text,
+        "prompt": _read_text,
+        "min_score": _read_share,
+        "image_hosts": _read_hosts,
+        "smooth_px": _read_pixels,
+    }
+    given = {key: extra_params[key] for key in KEYS if extra_params.get(key) is not None}
+    return ProjectSettings(**{key: read[key](key, value) for key, value in given.items()})
+
+
+def _read_text(key: str, value: object) -> str:
+    if not isinstance(value, str) or not clean(value):
+        raise BadProjectSetting(key, value, "Give a name in quotes.")
+    return clean(value)
+
+
+def _read_share(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN is not either
+        raise BadProjectSetting(key, value, "Give a number from 0 to 1.")
+    return float(value)
+
+
+def _read_pixels(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SMOOTH_PX:
+        raise BadProjectSetting(key, value, f"Give a number of pixels from 0 to {MAX_SMOOTH_PX}.")
+    return float(value)
+
+
+def _read_hosts(key: str, value: object) -> tuple[str, ...]:
+    """Hosts of a list, or of one text with commas, as `IMAGE_HOSTS` has it."""
+    hosts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
+        raise BadProjectSetting(key, value, 'Give a list of hosts: ["images.example.org"].')
+    named = tuple(dict.fromkeys(clean(host).lower() for host in hosts if clean(host)))
+    for host in named:
+        if not HOST.fullmatch(host):
+            raise BadProjectSetting(key, host, 'Give hosts without "https://" and path: ["images.example.org"].')
+    return named
+
+
+def _shown(value: object) -> str:
+    """A value that may be shown: not endless, and without the password of an address."""
+    text = re.sub(r"//[^/@\s]*@", "//…@", repr(value))
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"

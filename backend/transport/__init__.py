@@ -1,0 +1,1 @@
+"""Redis: the queue of jobs, and a private server where none is given."""

@@ -1,0 +1,155 @@
+"""From settings to a `Service`, once per process."""
+
+import functools
+
+import redis
+import structlog
+
+from backend.base.errors import BadSettings, Unreachable
+from backend.corrections.store import open_ledger as open_corrections
+from backend.corrections.sync import Bookkeeper
+from backend.db.request_store import open_store
+from backend.inference.feature_cache import FeatureCache
+from backend.inference.segmenters import Segmenters
+from backend.inference.service import Service
+from backend.label_studio.images import ImageFetcher
+from backend.label_studio.project_images import ProjectImageFetcher
+from backend.runs.execution import Means
+from backend.runs.store import Ledger, open_ledger
+from backend.runs.studio_client import RunStudio
+from backend.runs.supervisor import Steward
+from backend.runs.worker_state import SHIFT
+from backend.settings.environment import Settings, read_settings
+from backend.transport import queueing
+from backend.transport.redis_server import resolve_url
+from ris_core import load_segmenter
+from ris_core.runtime import weights
+from ris_core.segmentation.segmenter import Segmenter
+
+log = structlog.get_logger(__name__)
+
+MAX_PROJECT_FETCHERS = 32
+"""Fetchers kept for projects that name image hosts of their own."""
+
+
+def service() -> Service:
+    """The service of this process, as its environment configures it."""
+    return build_service(read_settings())
+
+
+def connection() -> redis.Redis:
+    """The Redis of this process, as its environment configures it."""
+    return _connect(read_settings())
+
+
+def means() -> Means:
+    """What this process's jobs of runs need."""
+    settings = read_settings()
+    conn = _connect(settings)
+    return Means(
+        ledger=build_ledger(settings),
+        service=build_service(settings),
+        shift=SHIFT,
+        is_wanted=lambda: queueing.queue_lengths(conn)["interactive"] > 0,
+    )
+
+
+def build_steward(settings: Settings, conn: redis.Redis) -> Steward:
+    """What keeps runs going beside this process's jobs."""
+    return Steward(build_ledger(settings), conn, functools.partial(_open_studio, settings), SHIFT)
+
+
+def build_bookkeeper(settings: Settings) -> Bookkeeper:
+    """What keeps the ledger of corrections up to date beside this process's jobs."""
+    return Bookkeeper(lambda: open_corrections(settings.sql_url), functools.partial(_open_studio, settings))
+
+
+@functools.cache
+def build_ledger(settings: Settings) -> Ledger:
+    """Open the ledger of runs.
+
+    Raises:
+        Unreachable: If the database cannot be opened.
+    """
+    return open_ledger(settings.sql_url)
+
+
+@functools.cache
+def build_service(settings: Settings) -> Service:
+    """Open the store and load the models.
+
+    Raises:
+        UnknownName: If there is no such profile.
+        WeightsMissing: If a file of weights is not there and cannot be downloaded.
+        Unreachable: If the database cannot be opened.
+    """
+    store = open_store(settings.sql_url)  # first: it fails at once, models take their time
+    _limit_threads(settings.threads)
+
+    @functools.lru_cache(MAX_PROJECT_FETCHERS)
+    def make_project_fetcher(hosts: tuple[str, ...]) -> ImageFetcher:
+        return make_fetcher(settings, hosts)
+
+    return Service(
+        store=store,
+        cache=FeatureCache(settings.state_dir / "features", settings.cache_bytes),
+        fetcher=make_fetcher(settings),
+        segmenter=load_segmenter(settings.profile, device=settings.device, store=weights.Store(settings.model_dir)),
+        max_pixels=settings.max_image_pixels,
+        top_k=settings.top_k,
+        segmenters=Segmenters(lambda profile: _load_other(settings, profile)),
+        make_fetcher=make_project_fetcher,
+        ahead=settings.encode_ahead,
+    )
+
+
+@functools.cache
+def _connect(settings: Settings) -> redis.Redis:
+    return queueing.connect(resolve_url(settings.redis_url, settings.state_dir))
+
+
+def _open_studio(settings: Settings, project: int) -> RunStudio:
+    """Label Studio as the settings name it; else as the project's connection does.
+
+    Raises:
+        BadSettings: If neither does.
+    """
+    key = settings.label_studio_api_key
+    if settings.label_studio_url and key:
+        return RunStudio(settings.label_studio_url, key.get_secret_value())
+    known = build_service(settings).store.get_connection(project)
+    if not (known and known.hostname and known.access_token):
+        raise BadSettings("Workers do not know Label Studio.", "Give them LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
+    return RunStudio(known.hostname, known.access_token)
+
+
+def make_fetcher(settings: Settings, project_hosts: tuple[str, ...] = ()) -> ImageFetcher:
+    """What gets images, for a project that names hosts of its own or for those that do not."""
+    key = settings.label_studio_api_key
+    return ProjectImageFetcher(
+        project_hosts,
+        label_studio_url=settings.label_studio_url,
+        api_key=key.get_secret_value() if key else None,
+        image_hosts=settings.image_hosts,
+        local_files_root=settings.local_files_root,
+        max_bytes=settings.max_image_bytes,
+        timeout_s=settings.fetch_timeout_s,
+    )
+
+
+def _load_other(settings: Settings, profile: str) -> Segmenter:
+    """A profile that a project names; an annotator waits, so nothing is downloaded for it."""
+    store = weights.Store(settings.model_dir, offline=True)
+    segmenter = load_segmenter(profile, device=settings.device, store=store)
+    log.info("a further profile is loaded", profile=profile, model_version=segmenter.model_version)
+    try:
+        queueing.report_version(_connect(settings), profile, segmenter.model_version)
+    except Unreachable as error:
+        log.warning("the version of a profile is not reported", profile=profile, error=str(error))
+    return segmenter
+
+
+def _limit_threads(threads: int) -> None:
+    import torch  # here: it takes seconds, and the worker reports itself before
+
+    torch.set_num_threads(threads)

@@ -1,0 +1,134 @@
+"""`ris bench chaos`: runs against a real Label Studio while what carries them is killed; then everything is counted.
+
+It takes place on a `site`: workers with a model that only takes time, and Redis, SQL, backend and Label Studio as a user has.
+"""
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from backend.runs.spec import RunSpec
+from backend.runs.store import OVER, Ledger, Run
+from benchmarks.environment import Plan, Site
+from benchmarks.fake_model import make_segmenter
+
+EXPRESSION = "the left half"
+SETTLE_S = 120.0
+"""A run that changes nothing for so long, when nothing is broken any more, is stuck."""
+
+
+@dataclass
+class Report:
+    """What was counted, over all runs.
+
+    Attributes:
+        events: How often each thing was done.
+        items: Items of the ledger by state.
+        reasons: Why items failed.
+        lost: Tasks done by the ledger and without a prediction.
+        doubled: Predictions beyond one a task.
+        stray: Predictions of tasks that failed by the ledger.
+    """
+
+    plan: Plan
+    runs: int = 0
+    seconds: float = 0.0
+    events: Counter[str] = field(default_factory=Counter)
+    items: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    doubled: int = 0
+    stray: int = 0
+    takeovers: int = 0
+
+    def to_json(self) -> str:
+        """As one JSON document."""
+        return json.dumps({**vars(self), "plan": asdict(self.plan)}, indent=1)
+
+    def to_markdown(self) -> str:
+        """As a table."""
+        events = ", ".join(f"{number} x {name}" for name, number in sorted(self.events.items()))
+        items = ", ".join(f"{number} {state}" for state, number in sorted(self.items.items()))
+        rows = {
+            "runs of so many tasks": f"{self.runs} x {self.plan.tasks}",
+            "workers": self.plan.workers,
+            "what happened": events,
+            "seconds": round(self.seconds),
+            "changes of steward": self.takeovers,
+            "items": items,
+            "reasons of failures": dict(self.reasons) or "-",
+            "lost": self.lost,
+            "doubled": self.doubled,
+            "stray": self.stray,
+        }
+        return "\n".join(["| what | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def wreak(site: Site) -> Report:
+    """Carry a plan out, and count; `TimeoutError` if a run does not end."""
+    report, chance, began = Report(site.plan), random.Random(site.plan.seed), time.monotonic()
+    left = _events(site, chance)
+    with site.running() as ledger:
+        while not report.runs or left:
+            project, tasks = site.make_project()
+            spec = RunSpec(project, expressions=(EXPRESSION,), name=f"chaos {report.runs}")
+            run = ledger.add_run(spec, make_segmenter(0).model_version)
+            _let_it_run(site, ledger, run, left, chance, report)
+            count(site, ledger, ledger.get(run.id), tasks, report)
+            report.runs += 1
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _events(site: Site, chance: random.Random) -> list[str]:
+    plan = site.plan
+    events = ["worker killed"] * plan.kills + ["Redis killed"] * plan.redis_kills
+    events += ["backend killed"] * plan.backend_restarts + ["worker stopped"] * plan.stops
+    if site.restart_studio:
+        events += ["Label Studio restarted"] * plan.studio_restarts
+    chance.shuffle(events)
+    return events
+
+
+def _let_it_run(site: Site, ledger: Ledger, run: Run, left: list[str], chance: random.Random, report: Report) -> None:
+    """Let things happen until the run is over and nobody stands still."""
+    due = time.monotonic() + chance.uniform(*site.plan.every_s)
+    seen: tuple[Mapping[str, Any], float] = ({}, time.monotonic())
+    while (now := ledger.get(run.id)).state not in OVER or not site.is_whole:
+        site.keep_alive()
+        if left and time.monotonic() > due and now.state == "running":
+            event = left.pop()
+            site.do(event)
+            report.events[event] += 1
+            due = time.monotonic() + chance.uniform(*site.plan.every_s)
+        counts = ledger.tallies.counts(run.id)
+        if counts != seen[0]:
+            seen = counts, time.monotonic()
+        if time.monotonic() - seen[1] > SETTLE_S + 2 * site.plan.lease_s:
+            raise TimeoutError(f"The run {run.id} is stuck ({now.state}, {counts}, {now.note}). See {site.folder}.")
+        time.sleep(0.1)
+
+
+def count(site: Site, ledger: Ledger, run: Run, tasks: list[int], report: Report) -> None:
+    """Compare what a run left in Label Studio with the ledger, and add it to a report."""
+    done = {item.task for item in _all_done(ledger, run)}
+    for task in tasks:
+        number = sum(one["model_version"] == run.model_version for one in site.studio.predictions_of(task))
+        report.doubled += max(0, number - 1)
+        report.lost += task in done and number == 0
+        report.stray += task not in done and number > 0
+    report.items.update(ledger.tallies.counts(run.id))
+    report.reasons.update(failure.reason for failure in ledger.tallies.failures(run.id))
+    report.items["missing"] += len(tasks) - sum(ledger.tallies.counts(run.id).values())
+    report.takeovers += run.fence
+
+
+def _all_done(ledger: Ledger, run: Run) -> Iterator[Any]:
+    after = -1
+    while items := ledger.items.in_state(run.id, "done", after=after):
+        yield from items
+        after = items[-1].task

@@ -1,0 +1,1 @@
+"""Masks, boxes and places in an image: numpy only."""

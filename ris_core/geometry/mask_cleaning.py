@@ -1,0 +1,69 @@
+"""Masks made light: specks dropped, pin-holes filled, rims smoothed. What a brush's run lengths cost is mostly their raggedness."""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+
+from ris_core.geometry import boxes
+
+SPECK_SHARE = 0.01
+"""Parts and holes smaller than this share of a mask's area are no part and no hole of the thing."""
+
+
+def clean(mask: Bool[ndarray, "h w"], smooth_px: float = 0.0) -> Bool[ndarray, "h w"]:
+    """A mask without specks and pin-holes; an empty one stays empty, and none becomes empty.
+
+    Args:
+        mask: bool (H, W).
+        smooth_px: Standard deviation, in pixels, of the blur that the rim is smoothed with; 0 leaves it as it is.
+
+    Raises:
+        ValueError: If `smooth_px` is negative.
+    """
+    if smooth_px < 0:
+        raise ValueError(f"smooth_px is {smooth_px}; give 0 or more pixels.")
+    if not mask.any():
+        return mask
+    left, upper, width, height = boxes.from_masks(mask[None])[0].astype(int)
+    inside = mask[upper : upper + height, left : left + width]  # the rest of a large image costs nothing
+    if smooth_px:
+        inside = _smooth(inside, smooth_px)
+    least = SPECK_SHARE * inside.sum()
+    cleaned = np.zeros_like(mask)
+    cleaned[upper : upper + height, left : left + width] = _fill_holes(_drop_parts(inside, least), least)
+    return cleaned
+
+
+def clean_all(masks: Bool[ndarray, "n h w"], smooth_px: float = 0.0) -> Bool[ndarray, "n h w"]:
+    """Each of a stack of masks, cleaned."""
+    return np.stack([clean(mask, smooth_px) for mask in masks]) if len(masks) else masks
+
+
+def _smooth(mask: Bool[ndarray, "y x"], smooth_px: float) -> Bool[ndarray, "y x"]:
+    """Blurred and cut at a half; beyond the edge of the crop there is nothing, at the image's edge this takes a corner."""
+    margin = int(np.ceil(3 * smooth_px))
+    padded = np.pad(mask.astype(np.float32), margin)
+    smooth = cv2.GaussianBlur(padded, (0, 0), smooth_px)[margin:-margin, margin:-margin] >= 0.5
+    return smooth if smooth.any() else mask  # thinner than the blur
+
+
+def _drop_parts(mask: Bool[ndarray, "y x"], least_px: float) -> Bool[ndarray, "y x"]:
+    """Without parts of fewer pixels; the largest stays."""
+    count, labels, areas = _find_parts(mask, connectivity=8)
+    is_kept = areas >= min(least_px, areas[1:].max())
+    is_kept[0] = False
+    return is_kept[labels] if count > 2 else mask
+
+
+def _fill_holes(mask: Bool[ndarray, "y x"], least_px: float) -> Bool[ndarray, "y x"]:
+    """Without holes of fewer pixels. What is open at the crop's edge is no hole."""
+    _, labels, areas = _find_parts(~np.pad(mask, 1), connectivity=4)
+    is_filled = areas < least_px
+    is_filled[[0, labels[0, 0]]] = False
+    return mask | is_filled[labels][1:-1, 1:-1]
+
+
+def _find_parts(mask: Bool[ndarray, "y x"], connectivity: int) -> tuple[int, ndarray, ndarray]:
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
+    return count, labels, statistics[:, cv2.CC_STAT_AREA]

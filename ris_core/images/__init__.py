@@ -1,0 +1,1 @@
+"""From an image file of any kind to upright RGB pixels."""

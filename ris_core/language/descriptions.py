@@ -1,0 +1,53 @@
+"""What is said of one thing in a parse, before its landmarks are read; and which noun phrases are things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ris_core.language import grammar, lexicon
+from ris_core.language.values import Clause
+
+if TYPE_CHECKING:
+    from spacy.tokens import Span, Token
+
+NOBODY = -1
+"""Key of the notes on a thing that has no noun phrase ("standing on the left")."""
+
+
+@dataclass
+class Notes:
+    """What is said about one thing; landmarks and exclusions stay spans.
+
+    Attributes:
+        before, after: Words of its look, before and after its noun.
+        clauses: Where it is, each with what it is measured against.
+        excluded: What is not meant: a thing, or words before and after the noun.
+        ordinal: "second", "last", …, or empty.
+        number: How many, if a word says so.
+        is_every: "all", "every" or the like is said.
+    """
+
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    clauses: list[tuple[Clause, Sequence[Span]]] = field(default_factory=list)
+    excluded: list[Span | tuple[str, str]] = field(default_factory=list)
+    ordinal: str = ""
+    number: int | None = None
+    is_every: bool = False
+
+
+def is_plural(noun: Token) -> bool:
+    """By its tag, but not "scissors"."""
+    return noun.tag_ in ("NNS", "NNPS") and noun.lower_ not in lexicon.PAIRED_NOUNS
+
+
+def is_thing(chunk: Span, is_target: bool) -> bool:
+    """No place in the picture, no pronoun, and not "the one" of "that is the one on the left"."""
+    root = chunk.root
+    if root.lower_ in lexicon.PLACEHOLDERS:
+        return root.dep_ != "attr" or (root.head.dep_ == "ROOT" and is_target)
+    if root.pos_ == "PRON" or root.lower_ in lexicon.ORDINALS or root.lower_ in lexicon.EXTREMES:
+        return False
+    return root.lower_ not in grammar.PLACES or (is_target and root.lower_ in lexicon.PICTURES)

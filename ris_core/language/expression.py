@@ -1,0 +1,73 @@
+"""A referring expression, as it was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from ris_core.language import grammar, lexicon, referents
+from ris_core.language.values import Referent
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A referring expression and what its grammar says.
+
+    Attributes:
+        raw: As typed.
+        text: Lower-cased, tokens joined by single blanks: what the text encoder reads.
+        target_phrase: Noun phrase of the thing referred to.
+        head: Head noun of the target phrase; the whole text if there is none.
+        other_phrases: The other noun phrases, in order.
+        position: "left", "right", "middle", "up", "down" or "none": where in the image.
+        relation: "left", "right", "up", "down", "big", "small", "within" or "none": against the other things.
+        is_whole: No noun phrase was found; the target phrase is the whole text.
+        referents: What is asked for in full, with its clauses: one thing, or several that are joined by "and". Empty if it
+            was not read.
+        unused: Words that the profile does not know, and that count for nothing; see `ris_core.language.vocabulary`.
+    """
+
+    raw: str
+    text: str
+    target_phrase: str
+    head: str
+    other_phrases: tuple[str, ...]
+    position: str
+    relation: str
+    is_whole: bool
+    referents: tuple[Referent, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def meant(self) -> tuple[str, str]:
+        """Head and noun phrase of the first thing that is meant, as typed if it is the target: of "not the cat but the dog" the dog."""
+        if not self.referents:
+            return self.head, self.target_phrase
+        first, named = self.referents[0], lexicon.spelled(self.head)
+        is_target = first.head in (named, lexicon.singular(named))
+        return (self.head, self.target_phrase) if is_target else (first.head, first.phrase)
+
+    @classmethod
+    def from_doc(cls, doc: Doc, quirks: frozenset[str] = frozenset(), raw: str | None = None) -> Self:
+        """Read a dependency parse (spaCy, ClearNLP-style labels).
+
+        Args:
+            doc: The parsed text.
+            quirks: Identifiers of the released code's behaviours to reproduce (`docs/developers/method.md`).
+            raw: What was typed, if it differs from the text of `doc`.
+        """
+        phrases = grammar.analyse(doc, quirks)
+        return cls(
+            raw=doc[:].text if raw is None else raw,
+            text=doc[:].text,  # `doc.text` may end in a blank
+            target_phrase=phrases.target,
+            head=phrases.head,
+            other_phrases=phrases.others,
+            position=phrases.position,
+            relation=phrases.relation,
+            is_whole=phrases.is_whole,
+            referents=referents.read(doc),
+        )

@@ -1,0 +1,101 @@
+"""From what somebody typed to an `Expression`: cleaning, parsing with spaCy, reading the parse."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+from ris_core.errors import BadExpression, WeightsMissing
+from ris_core.language.expression import Expression
+
+MAX_CHARACTERS = 1_000
+"""Longest expression, after normalising; CLIP reads 77 tokens of it."""
+APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201b\u02bc\u00b4`\uff07"), "'")
+"""What phones and word processors write for an apostrophe: "isn\u2019t" would say "is"."""
+UNUSED_PIPES = ("ner", "lemmatizer", "textcat")
+"""Components of full pipelines that cost time and tell us nothing."""
+
+
+def clean_expression(text: str) -> str:
+    """Normalise to NFKC, with straight apostrophes, replace control characters by blanks, runs of white space by one; keep the case.
+
+    Emoji and other scripts pass as they are.
+
+    Raises:
+        BadExpression: If no letter, digit or pictograph is left, or more than `MAX_CHARACTERS` are.
+    """
+    visible = "".join(
+        " " if unicodedata.category(c) in ("Cc", "Cs") else c
+        for c in unicodedata.normalize("NFKC", text).translate(APOSTROPHES)
+    )
+    cleaned = " ".join(visible.split())
+    if len(cleaned) > MAX_CHARACTERS:
+        raise BadExpression(
+            f"The expression has {len(cleaned):,} characters; at most {MAX_CHARACTERS:,} are read. "
+            "Keep only the words that name the thing."
+        )
+    if not cleaned:
+        raise BadExpression(f'The expression {text[:20]!r} is blank. Type what to find, for example "the red apple".')
+    if not any(c.isalnum() or unicodedata.category(c) == "So" for c in cleaned):
+        raise BadExpression(
+            f'The expression {cleaned[:20]!r} has no letter or digit. Type what to find, for example "the red apple".'
+        )
+    return cleaned
+
+
+class Parser:
+    """A spaCy pipeline, loaded once, that reads referring expressions.
+
+    Attributes:
+        fingerprint: What decides the parses: changes with the pipeline and with the quirks.
+        quirks: The released code's behaviours that it reproduces.
+    """
+
+    def __init__(self, source: str | Path, fingerprint: str = "", quirks: frozenset[str] = frozenset()) -> None:
+        """Load the pipeline.
+
+        Args:
+            source: Folder of a pipeline, or the name of an installed package such as "en_core_web_sm".
+            fingerprint: Digest of the folder; the pipeline's own name and version if empty.
+            quirks: Identifiers of the released code's behaviours to reproduce, see `ris_core.language.grammar`.
+
+        Raises:
+            WeightsMissing: If there is no such folder or package, or it cannot parse.
+        """
+        import spacy  # here, because it loads torch
+
+        try:
+            self._nlp = spacy.load(source, exclude=UNUSED_PIPES)
+        except OSError as error:
+            raise _missing(source, "is missing or damaged") from error
+        if not self._nlp.has_pipe("parser"):
+            raise _missing(source, "has no dependency parser")
+        self.quirks = quirks
+        meta = self._nlp.meta
+        name = fingerprint or f"{meta['lang']}_{meta['name']}-{meta['version']}"
+        self.fingerprint = "+".join([name, *sorted(quirks)])
+
+    def parse(self, text: str) -> Expression:
+        """Clean, lower-case and parse one expression.
+
+        The tokens of a first parse are joined by single blanks and parsed again, as the published methods do; that
+        text is what the text encoder gets ("isn't" -> "is n't").
+
+        Raises:
+            BadExpression: If there is nothing to read in it, or too much.
+        """
+        tokens = self._nlp.make_doc(clean_expression(text).lower())
+        joined = " ".join(token.text for token in tokens if not token.is_space)
+        return Expression.from_doc(self._nlp(joined), self.quirks, raw=text)
+
+    __call__ = parse
+
+
+def _missing(source: str | Path, reason: str) -> WeightsMissing:
+    if isinstance(source, Path) or Path(source).is_dir():
+        command = f"python -m demo.train_parser --treebank FOLDER --output {source}"
+        return WeightsMissing(name=f"The parser {Path(source).name}", folder=source, command=command, reason=reason)
+    command = f"python -m spacy download {source}"
+    return WeightsMissing(
+        name=f"The spaCy pipeline {source}", folder="the Python environment", command=command, reason=reason
+    )

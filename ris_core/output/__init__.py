@@ -1,0 +1,1 @@
+"""Writing results for people and programs; text of others stays text."""

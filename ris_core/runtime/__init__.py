@@ -1,0 +1,1 @@
+"""What components run on: weight files and the device."""

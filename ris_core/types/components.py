@@ -1,0 +1,72 @@
+"""What each kind of component promises; the segmenter knows components only by these."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from numpy import ndarray
+
+from ris_core.types import EncodedImage, Expression, Image, Proposals, Scores
+from ris_core.types.prompts import PromptEmbedding, Prompts
+
+
+class Proposer(Protocol):
+    """Image -> class-agnostic mask proposals."""
+
+    fingerprint: Mapping[str, object]
+    """Everything that decides the proposals, weights' digests included; JSON values."""
+
+    def propose(self, image: Image) -> Proposals:
+        """N proposals at the image's size; N may be 0."""
+
+
+@runtime_checkable
+class Promptable(Protocol):
+    """A proposer that also says what is pointed at."""
+
+    embed_fp: str
+    """Digest of what decides an embedding: weights, preprocessing."""
+
+    def embed(self, image: Image) -> PromptEmbedding:
+        """Do everything that does not depend on the prompts; what `propose` did for the same image just before is not repeated."""
+
+    def mask(self, embedding: PromptEmbedding, prompts: Prompts) -> Proposals:
+        """What is pointed at, at the image's size: candidates, best first, several only where the prompts are vague; or none."""
+
+
+class Encoder(Protocol):
+    """Image and proposals -> region features; texts -> text features. Made with the names of the `features` to make."""
+
+    fingerprint: Mapping[str, object]
+    """Everything that decides the features, weights' digests included; JSON values."""
+    logit_scale: float
+    """Factor on the cosine between region and text features that the encoder was trained with."""
+
+    def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[ndarray, "..."]]:
+        """Features by name, float32: of regions, the first axis of each is N; of the whole image on a grid, "heat"."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Float[ndarray, "t e"]:
+        """Text features, float32 (T, E), not normalised."""
+
+
+class Method(Protocol):
+    """Region features and an expression -> scores; arithmetic in numpy only."""
+
+    settings: Mapping[str, object]
+    """Its settings, for the version of its answers; JSON values."""
+    features: Sequence[str]
+    """Names of the encoder's features that it reads."""
+    excludes: bool
+    """It can leave out what an expression says not to mean: "everything except the tree"."""
+
+    def texts(self, expression: Expression) -> dict[str, str]:
+        """The strings it needs text features of, by a name of its own."""
+
+    def score(
+        self,
+        encoded: EncodedImage,
+        expression: Expression,
+        texts: Mapping[str, Float[ndarray, "e"]],
+        logit_scale: float,
+    ) -> Scores:
+        """Judge the N >= 1 proposals of an image by the features of `texts(expression)`."""

@@ -1,0 +1,84 @@
+"""The file of a database that is in use."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from backend.base.errors import Unreachable
+from backend.db.database import open_database
+from backend.db.request_store import Store, open_store
+
+SAYS = r"was removed or replaced while it was used.*`ris up`"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "ris.sqlite3"
+
+
+@pytest.fixture
+def used(file: Path) -> Store:
+    """A store that has written something."""
+    store = open_store(f"sqlite:///{file}")
+    write(store)
+    yield store
+    store.close()
+
+
+def write(store: Store) -> str:
+    return store.add_request("interactive", "1", {}, lifetime_s=10)
+
+
+def test_a_removed_file_is_noticed_and_not_made_anew(used, file):
+    for part in file.parent.iterdir():
+        part.unlink()
+    with pytest.raises(Unreachable, match=SAYS):
+        write(used)
+    with pytest.raises(Unreachable, match=SAYS):
+        used.get_request("x")
+    assert list(file.parent.iterdir()) == []
+
+
+def test_nor_by_connections_that_are_opened_later(used, file):
+    used.engine.dispose()
+    shutil.rmtree(file.parent)
+    with pytest.raises(Unreachable, match=SAYS):
+        write(used)
+    assert not file.parent.exists()
+
+
+def test_another_file_in_its_place_is_not_written_into(used, file, tmp_path):
+    other = tmp_path / "other.sqlite3"
+    open_store(f"sqlite:///{other}").close()
+    other.replace(file)
+    before = file.read_bytes()
+    with pytest.raises(Unreachable, match=SAYS):
+        write(used)
+    assert file.read_bytes() == before
+
+
+def test_put_back_it_is_used_again(used, file):
+    away = file.with_name("away")
+    file.rename(away)
+    with pytest.raises(Unreachable, match=SAYS):
+        write(used)
+    away.rename(file)
+    assert used.get_request(write(used))
+
+
+def test_a_folder_in_its_place_is_noticed(used, file):
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(Unreachable, match=SAYS):
+        write(used)
+
+
+def test_a_new_start_takes_the_file_that_is_there(used, file, tmp_path):
+    shutil.copy(file, tmp_path / "copy")
+    (tmp_path / "copy").replace(file)
+    assert write(open_store(f"sqlite:///{file}"))
+
+
+def test_in_memory_there_is_no_file():
+    open_database("sqlite://").dispose()

@@ -1,0 +1,190 @@
+"""The store of weights: what is there, what it must be, how it gets there."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import huggingface_hub
+import pytest
+
+from ris_core.errors import UnknownName, WeightsMissing
+from ris_core.runtime.weights import REGISTRY, Store, Weight
+from tests.ris_core.checkpoints import REVISION, write_hub_file
+
+pytestmark = pytest.mark.slow
+
+CONTENT = b"weights" * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+REPO = "org/model"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves CONTENT: as a plain file, cut short, and as a model hub does."""
+
+    requests: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        if self.path.startswith("/org/gone"):
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("X-Repo-Commit", REVISION)
+        self.send_header("ETag", f'"{SHA256}"')
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.requests.append(self.path)
+        if self.path == "/missing.pth":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write(CONTENT[:100] if self.path == "/short.pth" else CONTENT)
+
+    def log_message(self, *args: object) -> None:
+        """Keep the tests' output clean."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Handler.requests.clear()
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{http.server_port}"
+    http.shutdown()
+    http.server_close()
+
+
+def by_url(url: str, sha256: str = SHA256) -> dict[str, Weight]:
+    return {"thing": Weight(name="thing", path="thing.pth", sha256=sha256, url=url, profile="base")}
+
+
+HUB = {"thing": Weight("thing", "thing/model.bin", sha256=SHA256, hub_repo=REPO, hub_revision=REVISION, profile="base")}
+
+
+def test_downloads_once_and_reports_progress(server: str, tmp_path: Path):
+    store = Store(tmp_path / "new", offline=False, registry=by_url(f"{server}/thing.pth"))
+    seen: list[tuple[str, int, int]] = []
+    store.pull(["thing"], progress=lambda *report: seen.append(report))
+    assert store.locate("thing").read_bytes() == CONTENT
+    assert seen[-1] == ("thing", len(CONTENT), len(CONTENT))
+    assert Handler.requests == ["/thing.pth"]
+
+
+@pytest.mark.parametrize("path", ["/short.pth", "/missing.pth"])
+def test_broken_download_leaves_nothing(server: str, tmp_path: Path, path: str):
+    store = Store(tmp_path, offline=False, registry=by_url(server + path))
+    with pytest.raises(WeightsMissing, match=r"download from .* failed"):
+        store.locate("thing")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_download_of_other_bytes_leaves_nothing(server: str, tmp_path: Path):
+    store = Store(tmp_path, offline=False, registry=by_url(f"{server}/thing.pth", sha256="0" * 64))
+    with pytest.raises(WeightsMissing, match=f"gives sha256 {SHA256}, not 0000"):
+        store.locate("thing")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_file_names_file_folder_and_command(tmp_path: Path):
+    store = Store(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
+    with pytest.raises(WeightsMissing) as caught:
+        store.locate("thing")
+    assert caught.value.exit_code == 3
+    for part in ("thing.pth", str(tmp_path), "ris models pull base", "HF_HUB_OFFLINE"):
+        assert part in str(caught.value)
+
+
+def test_wrong_bytes_name_both_digests(tmp_path: Path):
+    (tmp_path / "thing.pth").write_bytes(b"something else")
+    store = Store(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
+    found = hashlib.sha256(b"something else").hexdigest()
+    with pytest.raises(WeightsMissing, match=f"has sha256 {found}, not {SHA256}"):
+        store.locate("thing")
+    assert store.status("thing").state == "damaged"
+
+
+def test_file_changed_after_its_verification_is_noticed(tmp_path: Path):
+    file = tmp_path / "thing.pth"
+    file.write_bytes(CONTENT)
+    store = Store(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
+    assert store.locate("thing") == file
+    file.write_bytes(CONTENT + b"!")
+    with pytest.raises(WeightsMissing, match="delete it"):
+        store.locate("thing")
+
+
+def test_verified_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "thing.pth").write_bytes(CONTENT)
+    store = Store(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
+    store.locate("thing")
+    monkeypatch.setattr("ris_core.runtime.weights._sha256", lambda path: pytest.fail(f"{path} was read again"))
+    assert store.locate("thing") == tmp_path / "thing.pth"
+
+
+@pytest.mark.parametrize("below", ["hub", ""])
+def test_mounted_hub_folder_is_found_offline(tmp_path: Path, below: str):
+    (tmp_path / "model.bin").write_bytes(CONTENT)
+    snapshot = write_hub_file(tmp_path / below, REPO, tmp_path / "model.bin")
+    assert Store(tmp_path, offline=True, registry=HUB).locate("thing") == snapshot
+
+
+def test_mounted_plain_file_of_a_hub_is_found_offline(tmp_path: Path):
+    (tmp_path / "thing").mkdir()
+    (tmp_path / "thing" / "model.bin").write_bytes(CONTENT)
+    assert Store(tmp_path, offline=True, registry=HUB).locate("thing") == tmp_path / "thing" / "model.bin"
+
+
+def test_downloads_from_a_hub_into_its_own_layout(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", partial(huggingface_hub.hf_hub_download, endpoint=server))
+    seen: list[tuple[str, int, int]] = []
+    [path] = Store(tmp_path, offline=False, registry=HUB).pull(["thing"], progress=lambda *report: seen.append(report))
+    assert path.read_bytes() == CONTENT
+    assert path.is_relative_to(tmp_path / "hub" / "models--org--model" / "snapshots" / REVISION)
+    assert seen[-1] == ("thing", len(CONTENT), len(CONTENT))
+    assert Store(tmp_path, offline=True, registry=HUB).locate("thing") == path
+
+
+def test_hub_without_the_file_is_a_clear_error(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", partial(huggingface_hub.hf_hub_download, endpoint=server))
+    gone = replace(HUB["thing"], hub_repo="org/gone")
+    with pytest.raises(WeightsMissing, match="org/gone failed"):
+        Store(tmp_path, offline=False, registry={"thing": gone}).locate("thing")
+
+
+def test_folder_that_lacks_a_file_is_missing(tmp_path: Path):
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.json").write_text("{}")
+    weight = Weight("half", str(tmp_path / "half"), contains=("config.json", "model.safetensors"))
+    store = Store(tmp_path, offline=True, registry={"half": weight})
+    with pytest.raises(WeightsMissing, match=r"model\.safetensors is missing.*make demo-train"):
+        store.locate("half")
+    assert store.status("half").state == "missing"
+
+
+def test_digest_of_a_folder_covers_names_and_contents(tmp_path: Path):
+    digests = set()
+    for name, content in (("a", "x"), ("b", "x"), ("a", "y")):
+        folder = tmp_path / f"{name}{content}"
+        (folder / "sub").mkdir(parents=True)
+        (folder / "sub" / name).write_text(content)
+        digests.add(Store(registry={"it": Weight("it", str(folder))}).digest("it"))
+    assert len(digests) == 3
+
+
+def test_unknown_weights_name_those_there_are():
+    with pytest.raises(UnknownName, match="sam-vit-b"):
+        Store().locate("sam-vit-x")
+
+
+@pytest.mark.parametrize("weight", [w for w in REGISTRY.values() if not w.bundled], ids=lambda weight: weight.name)
+def test_downloaded_weights_have_a_digest_and_a_fixed_source(weight: Weight):
+    assert len(bytes.fromhex(weight.sha256)) == 32
+    assert weight.url.startswith("https://") or len(bytes.fromhex(weight.hub_revision)) == 20

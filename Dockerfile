@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# The backend and its workers, in one image. As it is, torch comes in its standard build, which uses a CUDA GPU if there is one.
-# TORCH_INDEX: another package index for torch and torchvision, such as PyTorch's own of CPU builds: 5 GB less.
+# One image for the backend and its workers. By default it contains the standard build of torch, which uses a CUDA GPU if there is one.
+# TORCH_INDEX: another package index for torch and torchvision. PyTorch's index of CPU builds makes the image 5 GB smaller.
 ARG PYTHON_VERSION=3.11
 
 FROM python:${PYTHON_VERSION}-bookworm AS build
@@ -18,7 +18,7 @@ RUN make install image-folders PYTHON=python3
 FROM python:${PYTHON_VERSION}-slim-bookworm
 WORKDIR /app
 COPY --from=build /app /app
-# Nobody's folders would belong to root; what is mounted over them keeps its own owner.
+# Without this copy the volumes would belong to root, and user 10001 could not write. A folder mounted over them keeps its own owner.
 COPY --from=build --chown=10001:10001 /app/.image /
 ENV PATH=/app/.venv/bin:$PATH \
     HOME=/data \

@@ -62,15 +62,29 @@ DOCS = [
     ROOT / name
     for name in ("README.md", "CONTRIBUTING.md", "THIRD_PARTY_NOTICES.md", "demo/README.md", "label_config/README.md")
 ]
+PAGES = [*DOCS, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("page", [*DOCS, *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_named_files_exist(page):
     text = page.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     named = re.findall(r"`((?:ris_core|backend|demo|tests|docs|label_config)/[\w/.-]+\.\w+)`", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_linked_headings_exist(page):
+    links = [link for link in re.findall(r"\]\(([^)#]*)#([^)]+)\)", page.read_text()) if "://" not in link[0]]
+    targets = [(page.parent / file if file else page, anchor) for file, anchor in links]
+    assert [anchor for file, anchor in targets if anchor not in _anchors(file.read_text())] == []
+
+
+def _anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_error_of_the_cores_tree_has_an_exit_code_that_the_readme_states():

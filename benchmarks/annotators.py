@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from label_studio_sdk.converter.brush import mask2rle
 from numpy import ndarray
 
-from benchmarks.simulated_annotator import ACCEPTED_IOU, Mask, Mended, Offered, measure_iou, mend
+from benchmarks.simulated_annotator import ACCEPTED_IOU, Mask, OfferedMask, RefinementLog, measure_iou, mend
 from ris_core.errors import BadInput
 from ris_core.evaluation.dataset import Dataset
 from ris_core.geometry import mask_cleaning, masks
@@ -32,7 +32,7 @@ FEATURES: Mapping[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SimulatedExpression:
     """One expression.
 
     Attributes:
@@ -43,11 +43,11 @@ class Outcome:
 
     kind: str
     is_allowed: bool
-    by: Mapping[str, Mended]
+    by: Mapping[str, RefinementLog]
 
 
 @dataclass(frozen=True)
-class Weight:
+class BrushSize:
     """Mean bytes of a brush in Label Studio's JSON."""
 
     smooth_px: float | None
@@ -56,7 +56,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Report:
+class AnnotatorsReport:
     """What annotators did.
 
     Attributes:
@@ -65,8 +65,8 @@ class Report:
 
     model_version: str
     scenes: int
-    outcomes: tuple[Outcome, ...]
-    weights: tuple[Weight, ...]
+    outcomes: tuple[SimulatedExpression, ...]
+    weights: tuple[BrushSize, ...]
 
     def to_json(self) -> str:
         """As one JSON document."""
@@ -134,7 +134,7 @@ class Report:
 
 def measure(
     segmenter: Segmenter, dataset: Dataset, scenes: int, top_k: int, tell: Callable[[str], None] = lambda _: None
-) -> Report:
+) -> AnnotatorsReport:
     """Have simulated annotators mend the answers to a data set's expressions.
 
     Args:
@@ -147,7 +147,7 @@ def measure(
     """
     if not isinstance(segmenter.proposer, Promptable):
         raise BadInput(f"The proposer of the profile {segmenter.profile!r} answers no clicks. Choose another profile.")
-    outcomes: list[Outcome] = []
+    outcomes: list[SimulatedExpression] = []
     answers: list[tuple[Mask, Mask]] = []
     for number, item in enumerate(dataset.items[:scenes]):
         case = item.load()
@@ -161,9 +161,11 @@ def measure(
                 answers.append((prediction.answer, truth))
             is_allowed = bench.measure_oracle(case.objects[list(sample.targets)], truth) >= ACCEPTED_IOU
             by = {name: mend(_Desk(bench, _clean(prediction)), truth, may) for name, may in FEATURES.items()}
-            outcomes.append(Outcome(sample.kind, is_allowed, by))
+            outcomes.append(SimulatedExpression(sample.kind, is_allowed, by))
         tell(f"{number + 1} scenes, {len(outcomes)} masks")
-    return Report(segmenter.model_version, min(scenes, len(dataset.items)), tuple(outcomes), tuple(_weigh(answers)))
+    return AnnotatorsReport(
+        segmenter.model_version, min(scenes, len(dataset.items)), tuple(outcomes), tuple(_weigh(answers))
+    )
 
 
 class _Bench:
@@ -189,13 +191,13 @@ class _Desk:
     def __init__(self, bench: _Bench, prediction: Prediction) -> None:
         self._bench, self._prediction = bench, prediction
 
-    def ask(self) -> Offered:
+    def ask(self) -> OfferedMask:
         """What answers, and all candidates from the next one on; after the last they begin again."""
         last = max(self._prediction.selected, default=-1)
         order = [*range(last + 1, len(self._prediction.masks)), *range(last + 1)]
-        return Offered(self._prediction.answer, self._prediction.masks[order])
+        return OfferedMask(self._prediction.answer, self._prediction.masks[order])
 
-    def click(self, points_xy: Float[ndarray, "p 2"], is_positive: Bool[ndarray, "p"]) -> Offered:
+    def click(self, points_xy: Float[ndarray, "p 2"], is_positive: Bool[ndarray, "p"]) -> OfferedMask:
         """Correct what was offered; where that is nothing, the clicks are about themselves."""
         base, (proposer, embedding) = self._prediction.answer, (self._bench.proposer, self._bench.embedding)
         if base.any():
@@ -203,14 +205,14 @@ class _Desk:
         else:
             found = proposer.mask(embedding, Prompts(points_xy, is_positive))
         light = mask_cleaning.clean_all(found.masks)
-        return Offered(light[0] if len(light) else np.zeros_like(base), light[1:])
+        return OfferedMask(light[0] if len(light) else np.zeros_like(base), light[1:])
 
 
 def _clean(prediction: Prediction) -> Prediction:
     return replace(prediction, masks=mask_cleaning.clean_all(prediction.masks))
 
 
-def _sum_up(ways: Sequence[Mended]) -> dict[str, float]:
+def _sum_up(ways: Sequence[RefinementLog]) -> dict[str, float]:
     """Means, each number by its name; of no masks, zeros."""
     numbers: dict[str, list[float]] = {
         "actions": [way.actions for way in ways],
@@ -221,9 +223,9 @@ def _sum_up(ways: Sequence[Mended]) -> dict[str, float]:
     return {name: float(mean(found)) if found else 0.0 for name, found in numbers.items()}
 
 
-def _weigh(answers: Sequence[tuple[Mask, Mask]]) -> Iterator[Weight]:
+def _weigh(answers: Sequence[tuple[Mask, Mask]]) -> Iterator[BrushSize]:
     for smooth_px in (None, *SMOOTH_PX):
         made = [(mask if smooth_px is None else mask_cleaning.clean(mask, smooth_px), truth) for mask, truth in answers]
         sizes = [len(json.dumps(mask2rle(mask.astype(np.uint8) * 255))) for mask, _ in made]
         if made:
-            yield Weight(smooth_px, mean(sizes), mean(measure_iou(mask, truth) for mask, truth in made))
+            yield BrushSize(smooth_px, mean(sizes), mean(measure_iou(mask, truth) for mask, truth in made))

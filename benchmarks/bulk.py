@@ -20,14 +20,14 @@ import redis
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from backend.db.request_store import Store, open_store
-from backend.runs.item import Planned
+from backend.db.request_store import RequestStore, open_request_store
+from backend.runs.item import PlannedItem
 from backend.runs.queries import Query
 from backend.runs.spec import RunSpec
-from backend.runs.store import Ledger, Run
+from backend.runs.store import Run, RunStore
 from backend.transport import queueing, redis_server
 from benchmarks.chaos import EXPRESSION
-from benchmarks.environment import CONFIG, SIDE_PX, Plan, Site
+from benchmarks.environment import CONFIG, SIDE_PX, BenchmarkEnvironment, LoadPlan
 from benchmarks.fake_model import make_segmenter
 from demo.scenes import make_scene
 
@@ -66,7 +66,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Report:
+class BulkReport:
     """What was measured."""
 
     scales: tuple[Scale, ...]
@@ -103,7 +103,7 @@ def measure(
     asked: int = 40,
     demo_counts: tuple[int, ...] = (1, 2),
     demo_tasks: int = 60,
-) -> Report:
+) -> BulkReport:
     """Measure.
 
     Args:
@@ -130,25 +130,25 @@ def measure(
         waits = _measure_waits(Path(folder), asked)
     with tempfile.TemporaryDirectory(prefix="rb-") as folder:
         memory = _measure_memory(Path(folder), memory_tasks)
-    return Report(tuple(scales), waits, memory)
+    return BulkReport(tuple(scales), waits, memory)
 
 
-def _measure_rate(site: Site, pictures: Sequence[str], version: str | None) -> float:
-    with site.running() as ledger:
+def _measure_rate(site: BenchmarkEnvironment, pictures: Sequence[str], version: str | None) -> float:
+    with site.running() as run_store:
         conn = _wait_for_workers(site.folder, site.plan.workers)
         began = time.monotonic()
-        run = _make_run(ledger, pictures, version or queueing.model_version(conn))
-        _wait(lambda: ledger.tallies.counts(run.id).get("done") == len(pictures))
+        run = _make_run(run_store, pictures, version or queueing.model_version(conn))
+        _wait(lambda: run_store.counts.by_state(run.id).get("done") == len(pictures))
         return len(pictures) / (time.monotonic() - began)
 
 
 def _measure_waits(folder: Path, asked: int) -> tuple[Wait, ...]:
-    with _site(folder, 1, MODEL_S).running() as ledger:
+    with _site(folder, 1, MODEL_S).running() as run_store:
         _wait_for_workers(folder, 1)
-        store = open_store(f"sqlite:///{folder.resolve() / 'ris.sqlite3'}")
+        store = open_request_store(f"sqlite:///{folder.resolve() / 'ris.sqlite3'}")
         idle = [_ask(store, folder) for _ in range(asked)]
-        run = _make_run(ledger, [_picture()] * 100_000, make_segmenter(0).model_version)
-        _wait(lambda: bool(ledger.tallies.counts(run.id).get("done")))
+        run = _make_run(run_store, [_picture()] * 100_000, make_segmenter(0).model_version)
+        _wait(lambda: bool(run_store.counts.by_state(run.id).get("done")))
         busy = [_ask(store, folder) for _ in range(asked)]
         store.close()
     return _summary("while nothing else is done", idle), _summary("while a run is at work", busy)
@@ -156,7 +156,7 @@ def _measure_waits(folder: Path, asked: int) -> tuple[Wait, ...]:
 
 def _measure_memory(folder: Path, tasks: int) -> tuple[Memory, ...]:
     site = _site(folder, 1, 0.0)
-    with site.running() as ledger:
+    with site.running() as run_store:
         _wait_for_workers(folder, 1)
         conn = queueing.connect(redis_server.resolve_url(None, folder))
         backend = site.backend
@@ -166,23 +166,23 @@ def _measure_memory(folder: Path, tasks: int) -> tuple[Memory, ...]:
             redis = int(conn.info("memory")["used_memory"])
             return {"worker": _resident(site.workers[0].pid), "backend": _resident(backend.pid), "Redis": redis}
 
-        run = _make_run(ledger, [_picture()] * tasks, make_segmenter(0).model_version)
-        _wait(lambda: ledger.tallies.counts(run.id).get("done", 0) >= SETTLED_AT)
+        run = _make_run(run_store, [_picture()] * tasks, make_segmenter(0).model_version)
+        _wait(lambda: run_store.counts.by_state(run.id).get("done", 0) >= SETTLED_AT)
         settled = look()
-        _wait(lambda: ledger.tallies.counts(run.id).get("done") == tasks)
+        _wait(lambda: run_store.counts.by_state(run.id).get("done") == tasks)
         end = look()
     return tuple(Memory(what, tasks, settled[what], end[what]) for what in settled)
 
 
-def _site(folder: Path, workers: int, model_s: float) -> Site:
-    return Site(folder, Plan(workers=workers, model_s=model_s), "http://127.0.0.1:1", "none", None)
+def _site(folder: Path, workers: int, model_s: float) -> BenchmarkEnvironment:
+    return BenchmarkEnvironment(folder, LoadPlan(workers=workers, model_s=model_s), "http://127.0.0.1:1", "none", None)
 
 
-def _demo_site(folder: Path, workers: int) -> Site:
+def _demo_site(folder: Path, workers: int) -> BenchmarkEnvironment:
     worker = (sys.executable, "-m", "backend", "worker")
-    return Site(
+    return BenchmarkEnvironment(
         folder,
-        Plan(workers=workers),
+        LoadPlan(workers=workers),
         "http://127.0.0.1:1",
         "none",
         None,
@@ -191,19 +191,19 @@ def _demo_site(folder: Path, workers: int) -> Site:
     )
 
 
-def _make_run(ledger: Ledger, pictures: Sequence[str], version: str | None) -> Run:
+def _make_run(run_store: RunStore, pictures: Sequence[str], version: str | None) -> Run:
     """A run over pictures that need not be fetched, that writes nothing."""
     spec = RunSpec(PROJECT, expressions=(EXPRESSION,), push=False)
-    run = ledger.add_run(spec, version, "planning", label_config=CONFIG)
+    run = run_store.add_run(spec, version, "planning", label_config=CONFIG)
     query = (Query(EXPRESSION),)
     for start in range(0, len(pictures), 1000):
         numbered = enumerate(pictures[start : start + 1000], start + 1)
-        ledger.items.add(run.id, [Planned(number, picture, query) for number, picture in numbered])
-    ledger.change(run.id, "running", None)
+        run_store.items.add(run.id, [PlannedItem(number, picture, query) for number, picture in numbered])
+    run_store.change(run.id, "running", None)
     return run
 
 
-def _ask(store: Store, folder: Path) -> float:
+def _ask(store: RequestStore, folder: Path) -> float:
     """Seconds until an expression is answered that is typed now."""
     conn = queueing.connect(redis_server.resolve_url(None, folder))
     body = {"data": {"image": _picture()}, "label_config": CONFIG, "expressions": [EXPRESSION], "extra_params": {}}

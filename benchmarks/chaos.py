@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend.runs.spec import RunSpec
-from backend.runs.store import OVER, Ledger, Run
-from benchmarks.environment import Plan, Site
+from backend.runs.store import OVER, Run, RunStore
+from benchmarks.environment import BenchmarkEnvironment, LoadPlan
 from benchmarks.fake_model import make_segmenter
 
 EXPRESSION = "the left half"
@@ -22,7 +22,7 @@ SETTLE_S = 120.0
 
 
 @dataclass
-class Report:
+class ChaosReport:
     """What was counted, over all runs.
 
     Attributes:
@@ -34,7 +34,7 @@ class Report:
         stray: Predictions of tasks that failed by the ledger.
     """
 
-    plan: Plan
+    plan: LoadPlan
     runs: int = 0
     seconds: float = 0.0
     events: Counter[str] = field(default_factory=Counter)
@@ -68,23 +68,23 @@ class Report:
         return "\n".join(["| what | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
-def wreak(site: Site) -> Report:
+def wreak(site: BenchmarkEnvironment) -> ChaosReport:
     """Carry a plan out, and count; `TimeoutError` if a run does not end."""
-    report, chance, began = Report(site.plan), random.Random(site.plan.seed), time.monotonic()
+    report, chance, began = ChaosReport(site.plan), random.Random(site.plan.seed), time.monotonic()
     left = _events(site, chance)
-    with site.running() as ledger:
+    with site.running() as run_store:
         while not report.runs or left:
             project, tasks = site.make_project()
             spec = RunSpec(project, expressions=(EXPRESSION,), name=f"chaos {report.runs}")
-            run = ledger.add_run(spec, make_segmenter(0).model_version)
-            _let_it_run(site, ledger, run, left, chance, report)
-            count(site, ledger, ledger.get(run.id), tasks, report)
+            run = run_store.add_run(spec, make_segmenter(0).model_version)
+            _let_it_run(site, run_store, run, left, chance, report)
+            count(site, run_store, run_store.get(run.id), tasks, report)
             report.runs += 1
     report.seconds = time.monotonic() - began
     return report
 
 
-def _events(site: Site, chance: random.Random) -> list[str]:
+def _events(site: BenchmarkEnvironment, chance: random.Random) -> list[str]:
     plan = site.plan
     events = ["worker killed"] * plan.kills + ["Redis killed"] * plan.redis_kills
     events += ["backend killed"] * plan.backend_restarts + ["worker stopped"] * plan.stops
@@ -94,18 +94,25 @@ def _events(site: Site, chance: random.Random) -> list[str]:
     return events
 
 
-def _let_it_run(site: Site, ledger: Ledger, run: Run, left: list[str], chance: random.Random, report: Report) -> None:
+def _let_it_run(
+    site: BenchmarkEnvironment,
+    run_store: RunStore,
+    run: Run,
+    left: list[str],
+    chance: random.Random,
+    report: ChaosReport,
+) -> None:
     """Let things happen until the run is over and nobody stands still."""
     due = time.monotonic() + chance.uniform(*site.plan.every_s)
     seen: tuple[Mapping[str, Any], float] = ({}, time.monotonic())
-    while (now := ledger.get(run.id)).state not in OVER or not site.is_whole:
+    while (now := run_store.get(run.id)).state not in OVER or not site.is_whole:
         site.keep_alive()
         if left and time.monotonic() > due and now.state == "running":
             event = left.pop()
             site.do(event)
             report.events[event] += 1
             due = time.monotonic() + chance.uniform(*site.plan.every_s)
-        counts = ledger.tallies.counts(run.id)
+        counts = run_store.counts.by_state(run.id)
         if counts != seen[0]:
             seen = counts, time.monotonic()
         if time.monotonic() - seen[1] > SETTLE_S + 2 * site.plan.lease_s:
@@ -113,22 +120,22 @@ def _let_it_run(site: Site, ledger: Ledger, run: Run, left: list[str], chance: r
         time.sleep(0.1)
 
 
-def count(site: Site, ledger: Ledger, run: Run, tasks: list[int], report: Report) -> None:
+def count(site: BenchmarkEnvironment, run_store: RunStore, run: Run, tasks: list[int], report: ChaosReport) -> None:
     """Compare what a run left in Label Studio with the ledger, and add it to a report."""
-    done = {item.task for item in _all_done(ledger, run)}
+    done = {item.task for item in _all_done(run_store, run)}
     for task in tasks:
         number = sum(one["model_version"] == run.model_version for one in site.studio.predictions_of(task))
         report.doubled += max(0, number - 1)
         report.lost += task in done and number == 0
         report.stray += task not in done and number > 0
-    report.items.update(ledger.tallies.counts(run.id))
-    report.reasons.update(failure.reason for failure in ledger.tallies.failures(run.id))
-    report.items["missing"] += len(tasks) - sum(ledger.tallies.counts(run.id).values())
+    report.items.update(run_store.counts.by_state(run.id))
+    report.reasons.update(failure.reason for failure in run_store.counts.failures(run.id))
+    report.items["missing"] += len(tasks) - sum(run_store.counts.by_state(run.id).values())
     report.takeovers += run.fence
 
 
-def _all_done(ledger: Ledger, run: Run) -> Iterator[Any]:
+def _all_done(run_store: RunStore, run: Run) -> Iterator[Any]:
     after = -1
-    while items := ledger.items.in_state(run.id, "done", after=after):
+    while items := run_store.items.in_state(run.id, "done", after=after):
         yield from items
         after = items[-1].task

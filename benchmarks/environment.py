@@ -22,8 +22,8 @@ import numpy as np
 
 from backend.base import processes
 from backend.runs.spec import RunSpec
-from backend.runs.store import Ledger, open_ledger
-from backend.runs.studio_client import RunStudio
+from backend.runs.store import RunStore, open_run_store
+from backend.runs.studio_client import RunClient
 from backend.transport import queueing, redis_server
 from benchmarks.fake_model import PROFILE
 
@@ -36,7 +36,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """What happens.
 
     Attributes:
@@ -64,13 +64,13 @@ class Plan:
     seed: int = 0
 
 
-def stand_in_command(plan: Plan) -> tuple[str, ...]:
+def stand_in_command(plan: LoadPlan) -> tuple[str, ...]:
     """How a worker is started whose model only takes time."""
     told = map(str, (plan.model_s, plan.lease_s, plan.batch))
     return sys.executable, "-m", "benchmarks.fake_model", *told
 
 
-class Site:
+class BenchmarkEnvironment:
     """Redis, SQL, workers and backend in a folder of their own; starts again what ends.
 
     Args:
@@ -84,7 +84,7 @@ class Site:
     def __init__(
         self,
         folder: Path,
-        plan: Plan,
+        plan: LoadPlan,
         studio_url: str,
         token: str,
         restart_studio: Callable[[], None] | None,
@@ -92,7 +92,7 @@ class Site:
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.folder, self.plan, self.restart_studio = folder, plan, restart_studio
-        self.studio = RunStudio(studio_url, token)
+        self.studio = RunClient(studio_url, token)
         self._token, self._random = token, random.Random(plan.seed)
         port = processes.free_port()
         self._env = {
@@ -113,18 +113,18 @@ class Site:
         self._stopped: dict[int, float] = {}  # pid -> when it goes on
 
     @contextmanager
-    def running(self) -> Iterator[Ledger]:
+    def running(self) -> Iterator[RunStore]:
         """Everything started; in the end, everything stopped."""
-        ledger = open_ledger(self._sql_url)
+        run_store = open_run_store(self._sql_url)
         try:
             self.keep_alive()
-            yield ledger
+            yield run_store
         finally:
             for process in [*self.workers, *([self.backend] if self.backend else [])]:
                 process.kill()
                 process.wait()
             redis_server.stop(self.folder)
-            ledger.close()
+            run_store.close()
 
     def keep_alive(self) -> None:
         """Start what is not running, and let go on what stood still for long enough."""

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from backend.base.logs import configure_logging
-from backend.db.request_store import open_store
+from backend.db.request_store import open_request_store
 from backend.inference.feature_cache import FeatureCache
-from backend.inference.service import Service
+from backend.inference.service import InferenceService
 from backend.runs import store, studio_client, writer
 from backend.settings.environment import Settings, read_settings
 from backend.worker import wiring, worker
@@ -28,7 +28,7 @@ from ris_core.types import EncodedImage, Expression, Image, Proposals, Scores
 PROFILE = "stand-in"
 
 
-class Halves:
+class HalvesProposer:
     """Proposes the left and the right half."""
 
     fingerprint: Mapping[str, object] = {"proposer": "halves"}
@@ -40,7 +40,7 @@ class Halves:
         return Proposals.from_masks(np.stack([left, ~left]))
 
 
-class Sleeper:
+class SleepingEncoder:
     """Encodes nothing; each text takes its time."""
 
     fingerprint: Mapping[str, object] = {"encoder": "sleeper"}
@@ -59,7 +59,7 @@ class Sleeper:
         return np.ones((len(texts), 1), np.float32)
 
 
-class First:
+class FirstProposalMethod:
     """Takes the first proposal."""
 
     settings: Mapping[str, object] = {}
@@ -81,7 +81,7 @@ class First:
         return Scores(values=(np.arange(len(encoded.proposals)) == 0).astype(float), parts={})
 
 
-class Reader:
+class OnePhraseParser:
     """Takes an expression for one noun phrase."""
 
     fingerprint = "reader"
@@ -95,8 +95,10 @@ class Reader:
 
 def make_segmenter(seconds: float) -> Segmenter:
     """A segmenter of these components."""
-    reader: Any = Reader()  # in a parser's place: loading spaCy is not what is measured
-    return Segmenter(PROFILE, "first", Halves(), Sleeper(seconds), First(), reader, PROFILE)
+    reader: Any = OnePhraseParser()  # in a parser's place: loading spaCy is not what is measured
+    return Segmenter(
+        PROFILE, "first", HalvesProposer(), SleepingEncoder(seconds), FirstProposalMethod(), reader, PROFILE
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -108,12 +110,12 @@ def main(arguments: Sequence[str]) -> None:
         writer.BATCH = int(arguments[2])
 
     @functools.cache
-    def build_service(settings: Settings) -> Service:
+    def build_service(settings: Settings) -> InferenceService:
         cache = FeatureCache(settings.state_dir / "features", settings.cache_bytes)
         fetcher = wiring.make_fetcher(settings)
         segmenter = make_segmenter(seconds)
-        return Service(
-            open_store(settings.sql_url), cache, fetcher, segmenter, settings.max_image_pixels, settings.top_k
+        return InferenceService(
+            open_request_store(settings.sql_url), cache, fetcher, segmenter, settings.max_image_pixels, settings.top_k
         )
 
     wiring.build_service = build_service

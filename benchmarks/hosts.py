@@ -19,11 +19,11 @@ from pathlib import Path
 
 from backend.base.errors import BadSettings
 from backend.runs.spec import RunSpec
-from backend.runs.store import OVER, Ledger
+from backend.runs.store import OVER, RunStore
 from backend.transport import queueing, redis_server
 from benchmarks import label_studio_server, postgres
-from benchmarks.chaos import EXPRESSION, Report, count
-from benchmarks.environment import Plan, Site, stand_in_command
+from benchmarks.chaos import EXPRESSION, ChaosReport, count
+from benchmarks.environment import BenchmarkEnvironment, LoadPlan, stand_in_command
 from benchmarks.fake_model import make_segmenter
 
 HEAD, FAR = "10.213.7.1", "10.213.7.2"
@@ -78,7 +78,7 @@ def measure(plan: Cuts) -> str:
     return done.stdout.strip()
 
 
-def cut(plan: Cuts) -> Report:
+def cut(plan: Cuts) -> ChaosReport:
     """Carry a plan out, from the first host; `TimeoutError` if the run does not end."""
     folder = Path(tempfile.mkdtemp(prefix="ris-hosts-"))
     binaries = postgres.find_binaries()
@@ -88,44 +88,44 @@ def cut(plan: Cuts) -> Report:
         postgres.server(binaries, HEAD, SQL_PORT) as sql_url,
         _redis(folder) as redis_url,
     ):
-        pace = Plan(tasks=plan.tasks, workers=1, model_s=plan.model_s, batch=20)
+        pace = LoadPlan(tasks=plan.tasks, workers=1, model_s=plan.model_s, batch=20)
         settings = {"REDIS_URL": redis_url, "DATABASE_URL": sql_url}
         worker = _on_far_host(stand_in_command(pace), folder / "far")
-        site = Site(folder / "site", pace, studio.url, studio.token, None, worker, settings)
+        site = BenchmarkEnvironment(folder / "site", pace, studio.url, studio.token, None, worker, settings)
         (folder / "site").mkdir()
-        report, began = Report(pace), time.monotonic()
-        with site.running() as ledger:
+        report, began = ChaosReport(pace), time.monotonic()
+        with site.running() as run_store:
             project, tasks = site.make_project()
-            run = ledger.add_run(RunSpec(project, expressions=(EXPRESSION,)), make_segmenter(0).model_version)
-            _let_it_run(site, ledger, run.id, plan, report)
-            count(site, ledger, ledger.get(run.id), tasks, report)
+            run = run_store.add_run(RunSpec(project, expressions=(EXPRESSION,)), make_segmenter(0).model_version)
+            _let_it_run(site, run_store, run.id, plan, report)
+            count(site, run_store, run_store.get(run.id), tasks, report)
         report.runs, report.seconds = 1, time.monotonic() - began
     shutil.rmtree(folder, ignore_errors=True)  # kept if something went wrong
     return report
 
 
-def _let_it_run(site: Site, ledger: Ledger, run: str, plan: Cuts, report: Report) -> None:
+def _let_it_run(site: BenchmarkEnvironment, run_store: RunStore, run: str, plan: Cuts, report: ChaosReport) -> None:
     due = [plan.tasks * (number + 1) // (plan.cuts + 1) for number in range(plan.cuts)]
     seen: tuple[dict[str, int], float] = ({}, time.monotonic())
-    while ledger.get(run).state not in OVER:
+    while run_store.get(run).state not in OVER:
         site.keep_alive()
-        counts = ledger.tallies.counts(run)
+        counts = run_store.counts.by_state(run)
         if due and counts.get("done", 0) >= due[0]:
             due.pop(0)
-            before = ledger.tallies.counts(run)
+            before = run_store.counts.by_state(run)
             _set_link("down")
             _wait(site, plan.cut_s)
             _set_link("up")
             report.events[f"link cut for {plan.cut_s:.0f} s"] += 1
-            _note(f"cut: {before} before, {ledger.tallies.counts(run)} after")
+            _note(f"cut: {before} before, {run_store.counts.by_state(run)} after")
         if counts != seen[0]:
             seen = counts, time.monotonic()
         if time.monotonic() - seen[1] > STUCK_S:
-            raise TimeoutError(f"The run {run} is stuck: {counts}, {ledger.get(run).note}. See {site.folder}.")
+            raise TimeoutError(f"The run {run} is stuck: {counts}, {run_store.get(run).note}. See {site.folder}.")
         time.sleep(0.1)
 
 
-def _wait(site: Site, seconds: float) -> None:
+def _wait(site: BenchmarkEnvironment, seconds: float) -> None:
     """A worker that gives up in the meantime is started again, as its supervisor would."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

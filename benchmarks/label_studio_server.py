@@ -17,7 +17,7 @@ START_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
-class OwnStudio:
+class LabelStudioServer:
     """Label Studio as it runs.
 
     Attributes:
@@ -30,7 +30,7 @@ class OwnStudio:
 
 
 @contextmanager
-def running(folder: Path, address: str | None = None) -> Iterator[OwnStudio]:
+def running(folder: Path, address: str | None = None) -> Iterator[LabelStudioServer]:
     """Label Studio with its data in a folder, on loopback or on another address of this host; stopped in the end.
 
     Raises:
@@ -57,6 +57,6 @@ def running(folder: Path, address: str | None = None) -> Iterator[OwnStudio]:
 
     try:
         start()
-        yield OwnStudio(program.address, known.token, restart)
+        yield LabelStudioServer(program.address, known.token, restart)
     finally:
         list(stack.down(folder))

@@ -25,7 +25,7 @@ REPAINT_ACTIONS = 10
 Mask = Bool[ndarray, "h w"]
 
 
-class Offered(NamedTuple):
+class OfferedMask(NamedTuple):
     """What an annotator sees.
 
     Attributes:
@@ -37,18 +37,18 @@ class Offered(NamedTuple):
     others: ndarray
 
 
-class Place(Protocol):
+class Workplace(Protocol):
     """Where an annotator works at one expression."""
 
-    def ask(self) -> Offered:
+    def ask(self) -> OfferedMask:
         """Type the expression."""
 
-    def click(self, points_xy: Float[ndarray, "p 2"], is_positive: Bool[ndarray, "p"]) -> Offered:
+    def click(self, points_xy: Float[ndarray, "p 2"], is_positive: Bool[ndarray, "p"]) -> OfferedMask:
         """Click for the last time; all clicks since the expression was answered, in pixels."""
 
 
 @dataclass(frozen=True)
-class Mended:
+class RefinementLog:
     """How one mask was reached.
 
     Attributes:
@@ -69,7 +69,7 @@ class Mended:
         return self.nexts + self.clicks + (REPAINT_ACTIONS if self.is_repainted else 1)
 
 
-def mend(place: Place, truth: Mask, may: Collection[str]) -> Mended:
+def mend(place: Workplace, truth: Mask, may: Collection[str]) -> RefinementLog:
     """Ask, and go on until the mask is right or it is repainted.
 
     Args:
@@ -81,11 +81,11 @@ def mend(place: Place, truth: Mask, may: Collection[str]) -> Mended:
     is_positive: ndarray = np.zeros(0, bool)
     while True:
         if (overlap := measure_iou(seen.mask, truth)) >= ACCEPTED_IOU:
-            return Mended(0, clicks, False, overlap)
+            return RefinementLog(0, clicks, False, overlap)
         if "next" in may and (found := _look_through(seen.others, truth)):
-            return Mended(found[0], clicks, False, found[1])
+            return RefinementLog(found[0], clicks, False, found[1])
         if "clicks" not in may or clicks == MAX_CLICKS:
-            return Mended(0, clicks, True, overlap)
+            return RefinementLog(0, clicks, True, overlap)
         at, adds = _find_error(seen.mask, truth)
         points_xy, is_positive, clicks = np.vstack([points_xy, at]), np.append(is_positive, adds), clicks + 1
         seen = place.click(points_xy, is_positive)

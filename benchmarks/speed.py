@@ -40,7 +40,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Report:
+class SpeedReport:
     """Where it ran, and what each stage took.
 
     Attributes:
@@ -73,7 +73,7 @@ class Report:
         return "\n".join([f"{about}{memory}.", "", *head, *rows])
 
 
-def measure(profile: str, device: str = "auto", repeats: int = 10, random_weights: bool = False) -> Report:
+def measure(profile: str, device: str = "auto", repeats: int = 10, random_weights: bool = False) -> SpeedReport:
     """Time the stages of a profile.
 
     Args:
@@ -89,7 +89,7 @@ def measure(profile: str, device: str = "auto", repeats: int = 10, random_weight
     device = str(pick_device(device))
     sections = read_profile(profile)
     with ExitStack() as stack:
-        store = weights.Store()
+        store = weights.WeightStore()
         if random_weights:
             store = _make_up(sections, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ris-bench-"))))
         built = {
@@ -109,7 +109,7 @@ def measure(profile: str, device: str = "auto", repeats: int = 10, random_weight
         ),
     }
     stages = tuple(_time(name, step, repeats, device) for name, step in work.items())
-    return Report(
+    return SpeedReport(
         profile=profile,
         is_random=random_weights,
         device=_describe(device),
@@ -152,7 +152,7 @@ def _time(name: str, step: Callable[[], object], repeats: int, device: str) -> S
     return Stage(name, first, statistics.median(later), min(later))
 
 
-def _make_up(sections: Mapping[str, Any], folder: Path) -> weights.Store:
+def _make_up(sections: Mapping[str, Any], folder: Path) -> weights.WeightStore:
     """A store of random weights for a profile of published ones."""
     import open_clip
     from safetensors.torch import save_file
@@ -160,13 +160,13 @@ def _make_up(sections: Mapping[str, Any], folder: Path) -> weights.Store:
 
     proposer, encoder = sections["proposer"]["settings"], sections["encoder"]["settings"]
     if proposer["architecture"] not in sam_model_registry:
-        return weights.Store()  # in the repository
+        return weights.WeightStore()  # in the repository
     sam, clip = folder / "sam.pth", folder / "clip.safetensors"
     torch.save(sam_model_registry[proposer["architecture"]]().state_dict(), sam)
     state = open_clip.create_model(encoder["model"]).state_dict()
     save_file({name: value.contiguous() for name, value in state.items()}, clip)
     made = {proposer["weights"]: sam, encoder["weights"]: clip}
-    return weights.Store(
+    return weights.WeightStore(
         offline=True, registry={name: weights.Weight(name=name, path=str(path)) for name, path in made.items()}
     )
 

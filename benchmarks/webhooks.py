@@ -22,13 +22,13 @@ import sqlalchemy as sa
 import uvicorn
 
 from backend.base.errors import BadSettings, Unreachable
-from backend.corrections.store import Ledger, open_ledger
-from backend.corrections.sync import Bookkeeper
+from backend.corrections.store import CorrectionStore, open_correction_store
+from backend.corrections.sync import CorrectionSync
 from backend.db.correction_tables import outcome, webhook_read
 from backend.db.tables import webhook
 from backend.http.app import create_app
 from backend.label_studio import regions
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.label_config import read_config
 from backend.settings.environment import Settings
 
@@ -47,7 +47,7 @@ _CONFIG = (
 
 
 @dataclass(frozen=True)
-class Measured:
+class WebhookFigures:
     """What came of it.
 
     Attributes:
@@ -90,30 +90,32 @@ class Measured:
         }
 
 
-def measure(events: int, senders: int = 8) -> Measured:
+def measure(events: int, senders: int = 8) -> WebhookFigures:
     """Send events, each about an annotation of its own with one region, and wait until all are read.
 
     Raises:
         Unreachable: If they are not read in time.
     """
     with tempfile.TemporaryDirectory() as folder, _serving(Path(folder)) as (settings, url):
-        ledger = open_ledger(settings.sql_url)
+        correction_store = open_correction_store(settings.sql_url)
         began = time.perf_counter()
-        with Bookkeeper(lambda: open_ledger(settings.sql_url), _no_studio):
+        with CorrectionSync(lambda: open_correction_store(settings.sql_url), _no_studio):
             with ThreadPoolExecutor(senders) as pool:
                 shares = [range(first, events, senders) for first in range(senders)]
                 sent = [one for some in pool.map(lambda numbers: _send(url, numbers), shares) for one in some]
             sent_s = time.perf_counter() - began
-            while _count(ledger, webhook_read) < events:
+            while _count(correction_store, webhook_read) < events:
                 if time.perf_counter() - began > sent_s + PATIENCE_S:
-                    raise Unreachable(f"Of {events} events only {_count(ledger, webhook_read)} were read in time.")
+                    raise Unreachable(
+                        f"Of {events} events only {_count(correction_store, webhook_read)} were read in time."
+                    )
                 time.sleep(0.2)
         read_s = time.perf_counter() - began
-        stored, read, judged = (_count(ledger, table) for table in (webhook, webhook_read, outcome))
-        ledger.close()
+        stored, read, judged = (_count(correction_store, table) for table in (webhook, webhook_read, outcome))
+        correction_store.close()
     latencies = tuple(latency for _, latency in sent)
     refused = sum(status != 200 for status, _ in sent)
-    return Measured(latencies, refused, sent_s, read_s, stored, read, judged)
+    return WebhookFigures(latencies, refused, sent_s, read_s, stored, read, judged)
 
 
 @contextmanager
@@ -189,10 +191,10 @@ def _make_event() -> str:
     return json.dumps({"action": "ANNOTATION_CREATED", "annotation": annotation, "task": task, "project": about})
 
 
-def _no_studio(project: int) -> LabelStudio:
+def _no_studio(project: int) -> LabelStudioClient:
     raise BadSettings("There is no Label Studio in this measurement.")
 
 
-def _count(ledger: Ledger, table: sa.Table) -> int:
-    with ledger.reading() as db:
+def _count(correction_store: CorrectionStore, table: sa.Table) -> int:
+    with correction_store.reading() as db:
         return int(db.scalar(sa.select(sa.func.count()).select_from(table)) or 0)

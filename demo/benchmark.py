@@ -12,7 +12,7 @@ import numpy as np
 from demo.expressions import make_expressions
 from demo.scenes import Scene, make_scene
 from ris_core.errors import UnknownName
-from ris_core.evaluation.dataset import Case, Dataset, Item, Sample
+from ris_core.evaluation.dataset import Dataset, DatasetItem, EvaluationImage, EvaluationSample
 from ris_core.types import Image
 
 SEEDS = {"test": range(300), "tune": range(500_000, 500_200)}
@@ -45,30 +45,30 @@ def read_scenes(split: str = "test") -> Dataset:
     """
     if split not in SEEDS:
         raise UnknownName(f"The scenes have no split named {split!r}. Available: {', '.join(SEEDS)}.")
-    seen = [Item(f"scene-{seed}", partial(draw_case, seed)) for seed in SEEDS[split]]
-    unseen = [Item(f"unseen-{seed}", partial(draw_unseen_case, seed), UNSEEN) for seed in UNSEEN_SEEDS[split]]
+    seen = [DatasetItem(f"scene-{seed}", partial(draw_case, seed)) for seed in SEEDS[split]]
+    unseen = [DatasetItem(f"unseen-{seed}", partial(draw_unseen_case, seed), UNSEEN) for seed in UNSEEN_SEEDS[split]]
     return Dataset("scenes", split, (*seen, *unseen), digest=_digest(SEEDS[split]))
 
 
-def draw_case(seed: int) -> Case:
+def draw_case(seed: int) -> EvaluationImage:
     """A scene with all its expressions."""
     return _case(make_scene(seed), wanted=None)
 
 
-def draw_unseen_case(seed: int) -> Case:
+def draw_unseen_case(seed: int) -> EvaluationImage:
     """A scene with only the objects whose drawing was held out, and the expressions about them alone."""
     scene = make_scene(seed, held_out=True)
     return _case(scene, wanted=frozenset(i for i, thing in enumerate(scene.objects) if thing.held_out))
 
 
-def _case(scene: Scene, wanted: frozenset[int] | None) -> Case:
+def _case(scene: Scene, wanted: frozenset[int] | None) -> EvaluationImage:
     kept = [i for i in range(len(scene.objects)) if wanted is None or i in wanted]
     samples = []
     for number, expression in enumerate(make_expressions(scene) if kept else []):
         if wanted is not None and not (expression.targets and wanted.issuperset(expression.targets)):
             continue
         samples.append(
-            Sample(
+            EvaluationSample(
                 id=f"{scene.seed}.{number}",
                 text=expression.text,
                 targets=tuple(kept.index(i) for i in expression.targets),
@@ -77,7 +77,7 @@ def _case(scene: Scene, wanted: frozenset[int] | None) -> Case:
             )
         )
     objects = np.array([scene.objects[i].mask for i in kept], bool).reshape(-1, *scene.image.shape[:2])
-    return Case(Image.from_array(scene.image), objects, tuple(samples))
+    return EvaluationImage(Image.from_array(scene.image), objects, tuple(samples))
 
 
 def _same_noun(scene: Scene, targets: tuple[int, ...]) -> int:

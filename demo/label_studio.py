@@ -13,7 +13,7 @@ import httpx
 from backend.base.errors import Unreachable
 from backend.base.processes import Program
 from backend.base.redaction import reason_of
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.label_config import MESSAGE_NAME
 from demo.gallery import GALLERY, Exhibit
 
@@ -96,7 +96,7 @@ def make_label_config() -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def ensure_project(label_studio: LabelStudio) -> tuple[int, bool]:
+def ensure_project(label_studio: LabelStudioClient) -> tuple[int, bool]:
     """The demo's project, made if it is not there; its id, and whether it is new."""
     for project in label_studio.request("GET", "/api/projects/?page_size=1000")["results"]:
         if project["title"] == TITLE:
@@ -108,7 +108,7 @@ def ensure_project(label_studio: LabelStudio) -> tuple[int, bool]:
 
 
 def ensure_tasks(
-    label_studio: LabelStudio, token: str, project: int, state_dir: Path
+    label_studio: LabelStudioClient, token: str, project: int, state_dir: Path
 ) -> tuple[dict[Exhibit, int], int]:
     """A task for each scene, uploaded where it is missing; task ids by scene, and how many are new."""
     ids = _task_ids(label_studio, project)
@@ -120,7 +120,7 @@ def ensure_tasks(
     return ids, len(missing)
 
 
-def ask(label_studio: LabelStudio, backend: int, task: int, expression: str) -> list[dict[str, Any]]:
+def ask(label_studio: LabelStudioClient, backend: int, task: int, expression: str) -> list[dict[str, Any]]:
     """Ask for an expression the way the labelling page does; the regions it would show.
 
     Args:
@@ -146,7 +146,7 @@ def ask(label_studio: LabelStudio, backend: int, task: int, expression: str) -> 
     return [result for result in answer["data"]["result"] if result["from_name"] != MESSAGE_NAME]
 
 
-def _task_ids(label_studio: LabelStudio, project: int) -> dict[Exhibit, int]:
+def _task_ids(label_studio: LabelStudioClient, project: int) -> dict[Exhibit, int]:
     page = label_studio.request("GET", f"/api/tasks?project={project}&page_size=1000&fields=all")
     by_key = {(task["meta"].get("seed"), task["data"].get("try")): task["id"] for task in reversed(page["tasks"])}
     return {exhibit: by_key[key] for exhibit in GALLERY if (key := (exhibit.seed, exhibit.expression)) in by_key}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from demo.scenes import make_scene
 from demo.tokenizer import BPE_FILE, load_tokenizer
-from demo.training import TRAIN_SEED, Optimiser, Progress, load_state, save_state, save_weights
+from demo.training import TRAIN_SEED, Optimiser, TrainingProgress, load_state, save_state, save_weights
 from demo.views import COLOURS, MEAN_RGB, NOUNS, Batch, make_batch, match, squash, to_grid
 
 WEIGHT_DIR = BPE_FILE.parent
@@ -245,7 +245,7 @@ def train(steps: int, scenes: int, out: Path, state_file: Path, workers: int, th
     first = load_state(state_file, parts)
     views = Views(first, steps, scenes)
     data = torch.utils.data.DataLoader(views, batch_size=None, num_workers=workers, collate_fn=_same)
-    progress = Progress(first, steps, "views")
+    progress = TrainingProgress(first, steps, "views")
     for step, batch in enumerate(data, first + 1):
         optimiser.schedule(step - 1, steps, warmup=200)
         losses = compute_loss(model, heads, tokenizer, batch.to(device))

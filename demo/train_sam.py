@@ -17,7 +17,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from demo.scenes import make_scene
-from demo.training import TRAIN_SEED, Optimiser, Progress, load_state, save_state, save_weights
+from demo.training import TRAIN_SEED, Optimiser, TrainingProgress, load_state, save_state, save_weights
 from ris_core.proposers._tiny_sam import EMBEDDING_CHANNELS, IMAGE_PX, PIXEL_MEAN, PIXEL_STD, build_tiny_sam
 from ris_core.runtime.weights import BUNDLED_FOLDER
 
@@ -38,7 +38,7 @@ SAVE_STEPS = 500
 """Steps from one saved state to the next."""
 
 
-class Scenes(torch.utils.data.IterableDataset):
+class SamScenes(torch.utils.data.IterableDataset):
     """(normalised padded image (3, 256, 256), soft masks (P, 64, 64), points (P, 2), dense targets (4, 64, 64))."""
 
     def __init__(self, first: int, last: int) -> None:
@@ -108,7 +108,7 @@ class DenseHead(nn.Module):
 
 
 @dataclass(frozen=True)
-class Prompts:
+class TrainingPrompts:
     """N prompts of the images of a batch, all clicks or all boxes at first, corrected by clicks later.
 
     Attributes:
@@ -132,7 +132,7 @@ class Prompts:
         points = (self.clicks, self.labels) if self.clicks.shape[1] else None
         return sam.prompt_encoder(points=points, boxes=self.boxes, masks=self.logits)
 
-    def correct(self, logits: Tensor) -> "Prompts":
+    def correct(self, logits: Tensor) -> "TrainingPrompts":
         """The last of them, as many as `logits` (n, 64, 64) answers, each with a click on what is wrong there."""
         n = len(logits)
         wrong = (logits > 0) != (self.soft[-n:] > 0.5)
@@ -142,7 +142,7 @@ class Prompts:
         cell = torch.multinomial(weights, 1)
         click = torch.cat([cell % MASK_PX, cell // MASK_PX], 1)[:, None] * STRIDE_PX + STRIDE_PX / 2
         label = (self.soft[-n:].flatten(1).gather(1, cell) > 0.5).float()
-        return Prompts(
+        return TrainingPrompts(
             image=self.image[-n:],
             soft=self.soft[-n:],
             clicks=torch.cat([self.clicks[-n:], click], 1),
@@ -152,20 +152,20 @@ class Prompts:
         )
 
 
-def first_prompts(soft: Tensor, points: Tensor) -> tuple[Prompts, Prompts]:
+def first_prompts(soft: Tensor, points: Tensor) -> tuple[TrainingPrompts, TrainingPrompts]:
     """A batch's prompts (B, P, …): its points but the last `BOXES`, and boxes around the objects of these."""
     images = torch.arange(len(soft), device=soft.device)
     clicked, boxed = points[:, :-BOXES].flatten(0, 1)[:, None], soft[:, -BOXES:].flatten(0, 1)
     none = clicked.new_zeros(len(boxed), 0, 2)
     by_point = soft[:, :-BOXES]
     return (
-        Prompts(
+        TrainingPrompts(
             images.repeat_interleave(by_point.shape[1]),
             by_point.flatten(0, 1),
             clicked,
             torch.ones_like(clicked[..., 0]),
         ),
-        Prompts(images.repeat_interleave(BOXES), boxed, none, none[..., 0], boxes=loose_boxes(boxed)),
+        TrainingPrompts(images.repeat_interleave(BOXES), boxed, none, none[..., 0], boxes=loose_boxes(boxed)),
     )
 
 
@@ -191,7 +191,7 @@ def losses(sam: Sam, embeddings: Tensor, soft: Tensor, points: Tensor) -> dict[s
         soft: True masks in [0, 1] (B, P, 64, 64), all 0 for a background point.
         points: x, y in pixels of the padded image (B, P, 2).
     """
-    groups: Sequence[Prompts] = first_prompts(soft, points)
+    groups: Sequence[TrainingPrompts] = first_prompts(soft, points)
     found = predict_masks(sam, embeddings, groups)
     loss, iou = compare(*found, torch.cat([group.soft for group in groups]))
     counts = [len(group.soft) for group in groups]
@@ -205,7 +205,7 @@ def losses(sam: Sam, embeddings: Tensor, soft: Tensor, points: Tensor) -> dict[s
     return {"loss": loss, "iou": iou, "corrected": last_iou}
 
 
-def predict_masks(sam: Sam, embeddings: Tensor, groups: Sequence[Prompts]) -> tuple[Tensor, Tensor]:
+def predict_masks(sam: Sam, embeddings: Tensor, groups: Sequence[TrainingPrompts]) -> tuple[Tensor, Tensor]:
     """The stock decoder on several images at once, which its own `predict_masks` cannot.
 
     Args:
@@ -278,8 +278,8 @@ def train(
     optimiser = Optimiser([sam, head], muon_lr=rate * 1.8e-3, adam_lr=rate * 1.2e-3)
     parts = {"sam": sam, "head": head, "optimiser": optimiser}
     first = load_state(state_file, parts)
-    data = torch.utils.data.DataLoader(Scenes(first * batch, steps * batch), batch_size=batch, num_workers=workers)
-    progress = Progress(first, steps, "images")
+    data = torch.utils.data.DataLoader(SamScenes(first * batch, steps * batch), batch_size=batch, num_workers=workers)
+    progress = TrainingProgress(first, steps, "images")
     for step, (images, soft, points, dense) in enumerate((_move(sample, device) for sample in data), first + 1):
         optimiser.schedule(step - 1, steps, warmup=300)
         embeddings = sam.image_encoder(images.contiguous(memory_format=torch.channels_last))

@@ -65,7 +65,7 @@ class Optimiser:
             optimiser.load_state_dict(state)
 
 
-class Progress:
+class TrainingProgress:
     """Prints a JSON line every `REPORT_STEPS` steps: means since the last line, the rate, the minutes left.
 
     Args:

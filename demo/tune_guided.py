@@ -23,7 +23,7 @@ from ris_core.errors import BadInput
 from ris_core.geometry import masks
 from ris_core.language.lexicon import COLOURS
 from ris_core.methods._calibration import FOLDER, SUFFIX, Calibrator, Logistic
-from ris_core.methods.guided import Component, answer_features
+from ris_core.methods.guided import GuidedMethod, answer_features
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Expression
 
@@ -37,7 +37,7 @@ BINS = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class CalibrationSample:
     """A scene as the method sees it.
 
     Attributes:
@@ -51,14 +51,14 @@ class Sample:
     iou: Float[ndarray, "o n"]
 
 
-def read_samples(segmenter: Segmenter, seeds: Sequence[int]) -> Iterator[Sample]:
+def read_samples(segmenter: Segmenter, seeds: Sequence[int]) -> Iterator[CalibrationSample]:
     """Encode scenes and parse their expressions; scenes without proposals are left out."""
     for seed in seeds:
         scene = make_scene(seed)
         encoded = segmenter.encode(Image.from_array(scene.image))
         expressions = [*make_expressions(scene), *_harder(scene)]
         if len(encoded.proposals):
-            yield Sample(
+            yield CalibrationSample(
                 scene=scene,
                 encoded=encoded,
                 asked=[(expression, segmenter.parser.parse(expression.text)) for expression in expressions],
@@ -66,7 +66,7 @@ def read_samples(segmenter: Segmenter, seeds: Sequence[int]) -> Iterator[Sample]
             )
 
 
-def fit(segmenter: Segmenter, samples: Sequence[Sample]) -> Calibrator:
+def fit(segmenter: Segmenter, samples: Sequence[CalibrationSample]) -> Calibrator:
     """Fit both models; every answer counts as one, so the threshold is 0."""
     texts = _texts(segmenter, samples)
     look = _fit_look(segmenter, samples, texts)
@@ -74,7 +74,7 @@ def fit(segmenter: Segmenter, samples: Sequence[Sample]) -> Calibrator:
     return Calibrator(look, Logistic.fit(answers.features, answers.is_right), no_match_below=0.0)
 
 
-def cross_check(segmenter: Segmenter, samples: Sequence[Sample]) -> tuple[float, dict[str, object]]:
+def cross_check(segmenter: Segmenter, samples: Sequence[CalibrationSample]) -> tuple[float, dict[str, object]]:
     """The threshold that tells best between targets and none, and the figures with it, by halves."""
     texts, parts = _texts(segmenter, samples), []
     for half in (0, 1):
@@ -119,19 +119,21 @@ class _Answers:
     has_target: Bool[ndarray, "m"]
 
 
-def _method(segmenter: Segmenter) -> Component:
-    if not isinstance(segmenter.method, Component):
+def _method(segmenter: Segmenter) -> GuidedMethod:
+    if not isinstance(segmenter.method, GuidedMethod):
         raise BadInput(f"The profile's method is {segmenter.method_name}; only 'guided' has a calibrator to fit.")
     return segmenter.method
 
 
-def _texts(segmenter: Segmenter, samples: Sequence[Sample]) -> dict[str, Float[ndarray, "e"]]:
+def _texts(segmenter: Segmenter, samples: Sequence[CalibrationSample]) -> dict[str, Float[ndarray, "e"]]:
     expressions = [expression for sample in samples for _, expression in sample.asked]
     asked = sorted({text for expression in expressions for text in segmenter.method.texts(expression).values()})
     return dict(zip(asked, segmenter.encoder.encode_texts(asked), strict=True))
 
 
-def _fit_look(segmenter: Segmenter, samples: Sequence[Sample], texts: Mapping[str, Float[ndarray, "e"]]) -> Logistic:
+def _fit_look(
+    segmenter: Segmenter, samples: Sequence[CalibrationSample], texts: Mapping[str, Float[ndarray, "e"]]
+) -> Logistic:
     columns: dict[str, list[Float[ndarray, "n"]]] = defaultdict(list)
     truth: list[Bool[ndarray, "n"]] = []
     for sample in samples:
@@ -146,7 +148,7 @@ def _fit_look(segmenter: Segmenter, samples: Sequence[Sample], texts: Mapping[st
 
 
 def _answers(
-    segmenter: Segmenter, samples: Sequence[Sample], texts: Mapping[str, Float[ndarray, "e"]], look: Logistic
+    segmenter: Segmenter, samples: Sequence[CalibrationSample], texts: Mapping[str, Float[ndarray, "e"]], look: Logistic
 ) -> _Answers:
     rows, is_right, has_target = [], [], []
     for sample in samples:

@@ -19,7 +19,7 @@ from backend.base import processes
 from backend.base.errors import Unreachable
 from backend.base.logs import configure_logging, report_crashes
 from backend.base.redaction import hide
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.connect import connect
 from backend.local import stack
 from backend.local.progress import Steps
@@ -87,7 +87,7 @@ def start(state_dir: Path, label_studio_port: int = LABEL_STUDIO_PORT, backend_p
                 studio, lambda: stack.answers(f"{studio.address}/health"), LABEL_STUDIO_TIMEOUT_S
             )
             step.note = f"{studio.address}{', already running' if studio.was_running else ''}"
-        client = LabelStudio(studio.address, known.token, ANSWER_TIMEOUT_S)
+        client = LabelStudioClient(studio.address, known.token, ANSWER_TIMEOUT_S)
         with steps.take("Project") as step:
             project, is_new = label_studio.ensure_project(client)
             step.note = f"number {project}{'' if is_new else ', already there'}"
@@ -154,7 +154,7 @@ def _as_dotenv(value: object) -> str:
     return f"'{escaped}'"
 
 
-def _check(client: LabelStudio, backend: int, tasks: dict[Exhibit, int]) -> float:
+def _check(client: LabelStudioClient, backend: int, tasks: dict[Exhibit, int]) -> float:
     """Ask for the first expression through Label Studio; IoU of the answer with the truth."""
     exhibit = GALLERY[0]
     regions = label_studio.ask(client, backend, tasks[exhibit], exhibit.expression)

@@ -12,7 +12,7 @@ import structlog
 from hypothesis import settings
 
 from backend.base import redaction
-from backend.db.request_store import Store, open_store
+from backend.db.request_store import RequestStore, open_request_store
 from backend.transport import queueing, redis_server
 from benchmarks import postgres
 
@@ -69,9 +69,9 @@ def postgres_url(_postgres_server_url: str) -> str:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[RequestStore]:
     """A store on a real SQLite file."""
-    opened = open_store(f"sqlite:///{tmp_path / 'state' / 'ris.sqlite3'}")
+    opened = open_request_store(f"sqlite:///{tmp_path / 'state' / 'ris.sqlite3'}")
     yield opened
     opened.close()
 

@@ -12,7 +12,7 @@ import structlog
 from PIL import Image as Pil
 
 from backend.commands import cli
-from backend.commands.models import ProgressPrinter
+from backend.commands.models import DownloadProgressPrinter
 from demo.expressions import make_expressions
 from demo.scenes import make_scene
 from ris_core.geometry.masks import from_rle, iou
@@ -134,7 +134,7 @@ def test_an_image_of_one_colour_is_answered_without_a_crash(tmp_path):
 
 
 def test_progress_is_a_line_every_tenth_where_nobody_watches(capsys):
-    show = ProgressPrinter()
+    show = DownloadProgressPrinter()
     for done in range(0, 1_000_000_000, 7_654_321):  # chunks that meet no tenth exactly
         show("sam-vit-b", done, 1_000_000_000)
     show("sam-vit-b", 1_000_000_000, 1_000_000_000)

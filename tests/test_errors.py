@@ -9,7 +9,7 @@ import pytest
 
 from backend.base.errors import BadSettings, ImageCause, ImageUnreachable
 from backend.label_studio import messages
-from backend.label_studio.client import Refused, TokenRefused
+from backend.label_studio.client import RequestRefused, TokenRefused
 from ris_core.errors import BadImage, BadImageCause, RisError
 
 ROOT = Path(__file__).parents[1]
@@ -123,7 +123,7 @@ def test_what_is_only_shown_is_no_decision():
         BadSettings("It is wrong.", "Mend it."),
         BadImage("It is AVIF.", "Convert it.", cause="unknown_kind", kind="AVIF"),
         ImageUnreachable("It is gone.", "Look for it.", cause="missing", status=404, is_own=True),
-        Refused("No.", 409),
+        RequestRefused("No.", 409),
         TokenRefused("No.", 403),
     ],
 )

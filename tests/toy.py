@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ris_core.language.parser import clean_expression
-from ris_core.methods.global_local import Component as GlobalLocal
+from ris_core.methods.global_local import GlobalLocalMethod as GlobalLocal
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import Expression, Image, Proposals
 

@@ -9,9 +9,9 @@ import signal
 import time
 from pathlib import Path
 
-from backend.db.request_store import open_store
+from backend.db.request_store import open_request_store
 from backend.inference.feature_cache import FeatureCache
-from backend.inference.service import Service
+from backend.inference.service import InferenceService
 from backend.label_studio.images import ImageFetcher
 from backend.settings.environment import Settings
 from backend.worker import wiring, worker
@@ -41,11 +41,16 @@ class HeldEncoder(ColourEncoder):
 
 
 @functools.cache
-def build_toy_service(settings: Settings) -> Service:
+def build_toy_service(settings: Settings) -> InferenceService:
     segmenter = toy_segmenter(encoder=HeldEncoder(settings.state_dir))
     cache = FeatureCache(settings.state_dir / "features", settings.cache_bytes)
-    return Service(
-        open_store(settings.sql_url), cache, ImageFetcher(), segmenter, settings.max_image_pixels, settings.top_k
+    return InferenceService(
+        open_request_store(settings.sql_url),
+        cache,
+        ImageFetcher(),
+        segmenter,
+        settings.max_image_pixels,
+        settings.top_k,
     )
 
 

@@ -35,7 +35,7 @@ def annotators(
     from ris_core.runtime import weights
 
     settings = read_settings()
-    store = weights.Store(settings.model_dir)
+    store = weights.WeightStore(settings.model_dir)
     segmenter = load_segmenter(profile or settings.profile, device=settings.device, store=store)
     tell = functools.partial(print, file=sys.stderr)
     report = measure(segmenter, read_scenes(), scenes, settings.top_k, tell)

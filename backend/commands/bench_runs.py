@@ -17,12 +17,12 @@ def chaos(
     """Runs on a Label Studio of their own while workers, Redis, backend and Label Studio are killed; then all is counted."""
     from benchmarks import label_studio_server
     from benchmarks.chaos import wreak
-    from benchmarks.environment import Plan, Site
+    from benchmarks.environment import BenchmarkEnvironment, LoadPlan
 
     folder = Path(tempfile.mkdtemp(prefix="ris-chaos-"))
     with label_studio_server.running(folder) as studio:
-        plan = Plan(tasks=tasks, kills=kills, seed=seed)
-        report = wreak(Site(folder / "site", plan, studio.url, studio.token, studio.restart))
+        plan = LoadPlan(tasks=tasks, kills=kills, seed=seed)
+        report = wreak(BenchmarkEnvironment(folder / "site", plan, studio.url, studio.token, studio.restart))
     print(report.to_json() if as_json else report.to_markdown())
     shutil.rmtree(folder, ignore_errors=True)  # kept if something went wrong
 

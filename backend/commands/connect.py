@@ -13,8 +13,8 @@ from backend.settings.project import MAX_SMOOTH_PX
 from ris_core.output.plain_text import lines, one_line
 
 if TYPE_CHECKING:
-    from backend.label_studio.check import Point
-    from backend.label_studio.connection_plan import Wanted
+    from backend.label_studio.check import Check
+    from backend.label_studio.connection_plan import WantedConnection
 
 COLOURS = {"ok": typer.colors.GREEN, "change": typer.colors.YELLOW, "problem": typer.colors.RED}
 NOT_AS_IT_SHOULD_BE = BadSettings.exit_code
@@ -90,15 +90,15 @@ def connect(
     typer.echo(f"Project {project} is connected, interactive, to {made.model_version}.")
 
 
-def _wanted(settings: Settings, url: str | None, given: dict[str, Any], label: str | None) -> "Wanted":
-    from backend.label_studio.connection_plan import Wanted
+def _wanted(settings: Settings, url: str | None, given: dict[str, Any], label: str | None) -> "WantedConnection":
+    from backend.label_studio.connection_plan import WantedConnection
     from ris_core.profiles import read_profile
 
     if given.get("profile"):
         read_profile(given["profile"])  # says which there are
     if "image_hosts" in given:
         given["image_hosts"] = [host for host in given["image_hosts"] if host]
-    return Wanted(
+    return WantedConnection(
         url=url or settings.local_url,
         moves=url is not None,
         credentials=settings.credentials,
@@ -108,7 +108,7 @@ def _wanted(settings: Settings, url: str | None, given: dict[str, Any], label: s
     )
 
 
-def _print(points: Sequence["Point"]) -> None:
+def _print(points: Sequence["Check"]) -> None:
     """A line a part, with what to do about a problem below it; coloured on a terminal only."""
     width = max(len(point.name) for point in points)
     for point in points:

@@ -14,8 +14,8 @@ from ris_core.errors import BadInput, UnknownName
 from ris_core.output.plain_text import one_line
 
 if TYPE_CHECKING:
-    from backend.corrections.queries import Correction, Past
-    from backend.corrections.store import Ledger
+    from backend.corrections.queries import Correction, VersionOutcomes
+    from backend.corrections.store import CorrectionStore
 
 Project = Annotated[int, typer.Option(help="Number of the project, as in its address.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not ask Label Studio for what webhooks did not bring.")]
@@ -36,8 +36,8 @@ def list_corrections(
     from backend.corrections.outcomes import NAMES
     from backend.corrections.queries import read_corrections
 
-    ledger = open_fresh(read_settings(), project, offline)
-    with ledger.reading() as db:
+    correction_store = open_fresh(read_settings(), project, offline)
+    with correction_store.reading() as db:
         found = list(read_corrections(db, project, outcomes=split_names(only), annotator=annotator))
     found.sort(key=lambda one: NAMES.index(one.outcome.outcome) > 0)  # what needs a person first; else as it stands
     for one in found[:limit]:
@@ -59,8 +59,8 @@ def show(
     if not (task.isascii() and task.isdecimal()):
         raise BadInput(f"{task!r} is no number of a task. It stands in the task's address, after task=.")
     project = _find_project(settings, task, offline) if project is None else project
-    ledger = open_fresh(settings, project, offline)
-    with ledger.reading() as db:
+    correction_store = open_fresh(settings, project, offline)
+    with correction_store.reading() as db:
         found = read_past(db, project, task)
     if not found:
         raise BadInput(f"Nothing is known of task {task} of project {project}. `ris corrections list` shows what is.")
@@ -82,9 +82,9 @@ def stats(
     from backend.corrections.statistics import lead_times, summarise
 
     settings = read_settings()
-    ledger = open_fresh(settings, project, offline)
+    correction_store = open_fresh(settings, project, offline)
     group = find_group(settings, by) if by else None
-    with ledger.reading() as db:
+    with correction_store.reading() as db:
         summaries = summarise(read_corrections(db, project), group)
         times = lead_times(db, project)
     rows = {name: summary.row() for name, summary in summaries.items()}
@@ -109,8 +109,8 @@ def dump(
     from backend.corrections.queries import read_corrections
     from backend.exporters.dump import write_dump, write_lines
 
-    ledger = open_fresh(read_settings(), project, offline)
-    with ledger.reading() as db:
+    correction_store = open_fresh(read_settings(), project, offline)
+    with correction_store.reading() as db:
         found = read_corrections(db, project, outcomes=split_names(only), with_history=history, with_masks=masks)
         written = write_dump(found, out) if out else write_lines(found, sys.stdout)
     print(f"{written:,} rows.", file=sys.stderr)
@@ -138,14 +138,14 @@ def pseudonymise(
     """Put a made-up number in an annotator's place everywhere in the record."""
     from backend.corrections.retention import pseudonymise as put_pseudonym
 
-    ledger = _open(read_settings())
-    ledger.read_events()
+    correction_store = _open(read_settings())
+    correction_store.read_events()
     if not yes:
         typer.confirm(f"Replace annotator {annotator} by a made-up number, for good?", abort=True)
-    print(f"Annotator {annotator} is now {put_pseudonym(ledger, annotator)}.")
+    print(f"Annotator {annotator} is now {put_pseudonym(correction_store, annotator)}.")
 
 
-def open_fresh(settings: Settings, project: int, offline: bool, with_predictions: bool = False) -> "Ledger":
+def open_fresh(settings: Settings, project: int, offline: bool, with_predictions: bool = False) -> "CorrectionStore":
     """The ledger, with every event read and, unless offline, what events did not bring.
 
     Args:
@@ -154,17 +154,17 @@ def open_fresh(settings: Settings, project: int, offline: bool, with_predictions
     Raises:
         Unreachable: If Label Studio, which the settings name, does not answer.
     """
-    ledger = _open(settings)
-    ledger.read_events()
+    correction_store = _open(settings)
+    correction_store.read_events()
     if not offline and settings.label_studio_url and settings.label_studio_api_key:
         from backend.commands.studio import open_label_studio
         from backend.corrections.reconciler import reconcile
 
         studio = open_label_studio(settings)
-        reconcile(studio, ledger, project, is_thorough=True, with_predictions=with_predictions)
+        reconcile(studio, correction_store, project, is_thorough=True, with_predictions=with_predictions)
     elif not offline:
         print("note: Label Studio is not asked for what is missing; LABEL_STUDIO_URL is not set.", file=sys.stderr)
-    return ledger
+    return correction_store
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -196,7 +196,7 @@ def by_kind(settings: Settings) -> "Callable[[Correction], str]":
     from ris_core.profiles import load_parser
     from ris_core.runtime import weights
 
-    parser = load_parser(settings.profile, weights.Store(settings.model_dir))
+    parser = load_parser(settings.profile, weights.WeightStore(settings.model_dir))
 
     @cache
     def read(text: str) -> str:
@@ -212,9 +212,9 @@ def _find_project(settings: Settings, task: str, offline: bool) -> int:
     """The project of a task, as the record or Label Studio has it."""
     from backend.corrections.queries import find_projects
 
-    ledger = _open(settings)
-    ledger.read_events()
-    with ledger.reading() as db:
+    correction_store = _open(settings)
+    correction_store.read_events()
+    with correction_store.reading() as db:
         found = find_projects(db, task)
     if len(found) > 1:
         raise BadInput(f"Projects {', '.join(map(str, found))} have a task {task}. Say which with --project.")
@@ -229,7 +229,7 @@ def _find_project(settings: Settings, task: str, offline: bool) -> int:
     raise BadInput(f"Nothing is known of task {task}. `ris corrections list --project N` shows what is.")
 
 
-def _as_documents(version: "Past") -> Iterable[str]:
+def _as_documents(version: "VersionOutcomes") -> Iterable[str]:
     """A line of JSON for each region; one that says why if there is none."""
     about = {"was_cancelled": version.was_cancelled, "is_deleted": version.is_deleted}
     own = {name: value for name, value in vars(version).items() if name != "corrections"}
@@ -237,7 +237,7 @@ def _as_documents(version: "Past") -> Iterable[str]:
     return map(json.dumps, documents)
 
 
-def _as_lines(version: "Past") -> Iterable[str]:
+def _as_lines(version: "VersionOutcomes") -> Iterable[str]:
     """A line for each region; one that says why if there is none."""
     star = "*" if version.is_current else " "
     end = "  (deleted)" if version.is_deleted else ""
@@ -247,12 +247,12 @@ def _as_lines(version: "Past") -> Iterable[str]:
     return [f"{star} {line}{end}" for line in map(_as_line, version.corrections)] or [f"{star} {nothing}{end}"]
 
 
-def _open(settings: Settings) -> "Ledger":
+def _open(settings: Settings) -> "CorrectionStore":
     from backend.commands.state import check_state
-    from backend.corrections.store import open_ledger
+    from backend.corrections.store import open_correction_store
 
     check_state(settings)
-    return open_ledger(settings.sql_url)
+    return open_correction_store(settings.sql_url)
 
 
 def _without_masks(one: "Correction") -> dict[str, Any]:

@@ -25,14 +25,14 @@ def doctor(
 ) -> None:
     """Look at everything that an answer depends on, and say what is wrong and what to do; changes nothing."""
     from backend.base.logs import configure_logging
-    from backend.doctor.context import Case
+    from backend.doctor.context import DoctorContext
     from backend.doctor.examination import examine
     from backend.doctor.finding import exit_code
     from backend.doctor.settings_origin import read
 
     configure_logging("ERROR")
     findings: list[Finding] = []
-    for finding in examine(Case(read(), project, url)):
+    for finding in examine(DoctorContext(read(), project, url)):
         if not as_json:
             _print(finding, is_first=not findings or findings[-1].section != finding.section)
         findings.append(finding)

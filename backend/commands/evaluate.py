@@ -19,8 +19,8 @@ from ris_core.output.file_names import check_name
 
 if TYPE_CHECKING:
     from ris_core.evaluation.dataset import Dataset
-    from ris_core.evaluation.record import Record
-    from ris_core.evaluation.runner import Progress
+    from ris_core.evaluation.record import ImageRecord
+    from ris_core.evaluation.runner import EvaluationProgress
     from ris_core.segmentation.segmenter import Segmenter
     from ris_core.types import EncodedImage, Image
 
@@ -57,12 +57,12 @@ def evaluate(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
 ) -> None:
     """Measure methods on a data set, or on the synthetic benchmark; goes on where it was stopped."""
-    from ris_core.evaluation.beside import Beside
+    from ris_core.evaluation.beside import EarlierRun
     from ris_core.evaluation.protocol import read_protocol
 
     ours, quirks = read_settings(), read_protocol(protocol)
     chosen = profile or ours.profile
-    others = [Beside.read(folder) for folder in beside or []]
+    others = [EarlierRun.read(folder) for folder in beside or []]
     asked = _read_dataset(dataset, root, split, partition, wording, quirks)
     segmenters = _load(ours, chosen, method or [], settings)
     header = _header(asked, segmenters, quirks)
@@ -119,13 +119,13 @@ def read_method(text: str) -> tuple[str, dict[str, Any]]:
     return name, settings
 
 
-class ProgressPrinter:
+class EvaluationProgressPrinter:
     """Counts images up on one line of standard error; a line every half minute where that is no terminal."""
 
     def __init__(self) -> None:
         self._printed_at = time.monotonic()
 
-    def __call__(self, progress: "Progress") -> None:
+    def __call__(self, progress: "EvaluationProgress") -> None:
         """Take note of an image that is done."""
         is_last = progress.done == progress.total
         line = f"{progress.done:,} of {progress.total:,} images, {_clock(progress.remaining_s)} to go"
@@ -158,7 +158,7 @@ def _read_dataset(
 def _load(ours: Settings, profile: str, methods: Sequence[str], settings: str) -> dict[str, "Segmenter"]:
     """A segmenter for each method; what any of them encodes serves all."""
     from ris_core.profiles import load_segmenters, read_profile
-    from ris_core.runtime.weights import Store
+    from ris_core.runtime.weights import WeightStore
 
     named = {text: read_method(text) for text in methods or [read_profile(profile)["method"]["name"]]}
     asked = [{"name": name, **given} for name, given in named.values()]
@@ -170,7 +170,7 @@ def _load(ours: Settings, profile: str, methods: Sequence[str], settings: str) -
         ) from error
     if "method" in overrides:
         raise BadInput("--settings names the method's settings; write them as --method NAME:SETTING=VALUE.")
-    loaded = load_segmenters(profile, asked, device=ours.device, store=Store(ours.model_dir), **overrides)
+    loaded = load_segmenters(profile, asked, device=ours.device, store=WeightStore(ours.model_dir), **overrides)
     if loaded[0].warning:
         print(f"note: {loaded[0].warning}", file=sys.stderr)
     return dict(zip(named, loaded, strict=True))
@@ -238,19 +238,19 @@ def _measure(
     segmenters: Mapping[str, "Segmenter"],
     encode: Callable[["Image"], "EncodedImage"],
     quirks: frozenset[str],
-) -> list["Record"]:
+) -> list["ImageRecord"]:
     from ris_core.evaluation import runner
     from ris_core.evaluation.journal import Journal
 
     with Journal(folder / "journal.jsonl", header) as journal:
-        runner.run(dataset, segmenters, journal, encode=encode, quirks=quirks, report=ProgressPrinter())
+        runner.run(dataset, segmenters, journal, encode=encode, quirks=quirks, report=EvaluationProgressPrinter())
         return [journal.records[item.image_id] for item in dataset.items]
 
 
 def _write(
     folder: Path,
     dataset: "Dataset",
-    records: Sequence["Record"],
+    records: Sequence["ImageRecord"],
     calibrated: Mapping[str, bool],
     about: Mapping[str, str],
     quirks: frozenset[str],

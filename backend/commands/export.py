@@ -52,25 +52,25 @@ def export(
 ) -> None:
     """Write a data set; whole, or not at all."""
     from backend.exporters.export import export as write
-    from backend.exporters.planning import Choice
-    from backend.exporters.request import Order
-    from backend.exporters.splits import Shares
+    from backend.exporters.planning import ExportFilter
+    from backend.exporters.request import ExportRequest
+    from backend.exporters.splits import SplitShares
 
     if source not in ("annotations", "predictions", "both"):
         raise BadInput(f"--source is {source!r}; give annotations, predictions or both.")
     if split and split_field:
         raise BadInput("--split and --split-field were both given. Give one of them.")
     settings = read_settings()
-    choice = Choice(
+    choice = ExportFilter(
         project=project,
         only=_known(split_names(only)),
         source=source,  # type: ignore[arg-type]  # checked above
         min_agreement=min_agreement,
-        shares=Shares.read(split) if split else None,
+        shares=SplitShares.read(split) if split else None,
         split_field=split_field,
         group_field=group_field,
     )
-    order = Order(
+    order = ExportRequest(
         format=format,
         folder=out,
         choice=choice,
@@ -81,15 +81,15 @@ def export(
         is_replaced=replace,
         version=_version(),
     )
-    ledger = open_fresh(settings, project, offline, with_predictions=source != "annotations")
+    correction_store = open_fresh(settings, project, offline, with_predictions=source != "annotations")
     with tidy_end():
         counts = write(
-            ledger,
+            correction_store,
             order,
             fetch=make_fetch(settings, project),
             pool=settings.state_dir / POOL,
             max_pixels=settings.max_image_pixels,
-            report=Progress(),
+            report=ExportProgress(),
         )
     print(f"{counts.targets:,} targets with {counts.sentences:,} sentences on {len(counts.images):,} images in {out}.")
     if counts.unnamed or counts.left_out:
@@ -99,7 +99,7 @@ def export(
         )
 
 
-class Progress:
+class ExportProgress:
     """Counts scenes up on one line of a terminal."""
 
     def __init__(self) -> None:
@@ -114,11 +114,11 @@ class Progress:
 
 def make_fetch(settings: Settings, project: int) -> "Fetch | None":
     """What gets a project's images; None where no Label Studio is known."""
-    from backend.db.request_store import open_store
+    from backend.db.request_store import open_request_store
     from backend.settings.project import read_project_settings
     from backend.worker.wiring import make_fetcher
 
-    store = open_store(settings.sql_url)
+    store = open_request_store(settings.sql_url)
     made = store.get_connection(project)
     store.close()
     if not settings.label_studio_url and made is None:

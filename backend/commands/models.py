@@ -11,9 +11,9 @@ from backend.settings.environment import read_settings
 def list_models() -> None:
     """Every profile, its weights, and whether they are there."""
     from ris_core.profiles import profile_names, profile_weights, read_profile
-    from ris_core.runtime.weights import Store
+    from ris_core.runtime.weights import WeightStore
 
-    store = Store(read_settings().model_dir)
+    store = WeightStore(read_settings().model_dir)
     for name in profile_names():
         print(f"{name}: {read_profile(name)['about']}")
         for status in map(store.status, profile_weights(name)):
@@ -23,15 +23,15 @@ def list_models() -> None:
 def pull_models(profile: Annotated[str, typer.Argument(help="Profile, or one of its weights by name.")]) -> None:
     """Download a profile's weights and verify them."""
     from ris_core.profiles import profile_names, profile_weights
-    from ris_core.runtime.weights import Store
+    from ris_core.runtime.weights import WeightStore
 
-    store = Store(read_settings().model_dir)
+    store = WeightStore(read_settings().model_dir)
     names = profile_weights(profile) if profile in profile_names() else [profile]
-    for name, path in zip(names, store.pull(names, ProgressPrinter()), strict=True):
+    for name, path in zip(names, store.pull(names, DownloadProgressPrinter()), strict=True):
         print(f"{name} is there and verified: {path}")
 
 
-class ProgressPrinter:
+class DownloadProgressPrinter:
     """Counts a download up on one line of standard error; a line every tenth where that is no terminal."""
 
     def __init__(self) -> None:

@@ -26,9 +26,9 @@ def report(
     from backend.report.page import render
 
     settings = read_settings()
-    ledger = open_fresh(settings, project, offline)
-    found = find(ledger, project, None if no_kinds else by_kind(settings))
-    address = find_address(ledger, project) or settings.label_studio_url or ""
+    correction_store = open_fresh(settings, project, offline)
+    found = find(correction_store, project, None if no_kinds else by_kind(settings))
+    address = find_address(correction_store, project) or settings.label_studio_url or ""
     page = render(
         found,
         title or f"Corrections of project {project}",

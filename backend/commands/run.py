@@ -14,9 +14,9 @@ from ris_core.output.plain_text import one_line
 
 if TYPE_CHECKING:
     from backend.runs.spec import RunSpec
-    from backend.runs.store import Ledger, Run
-    from backend.runs.studio_client import RunStudio
-    from backend.runs.summary import Status
+    from backend.runs.store import Run, RunStore
+    from backend.runs.studio_client import RunClient
+    from backend.runs.summary import RunStatus
 
 HAS_FAILURES = 1
 """Exit code of `wait` if tasks failed, or the run did."""
@@ -167,7 +167,7 @@ def failures(run: RunId, as_json: Json = False) -> None:
 
     store = open_ledger(read_settings())
     named = store.get(run)
-    found = store.tallies.failures(named.id)
+    found = store.counts.failures(named.id)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found]))
         return
@@ -188,24 +188,24 @@ def wait(
     store = open_ledger(settings)
     seen = control.wait(store, run, timeout)
     show(settings, store, seen.id)
-    if seen.state != "done" or store.tallies.counts(seen.id).get("failed"):
+    if seen.state != "done" or store.counts.by_state(seen.id).get("failed"):
         raise typer.Exit(HAS_FAILURES)
 
 
-def plan_here(settings: Settings, store: "Ledger", spec: "RunSpec") -> "Run":
+def plan_here(settings: Settings, store: "RunStore", spec: "RunSpec") -> "Run":
     """Make a run and plan it here, so that what is wrong with it is said at once.
 
     Raises:
         BadRun: If it cannot be planned.
     """
-    from backend.db.request_store import open_store
+    from backend.db.request_store import open_request_store
     from backend.runs import control, planner
     from backend.runs.spec import BadRun
     from backend.transport import queueing, redis_server
 
     conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
     studio = open_studio(settings)
-    run = control.create(store, open_store(settings.sql_url), conn, spec)
+    run = control.create(store, open_request_store(settings.sql_url), conn, spec)
     told = ""
     while run.state == "planning":
         if (fence := store.take_lease(run.id, PLANNER)) is not None:
@@ -222,7 +222,7 @@ def plan_here(settings: Settings, store: "Ledger", spec: "RunSpec") -> "Run":
     return run
 
 
-def _show_preview(settings: Settings, store: "Ledger", run: "Run", sheet: Path, yes: bool) -> None:
+def _show_preview(settings: Settings, store: "RunStore", run: "Run", sheet: Path, yes: bool) -> None:
     """Wait for the first tasks, show them, and ask whether to go on."""
     import cv2
 
@@ -231,11 +231,11 @@ def _show_preview(settings: Settings, store: "Ledger", run: "Run", sheet: Path, 
     from ris_core.types import Image
 
     typer.echo(f"run {run.id}: the first {run.spec.preview} tasks …")
-    while any(store.tallies.counts(run.id).get(state) for state in ("new", "running")):
+    while any(store.counts.by_state(run.id).get(state) for state in ("new", "running")):
         time.sleep(0.5)
         if store.get(run.id).state != "preview":
             return
-    items = store.tallies.answered(run.id, run.spec.preview)
+    items = store.counts.answered(run.id, run.spec.preview)
     if not items:
         typer.echo("None of them was answered.")
     else:
@@ -251,7 +251,7 @@ def _show_preview(settings: Settings, store: "Ledger", run: "Run", sheet: Path, 
         seen = _look(settings, store, run.id)
         found = preview.estimate(
             items,
-            sum(store.tallies.stage_seconds().values()),
+            sum(store.counts.stage_seconds().values()),
             seen.total,
             seen.workers or 1,
             read_config(run.label_config or "").controls[0],
@@ -277,12 +277,12 @@ def _treat(run_id: str, verb: str, **how: Any) -> None:
     show(settings, store, run.id)
 
 
-def show(settings: Settings, store: "Ledger", run_id: str) -> None:
+def show(settings: Settings, store: "RunStore", run_id: str) -> None:
     """Print how a run stands."""
     typer.echo(_look(settings, store, run_id).to_text())
 
 
-def _look(settings: Settings, store: "Ledger", run_id: str) -> "Status":
+def _look(settings: Settings, store: "RunStore", run_id: str) -> "RunStatus":
     from backend.runs import summary
     from backend.transport import queueing, redis_server
 
@@ -294,7 +294,7 @@ def _look(settings: Settings, store: "Ledger", run_id: str) -> "Status":
     return summary.look(store, run_id, workers)
 
 
-def open_ledger(settings: Settings) -> "Ledger":
+def open_ledger(settings: Settings) -> "RunStore":
     """The ledger that the settings name.
 
     Raises:
@@ -304,20 +304,20 @@ def open_ledger(settings: Settings) -> "Ledger":
     from backend.runs import store
 
     check_state(settings)
-    return store.open_ledger(settings.sql_url)
+    return store.open_run_store(settings.sql_url)
 
 
-def open_studio(settings: Settings) -> "RunStudio":
+def open_studio(settings: Settings) -> "RunClient":
     """The Label Studio that the settings name.
 
     Raises:
         BadSettings: If its address or token is not set.
     """
-    from backend.runs.studio_client import RunStudio
+    from backend.runs.studio_client import RunClient
 
     if not (settings.label_studio_url and settings.label_studio_api_key):
         raise BadSettings("Label Studio is not known. Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
-    return RunStudio(settings.label_studio_url, settings.label_studio_api_key.get_secret_value())
+    return RunClient(settings.label_studio_url, settings.label_studio_api_key.get_secret_value())
 
 
 runs = typer.Typer(no_args_is_help=True, help="Bulk runs: expressions asked of a whole project, written once a task.")

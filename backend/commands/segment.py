@@ -49,7 +49,9 @@ def segment(
     opened = Image.open(image, settings.max_image_pixels)
     overrides = {"method": method} if method else {}
     chosen = profile or settings.profile
-    segmenter = load_segmenter(chosen, device=settings.device, store=weights.Store(settings.model_dir), **overrides)
+    segmenter = load_segmenter(
+        chosen, device=settings.device, store=weights.WeightStore(settings.model_dir), **overrides
+    )
     prediction = segmenter.segment(segmenter.encode(opened), expression, top_k)
     for warning in prediction.warnings:
         print(f"note: {warning}", file=sys.stderr)

@@ -1,11 +1,11 @@
 """The Label Studio that the settings name."""
 
 from backend.base.errors import BadSettings
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.settings.environment import Settings
 
 
-def open_label_studio(settings: Settings) -> LabelStudio:
+def open_label_studio(settings: Settings) -> LabelStudioClient:
     """A client of Label Studio's API.
 
     Raises:
@@ -13,4 +13,4 @@ def open_label_studio(settings: Settings) -> LabelStudio:
     """
     if not (settings.label_studio_url and settings.label_studio_api_key):
         raise BadSettings("Label Studio is not known. Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
-    return LabelStudio(settings.label_studio_url, settings.label_studio_api_key.get_secret_value())
+    return LabelStudioClient(settings.label_studio_url, settings.label_studio_api_key.get_secret_value())

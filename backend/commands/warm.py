@@ -36,9 +36,9 @@ def warm(
     )
     settings = read_settings()
     _check_room(settings, spec)
-    ledger = open_ledger(settings)
-    run = plan_here(settings, ledger, spec)
-    show(settings, ledger, run.id)
+    run_store = open_ledger(settings)
+    run = plan_here(settings, run_store, spec)
+    show(settings, run_store, run.id)
 
 
 def _check_room(settings: Settings, spec: "RunSpec") -> None:

@@ -10,7 +10,7 @@ from defusedxml.ElementTree import fromstring
 
 from backend.base.errors import BadConfig
 from backend.label_studio import protocol
-from backend.label_studio.drawn_regions import Drawn, read_drawn, read_number, read_texts
+from backend.label_studio.drawn_regions import DrawnRegion, read_drawn, read_number, read_texts
 from backend.label_studio.label_config import DEFAULT_EXPRESSION_KEY, read_config
 from ris_core.errors import BadInput
 
@@ -26,7 +26,7 @@ LAYOUTS = 64
 
 
 @dataclass(frozen=True)
-class Layout:
+class AnnotationLayout:
     """What a label config says about reading annotations.
 
     Attributes:
@@ -45,7 +45,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Version:
+class AnnotationVersion:
     """An annotation as it was saved once.
 
     Attributes:
@@ -76,13 +76,13 @@ class Version:
     parent_prediction: int | None
     task_data: Mapping[str, Any]
     image: str | None
-    regions: tuple[Drawn, ...]
+    regions: tuple[DrawnRegion, ...]
     texts: tuple[tuple[str, tuple[str, ...]], ...]
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Event:
+class AnnotationEvent:
     """What a webhook says: annotations as they were saved, and ids of deleted ones.
 
     Attributes:
@@ -90,12 +90,12 @@ class Event:
     """
 
     project: int | None
-    versions: tuple[Version, ...] = ()
+    versions: tuple[AnnotationVersion, ...] = ()
     deleted: tuple[int, ...] = ()
     tasks: frozenset[str] = frozenset()
 
 
-def read_event(body: object) -> Event:
+def read_event(body: object) -> AnnotationEvent:
     """Read a webhook's body; events that are not about annotations say nothing.
 
     Raises:
@@ -110,21 +110,21 @@ def read_event(body: object) -> Event:
         named = [entry.get("task") for entry in (body, *entries) if isinstance(entry, Mapping)]
         ids = (task.get("id") if isinstance(task, Mapping) else task for task in named)
         of = frozenset(str(id) for id in ids if id is not None)
-        return Event(project, deleted=tuple(map(_id, entries)), tasks=of)
+        return AnnotationEvent(project, deleted=tuple(map(_id, entries)), tasks=of)
     if action not in CREATED:
-        return Event(project)
+        return AnnotationEvent(project)
     layout = read_layout(about.get("label_config") if isinstance(about, Mapping) else None)
     annotations, tasks = _many(body.get("annotation")), _many(body.get("task"))
     data = {str(task.get("id")): _mapping(task.get("data")) for task in tasks if isinstance(task, Mapping)}
-    return Event(project, tuple(read_version(one, project, data, layout) for one in annotations))
+    return AnnotationEvent(project, tuple(read_version(one, project, data, layout) for one in annotations))
 
 
-def read_layout(label_config: object) -> Layout:
+def read_layout(label_config: object) -> AnnotationLayout:
     """Read what matters of a label config; nothing of one that cannot be read."""
-    return _read_layout(label_config) if isinstance(label_config, str) else Layout()
+    return _read_layout(label_config) if isinstance(label_config, str) else AnnotationLayout()
 
 
-def list_problems(versions: Sequence[Version]) -> Iterator[str]:
+def list_problems(versions: Sequence[AnnotationVersion]) -> Iterator[str]:
     """What could not be read in them."""
     for version in versions:
         for problem in version.problems:
@@ -132,12 +132,12 @@ def list_problems(versions: Sequence[Version]) -> Iterator[str]:
 
 
 @lru_cache(LAYOUTS)
-def _read_layout(label_config: str) -> Layout:
+def _read_layout(label_config: str) -> AnnotationLayout:
     try:
         config = read_config(label_config)
     except BadConfig:
-        return Layout()
-    layout = Layout(expression_key=config.expression_key, image_key=config.image_key)
+        return AnnotationLayout()
+    layout = AnnotationLayout(expression_key=config.expression_key, image_key=config.image_key)
     root = fromstring(label_config)
     tags = [
         {name.lower(): value for name, value in tag.attrib.items()} for tag in root.iter() if isinstance(tag.tag, str)
@@ -151,7 +151,9 @@ def _read_layout(label_config: str) -> Layout:
     return replace(layout, gestures=frozenset(gestures))
 
 
-def read_version(annotation: object, project: int | None, data: Mapping[str, Any], layout: Layout) -> Version:
+def read_version(
+    annotation: object, project: int | None, data: Mapping[str, Any], layout: AnnotationLayout
+) -> AnnotationVersion:
     """Read an annotation.
 
     Args:
@@ -174,7 +176,7 @@ def read_version(annotation: object, project: int | None, data: Mapping[str, Any
     task_data = data.get(str(task), {})
     regions, problems = read_drawn(annotation.get("result"), layout.gestures)
     field = protocol.read_field(task_data, layout.expression_key)
-    return Version(
+    return AnnotationVersion(
         annotation=_id(annotation),
         project=project,
         task=str(task),
@@ -205,7 +207,7 @@ def read_time(text: object) -> float:
         raise BadInput(f"The time {text!r} cannot be read. Label Studio writes 2026-11-20T09:12:00Z.") from error
 
 
-def _with_field(region: Drawn, field: str | None) -> Drawn:
+def _with_field(region: DrawnRegion, field: str | None) -> DrawnRegion:
     return replace(region, expression=field, wording="task") if region.expression is None and field else region
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.base.errors import Unreachable
-from backend.corrections.annotations import Event, Source, Version
+from backend.corrections.annotations import AnnotationEvent, AnnotationVersion, Source
 from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
 
 SETTLE_S = 60.0
@@ -22,7 +22,7 @@ SETTLE_S = 60.0
 Task = tuple[int, str]
 
 
-class Added(NamedTuple):
+class AddedFacts(NamedTuple):
     """What came of an event: new facts, the tasks that they are about, and what was refused, in words."""
 
     facts: int
@@ -30,7 +30,7 @@ class Added(NamedTuple):
     refused: tuple[str, ...]
 
 
-def add_event(db: sa.Connection, event: Event, source: Source, seen_at: float) -> Added:
+def add_event(db: sa.Connection, event: AnnotationEvent, source: Source, seen_at: float) -> AddedFacts:
     """Add what is new of an event and true of what is known.
 
     Args:
@@ -65,7 +65,7 @@ def add_event(db: sa.Connection, event: Event, source: Source, seen_at: float) -
             refused.append(_elsewhere(annotation, f"task {', '.join(sorted(event.tasks))}", known))
         else:
             facts += _mark_deleted(db, annotation, event.project, source, seen_at)
-    return Added(facts, frozenset(tasks), tuple(refused))
+    return AddedFacts(facts, frozenset(tasks), tuple(refused))
 
 
 def insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
@@ -95,7 +95,9 @@ def _places(db: sa.Connection, annotation: int) -> list[sa.Row[Any]]:
     return list(db.execute(_PLACES, {"annotation": annotation}))
 
 
-def _settle(db: sa.Connection, version: Version, known: list[sa.Row[Any]]) -> tuple[Version, set[Task]]:
+def _settle(
+    db: sa.Connection, version: AnnotationVersion, known: list[sa.Row[Any]]
+) -> tuple[AnnotationVersion, set[Task]]:
     """A version of the API under the place that the record keeps it; tasks that lost what was falsely said of them."""
     confirmed = next((row for row in known if row.confirmed_at is not None), None)
     if confirmed and (confirmed.project, confirmed.confirmed_at) != (version.project, version.created_at):
@@ -117,10 +119,10 @@ def _settle(db: sa.Connection, version: Version, known: list[sa.Row[Any]]) -> tu
         db.execute(sa.delete(annotation_version).where(annotation_version.c.id.in_(ids)))
         return version, {(row.project, row.task) for row in elsewhere}
     # "Remove Duplicated Tasks" moves annotations: the record keeps one where its proposals were handed out
-    return Version(**{**vars(version), "task": confirmed.task}), set()
+    return AnnotationVersion(**{**vars(version), "task": confirmed.task}), set()
 
 
-def _confirm(db: sa.Connection, version: Version) -> None:
+def _confirm(db: sa.Connection, version: AnnotationVersion) -> None:
     same = (annotation_version.c.annotation == version.annotation) & (
         annotation_version.c.updated_at == version.updated_at
     )
@@ -129,7 +131,7 @@ def _confirm(db: sa.Connection, version: Version) -> None:
     )
 
 
-def _take_back(db: sa.Connection, version: Version, source: Source, seen_at: float) -> bool:
+def _take_back(db: sa.Connection, version: AnnotationVersion, source: Source, seen_at: float) -> bool:
     """Undo the deletion of what was seen after it; an event of a deletion stands against other events, which may be late."""
     deleted = annotation_deleted.c
     is_older = (deleted.source == "absence") & (deleted.seen_at < seen_at)
@@ -149,7 +151,7 @@ def _mark_deleted(db: sa.Connection, annotation: int, project: int, source: Sour
     return insert_new(db, annotation_deleted, row)
 
 
-def _version_row(version: Version, source: Source) -> dict[str, Any]:
+def _version_row(version: AnnotationVersion, source: Source) -> dict[str, Any]:
     row = {name: value for name, value in vars(version).items() if name not in ("regions", "problems")}
     return {
         **row,

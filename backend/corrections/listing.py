@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from backend.base.errors import Unreachable
-from backend.corrections.annotations import Layout, Version, read_layout, read_time, read_version
-from backend.label_studio.client import LabelStudio, Refused
+from backend.corrections.annotations import AnnotationLayout, AnnotationVersion, read_layout, read_time, read_version
+from backend.label_studio.client import LabelStudioClient, RequestRefused
 from backend.label_studio.protocol import Json
 from ris_core.errors import BadInput
 
@@ -31,7 +31,7 @@ class UnexpectedAnswer(Unreachable):
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedTask:
     """A task with its annotations.
 
     Attributes:
@@ -43,12 +43,12 @@ class Listed:
 
     id: str
     data: Mapping[str, Any]
-    versions: tuple[Version, ...]
+    versions: tuple[AnnotationVersion, ...]
     predictions: tuple[Json, ...]
     counted: int
 
 
-def read_project(studio: LabelStudio, project: int) -> Layout:
+def read_project(studio: LabelStudioClient, project: int) -> AnnotationLayout:
     """What a project's label config says; shows too that the project is there and may be seen.
 
     Raises:
@@ -61,7 +61,7 @@ def read_project(studio: LabelStudio, project: int) -> Layout:
     return read_layout(answer["label_config"])
 
 
-def newest_change(studio: LabelStudio, project: int) -> str | None:
+def newest_change(studio: LabelStudioClient, project: int) -> str | None:
     """Label Studio's time of the latest change of a project's tasks: what changes from now on is later. None of no task."""
     tasks, _ = _tasks(studio, project, {"ordering": ["-tasks:updated_at"]}, 1, {})
     if not tasks:
@@ -75,15 +75,15 @@ def newest_change(studio: LabelStudio, project: int) -> str | None:
 
 
 def changed_tasks(
-    studio: LabelStudio, project: int, layout: Layout, since: str | None, overlap_s: float
-) -> Iterator[list[Listed]]:
+    studio: LabelStudioClient, project: int, layout: AnnotationLayout, since: str | None, overlap_s: float
+) -> Iterator[list[ListedTask]]:
     """Pages of the tasks that changed since a time, or of all; each page is read wholly before it is given."""
     conditions = [_condition("updated_at", "Datetime", _shift(since, -overlap_s))] if since else []
     for page in _pages(studio, project, conditions, PAGE, {"fields": "all"}):
         yield [_read_task(studio, project, task, layout) for task in page]
 
 
-def list_task(studio: LabelStudio, project: int, task: str, layout: Layout) -> Listed | None:
+def list_task(studio: LabelStudioClient, project: int, task: str, layout: AnnotationLayout) -> ListedTask | None:
     """One task; None if the project does not list it."""
     query = {"filters": _all_of([_condition("id", "Number", int(task), "equal")]), "ordering": ["tasks:id"]}
     tasks, _ = _tasks(studio, project, query, PAGE, {"fields": "all"})
@@ -91,7 +91,7 @@ def list_task(studio: LabelStudio, project: int, task: str, layout: Layout) -> L
     return next(found, None)
 
 
-def count_annotations(studio: LabelStudio, project: int) -> dict[str, int]:
+def count_annotations(studio: LabelStudioClient, project: int) -> dict[str, int]:
     """How many annotations each task of a project has, skipped ones too."""
     include = {"include": "id,project,total_annotations,cancelled_annotations"}
     found: dict[str, int] = {}
@@ -100,7 +100,7 @@ def count_annotations(studio: LabelStudio, project: int) -> dict[str, int]:
     return found
 
 
-def ask_annotation(studio: LabelStudio, annotation: int) -> Json | None:
+def ask_annotation(studio: LabelStudioClient, annotation: int) -> Json | None:
     """An annotation; None if Label Studio itself says that it has none of this id.
 
     Raises:
@@ -108,7 +108,7 @@ def ask_annotation(studio: LabelStudio, annotation: int) -> Json | None:
     """
     try:
         found = _object(studio.request("GET", f"/api/annotations/{annotation}/"), f"annotation {annotation}")
-    except Refused as error:
+    except RequestRefused as error:
         is_own = isinstance(error.answer, Mapping) and isinstance(error.answer.get("detail"), str)
         if error.status == NOT_FOUND and is_own:
             return None
@@ -120,24 +120,26 @@ def ask_annotation(studio: LabelStudio, annotation: int) -> Json | None:
     return found
 
 
-def find_task_project(studio: LabelStudio, task: str) -> int | None:
+def find_task_project(studio: LabelStudioClient, task: str) -> int | None:
     """The project of a task; None if Label Studio has no such task."""
     try:
         found = _object(studio.request("GET", f"/api/tasks/{task}/?resolve_uri=false"), f"task {task}")
-    except Refused as error:
+    except RequestRefused as error:
         if error.status == NOT_FOUND:
             return None
         raise
     return found["project"] if _is_number(found.get("project")) else None
 
 
-def task_data(studio: LabelStudio, task: str) -> dict[str, Any]:
+def task_data(studio: LabelStudioClient, task: str) -> dict[str, Any]:
     """A task's data."""
     data = _object(studio.request("GET", f"/api/tasks/{task}/?resolve_uri=false"), f"task {task}").get("data")
     return data if isinstance(data, dict) else {}
 
 
-def _read_task(studio: LabelStudio, project: int, task: Mapping[str, Any], layout: Layout) -> Listed:
+def _read_task(
+    studio: LabelStudioClient, project: int, task: Mapping[str, Any], layout: AnnotationLayout
+) -> ListedTask:
     id = _task_id(studio, project, task)
     annotations, predictions = task.get("annotations"), task.get("predictions", [])
     if not isinstance(annotations, list):
@@ -156,16 +158,16 @@ def _read_task(studio: LabelStudio, project: int, task: Mapping[str, Any], layou
         )
     if len({one.annotation for one in versions}) < len(versions):
         raise _unexpected(studio, f"with task {id} and an annotation that is there twice")
-    return Listed(id, data, versions, tuple(predictions), _counted(studio, task))
+    return ListedTask(id, data, versions, tuple(predictions), _counted(studio, task))
 
 
-def _task_id(studio: LabelStudio, project: int, task: Mapping[str, Any]) -> str:
+def _task_id(studio: LabelStudioClient, project: int, task: Mapping[str, Any]) -> str:
     if task.get("project", project) != project:
         raise _unexpected(studio, f"with a task of project {_short(task.get('project'))} for project {project}")
     return str(task["id"])
 
 
-def _counted(studio: LabelStudio, task: Mapping[str, Any]) -> int:
+def _counted(studio: LabelStudioClient, task: Mapping[str, Any]) -> int:
     given = (task.get("total_annotations"), task.get("cancelled_annotations"))
     counts = [count for count in given if isinstance(count, int) and _is_number(count) and count >= 0]
     if len(counts) < len(given):
@@ -174,7 +176,7 @@ def _counted(studio: LabelStudio, task: Mapping[str, Any]) -> int:
 
 
 def _pages(
-    studio: LabelStudio, project: int, conditions: list[Json], size: int, more: Mapping[str, str]
+    studio: LabelStudioClient, project: int, conditions: list[Json], size: int, more: Mapping[str, str]
 ) -> Iterator[list[Json]]:
     """Tasks in the order of their ids, each page asked for by the last id: numbered pages shift when tasks change meanwhile."""
     last = 0
@@ -194,7 +196,7 @@ def _pages(
 
 
 def _tasks(
-    studio: LabelStudio, project: int, query: Mapping[str, Any], size: int, more: Mapping[str, str]
+    studio: LabelStudioClient, project: int, query: Mapping[str, Any], size: int, more: Mapping[str, str]
 ) -> tuple[list[Json], Any]:
     """Tasks of one page, and how many there are on this and later ones."""
     given = {"project": project, "page_size": size, "resolve_uri": "false", "query": json.dumps(query), **more}
@@ -233,7 +235,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _unexpected(studio: LabelStudio, what: str) -> UnexpectedAnswer:
+def _unexpected(studio: LabelStudioClient, what: str) -> UnexpectedAnswer:
     return UnexpectedAnswer(
         f"Label Studio at {studio.url} answers {what}; nothing is concluded from that, and nothing was deleted.",
         REMEDY,

@@ -7,12 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.corrections.annotations import Version
-from backend.corrections.outcomes import Offer, Offered
+from backend.corrections.annotations import AnnotationVersion
+from backend.corrections.outcomes import OfferedRegion, OfferedRegions
 from backend.db.correction_tables import offered_prediction
 from backend.db.run_tables import answered_by, item, run
 from backend.db.tables import answer, region, request
-from backend.label_studio.drawn_regions import Drawn, read_drawn
+from backend.label_studio.drawn_regions import DrawnRegion, read_drawn
 from backend.label_studio.label_config import read_config
 from backend.runs.answers import list_handed_out, make_regions, version_of
 from backend.runs.item import read_item
@@ -63,7 +63,7 @@ _PREDICTIONS = sa.select(offered_prediction).where(
 _RECORDED = sa.select(region.c.id).where(region.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
-class TaskOffers:
+class OfferedRegionsOfTask:
     """Everything that was handed out for one task. Its rows are read once and serve all annotations of the task."""
 
     def __init__(self, db: sa.Connection, project: int, task: str) -> None:
@@ -77,7 +77,7 @@ class TaskOffers:
             for offer in offers:
                 self._offers.setdefault(offer.region, offer)
 
-    def offered_for(self, version: Version, others: Sequence[Version]) -> Offered:
+    def offered_for(self, version: AnnotationVersion, others: Sequence[AnnotationVersion]) -> OfferedRegions:
         """What was offered for an annotation.
 
         Args:
@@ -96,9 +96,9 @@ class TaskOffers:
             and _is_for(offer, version.annotator, own, theirs)
         ]
         strangers = [drawn for drawn in version.regions if drawn.id not in self._offers]
-        return Offered(bulk, interactive, self._known_at(version.updated_at), self._find_foreign(strangers))
+        return OfferedRegions(bulk, interactive, self._known_at(version.updated_at), self._find_foreign(strangers))
 
-    def newest_bulk(self) -> list[Offer]:
+    def newest_bulk(self) -> list[OfferedRegion]:
         """The prediction that was made last, whether or not anybody has looked at it."""
         bulk = [offer for offer in self._offers.values() if offer.by == "bulk" and offer.instead_of is None]
         if not bulk:
@@ -113,7 +113,7 @@ class TaskOffers:
             if (made_by and self._made_by.get(offer.region) == made_by) or (not made_by and offer.region in same)
         ]
 
-    def _find_bulk(self, version: Version) -> list[Offer]:
+    def _find_bulk(self, version: AnnotationVersion) -> list[OfferedRegion]:
         """The regions of the prediction that an annotation began with.
 
         Its own id tells; where that is not known (it was made while the task was opened, and Label Studio told nobody
@@ -130,12 +130,12 @@ class TaskOffers:
         chosen = next(iter([*left, *newest[-1:]]), None)
         return [offer for id, offer in bulk.items() if self._made_by[id] == chosen]
 
-    def _known_at(self, time: float) -> dict[str, Offer]:
+    def _known_at(self, time: float) -> dict[str, OfferedRegion]:
         """Every region as it was handed out last before a time: a mended one was handed out before under its id."""
         seen = {offer.region: offer for offer in self._former if offer.at <= time}
         return {id: seen.get(id, offer) if offer.at > time else offer for id, offer in self._offers.items()}
 
-    def _find_foreign(self, strangers: Sequence[Drawn]) -> frozenset[str]:
+    def _find_foreign(self, strangers: Sequence[DrawnRegion]) -> frozenset[str]:
         """Those that the record has for another task, or that say so themselves."""
         if not strangers:
             return frozenset()
@@ -143,13 +143,13 @@ class TaskOffers:
         return frozenset(recorded) | {drawn.id for drawn in strangers if drawn.made_for not in (None, self._task)}
 
 
-def read_answer_regions(results: object) -> dict[str, Drawn]:
+def read_answer_regions(results: object) -> dict[str, DrawnRegion]:
     """The regions of a prediction as it was handed out, by id: what a polygon or box showed is not its candidate's mask."""
     listed = results if isinstance(results, list) else []
     return {drawn.id: drawn for drawn in read_drawn(listed)[0]}
 
 
-def _read_answers(db: sa.Connection, project: int, task: str) -> tuple[dict[str, Offer], dict[str, str]]:
+def _read_answers(db: sa.Connection, project: int, task: str) -> tuple[dict[str, OfferedRegion], dict[str, str]]:
     """Offers by region id, in the order in which they were made, and the request of each."""
     rows = db.execute(_ANSWERS, {"project": project, "task": task}).mappings()
     listed: Rows = [dict(row) for row in rows]
@@ -158,7 +158,7 @@ def _read_answers(db: sa.Connection, project: int, task: str) -> tuple[dict[str,
     return offers, {row["region"]: row["request_id"] for row in listed}
 
 
-def _read_items(db: sa.Connection, project: int, task: str) -> Iterator[tuple[Offer, str]]:
+def _read_items(db: sa.Connection, project: int, task: str) -> Iterator[tuple[OfferedRegion, str]]:
     """Offers of bulk runs, and the run of each."""
     if not task.isdecimal():
         return
@@ -173,7 +173,7 @@ def _read_items(db: sa.Connection, project: int, task: str) -> Iterator[tuple[Of
             found = done.answers[one.query]
             chosen = found["candidates"][one.candidate]
             others = [other["mask"] for j, other in enumerate(found["candidates"]) if j not in found["selected"]]
-            offer = Offer(
+            offer = OfferedRegion(
                 region=one.region,
                 by="bulk",
                 query=f"run {done.run} {one.query}",
@@ -189,7 +189,9 @@ def _read_items(db: sa.Connection, project: int, task: str) -> Iterator[tuple[Of
             yield offer, f"run {done.run}" if one.rank == 1 else f"run {done.run} candidate {one.rank}"
 
 
-def _read_former(db: sa.Connection, project: int, task: str, offers: Mapping[str, Offer]) -> list[Offer]:
+def _read_former(
+    db: sa.Connection, project: int, task: str, offers: Mapping[str, OfferedRegion]
+) -> list[OfferedRegion]:
     """Former looks of regions that were mended under their own id, oldest first: the record follows the newest."""
     rows = db.execute(_KEPT, {"project": project, "task": task})
     overtaken = [row.id for row in rows if row.kept < len(row.selected)]
@@ -227,12 +229,12 @@ def _query(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (row["kind"], asker, row["model_version"], wording or row["answer_id"])
 
 
-def _make_offer(row: Mapping[str, Any], firsts: Mapping[tuple[Any, ...], list[tuple[int, str]]]) -> Offer:
+def _make_offer(row: Mapping[str, Any], firsts: Mapping[tuple[Any, ...], list[tuple[int, str]]]) -> OfferedRegion:
     candidates = {int(one["rank"]): one for one in row["candidates"]}
     chosen = candidates.get(row["candidate_rank"])
     query = _query(row)
     ranks = [rank for rank, _ in firsts[query]]
-    return Offer(
+    return OfferedRegion(
         region=row["region"],
         by="interactive" if row["kind"] == "interactive" else "bulk",
         query=str(query),
@@ -259,17 +261,17 @@ def _shown(row: Mapping[str, Any], chosen: Mapping[str, Any] | None) -> Rle:
     return read_answer_regions(results)[row["region"]].mask
 
 
-def _read_predictions(db: sa.Connection, project: int, task: str) -> dict[int, list[Offer]]:
+def _read_predictions(db: sa.Connection, project: int, task: str) -> dict[int, list[OfferedRegion]]:
     """Offers of Label Studio's predictions, by the id of the prediction."""
-    found: dict[int, list[Offer]] = defaultdict(list)
+    found: dict[int, list[OfferedRegion]] = defaultdict(list)
     for row in db.execute(_PREDICTIONS, {"project": project, "task": task}).mappings():
         found[row["prediction"]] = list(_predicted(dict(row)))
     return found
 
 
-def _predicted(row: Mapping[str, Any]) -> Iterator[Offer]:
-    for drawn in (Drawn(**one) for one in row["regions"]):
-        yield Offer(
+def _predicted(row: Mapping[str, Any]) -> Iterator[OfferedRegion]:
+    for drawn in (DrawnRegion(**one) for one in row["regions"]):
+        yield OfferedRegion(
             region=drawn.id,
             by="bulk",
             query=f"prediction {row['prediction']} {drawn.expression or drawn.id}",
@@ -282,7 +284,7 @@ def _predicted(row: Mapping[str, Any]) -> Iterator[Offer]:
         )
 
 
-def _traces(version: Version, others: Iterable[Version]) -> tuple[set[str], set[str]]:
+def _traces(version: AnnotationVersion, others: Iterable[AnnotationVersion]) -> tuple[set[str], set[str]]:
     """Ids of prompts and regions in this annotator's annotations, and in those of others."""
     own: set[str] = set()
     theirs: set[str] = set()
@@ -292,7 +294,7 @@ def _traces(version: Version, others: Iterable[Version]) -> tuple[set[str], set[
     return own, theirs
 
 
-def _is_for(offer: Offer, annotator: int | None, own: set[str], theirs: set[str]) -> bool:
+def _is_for(offer: OfferedRegion, annotator: int | None, own: set[str], theirs: set[str]) -> bool:
     """Whether an answer was this annotator's: by the user if he was known, else by the prompt, or unless it is another's."""
     traces = {offer.prompt, offer.region} - {None}
     if traces & (own | theirs):

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backend.corrections.annotations import Version
+from backend.corrections.annotations import AnnotationVersion
 from backend.corrections.matching import area, assign, boundary_overlap, overlap, overlaps
-from backend.label_studio.drawn_regions import Drawn
+from backend.label_studio.drawn_regions import DrawnRegion
 from ris_core.geometry.masks import Rle
 
 Name = Literal["accepted", "edited", "replaced", "rejected", "missed", "foreign", "unanswered"]
@@ -21,7 +21,7 @@ MATCHES = 0.5
 
 
 @dataclass(frozen=True)
-class Offer:
+class OfferedRegion:
     """A region that was offered.
 
     Attributes:
@@ -52,7 +52,7 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Offered:
+class OfferedRegions:
     """What was offered for an annotation.
 
     Attributes:
@@ -62,14 +62,14 @@ class Offered:
         foreign: Ids that were handed out for other tasks.
     """
 
-    bulk: Sequence[Offer] = ()
-    interactive: Sequence[Offer] = ()
-    known: Mapping[str, Offer] = field(default_factory=dict)
+    bulk: Sequence[OfferedRegion] = ()
+    interactive: Sequence[OfferedRegion] = ()
+    known: Mapping[str, OfferedRegion] = field(default_factory=dict)
     foreign: Set[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RegionOutcome:
     """What became of a region.
 
     Attributes:
@@ -101,7 +101,7 @@ class Outcome:
     offered_mask: Rle | None = None
 
 
-def judge(version: Version, offered: Offered) -> list[Outcome]:
+def judge(version: AnnotationVersion, offered: OfferedRegions) -> list[RegionOutcome]:
     """What became of each region drawn and each region offered; nothing of a skipped task."""
     if version.was_cancelled:
         return []
@@ -120,10 +120,10 @@ def judge(version: Version, offered: Offered) -> list[Outcome]:
     return judged + [_judge_gone(offer) for offer in left if offer.region not in taken]
 
 
-def _judge_known(region: Drawn, offered: Offered) -> Outcome:
+def _judge_known(region: DrawnRegion, offered: OfferedRegions) -> RegionOutcome:
     """A region that has the id it was handed out with."""
     if region.id not in offered.known:
-        return Outcome(region.id, "foreign", region.label, region.expression, mask=region.mask)
+        return RegionOutcome(region.id, "foreign", region.label, region.expression, mask=region.mask)
     offer = offered.known[region.id]
     first = offered.known.get(offer.instead_of or "")
     if first:
@@ -134,7 +134,9 @@ def _judge_known(region: Drawn, offered: Offered) -> Outcome:
     return _compare(region, "replaced" if is_other else "edited", offer)
 
 
-def _judge_unchanged(regions: Sequence[Drawn], offers: Sequence[Offer], version: Version) -> list[Outcome]:
+def _judge_unchanged(
+    regions: Sequence[DrawnRegion], offers: Sequence[OfferedRegion], version: AnnotationVersion
+) -> list[RegionOutcome]:
     """Regions that Label Studio says are as predicted: copies, under ids of their own, of what was offered."""
     likeness = overlaps([region.mask for region in regions], [offer.mask for offer in offers])
     found = dict(assign(likeness, SAME)) if likeness.size else {}
@@ -142,7 +144,7 @@ def _judge_unchanged(regions: Sequence[Drawn], offers: Sequence[Offer], version:
     return [_compare(region, "accepted", offer) for region, offer in zip(regions, offer_of, strict=True)]
 
 
-def _judge_strangers(regions: Sequence[Drawn], offers: Sequence[Offer]) -> list[Outcome]:
+def _judge_strangers(regions: Sequence[DrawnRegion], offers: Sequence[OfferedRegion]) -> list[RegionOutcome]:
     """Regions of ids that were never handed out: copies of what was offered, other candidates of it, or drawn by hand."""
     choices = [(offer, offer.mask, True) for offer in offers]
     choices += [(offer, mask, False) for offer in _one_a_query(offers) for mask in offer.candidates]
@@ -159,8 +161,8 @@ def _judge_strangers(regions: Sequence[Drawn], offers: Sequence[Offer]) -> list[
     return judged
 
 
-def _judge_gone(offer: Offer) -> Outcome:
-    return Outcome(
+def _judge_gone(offer: OfferedRegion) -> RegionOutcome:
+    return RegionOutcome(
         region=offer.region,
         outcome="rejected" if offer.by == "bulk" else "unanswered",
         label=offer.label,
@@ -173,12 +175,12 @@ def _judge_gone(offer: Offer) -> Outcome:
     )
 
 
-def _compare(region: Drawn, name: Name, offer: Offer | None) -> Outcome:
-    own = Outcome(region.id, name, region.label, region.expression, mask=region.mask)
+def _compare(region: DrawnRegion, name: Name, offer: OfferedRegion | None) -> RegionOutcome:
+    own = RegionOutcome(region.id, name, region.label, region.expression, mask=region.mask)
     if offer is None:
         return own
     before = area(offer.mask)
-    return Outcome(
+    return RegionOutcome(
         region=region.id,
         outcome=name,
         label=region.label,
@@ -197,13 +199,13 @@ def _compare(region: Drawn, name: Name, offer: Offer | None) -> Outcome:
     )
 
 
-def _as_it_was(region: Drawn, version: Version) -> Offer:
+def _as_it_was(region: DrawnRegion, version: AnnotationVersion) -> OfferedRegion:
     """What Label Studio says is as predicted, of a prediction that is not known (yet)."""
     query = f"prediction {version.parent_prediction}"
-    return Offer(region.id, "bulk", query, region.label, region.expression or "", region.score, "", region.mask)
+    return OfferedRegion(region.id, "bulk", query, region.label, region.expression or "", region.score, "", region.mask)
 
 
-def _one_a_query(offers: Sequence[Offer]) -> list[Offer]:
+def _one_a_query(offers: Sequence[OfferedRegion]) -> list[OfferedRegion]:
     return list({offer.query: offer for offer in reversed(offers)}.values())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.corrections.outcomes import NAMES, Outcome
+from backend.corrections.outcomes import NAMES, RegionOutcome
 from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
 from backend.label_studio.protocol import Json
 from ris_core.errors import UnknownName
@@ -35,7 +35,7 @@ class Correction:
     lead_time_s: float | None
     is_reviewed: bool
     is_current: bool
-    outcome: Outcome
+    outcome: RegionOutcome
 
     def to_json(self) -> Json:
         """Flat, for tables and dumps."""
@@ -86,7 +86,7 @@ def read_corrections(
 
 
 @dataclass(frozen=True)
-class Past:
+class VersionOutcomes:
     """A version of an annotation, and what became of its regions.
 
     Attributes:
@@ -105,7 +105,7 @@ class Past:
     corrections: tuple[Correction, ...]
 
 
-def read_past(db: sa.Connection, project: int, task: str) -> list[Past]:
+def read_past(db: sa.Connection, project: int, task: str) -> list[VersionOutcomes]:
     """Every version of every annotation of a task, those without regions too, in the order in which they were saved."""
     own = annotation_version.c
     columns = (own.annotation, own.project, own.task, own.annotator, own.updated_at, own.was_cancelled)
@@ -119,7 +119,7 @@ def read_past(db: sa.Connection, project: int, task: str) -> list[Past]:
         of.setdefault((one.annotation, one.updated_at), []).append(one)
     flags = ("was_cancelled", "is_deleted", "is_current")
     return [
-        Past(
+        VersionOutcomes(
             **{**row, **{name: bool(row[name]) for name in flags}},
             corrections=tuple(of.get((row["annotation"], row["updated_at"]), ())),
         )
@@ -176,6 +176,6 @@ def by_task(task: sa.ColumnElement[str]) -> tuple[sa.ColumnElement[Any], ...]:
 
 
 def _correction(row: Mapping[str, Any]) -> Correction:
-    judged = Outcome(**{name: row.get(name) for name in Outcome.__dataclass_fields__})  # type: ignore[arg-type]
+    judged = RegionOutcome(**{name: row.get(name) for name in RegionOutcome.__dataclass_fields__})  # type: ignore[arg-type]
     own = {name: row[name] for name in Correction.__dataclass_fields__ if name != "outcome"}
     return Correction(**{**own, "is_current": bool(own["is_current"])}, outcome=judged)

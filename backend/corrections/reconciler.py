@@ -14,10 +14,10 @@ from typing import Any
 import structlog
 
 from backend.corrections import listing
-from backend.corrections.annotations import Event, Layout, read_time, read_version
-from backend.corrections.listing import Listed, UnexpectedAnswer
-from backend.corrections.store import Ledger, Prediction
-from backend.label_studio.client import LabelStudio, Refused
+from backend.corrections.annotations import AnnotationEvent, AnnotationLayout, read_time, read_version
+from backend.corrections.listing import ListedTask, UnexpectedAnswer
+from backend.corrections.store import CorrectionStore, StoredPrediction
+from backend.label_studio.client import LabelStudioClient, RequestRefused
 from backend.label_studio.drawn_regions import read_drawn
 from ris_core.errors import BadInput
 
@@ -33,7 +33,12 @@ NOTHING_SAID = -1
 
 
 def reconcile(
-    studio: LabelStudio, ledger: Ledger, project: int, *, is_thorough: bool = False, with_predictions: bool = False
+    studio: LabelStudioClient,
+    correction_store: CorrectionStore,
+    project: int,
+    *,
+    is_thorough: bool = False,
+    with_predictions: bool = False,
 ) -> int:
     """Add what is missing; how many facts were.
 
@@ -46,19 +51,19 @@ def reconcile(
         BadSettings: If its token is not accepted.
         Refused: If there is no such project.
     """
-    look = _Look(studio, ledger, project, with_predictions)
+    look = _Look(studio, correction_store, project, with_predictions)
     until = listing.newest_change(studio, project)
-    since = None if with_predictions else ledger.seen_until(project)
+    since = None if with_predictions else correction_store.seen_until(project)
     for page in listing.changed_tasks(studio, project, look.layout, since, OVERLAP_S):
         for task in page:
             look.add_task(task)
-    for prediction in sorted(ledger.unknown_predictions(project)):
+    for prediction in sorted(correction_store.unknown_predictions(project)):
         look.add_prediction(prediction)
     if is_thorough:
         look.count()
     look.end()
     if until:
-        ledger.set_seen_until(project, until)
+        correction_store.set_seen_until(project, until)
     if look.added:
         log.info("reconciled", project=project, added=look.added)
     return look.added
@@ -72,18 +77,20 @@ class _Look:
         added: Facts that were new.
     """
 
-    def __init__(self, studio: LabelStudio, ledger: Ledger, project: int, with_predictions: bool) -> None:
-        self._studio, self._ledger, self._project = studio, ledger, project
+    def __init__(
+        self, studio: LabelStudioClient, correction_store: CorrectionStore, project: int, with_predictions: bool
+    ) -> None:
+        self._studio, self._correction_store, self._project = studio, correction_store, project
         self._with_predictions = with_predictions
         self._began_at = time.time()
         self.layout = listing.read_project(studio, project)
         self._known = defaultdict[str, set[int]](set)  # before anything is asked: what comes meanwhile is not missing
-        for annotation, task in ledger.live_annotations(project).items():
+        for annotation, task in correction_store.live_annotations(project).items():
             self._known[task].add(annotation)
         self._seen, self._gone, self._doubtful = set[int](), set[int](), set[int]()
         self.added = 0
 
-    def add_task(self, task: Listed) -> None:
+    def add_task(self, task: ListedTask) -> None:
         """Add a task's annotations, and note which are not there any more."""
         if len(task.versions) != task.counted:
             task = self._ask_again(task)
@@ -100,14 +107,14 @@ class _Look:
             _read_prediction(one, self._project, task.id, task.data, self.layout)
             for one in (task.predictions if self._with_predictions else ())
         ]
-        event = Event(self._project, task.versions)
-        self.added += self._ledger.add(event, "api", predictions, self._began_at)
+        event = AnnotationEvent(self._project, task.versions)
+        self.added += self._correction_store.add(event, "api", predictions, self._began_at)
 
     def add_prediction(self, prediction: int) -> None:
         """Add a prediction that an annotation began with; one that is deleted is not known and stays so."""
         try:
             found = self._studio.request("GET", f"/api/predictions/{prediction}/")
-        except Refused as error:
+        except RequestRefused as error:
             if error.status == listing.NOT_FOUND:
                 return
             raise
@@ -118,7 +125,7 @@ class _Look:
             return  # an event named it that is not to be believed
         data = listing.task_data(self._studio, task)
         read = _read_prediction(found, self._project, task, data, self.layout)
-        self.added += self._ledger.add(Event(self._project), "api", [read])
+        self.added += self._correction_store.add(AnnotationEvent(self._project), "api", [read])
 
     def count(self) -> None:
         """Look closer at every task that has fewer annotations than are known, or is not listed."""
@@ -148,9 +155,9 @@ class _Look:
                 self._studio, self._project
             )  # it is no proof if the project is not to be seen any more
             deleted = tuple(sorted(self._gone))
-            self.added += self._ledger.add(Event(self._project, deleted=deleted), "absence")
+            self.added += self._correction_store.add(AnnotationEvent(self._project, deleted=deleted), "absence")
 
-    def _ask_again(self, task: Listed) -> Listed:
+    def _ask_again(self, task: ListedTask) -> ListedTask:
         time.sleep(ASK_AGAIN_S)
         again = listing.list_task(self._studio, self._project, task.id, self.layout)
         if again is None:  # it went meanwhile: what is known of it is in doubt
@@ -167,7 +174,7 @@ class _Look:
     def _add_found(self, annotation: Mapping[str, Any]) -> None:
         """Add an annotation that is there, though not in the list of its task."""
         try:
-            place = read_version(annotation, None, {}, Layout())
+            place = read_version(annotation, None, {}, AnnotationLayout())
             layout = (
                 self.layout if place.project == self._project else listing.read_project(self._studio, place.project)
             )
@@ -178,13 +185,15 @@ class _Look:
                 f"Label Studio answers an annotation that cannot be read ({error}); nothing was deleted for it.",
                 listing.REMEDY,
             ) from error
-        self.added += self._ledger.add(Event(version.project, (version,)), "api", seen_at=self._began_at)
+        self.added += self._correction_store.add(
+            AnnotationEvent(version.project, (version,)), "api", seen_at=self._began_at
+        )
 
 
 def _read_prediction(
-    prediction: Mapping[str, Any], project: int, task: str, data: Mapping[str, Any], layout: Layout
-) -> Prediction:
-    return Prediction(
+    prediction: Mapping[str, Any], project: int, task: str, data: Mapping[str, Any], layout: AnnotationLayout
+) -> StoredPrediction:
+    return StoredPrediction(
         prediction=int(prediction["id"]),
         project=project,
         task=task,

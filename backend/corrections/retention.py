@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from backend.corrections.pseudonyms import find_names, replace_person
 from backend.corrections.queries import is_newest
-from backend.corrections.store import Ledger
+from backend.corrections.store import CorrectionStore
 from backend.db.correction_tables import annotation_version, outcome, webhook_read
 from backend.db.tables import metadata, webhook
 from ris_core.errors import BadInput
@@ -20,14 +20,14 @@ BODIES_AT_ONCE = 50
 """Raw events in memory at a time."""
 
 
-class Purged(NamedTuple):
+class PurgedRows(NamedTuple):
     """What was, or would be, deleted."""
 
     events: int
     versions: int
 
 
-def purge(ledger: Ledger, days: float, *, with_history: bool, is_trial: bool = False) -> Purged:
+def purge(correction_store: CorrectionStore, days: float, *, with_history: bool, is_trial: bool = False) -> PurgedRows:
     """Delete raw events that were read, older than so many days.
 
     Args:
@@ -43,7 +43,7 @@ def purge(ledger: Ledger, days: float, *, with_history: bool, is_trial: bool = F
     read = sa.select(webhook_read.c.webhook_id)
     old_events = (webhook.c.received_at < before) & webhook.c.id.in_(read)
     old_versions = (annotation_version.c.seen_at < before) & ~is_newest()
-    with ledger.writing() as db:
+    with correction_store.writing() as db:
         events = db.scalar(sa.select(sa.func.count()).select_from(webhook).where(old_events)) or 0
         ids = list(db.scalars(sa.select(annotation_version.c.id).where(old_versions))) if with_history else []
         if not is_trial:
@@ -53,10 +53,10 @@ def purge(ledger: Ledger, days: float, *, with_history: bool, is_trial: bool = F
                 some = ids[start : start + BODIES_AT_ONCE]
                 db.execute(sa.delete(outcome).where(outcome.c.version_id.in_(some)))
                 db.execute(sa.delete(annotation_version).where(annotation_version.c.id.in_(some)))
-    return Purged(events, len(ids))
+    return PurgedRows(events, len(ids))
 
 
-def pseudonymise(ledger: Ledger, annotator: int) -> int:
+def pseudonymise(correction_store: CorrectionStore, annotator: int) -> int:
     """Put a made-up number in place of an annotator everywhere, raw events included; the number, which is negative.
 
     Nothing is kept that leads back to the annotator: names and e-mail addresses that events tell go too.
@@ -65,7 +65,7 @@ def pseudonymise(ledger: Ledger, annotator: int) -> int:
         BadInput: If nothing of this annotator is known.
     """
     pseudonym = -1 - secrets.randbelow(2**31 - 1)
-    with ledger.writing() as db:
+    with correction_store.writing() as db:
         changed = sum(
             db.execute(sa.update(column.table).where(column == annotator).values({column.name: pseudonym})).rowcount
             for column in columns_of("number")

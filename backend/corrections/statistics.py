@@ -28,7 +28,7 @@ GROUPS: Mapping[str, Group] = {
 """What corrections can be divided by, besides the kind of their expression."""
 
 
-class Judged(NamedTuple):
+class JudgedProposal(NamedTuple):
     """A proposal whose score can be compared with what became of it."""
 
     score: float
@@ -36,7 +36,7 @@ class Judged(NamedTuple):
 
 
 @dataclass
-class Summary:
+class OutcomeSummary:
     """Of some corrections.
 
     Attributes:
@@ -50,7 +50,7 @@ class Summary:
     flags: Counter[str] = field(default_factory=Counter)
     ious: list[float] = field(default_factory=list)
     boundary_ious: list[float] = field(default_factory=list)
-    judged: list[Judged] = field(default_factory=list)
+    judged: list[JudgedProposal] = field(default_factory=list)
 
     def add(self, one: Correction) -> None:
         """Count one."""
@@ -64,7 +64,7 @@ class Summary:
             self.boundary_ious.append(result.boundary_iou)
         if result.score is not None and result.outcome in ANSWERED:
             is_kept = result.outcome in ("accepted", "edited") and (result.iou or 0.0) >= RIGHT_IOU
-            self.judged.append(Judged(result.score, is_kept))
+            self.judged.append(JudgedProposal(result.score, is_kept))
 
     @property
     def accepted_share(self) -> float | None:
@@ -82,9 +82,9 @@ class Summary:
         }
 
 
-def summarise(corrections: Iterable[Correction], group: Group | None = None) -> dict[str, Summary]:
+def summarise(corrections: Iterable[Correction], group: Group | None = None) -> dict[str, OutcomeSummary]:
     """Summaries by group, "all" first; in the order of names."""
-    found: dict[str, Summary] = defaultdict(Summary)
+    found: dict[str, OutcomeSummary] = defaultdict(OutcomeSummary)
     everything = found["all"]
     for one in corrections:
         everything.add(one)

@@ -15,9 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.base.redaction import reason_of
-from backend.corrections.annotations import Event, Source, Version, list_problems, read_event
+from backend.corrections.annotations import AnnotationEvent, AnnotationVersion, Source, list_problems, read_event
 from backend.corrections.facts import Task, add_event, insert_new, insert_unless_there
-from backend.corrections.offered_regions import TaskOffers
+from backend.corrections.offered_regions import OfferedRegionsOfTask
 from backend.corrections.outcomes import judge
 from backend.db.correction_tables import (
     annotation_deleted,
@@ -31,7 +31,7 @@ from backend.db.correction_tables import (
 from backend.db.database import open_database
 from backend.db.request_store import reaching
 from backend.db.tables import webhook
-from backend.label_studio.drawn_regions import Drawn
+from backend.label_studio.drawn_regions import DrawnRegion
 from ris_core.errors import BadInput
 
 BATCH = 20
@@ -46,7 +46,7 @@ _FORGET = sa.delete(outcome).where(outcome.c.version_id.in_(sa.select(annotation
 
 
 @dataclass(frozen=True)
-class Prediction:
+class StoredPrediction:
     """A prediction as Label Studio has it: its id there, and its regions."""
 
     prediction: int
@@ -54,23 +54,23 @@ class Prediction:
     task: str
     created_at: float
     model_version: str
-    regions: tuple[Drawn, ...]
+    regions: tuple[DrawnRegion, ...]
     task_data: Mapping[str, Any]
     image: str | None
 
 
-def open_ledger(database_url: str) -> "Ledger":
+def open_correction_store(database_url: str) -> "CorrectionStore":
     """Open a database and bring its tables up to date.
 
     Raises:
         BadSettings: If the URL is not one, or its driver is not installed.
         Unreachable: If the database cannot be opened.
     """
-    return Ledger(open_database(database_url))
+    return CorrectionStore(open_database(database_url))
 
 
-class Ledger:
-    """What annotators did. Made by `open_ledger`; any number of processes may use the same database."""
+class CorrectionStore:
+    """What annotators did. Made by `open_correction_store`; any number of processes may use the same database."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -125,7 +125,11 @@ class Ledger:
         return done
 
     def add(
-        self, event: Event, source: Source, predictions: Sequence[Prediction] = (), seen_at: float | None = None
+        self,
+        event: AnnotationEvent,
+        source: Source,
+        predictions: Sequence[StoredPrediction] = (),
+        seen_at: float | None = None,
     ) -> int:
         """Add what is new of it; how many facts were.
 
@@ -189,25 +193,25 @@ class Ledger:
             db.execute(sa.insert(poll).values(project=project, seen_until=until))
 
 
-def read_versions(db: sa.Connection, project: int, task: str) -> dict[int, Version]:
+def read_versions(db: sa.Connection, project: int, task: str) -> dict[int, AnnotationVersion]:
     """Every version of every annotation of a task, by the number of its row."""
     rows = db.execute(_VERSIONS, {"project": project, "task": task}).mappings()
     return {row["id"]: _version(dict(row)) for row in rows}
 
 
-def _read_event(body: str) -> tuple[Event, str | None]:
+def _read_event(body: str) -> tuple[AnnotationEvent, str | None]:
     """What a raw event says, and what is wrong with it."""
     try:
         event = read_event(_parse(body))
     except BadInput as error:
-        return Event(None), str(error)
+        return AnnotationEvent(None), str(error)
     return event, "; ".join(list_problems(event.versions)) or None
 
 
 def _judge_all(db: sa.Connection, tasks: Set[Task]) -> None:
     for project, task in sorted(tasks):
         versions = read_versions(db, project, task)
-        offers = TaskOffers(db, project, task)
+        offers = OfferedRegionsOfTask(db, project, task)
         db.execute(_FORGET, {"project": project, "task": task})
         rows = []
         for version_id, version in versions.items():
@@ -228,11 +232,11 @@ def _unread(limit: int) -> sa.Select[Any]:
     )
 
 
-def _version(row: Mapping[str, Any]) -> Version:
-    own = {name: row[name] for name in Version.__dataclass_fields__ if name in row}
-    regions = tuple(Drawn(**drawn) for drawn in row["regions"])
+def _version(row: Mapping[str, Any]) -> AnnotationVersion:
+    own = {name: row[name] for name in AnnotationVersion.__dataclass_fields__ if name in row}
+    regions = tuple(DrawnRegion(**drawn) for drawn in row["regions"])
     texts = tuple((id, tuple(entries)) for id, entries in row["texts"])
-    return Version(**{**own, "regions": regions, "texts": texts})
+    return AnnotationVersion(**{**own, "regions": regions, "texts": texts})
 
 
 def _set_synchronous(db: sa.Connection, level: str) -> None:

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 import structlog
 
 from backend.corrections.reconciler import reconcile
-from backend.corrections.store import Ledger
+from backend.corrections.store import CorrectionStore
 from backend.db.tables import connection
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from ris_core.errors import RisError
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ PAUSE_S = 0.05
 JOIN_S = 10.0
 
 
-class Bookkeeper:
+class CorrectionSync:
     """Reads events and reconciles while it is entered. Any number of workers may have one: what is done twice changes nothing.
 
     Args:
@@ -34,12 +34,14 @@ class Bookkeeper:
         open_studio: Opens Label Studio for a project, or raises `BadSettings`.
     """
 
-    def __init__(self, open_ledger: Callable[[], Ledger], open_studio: Callable[[int], LabelStudio]) -> None:
+    def __init__(
+        self, open_ledger: Callable[[], CorrectionStore], open_studio: Callable[[int], LabelStudioClient]
+    ) -> None:
         self._open_ledger, self._open_studio = open_ledger, open_studio
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="bookkeeper", daemon=True)
 
-    def __enter__(self) -> "Bookkeeper":
+    def __enter__(self) -> "CorrectionSync":
         self._thread.start()
         return self
 
@@ -48,31 +50,31 @@ class Bookkeeper:
         self._thread.join(JOIN_S)
 
     def _run(self) -> None:
-        ledger: Ledger | None = None
+        correction_store: CorrectionStore | None = None
         reconciled_at = time.monotonic()
         while not self._stop.wait(READ_EVERY_S):
             try:
-                ledger = ledger or self._open_ledger()
-                self._read(ledger)
+                correction_store = correction_store or self._open_ledger()
+                self._read(correction_store)
                 if time.monotonic() - reconciled_at > RECONCILE_EVERY_S:
                     reconciled_at = time.monotonic()
-                    self._reconcile(ledger)
+                    self._reconcile(correction_store)
             except RisError as error:
                 log.warning("the ledger of corrections waits", error=str(error))
             except Exception:
                 log.exception("unexpected")
 
-    def _read(self, ledger: Ledger) -> None:
-        while ledger.read_events(EVENTS_AT_ONCE) == EVENTS_AT_ONCE and not self._stop.wait(PAUSE_S):
+    def _read(self, correction_store: CorrectionStore) -> None:
+        while correction_store.read_events(EVENTS_AT_ONCE) == EVENTS_AT_ONCE and not self._stop.wait(PAUSE_S):
             pass
 
-    def _reconcile(self, ledger: Ledger) -> None:
-        with ledger.reading() as db:
+    def _reconcile(self, correction_store: CorrectionStore) -> None:
+        with correction_store.reading() as db:
             projects = list(db.scalars(sa.select(connection.c.project).order_by(connection.c.project)))
         for project in projects:
             if self._stop.is_set():
                 return
             try:
-                reconcile(self._open_studio(project), ledger, project)
+                reconcile(self._open_studio(project), correction_store, project)
             except RisError as error:  # one project that is gone does not keep the others
                 log.warning("a project is not reconciled", project=project, error=str(error))

@@ -107,7 +107,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Connection:
+class ProjectConnection:
     """What a project's /setup said.
 
     Attributes:
@@ -131,18 +131,18 @@ class KnownImage:
     width: int
 
 
-def open_store(database_url: str) -> "Store":
+def open_request_store(database_url: str) -> "RequestStore":
     """Open a database and bring its tables up to date; a fresh file works, and so do several processes at once.
 
     Raises:
         BadSettings: If the URL is not one, or its driver is not installed.
         Unreachable: If the database cannot be opened.
     """
-    return Store(open_database(database_url))
+    return RequestStore(open_database(database_url))
 
 
-class Store:
-    """Requests, answers, webhooks and what was learnt about images. Made by `open_store`.
+class RequestStore:
+    """Requests, answers, webhooks and what was learnt about images. Made by `open_request_store`.
 
     Every method raises `Unreachable` if the database does not take part: it is locked, its disk is full, its server is gone.
     """
@@ -336,7 +336,7 @@ class Store:
         with self._writing() as db:
             return int(db.scalar(sa.insert(webhook).values(row).returning(webhook.c.id)))
 
-    def save_connection(self, made: Connection) -> None:
+    def save_connection(self, made: ProjectConnection) -> None:
         """Keep what a project's /setup said, in place of what it said before."""
         row = {
             "project": made.project,
@@ -349,11 +349,13 @@ class Store:
         with self._writing() as db:
             _upsert(db, connection, row)
 
-    def get_connection(self, project: int | None) -> Connection | None:
+    def get_connection(self, project: int | None) -> ProjectConnection | None:
         """What a project's /setup said last."""
         with self._reading() as db:
             row = db.execute(sa.select(connection).where(connection.c.project == project)).mappings().first()
-        return Connection(**{name: value for name, value in row.items() if name != "updated_at"}) if row else None
+        return (
+            ProjectConnection(**{name: value for name, value in row.items() if name != "updated_at"}) if row else None
+        )
 
     # Images
 

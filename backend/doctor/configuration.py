@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from backend.base.errors import BadSettings
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, Finding, failure_of, ok, warn
-from backend.doctor.settings_origin import Value
+from backend.doctor.settings_origin import SettingValue
 from backend.settings.environment import Settings
 
 
-def check_settings(case: Case) -> Iterator[Finding]:
+def check_settings(case: DoctorContext) -> Iterator[Finding]:
     """Every setting, then variables that nobody reads."""
     reading = case.reading
     yield ok(".env", f"{reading.env_file}, {'read' if reading.env_file.is_file() else 'not there'}")
@@ -21,7 +21,7 @@ def check_settings(case: Case) -> Iterator[Finding]:
         yield from _check_credentials(reading.settings)
 
 
-def _describe(setting: Value) -> Finding:
+def _describe(setting: SettingValue) -> Finding:
     if not setting.problem:
         return Finding(setting.name, "ok", setting.shown, setting.origin)
     remedy = f"{setting.problem}. README.md says what is expected."

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from backend.doctor.settings_origin import Reading
+from backend.doctor.settings_origin import SettingsReading
 from backend.settings.environment import Settings
 
 
 @dataclass(frozen=True)
-class Case:
+class DoctorContext:
     """The settings of somebody who asks for advice.
 
     Attributes:
@@ -15,7 +15,7 @@ class Case:
         url: Where Label Studio reaches the backend, if that is known.
     """
 
-    reading: Reading
+    reading: SettingsReading
     project: int | None = None
     url: str | None = None
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from backend.base import redaction
 from backend.doctor import configuration, images, models, service, storage, studio, transport
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.finding import UNREACHABLE, Finding, fail, failure_of, skip
 
-Check = Callable[[Case], Iterator[Finding]]
+Check = Callable[[DoctorContext], Iterator[Finding]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ SECTIONS = (
 """In the order in which they are shown: what takes longest comes last. Without usable settings only the first is looked at."""
 
 
-def examine(case: Case, sections: Sequence[Section] = SECTIONS) -> Iterator[Finding]:
+def examine(case: DoctorContext, sections: Sequence[Section] = SECTIONS) -> Iterator[Finding]:
     """Everything that there is to say, as it is found; no secret among it."""
     failed: set[str] = set()
     for section in sections:
@@ -58,7 +58,7 @@ def examine(case: Case, sections: Sequence[Section] = SECTIONS) -> Iterator[Find
             yield replace(finding, section=section.name, value=value, remedy=remedy)
 
 
-def _visit(section: Section, case: Case, failed: set[str]) -> Iterator[Finding]:
+def _visit(section: Section, case: DoctorContext, failed: set[str]) -> Iterator[Finding]:
     if case.reading.settings is None and section.needs_settings:
         yield skip(section.name, "not looked at, since the settings cannot be used")
     elif section.needs in failed:
@@ -67,7 +67,7 @@ def _visit(section: Section, case: Case, failed: set[str]) -> Iterator[Finding]:
         yield from _within_time(section, case)
 
 
-def _within_time(section: Section, case: Case) -> Iterator[Finding]:
+def _within_time(section: Section, case: DoctorContext) -> Iterator[Finding]:
     """What a section finds, as long as it has time; then it is left behind in its thread."""
     found: queue.Queue[Finding | None] = queue.Queue()
     deadline = time.monotonic() + section.limit_s
@@ -84,7 +84,7 @@ def _within_time(section: Section, case: Case) -> Iterator[Finding]:
         yield finding
 
 
-def _check(section: Section, case: Case, found: queue.Queue[Finding | None]) -> None:
+def _check(section: Section, case: DoctorContext, found: queue.Queue[Finding | None]) -> None:
     try:
         for finding in section.check(case):
             found.put(finding)

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from backend.base.errors import BadConfig
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, Finding, fail, failure_of, ok, skip, warn
-from backend.doctor.setups import Setup, read_setup
+from backend.doctor.setups import ProjectSetup, read_setup
 from backend.doctor.studio import NO_PROJECT, find_project, open_studio
 from backend.label_studio import protocol
 from backend.label_studio.images import STORAGE_SCHEMES, ImageFetcher
@@ -26,7 +26,7 @@ FETCH_TIMEOUT_S = 10.0
 """For one image, if the setting is not less."""
 
 
-def check_images(case: Case) -> Iterator[Finding]:
+def check_images(case: DoctorContext) -> Iterator[Finding]:
     """Fetch and open the first image of each kind among the first tasks."""
     if case.project is None:
         yield NO_PROJECT
@@ -43,7 +43,9 @@ def check_images(case: Case) -> Iterator[Finding]:
     yield from _check_tasks(case, tasks, config.image_key, setup)
 
 
-def _check_tasks(case: Case, tasks: Sequence[Mapping[str, Any]], key: str, setup: Setup | None) -> Iterator[Finding]:
+def _check_tasks(
+    case: DoctorContext, tasks: Sequence[Mapping[str, Any]], key: str, setup: ProjectSetup | None
+) -> Iterator[Finding]:
     urls = {int(task["id"]): protocol.read_field(task["data"], key) for task in tasks}
     if not tasks:
         yield skip("Images", "the project has no tasks yet")
@@ -84,7 +86,9 @@ def kind_of(url: str, own_hosts: set[str]) -> str:
     return named[1].replace("-", " ") if named else "Label Studio"
 
 
-def _fetch(fetcher: ImageFetcher, kind: str, task: int, url: str, setup: Setup | None, max_pixels: int) -> Finding:
+def _fetch(
+    fetcher: ImageFetcher, kind: str, task: int, url: str, setup: ProjectSetup | None, max_pixels: int
+) -> Finding:
     hostname, token = (setup.hostname, setup.access_token) if setup else (None, None)
     began = time.perf_counter()
     try:
@@ -96,7 +100,7 @@ def _fetch(fetcher: ImageFetcher, kind: str, task: int, url: str, setup: Setup |
     return ok(kind, f"task {task}: {width}x{height} px, {len(content) / 1000:.0f} kB in {seconds:.2f} s")
 
 
-def _make_fetcher(case: Case, setup: Setup | None) -> ImageFetcher:
+def _make_fetcher(case: DoctorContext, setup: ProjectSetup | None) -> ImageFetcher:
     settings = case.settings
     return ProjectImageFetcher(
         _read_hosts(setup.extra_params if setup else {}),

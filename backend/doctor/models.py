@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, MISSING, UNREACHABLE, Finding, fail, ok
 from ris_core.profiles import profile_weights, read_profile
-from ris_core.runtime.weights import Status, Store
+from ris_core.runtime.weights import WeightStatus, WeightStore
 
 PACKAGES = ("torch", "open_clip_torch", "segment-anything", "spacy")
 """Distributions that only the worker loads."""
@@ -35,12 +35,12 @@ print(json.dumps(seen))
 """Run in a process of its own: importing torch cannot be interrupted, and a broken driver may end the process."""
 
 
-def check_weights(case: Case) -> Iterator[Finding]:
+def check_weights(case: DoctorContext) -> Iterator[Finding]:
     """Packages and every file of the profile's weights; their digests are measured, nothing is downloaded."""
     profile = case.settings.profile
     sections = read_profile(profile)
     yield _check_packages()
-    store = Store(case.settings.model_dir)
+    store = WeightStore(case.settings.model_dir)
     for name in profile_weights(profile):
         yield describe_weights(store.status(name))
     if (package := sections["parser"].get("package")) and importlib.util.find_spec(package) is None:
@@ -48,7 +48,7 @@ def check_weights(case: Case) -> Iterator[Finding]:
         yield fail("Parser", f"the package {package} is not installed", remedy, MISSING)
 
 
-def check_device(case: Case) -> Iterator[Finding]:
+def check_device(case: DoctorContext) -> Iterator[Finding]:
     """Whether DEVICE can be used on this machine."""
     wanted = case.settings.device
     try:
@@ -66,7 +66,7 @@ def check_device(case: Case) -> Iterator[Finding]:
     yield judge_device(wanted, json.loads(done.stdout.splitlines()[-1]))
 
 
-def describe_weights(status: Status) -> Finding:
+def describe_weights(status: WeightStatus) -> Finding:
     """Whether weights are there and whole."""
     name, weight = status.weight.name, status.weight
     if status.state == "ready":

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.finding import Finding, ok, warn
 from backend.label_studio.reachability import ask_backend
 
@@ -10,7 +10,7 @@ LOADING = ".loading"
 """Ends the version of a backend that has heard of no worker yet."""
 
 
-def check_backend(case: Case) -> Iterator[Finding]:
+def check_backend(case: DoctorContext) -> Iterator[Finding]:
     """Whether it runs at HOST and PORT, is ours, and knows the credentials of the settings."""
     version = ask_backend(case.settings.local_url, case.settings.credentials)
     yield ok(

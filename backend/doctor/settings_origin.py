@@ -33,7 +33,7 @@ NOT_OURS = frozenset({"LABEL_STUDIO_PORT"})
 
 
 @dataclass(frozen=True)
-class Value:
+class SettingValue:
     """One setting.
 
     Attributes:
@@ -50,7 +50,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Reading:
+class SettingsReading:
     """What was read.
 
     Attributes:
@@ -61,12 +61,12 @@ class Reading:
     """
 
     settings: Settings | None
-    values: tuple[Value, ...]
+    values: tuple[SettingValue, ...]
     unknown: tuple[tuple[str, str], ...]
     env_file: Path
 
 
-def read() -> Reading:
+def read() -> SettingsReading:
     """Read the environment and `.env`, as `Settings` does; what is secret is hidden from now on, also if it cannot be used.
 
     Raises:
@@ -92,12 +92,12 @@ def read() -> Reading:
     raw = {variable: _find(Settings.model_fields[name], given) for variable, name in fields.items()}
     _learn(fields, raw)
     values = tuple(
-        Value(variable, _show(variable, fields[variable], text, problem), origin, problem)
+        SettingValue(variable, _show(variable, fields[variable], text, problem), origin, problem)
         for variable, (text, origin) in raw.items()
         for problem in [problems.get(variable, "")]
     )
     variables = {*os.environ, *(name.upper() for name in file.env_vars)}
-    return Reading(settings, values, tuple(_unknown(variables)), env_file)
+    return SettingsReading(settings, values, tuple(_unknown(variables)), env_file)
 
 
 def _find(field: FieldInfo, given: list[tuple[str, dict[str, Any], Any]]) -> tuple[str | None, str]:

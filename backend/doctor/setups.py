@@ -11,7 +11,7 @@ from backend.doctor.storage import open_existing
 
 
 @dataclass(frozen=True)
-class Setup:
+class ProjectSetup:
     """A row of the table `connection`.
 
     Attributes:
@@ -25,7 +25,7 @@ class Setup:
     received_at: float
 
 
-def read_setup(sql_url: str, project: int) -> Setup | None:
+def read_setup(sql_url: str, project: int) -> ProjectSetup | None:
     """The last /setup of a project; None if there was none, or the database cannot be read."""
     columns = (connection.c.hostname, connection.c.access_token, connection.c.extra_params, connection.c.updated_at)
     try:
@@ -37,4 +37,4 @@ def read_setup(sql_url: str, project: int) -> Setup | None:
             engine.dispose()
     except (sa.exc.SQLAlchemyError, ImportError):
         return None
-    return Setup(*row) if row else None
+    return ProjectSetup(*row) if row else None

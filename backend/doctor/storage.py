@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from backend.base.redaction import mask_url, reason_of
 from backend.db.database import MIGRATIONS
 from backend.db.tables import request
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
 from backend.inference.feature_cache import FeatureCache
 
@@ -24,7 +24,7 @@ LITTLE_BYTES, TOO_LITTLE_BYTES = 1 << 30, 100 << 20
 GIB = 1 << 30
 
 
-def check_database(case: Case) -> Iterator[Finding]:
+def check_database(case: DoctorContext) -> Iterator[Finding]:
     """Whether it can be reached and written, and has the tables of this version. Nothing is made or migrated."""
     where = mask_url(case.settings.sql_url)
     try:
@@ -51,7 +51,7 @@ def check_database(case: Case) -> Iterator[Finding]:
         engine.dispose()
 
 
-def check_disk(case: Case) -> Iterator[Finding]:
+def check_disk(case: DoctorContext) -> Iterator[Finding]:
     """Whether there is a place for the state, and room for the feature cache."""
     folder = case.settings.state_dir.resolve()
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())

@@ -9,12 +9,12 @@ from contextlib import closing
 from typing import Any
 
 from backend.base.errors import BadConfig, BadSettings
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, failure_of, ok, skip, warn
 from backend.doctor.setups import read_setup
 from backend.label_studio import connect, protocol
-from backend.label_studio.check import Point
-from backend.label_studio.client import TOKEN_REMEDY, LabelStudio, Refused
+from backend.label_studio.check import Check
+from backend.label_studio.client import TOKEN_REMEDY, LabelStudioClient, RequestRefused
 from backend.label_studio.label_config import read_config
 from backend.label_studio.reachability import how_to_be_reached
 
@@ -31,7 +31,7 @@ TOLD_ELSEWHERE = frozenset({"model", "annotations"})
 NO_PROJECT = skip("Project", "none was named", "Look at one with: ris doctor --project NUMBER")
 
 
-def open_studio(case: Case) -> LabelStudio:
+def open_studio(case: DoctorContext) -> LabelStudioClient:
     """Label Studio as the settings name it; to be closed.
 
     Raises:
@@ -39,10 +39,10 @@ def open_studio(case: Case) -> LabelStudio:
     """
     if not case.settings.label_studio_url:
         raise BadSettings("LABEL_STUDIO_URL is not set.", TOKEN_REMEDY)
-    return LabelStudio(case.settings.label_studio_url, case.api_key, TIMEOUT_S)
+    return LabelStudioClient(case.settings.label_studio_url, case.api_key, TIMEOUT_S)
 
 
-def check_label_studio(case: Case) -> Iterator[Finding]:
+def check_label_studio(case: DoctorContext) -> Iterator[Finding]:
     """Whether it answers, which one it is, and whom it takes us for."""
     if not case.settings.label_studio_url and case.project is None:
         yield warn(
@@ -60,7 +60,7 @@ def check_label_studio(case: Case) -> Iterator[Finding]:
         yield ok("User", str(user.get("email")))
 
 
-def check_project(case: Case) -> Iterator[Finding]:
+def check_project(case: DoctorContext) -> Iterator[Finding]:
     """Whether a project's label config suits, and its Label Studio reaches the backend, with all that a connection needs."""
     if case.project is None:
         yield NO_PROJECT
@@ -83,7 +83,7 @@ def check_project(case: Case) -> Iterator[Finding]:
         yield check_reach(case, studio, case.project, url)
 
 
-def find_project(studio: LabelStudio, number: int) -> Mapping[str, Any]:
+def find_project(studio: LabelStudioClient, number: int) -> Mapping[str, Any]:
     """A project as Label Studio describes it.
 
     Raises:
@@ -91,7 +91,7 @@ def find_project(studio: LabelStudio, number: int) -> Mapping[str, Any]:
     """
     try:
         return studio.request("GET", f"/api/projects/{number}/")
-    except Refused as error:
+    except RequestRefused as error:
         raise BadSettings(
             f"Label Studio has no project {number} that this user may see.", "Its number is in the address of its page."
         ) from error
@@ -114,7 +114,7 @@ def judge_token(token: str, now: float) -> Finding:
     return ok("Token", "personal access token")
 
 
-def check_reach(case: Case, studio: LabelStudio, project: int, url: str) -> Finding:
+def check_reach(case: DoctorContext, studio: LabelStudioClient, project: int, url: str) -> Finding:
     """Whether a project's Label Studio calls the backend at an address, and the call comes in here."""
     before = read_setup(case.settings.sql_url, project)
     rows = studio.request("GET", f"/api/ml?project={project}")  # Label Studio calls our /health and /setup for this
@@ -159,7 +159,7 @@ def judge_config(xml: str, project: int, prompt: object = None) -> Finding:
     return ok("Label config", f"{seen}; prompt {', '.join(config.prompts)}; masks go to {controls}")
 
 
-def judge_point(point: Point, command: str) -> Finding:
+def judge_point(point: Check, command: str) -> Finding:
     """What `ris connect` thinks of a part of the connection.
 
     Args:
@@ -174,11 +174,11 @@ def judge_point(point: Point, command: str) -> Finding:
     return warn(name, wrong, remedy) if point.name in NOT_SERIOUS else fail(name, wrong, remedy, BAD)
 
 
-def _connect_command(case: Case, url: str) -> str:
+def _connect_command(case: DoctorContext, url: str) -> str:
     return f"ris connect --project {case.project}{'' if url == case.settings.local_url else f' --url {url}'}"
 
 
-def _known_row(studio: LabelStudio, project: int) -> Mapping[str, Any] | None:
+def _known_row(studio: LabelStudioClient, project: int) -> Mapping[str, Any] | None:
     """The ML backend that `ris connect` has added."""
     rows = studio.request("GET", f"/api/ml?project={project}")
     return next((row for row in rows if row.get("title") == connect.TITLE), None)

@@ -6,7 +6,7 @@ from typing import Any
 
 from backend.base.errors import Unreachable
 from backend.base.redaction import mask_url
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
 from backend.settings.environment import Settings
 from backend.transport import queueing, redis_server
@@ -18,7 +18,7 @@ SILENT_S = 12.0
 """A worker says that it lives every 5 s: longer silence is not as it should be."""
 
 
-def check_redis(case: Case) -> Iterator[Finding]:
+def check_redis(case: DoctorContext) -> Iterator[Finding]:
     """Whether it answers, what it is, and whether it keeps what waits."""
     settings = case.settings
     url = redis_server.resolve_url(settings.redis_url, settings.state_dir)
@@ -36,7 +36,7 @@ def check_redis(case: Case) -> Iterator[Finding]:
     yield judge_queues(queueing.queue_lengths(conn), settings.max_queued)
 
 
-def check_workers(case: Case) -> Iterator[Finding]:
+def check_workers(case: DoctorContext) -> Iterator[Finding]:
     """Who works, and whether with the settings of now."""
     settings = case.settings
     conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))

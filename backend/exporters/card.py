@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from backend.exporters.request import Order
-from backend.exporters.targets import Scene
+from backend.exporters.request import ExportRequest
+from backend.exporters.targets import AnnotatedImage
 from backend.label_studio.protocol import Json
 from ris_core.output.plain_text import markdown
 
@@ -49,7 +49,7 @@ for line in map(json.loads, open("records.jsonl")):
 
 
 @dataclass
-class Counts:
+class CardCounts:
     """What was written; `images` by key, `files` by name."""
 
     scenes: int = 0
@@ -71,7 +71,7 @@ class Counts:
     negatives: int = 0
     by_address: int = 0
 
-    def add(self, scene: Scene) -> None:
+    def add(self, scene: AnnotatedImage) -> None:
         """Count a scene."""
         self.scenes += 1
         self.images.add(scene.picture.key)
@@ -98,7 +98,7 @@ class Counts:
             yield one
 
 
-def render(order: Order, counts: Counts) -> str:
+def render(order: ExportRequest, counts: CardCounts) -> str:
     """The card as Markdown, in which what others wrote is text.
 
     It names no time but that of its newest region: the same ledger gives the same card.
@@ -106,7 +106,7 @@ def render(order: Order, counts: Counts) -> str:
     return "\n".join(_lines(order, counts)) + "\n"
 
 
-def _lines(order: Order, counts: Counts) -> Iterator[str]:
+def _lines(order: ExportRequest, counts: CardCounts) -> Iterator[str]:
     choice = order.choice
     newest = datetime.fromtimestamp(counts.newest, UTC).isoformat(timespec="seconds") if counts.newest else "-"
     yield from (
@@ -152,7 +152,7 @@ def _lines(order: Order, counts: Counts) -> Iterator[str]:
         yield from (f"| {title} | targets |", "| --- | ---: |", *rows, "")
 
 
-def _splits(order: Order) -> str:
+def _splits(order: ExportRequest) -> str:
     choice = order.choice
     if choice.split_field:
         return f"as the tasks' field {choice.split_field!r} says"

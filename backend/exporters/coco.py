@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 
 from backend.exporters.instances import InstancesFile
-from backend.exporters.targets import Scene
+from backend.exporters.targets import AnnotatedImage
 from ris_core.geometry.masks import Rle, from_rle
 
 IMAGES = "images"
 """Folder of the images."""
 
 
-class Writer:
+class CocoWriter:
     """Writes the format.
 
     Args:
@@ -30,7 +30,7 @@ class Writer:
         self._folder, self._polygons = folder / "annotations", polygons
         self._files: dict[str, InstancesFile] = {}
 
-    def add(self, scene: Scene) -> list[int | str]:
+    def add(self, scene: AnnotatedImage) -> list[int | str]:
         """Write a scene."""
         file = self._file(scene.picture.split)
         file.image_id(scene.picture)

@@ -10,37 +10,37 @@ from pathlib import Path
 from typing import Any
 
 from backend.base.redaction import reason_of
-from backend.corrections.store import Ledger
+from backend.corrections.store import CorrectionStore
 from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco
 from backend.exporters.folder import new_folder
-from backend.exporters.image_files import Fetch, Images
-from backend.exporters.planning import Findings, check_known, place_all
-from backend.exporters.request import Order
+from backend.exporters.image_files import Fetch, ImageFiles
+from backend.exporters.planning import ExportNotes, check_known, place_all
+from backend.exporters.request import ExportRequest
 from backend.exporters.scenes import read_negatives, read_scenes
-from backend.exporters.targets import Scene, Writer
+from backend.exporters.targets import AnnotatedImage, DatasetWriter
 from ris_core.errors import BadInput, UnknownName
 from ris_core.output.plain_text import to_json
 
-FORMATS: dict[str, tuple[Callable[[Path], Writer], str]] = {
-    "refcoco": (refcoco.Writer, refcoco.IMAGES),
-    "grefcoco": (grefcoco.Writer, grefcoco.IMAGES),
-    "coco": (coco.Writer, coco.IMAGES),
-    "coco-polygons": (lambda folder: coco.Writer(folder, polygons=True), coco.IMAGES),
-    "masks": (masks.Writer, masks.IMAGES),
-    "jsonl": (jsonl.Writer, jsonl.IMAGES),
+FORMATS: dict[str, tuple[Callable[[Path], DatasetWriter], str]] = {
+    "refcoco": (refcoco.RefCocoWriter, refcoco.IMAGES),
+    "grefcoco": (grefcoco.GRefCocoWriter, grefcoco.IMAGES),
+    "coco": (coco.CocoWriter, coco.IMAGES),
+    "coco-polygons": (lambda folder: coco.CocoWriter(folder, polygons=True), coco.IMAGES),
+    "masks": (masks.MaskWriter, masks.IMAGES),
+    "jsonl": (jsonl.JsonLinesWriter, jsonl.IMAGES),
 }
 """What writes a format, and where its images lie. The next format goes here, in a file of its own."""
 
 
 def export(
-    ledger: Ledger,
-    order: Order,
+    correction_store: CorrectionStore,
+    order: ExportRequest,
     *,
     fetch: Fetch | None,
     pool: Path,
     max_pixels: int,
     report: Callable[[int], None] = lambda scenes: None,
-) -> card.Counts:
+) -> card.CardCounts:
     """Write a data set.
 
     Args:
@@ -57,9 +57,9 @@ def export(
     make_writer, images_folder = FORMATS[order.format]
     try:
         with new_folder(order.folder, order.is_replaced) as folder:
-            images = Images(order.images, folder / images_folder, fetch, pool, max_pixels)
-            findings = Findings()
-            with ledger.reading() as db:
+            images = ImageFiles(order.images, folder / images_folder, fetch, pool, max_pixels)
+            findings = ExportNotes()
+            with correction_store.reading() as db:
                 check_known(db, order.choice.project)
                 places = place_all(db, order.choice, images, findings)
                 scenes = read_scenes(db, order.choice, places, findings)
@@ -81,9 +81,13 @@ def export(
 
 
 def _write(
-    folder: Path, writer: Writer, scenes: Iterable[Scene], order: Order, report: Callable[[int], None]
-) -> card.Counts:
-    counts = card.Counts()
+    folder: Path,
+    writer: DatasetWriter,
+    scenes: Iterable[AnnotatedImage],
+    order: ExportRequest,
+    report: Callable[[int], None],
+) -> card.CardCounts:
+    counts = card.CardCounts()
     with (folder / "provenance.jsonl").open("w", encoding="utf-8") as provenance:
         for scene in scenes:
             names = writer.add(scene)

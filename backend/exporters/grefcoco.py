@@ -11,12 +11,12 @@ from typing import Any
 from backend.exporters.instances import InstancesFile
 from backend.exporters.refcoco import IMAGES as IMAGES
 from backend.exporters.refcoco import Refs
-from backend.exporters.targets import Scene
+from backend.exporters.targets import AnnotatedImage
 
 NOTHING = [-1]
 
 
-class Writer:
+class GRefCocoWriter:
     """Writes the format."""
 
     def __init__(self, folder: Path) -> None:
@@ -24,7 +24,7 @@ class Writer:
         self._instances = InstancesFile(self._folder / "instances.json")
         self._refs = Refs()
 
-    def add(self, scene: Scene) -> list[int | str]:
+    def add(self, scene: AnnotatedImage) -> list[int | str]:
         """Write a scene: an annotation for each target, and a ref for each set of targets that sentences mean."""
         picture, image_id = scene.picture, self._instances.image_id(scene.picture)
         made = [self._instances.add(picture, target, [target.mask]) for target in scene.targets]

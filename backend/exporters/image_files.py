@@ -27,7 +27,7 @@ SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP"
 
 
 @dataclass(frozen=True)
-class Settled:
+class PlacedImage:
     """An image that has its place.
 
     Attributes:
@@ -41,7 +41,7 @@ class Settled:
     size_hw: tuple[int, int] | None
 
 
-class Images:
+class ImageFiles:
     """Settles images, each once.
 
     Args:
@@ -55,11 +55,11 @@ class Images:
     def __init__(self, mode: Mode, folder: Path, fetch: Fetch | None, pool: Path, max_pixels: int) -> None:
         self._mode, self._folder, self._fetch, self._pool = mode, folder, fetch, pool
         self._max_pixels = max_pixels
-        self._settled: dict[str, Settled] = {}
+        self._settled: dict[str, PlacedImage] = {}
         if mode != "none" and fetch is None:
             raise BadInput("Images cannot be had without Label Studio.", "Set LABEL_STUDIO_URL, or give --no-images.")
 
-    def settle(self, address: str, task: str, known_sha256: str | None = None) -> Settled:
+    def settle(self, address: str, task: str, known_sha256: str | None = None) -> PlacedImage:
         """Put an image in its place.
 
         Args:
@@ -79,19 +79,19 @@ class Images:
             if file.name not in file_names:
                 file.unlink()
 
-    def _settle(self, address: str, task: str, known_sha256: str | None) -> Settled:
+    def _settle(self, address: str, task: str, known_sha256: str | None) -> PlacedImage:
         if self._mode == "none" and known_sha256:
-            return Settled(known_sha256, _name(known_sha256, _suffix_of(address)), None)
+            return PlacedImage(known_sha256, _name(known_sha256, _suffix_of(address)), None)
         try:
             content = self._get(address, task)
         except ImageUnreachable:
             if self._mode != "none":
                 raise
             key = f"address:{hashlib.sha256(address.encode()).hexdigest()}"
-            return Settled(key, _name(key.partition(":")[2], _suffix_of(address)), None)
+            return PlacedImage(key, _name(key.partition(":")[2], _suffix_of(address)), None)
         key = hashlib.sha256(content).hexdigest()
         upright, suffix, size_hw = self._stand_up(content, address)
-        settled = Settled(key, _name(key, suffix), size_hw)
+        settled = PlacedImage(key, _name(key, suffix), size_hw)
         self._put(settled.file_name, upright)
         return settled
 

@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from backend.corrections.matching import area
-from backend.exporters.targets import Picture, Target
+from backend.exporters.targets import DatasetImage, DatasetTarget
 from backend.label_studio.protocol import Json
 from ris_core.geometry.masks import Rle
 from ris_core.output.plain_text import to_json
@@ -33,7 +33,7 @@ class InstancesFile:
         self._categories: dict[str, int] = {}
         self._last_id = 0
 
-    def image_id(self, picture: Picture) -> int:
+    def image_id(self, picture: DatasetImage) -> int:
         """Id of an image, which is added if it is new."""
         known = self._images.get(picture.key)
         if known is None:
@@ -53,7 +53,7 @@ class InstancesFile:
             self._images[picture.key] = known
         return int(known["id"])
 
-    def add(self, picture: Picture, target: Target, segmentation: Any) -> Json:
+    def add(self, picture: DatasetImage, target: DatasetTarget, segmentation: Any) -> Json:
         """Add an annotation; it as written."""
         self._last_id += 1
         label = target.label or UNLABELLED

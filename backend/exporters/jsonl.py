@@ -4,21 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backend.exporters.targets import Scene
+from backend.exporters.targets import AnnotatedImage
 from ris_core.output.plain_text import to_json
 
 IMAGES = "images"
 """Folder of the images."""
 
 
-class Writer:
+class JsonLinesWriter:
     """Writes the format."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / "records.jsonl").open("w", encoding="utf-8")
         self._last = 0
 
-    def add(self, scene: Scene) -> list[int | str]:
+    def add(self, scene: AnnotatedImage) -> list[int | str]:
         """Write a scene."""
         picture, numbers = scene.picture, []
         image = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pil
 
-from backend.exporters.targets import Scene
+from backend.exporters.targets import AnnotatedImage
 from ris_core.geometry.masks import from_rle
 from ris_core.output.plain_text import to_json
 
@@ -15,7 +15,7 @@ IMAGES = "images"
 """Folder of the images."""
 
 
-class Writer:
+class MaskWriter:
     """Writes the format."""
 
     def __init__(self, folder: Path) -> None:
@@ -24,7 +24,7 @@ class Writer:
         self._index = (folder / "index.jsonl").open("w", encoding="utf-8")
         self._numbers: dict[str, int] = {}
 
-    def add(self, scene: Scene) -> list[int | str]:
+    def add(self, scene: AnnotatedImage) -> list[int | str]:
         """Write a scene."""
         picture = scene.picture
         names: list[int | str] = []

@@ -13,8 +13,8 @@ from backend.corrections.queries import by_task, is_newest
 from backend.db.correction_tables import annotation_version, offered_prediction
 from backend.db.run_tables import item, run
 from backend.db.tables import answer, connection, request
-from backend.exporters.image_files import Images, Settled
-from backend.exporters.splits import Groups, Shares
+from backend.exporters.image_files import ImageFiles, PlacedImage
+from backend.exporters.splits import SplitGroups, SplitShares
 from backend.label_studio.protocol import Json, read_field
 from ris_core.errors import BadImage, BadInput
 from ris_core.output.file_names import check_distinct, check_name
@@ -24,7 +24,7 @@ SourceName = Literal["annotations", "predictions", "both"]
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExportFilter:
     """What of a project is wanted.
 
     Attributes:
@@ -40,13 +40,13 @@ class Choice:
     only: tuple[str, ...] = ()
     source: SourceName = "annotations"
     min_agreement: float = 0.0
-    shares: Shares | None = None
+    shares: SplitShares | None = None
     split_field: str | None = None
     group_field: str | None = None
 
 
 @dataclass
-class Findings:
+class ExportNotes:
     """What is told beside the data set.
 
     Attributes:
@@ -61,24 +61,26 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Place:
+class TaskPlacement:
     """Where a task's image is, and where it goes."""
 
     address: str
-    settled: Settled
+    settled: PlacedImage
     split: str
     group: str
     annotators: int
 
 
-def place_all(db: sa.Connection, choice: Choice, images: Images, findings: Findings) -> dict[str, Place]:
+def place_all(
+    db: sa.Connection, choice: ExportFilter, images: ImageFiles, findings: ExportNotes
+) -> dict[str, TaskPlacement]:
     """Every task's image and split; groups decide splits together.
 
     Raises:
         BadInput: If one image is named for two splits, or a task's split cannot be the name of a file.
     """
     hashes = _known_hashes(db, choice.project)
-    found: dict[str, tuple[str, Settled, Mapping[str, Any], int]] = {}
+    found: dict[str, tuple[str, PlacedImage, Mapping[str, Any], int]] = {}
     for task, address, data, annotators in _tasks(db, choice):
         if not address:
             findings.left_out.append({"task": task, "why": "its label config does not tell where its image is"})
@@ -92,7 +94,7 @@ def place_all(db: sa.Connection, choice: Choice, images: Images, findings: Findi
         kept = {name: _read_value(data, name) for name in (choice.split_field, choice.group_field) if name}
         found[task] = address, settled, kept, annotators
     group_of = {task: data.get(choice.group_field or "", "") for task, (_, _, data, _) in found.items()}
-    groups = Groups((settled.key, group_of[task]) for task, (_, settled, _, _) in found.items())
+    groups = SplitGroups((settled.key, group_of[task]) for task, (_, settled, _, _) in found.items())
     splits: dict[str, str] = {}
     places = {}
     for task, (address, settled, data, annotators) in found.items():
@@ -102,7 +104,7 @@ def place_all(db: sa.Connection, choice: Choice, images: Images, findings: Findi
                 f"The image of task {task} is in the splits {splits[settled.key]!r} and {split!r}. "
                 f"Correct {choice.split_field!r} in the tasks' data."
             )
-        places[task] = Place(address, settled, split, group_of[task], annotators)
+        places[task] = TaskPlacement(address, settled, split, group_of[task], annotators)
     check_distinct(splits.values(), "The splits")
     return places
 
@@ -128,14 +130,14 @@ def _read_value(data: Mapping[str, Any], key: str) -> str:
     return whole(read_field(data, key) or (str(value) if isinstance(value, int | float) else ""))
 
 
-def _split(choice: Choice, task: str, key: str, data: Mapping[str, Any]) -> str:
+def _split(choice: ExportFilter, task: str, key: str, data: Mapping[str, Any]) -> str:
     if choice.split_field:  # text that anybody wrote, and part of files' names
         told = str(data[choice.split_field]) or "train"
         return check_name(told, f"The split of task {task}, its field {choice.split_field!r},")
     return choice.shares.choose(key) if choice.shares else ""
 
 
-def _tasks(db: sa.Connection, choice: Choice) -> Iterator[tuple[str, str | None, Mapping[str, Any], int]]:
+def _tasks(db: sa.Connection, choice: ExportFilter) -> Iterator[tuple[str, str | None, Mapping[str, Any], int]]:
     """Task, address of its image, data and number of annotators of every task that may give something, in order."""
     seen: set[str] = set()
     if choice.source != "predictions":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.exporters.instances import InstancesFile
-from backend.exporters.targets import Picture, Scene
+from backend.exporters.targets import AnnotatedImage, DatasetImage
 from backend.label_studio.protocol import Json
 from ris_core.output.plain_text import to_json, whole
 
@@ -23,7 +23,7 @@ PICKLE_PROTOCOL = 2
 DEFAULT_SPLIT = "train"
 
 
-class Writer:
+class RefCocoWriter:
     """Writes the format."""
 
     def __init__(self, folder: Path) -> None:
@@ -31,7 +31,7 @@ class Writer:
         self._instances = InstancesFile(self._folder / "instances.json")
         self._refs = Refs()
 
-    def add(self, scene: Scene) -> list[int | str]:
+    def add(self, scene: AnnotatedImage) -> list[int | str]:
         """Write a scene: an annotation for each target, and a ref if it has sentences."""
         made = [self._instances.add(scene.picture, target, [target.mask]) for target in scene.targets]
         for annotation, target in zip(made, scene.targets, strict=True):
@@ -61,7 +61,7 @@ class Refs:
 
     def add(
         self,
-        picture: Picture,
+        picture: DatasetImage,
         image_id: int,
         ann_id: int | list[int],
         category_id: int | list[int],

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.exporters.image_files import Mode
-from backend.exporters.planning import Choice
+from backend.exporters.planning import ExportFilter
 
 
 @dataclass(frozen=True)
-class Order:
+class ExportRequest:
     """A data set that is wanted.
 
     Attributes:
@@ -21,7 +21,7 @@ class Order:
 
     format: str
     folder: Path
-    choice: Choice
+    choice: ExportFilter
     title: str
     licence: str = "not stated"
     images: Mode = "copy"

@@ -5,17 +5,19 @@ from itertools import groupby
 
 import sqlalchemy as sa
 
-from backend.corrections.offered_regions import TaskOffers
-from backend.corrections.outcomes import Offer
+from backend.corrections.offered_regions import OfferedRegionsOfTask
+from backend.corrections.outcomes import OfferedRegion
 from backend.corrections.queries import Correction, is_newest, read_corrections
 from backend.db.correction_tables import annotation_version
-from backend.exporters.planning import Choice, Findings, Place
-from backend.exporters.targets import Picture, Scene, Source, Target, merge
+from backend.exporters.planning import ExportFilter, ExportNotes, TaskPlacement
+from backend.exporters.targets import AnnotatedImage, DatasetImage, DatasetTarget, TargetSource, merge
 from backend.label_studio.prompt import list_absent
 from backend.label_studio.protocol import Json
 
 
-def read_scenes(db: sa.Connection, choice: Choice, places: Mapping[str, Place], findings: Findings) -> Iterator[Scene]:
+def read_scenes(
+    db: sa.Connection, choice: ExportFilter, places: Mapping[str, TaskPlacement], findings: ExportNotes
+) -> Iterator[AnnotatedImage]:
     """The scenes of a project, in the order of its tasks.
 
     Args:
@@ -30,7 +32,7 @@ def read_scenes(db: sa.Connection, choice: Choice, places: Mapping[str, Place], 
                 yield from _predicted(db, choice, task, places[task], findings)
 
 
-def read_negatives(db: sa.Connection, project: int, places: Mapping[str, Place]) -> Iterator[Json]:
+def read_negatives(db: sa.Connection, project: int, places: Mapping[str, TaskPlacement]) -> Iterator[Json]:
     """Masks that an expression does not mean, as annotators showed: offered and refused, or put aside for another candidate."""
     for one in read_corrections(db, project, outcomes=("rejected", "replaced"), with_masks=True):
         told, place = one.outcome, places.get(one.task)
@@ -52,11 +54,11 @@ def read_negatives(db: sa.Connection, project: int, places: Mapping[str, Place])
 
 def _annotated(
     corrections: Iterator[Correction],
-    choice: Choice,
-    places: Mapping[str, Place],
+    choice: ExportFilter,
+    places: Mapping[str, TaskPlacement],
     absent: dict[str, list[str]],
-    findings: Findings,
-) -> Iterator[Scene]:
+    findings: ExportNotes,
+) -> Iterator[AnnotatedImage]:
     for task, some in groupby(corrections, key=lambda one: one.task):
         sources = [_source(one) for one in some if _is_wanted(one, choice, findings)]
         if task in places:
@@ -69,7 +71,7 @@ def _annotated(
             yield from _make_scene(task, places[task], (), tuple(absent[task]), findings)
 
 
-def _is_wanted(one: Correction, choice: Choice, findings: Findings) -> bool:
+def _is_wanted(one: Correction, choice: ExportFilter, findings: ExportNotes) -> bool:
     told = one.outcome
     if told.outcome == "foreign":
         why = {"task": one.task, "annotation": one.annotation, "region": told.region}
@@ -78,17 +80,20 @@ def _is_wanted(one: Correction, choice: Choice, findings: Findings) -> bool:
     return told.mask is not None and (not choice.only or told.outcome in choice.only)
 
 
-def _predicted(db: sa.Connection, choice: Choice, task: str, place: Place, findings: Findings) -> Iterator[Scene]:
-    offers = TaskOffers(db, choice.project, task).newest_bulk()
+def _predicted(
+    db: sa.Connection, choice: ExportFilter, task: str, place: TaskPlacement, findings: ExportNotes
+) -> Iterator[AnnotatedImage]:
+    offers = OfferedRegionsOfTask(db, choice.project, task).newest_bulk()
     targets = tuple(
-        Target((_machine_source(task, offer),), (offer.expression,) * bool(offer.expression), 1.0) for offer in offers
+        DatasetTarget((_machine_source(task, offer),), (offer.expression,) * bool(offer.expression), 1.0)
+        for offer in offers
     )
     yield from _make_scene(task, place, targets, (), findings)
 
 
 def _make_scene(
-    task: str, place: Place, targets: Sequence[Target], absent: Sequence[str], findings: Findings
-) -> Iterator[Scene]:
+    task: str, place: TaskPlacement, targets: Sequence[DatasetTarget], absent: Sequence[str], findings: ExportNotes
+) -> Iterator[AnnotatedImage]:
     size_hw = place.settled.size_hw or next((_size(target) for target in targets), None)
     if size_hw is None or not (targets or absent):
         return
@@ -104,8 +109,8 @@ def _make_scene(
             findings.left_out.append({**where, "why": f"its mask is {_size(target)}, the image {size_hw}"})
         elif not target.sentences:
             findings.unnamed.append(where)
-    picture = Picture(place.settled.key, place.settled.file_name, size_hw, place.address, place.split, place.group)
-    yield Scene(picture, task, fitting, tuple(text for text in absent if _fold(text) not in named))
+    picture = DatasetImage(place.settled.key, place.settled.file_name, size_hw, place.address, place.split, place.group)
+    yield AnnotatedImage(picture, task, fitting, tuple(text for text in absent if _fold(text) not in named))
 
 
 def _read_absent(db: sa.Connection, project: int) -> dict[str, list[str]]:
@@ -122,10 +127,10 @@ def _read_absent(db: sa.Connection, project: int) -> dict[str, list[str]]:
     return {task: list(texts) for task, texts in found.items()}
 
 
-def _source(one: Correction) -> Source:
+def _source(one: Correction) -> TargetSource:
     told = one.outcome
     assert told.mask is not None
-    return Source(
+    return TargetSource(
         one.task,
         one.annotation,
         told.region,
@@ -140,9 +145,9 @@ def _source(one: Correction) -> Source:
     )
 
 
-def _machine_source(task: str, offer: Offer) -> Source:
+def _machine_source(task: str, offer: OfferedRegion) -> TargetSource:
     expression = offer.expression or None
-    return Source(
+    return TargetSource(
         task, None, offer.region, None, offer.at, False, "", offer.model_version, offer.label, expression, offer.mask
     )
 
@@ -151,6 +156,6 @@ def _fold(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _size(target: Target) -> tuple[int, int]:
+def _size(target: DatasetTarget) -> tuple[int, int]:
     height, width = target.mask["size"]
     return height, width

@@ -9,7 +9,7 @@ from ris_core.errors import BadInput
 NAMES = ("train", "val", "test")
 
 
-class Shares(NamedTuple):
+class SplitShares(NamedTuple):
     """Shares of the splits, from 0 to 1, together 1."""
 
     train: float
@@ -17,7 +17,7 @@ class Shares(NamedTuple):
     test: float
 
     @classmethod
-    def read(cls, text: str) -> "Shares":
+    def read(cls, text: str) -> "SplitShares":
         """Shares of "0.8/0.1/0.1".
 
         Raises:
@@ -37,7 +37,7 @@ class Shares(NamedTuple):
         return "train" if place < self.train else "val" if place < self.train + self.val else "test"
 
 
-class Groups:
+class SplitGroups:
     """Images that must stay together: all of a group, and all groups that share an image."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:

@@ -13,7 +13,7 @@ SAME_INSTANCE = 0.8
 
 
 @dataclass(frozen=True)
-class Picture:
+class DatasetImage:
     """An image.
 
     Attributes:
@@ -34,7 +34,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Source:
+class TargetSource:
     """A region that a target is made of.
 
     Attributes:
@@ -56,7 +56,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Target:
+class DatasetTarget:
     """A thing on an image.
 
     Attributes:
@@ -65,7 +65,7 @@ class Target:
         agreement: Share of its task's annotators who have it, in (0, 1].
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[TargetSource, ...]
     sentences: tuple[str, ...]
     agreement: float
 
@@ -92,37 +92,37 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Scene:
+class AnnotatedImage:
     """Everything that one task gives: its image and the things on it.
 
     Attributes:
         absent: Expressions that mean nothing in the image, as somebody said.
     """
 
-    picture: Picture
+    picture: DatasetImage
     task: str
-    targets: tuple[Target, ...]
+    targets: tuple[DatasetTarget, ...]
     absent: tuple[str, ...] = ()
 
 
-class Writer(Protocol):
+class DatasetWriter(Protocol):
     """Writes a data set in a format. Made with the folder; one image may come in several scenes."""
 
-    def add(self, scene: Scene) -> list[int | str]:
+    def add(self, scene: AnnotatedImage) -> list[int | str]:
         """Write a scene; how each of its targets is called in the data set."""
 
     def close(self, about: Mapping[str, Any]) -> None:
         """Write what comes last."""
 
 
-def merge(sources: Iterable[Source], annotators: int) -> list[Target]:
+def merge(sources: Iterable[TargetSource], annotators: int) -> list[DatasetTarget]:
     """Targets of regions: those of different annotations with an IoU of `SAME_INSTANCE` are one, as are equal ones of the same.
 
     Args:
         annotators: How many looked at the task.
     """
     ordered = sorted(sources, key=lambda one: (not one.is_reviewed, -one.updated_at, one.annotation or 0, one.region))
-    groups: list[list[Source]] = []
+    groups: list[list[TargetSource]] = []
     for source in ordered:
         group = next((group for group in groups if _belongs(source, group)), None)
         if group is None:
@@ -132,7 +132,7 @@ def merge(sources: Iterable[Source], annotators: int) -> list[Target]:
     return [_make_target(group, annotators) for group in groups]
 
 
-def _belongs(source: Source, group: Sequence[Source]) -> bool:
+def _belongs(source: TargetSource, group: Sequence[TargetSource]) -> bool:
     if source.mask == group[0].mask:
         return True
     if any(source.annotation == other.annotation for other in group):
@@ -141,10 +141,10 @@ def _belongs(source: Source, group: Sequence[Source]) -> bool:
     return small >= SAME_INSTANCE * large and overlap(source.mask, group[0].mask) >= SAME_INSTANCE  # the first is quick
 
 
-def _make_target(group: Sequence[Source], annotators: int) -> Target:
+def _make_target(group: Sequence[TargetSource], annotators: int) -> DatasetTarget:
     sentences: dict[str, str] = {}
     for source in group:
         if source.expression:
             sentences.setdefault(" ".join(source.expression.casefold().split()), source.expression)
     people = len({source.annotator for source in group})
-    return Target(tuple(group), tuple(sentences.values()), min(1.0, people / max(annotators, 1)))
+    return DatasetTarget(tuple(group), tuple(sentences.values()), min(1.0, people / max(annotators, 1)))

@@ -22,7 +22,7 @@ from backend.http import openapi
 from backend.http import runs as runs
 from backend.http.bodies import TooLarge, TooSlow, read_body, read_json
 from backend.http.metrics import Metrics
-from backend.interactive.predict import INVALID_EVENT, open_desk
+from backend.interactive.predict import INVALID_EVENT, open_predict_service
 from backend.label_studio import protocol
 from backend.settings.environment import Settings
 from ris_core.errors import BadInput, RisError, WeightsMissing
@@ -68,10 +68,10 @@ def create_app(settings: Settings) -> FastAPI:
         BadSettings: If a setting cannot be used.
         Unreachable: If the database cannot be opened.
     """
-    desk = open_desk(settings)
+    predict_service = open_predict_service(settings)
     app = FastAPI(title="label-studio-ris", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = desk
-    app.state.metrics = Metrics(desk)
+    app.state.predict_service = predict_service
+    app.state.metrics = Metrics(predict_service)
     app.state.reading = CapacityLimiter(QUICK_THREADS)
     app.state.recording = CapacityLimiter(QUICK_THREADS)
     app.state.asking = CapacityLimiter(QUICK_THREADS)
@@ -103,11 +103,11 @@ async def setup(request: Request) -> dict[str, str]:
     call = protocol.read_setup(await read_json(request, MAX_SETUP_BYTES, state.reading))
     with anyio.move_on_after(SETUP_TIMEOUT_S) as patience:
         # What takes longer is left to finish by itself; Label Studio repeats /setup whenever a page is opened.
-        await _in_thread(lambda: state.desk.set_up(call), state.recording, may_abandon=True)
-        await _in_thread(lambda: state.desk.model_version(call.project), state.asking, may_abandon=True)
+        await _in_thread(lambda: state.predict_service.set_up(call), state.recording, may_abandon=True)
+        await _in_thread(lambda: state.predict_service.model_version(call.project), state.asking, may_abandon=True)
     if patience.cancelled_caught:
         log.warning("the database or Redis is slow", project=call.project, waited_s=SETUP_TIMEOUT_S)
-    return {"model_version": state.desk.known_version(call.project)}
+    return {"model_version": state.predict_service.known_version(call.project)}
 
 
 @_closed_pages.post("/predict")
@@ -117,9 +117,9 @@ async def predict(request: Request) -> dict[str, Any]:
     state = request.app.state
     call = protocol.read_predict(await read_json(request, MAX_PREDICT_BYTES, state.reading))
     if state.waiting.available_tokens < 1:  # a thread would be waited for without an end
-        answers = await _in_thread(lambda: state.desk.turn_away(call), state.recording)
+        answers = await _in_thread(lambda: state.predict_service.turn_away(call), state.recording)
     else:
-        answers = await _in_thread(lambda: state.desk.predict(call), state.waiting)
+        answers = await _in_thread(lambda: state.predict_service.predict(call), state.waiting)
     seconds = time.perf_counter() - began
     state.metrics.count_answers(answers, seconds)
     tasks = [task.id if task else None for task in call.tasks[:4]]
@@ -134,7 +134,7 @@ async def webhook(request: Request) -> Response:
     """Keep an event as it came; what it means is found out later. Label Studio waits one second and never repeats it."""
     raw = await read_body(request, MAX_WEBHOOK_BYTES)
     state = request.app.state
-    action, project = await _in_thread(lambda: state.desk.keep_event(raw), state.recording)
+    action, project = await _in_thread(lambda: state.predict_service.keep_event(raw), state.recording)
     state.metrics.count_webhook(action)
     if action == INVALID_EVENT:
         return JSONResponse(
@@ -148,7 +148,7 @@ async def webhook(request: Request) -> Response:
 async def versions(request: Request) -> dict[str, list[str]]:
     """The model version that answers now."""
     state = request.app.state
-    return {"versions": [await _in_thread(state.desk.model_version, state.asking)]}
+    return {"versions": [await _in_thread(state.predict_service.model_version, state.asking)]}
 
 
 @_closed_pages.get("/metrics")

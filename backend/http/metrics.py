@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from backend.base.errors import Unreachable
 from backend.http.runs_metrics import RunsCollector
-from backend.interactive.predict import Answers, Desk
+from backend.interactive.predict import PredictResponse, PredictService
 from backend.transport import queueing
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ WEBHOOK_ACTIONS = frozenset(
 class Metrics:
     """The numbers of one app."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, predict_service: PredictService) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter("ris_http_requests", "HTTP requests.", ["endpoint", "status"], registry=self.registry)
         self._tasks = Counter(
@@ -46,15 +46,15 @@ class Metrics:
         )
         self._batches = Counter("ris_batches_refused", "/predict calls with too many tasks.", registry=self.registry)
         self._webhooks = Counter("ris_webhooks", "Webhooks received.", ["action"], registry=self.registry)
-        self.registry.register(_Lookup(desk))
-        if desk.ledger:
-            self.registry.register(RunsCollector(desk.ledger))
+        self.registry.register(_Lookup(predict_service))
+        if predict_service.run_store:
+            self.registry.register(RunsCollector(predict_service.run_store))
 
     def count_request(self, endpoint: str, status: int) -> None:
         """An HTTP request was answered."""
         self._requests.labels(endpoint, str(status)).inc()
 
-    def count_answers(self, answers: Answers, seconds: float) -> None:
+    def count_answers(self, answers: PredictResponse, seconds: float) -> None:
         """A /predict was answered."""
         self._latency.labels(answers.kind).observe(seconds)
         for outcome, number in answers.outcomes.items():
@@ -76,15 +76,18 @@ class Metrics:
 class _Lookup(Collector):
     """Numbers that others own; where a source is down its numbers are missing, and `ris_redis_up` says so."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, predict_service: PredictService) -> None:
+        self._predict_service = predict_service
 
     def describe(self) -> Iterable[Metric]:
         return ()  # nothing is asked before the first scrape
 
     def collect(self) -> Iterator[Metric]:
         try:
-            lengths, workers = queueing.queue_lengths(self._desk.conn), queueing.list_workers(self._desk.conn)
+            lengths, workers = (
+                queueing.queue_lengths(self._predict_service.conn),
+                queueing.list_workers(self._predict_service.conn),
+            )
         except Unreachable as error:
             log.warning("metrics without Redis", error=str(error))
             yield GaugeMetricFamily("ris_redis_up", "Whether Redis answers.", 0)
@@ -93,7 +96,7 @@ class _Lookup(Collector):
             yield _gauge("ris_queue_depth", "Jobs that wait.", "queue", lengths)
             yield from _worker_gauges(workers)
         try:
-            counts = self._desk.store.counts()
+            counts = self._predict_service.store.counts()
         except Unreachable as error:
             log.warning("metrics without the database", error=str(error))
             yield GaugeMetricFamily("ris_sql_up", "Whether the database answers.", 0)

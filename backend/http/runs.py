@@ -12,7 +12,7 @@ from backend.base.errors import Unreachable
 from backend.http.bodies import read_json
 from backend.runs import control, summary
 from backend.runs.spec import BadRun, RunSpec
-from backend.runs.store import Ledger
+from backend.runs.store import RunStore
 from backend.transport import queueing
 
 Result = TypeVar("Result")
@@ -31,13 +31,13 @@ router = APIRouter()
 @router.get("/runs")
 async def list_runs(request: Request, project: str = "") -> dict[str, Any]:
     """Every run, newest first; of one project if it is named."""
-    ledger = _ledger(request)
+    run_store = _run_store(request)
     if project and not (project.isdecimal() and _is_whole(int(project))):
         raise BadRun(f"The project is {project[:20]!r}; give its number.")
 
     def look() -> list[dict[str, Any]]:
-        found = ledger.list_runs(project=int(project) if project else None)
-        return [summary.look(ledger, run.id, None).to_json() for run in found]
+        found = run_store.list_runs(project=int(project) if project else None)
+        return [summary.look(run_store, run.id, None).to_json() for run in found]
 
     return {"runs": await _in_thread(request, look)}
 
@@ -46,10 +46,12 @@ async def list_runs(request: Request, project: str = "") -> dict[str, Any]:
 async def start(request: Request) -> dict[str, Any]:
     """Record a run; a worker plans it."""
     body = await read_json(request, MAX_SPEC_BYTES, request.app.state.reading)
-    desk, ledger = request.app.state.desk, _ledger(request)
+    predict_service, run_store = request.app.state.predict_service, _run_store(request)
     spec = read_spec(body)
-    run = await _in_thread(request, lambda: control.create(ledger, desk.store, desk.conn, spec))
-    return await _in_thread(request, lambda: summary.look(ledger, run.id, None).to_json())
+    run = await _in_thread(
+        request, lambda: control.create(run_store, predict_service.store, predict_service.conn, spec)
+    )
+    return await _in_thread(request, lambda: summary.look(run_store, run.id, None).to_json())
 
 
 @router.get("/runs/{run_id}")
@@ -61,8 +63,8 @@ async def status(request: Request, run_id: str) -> dict[str, Any]:
 @router.get("/runs/{run_id}/failures")
 async def failures(request: Request, run_id: str) -> dict[str, Any]:
     """Why tasks of a run failed."""
-    ledger = _ledger(request)
-    found = await _in_thread(request, lambda: ledger.tallies.failures(ledger.get(run_id).id))
+    run_store = _run_store(request)
+    found = await _in_thread(request, lambda: run_store.counts.failures(run_store.get(run_id).id))
     return {"failures": [vars(failure) for failure in found]}
 
 
@@ -71,15 +73,15 @@ async def treat(request: Request, run_id: str, verb: str, with_version: str | No
     """Pause, resume (also with another model version), cancel a run, or try its failed tasks again."""
     if verb not in VERBS:
         return JSONResponse({"error": "NotFound", "message": f"Runs know {', '.join(VERBS)}, not {verb!r}."}, 404)
-    ledger = _ledger(request)
+    run_store = _run_store(request)
     if with_version is not None and verb != "resume":
         raise BadRun(f"with_version is for resume, not for {verb}. Leave it out.")
     how = {} if with_version is None else {"with_version": with_version}
 
     def act() -> dict[str, Any]:
-        run = ledger.get(run_id)
-        number = VERBS[verb](ledger, run, **how)
-        told = {} if number is None else {"changed": number, "told": control.tell(ledger, run, verb, number)}
+        run = run_store.get(run_id)
+        number = VERBS[verb](run_store, run, **how)
+        told = {} if number is None else {"changed": number, "told": control.tell(run_store, run, verb, number)}
         return {**_look(request, run.id), **told}
 
     return await _in_thread(request, act)
@@ -144,17 +146,19 @@ _FIELDS: Mapping[str, Callable[[object], bool]] = {
 }
 
 
-def _ledger(request: Request) -> Ledger:
-    ledger: Ledger = request.app.state.desk.ledger
-    return ledger
+def _run_store(request: Request) -> RunStore:
+    run_store: RunStore = request.app.state.predict_service.run_store
+    return run_store
 
 
 def _look(request: Request, run_id: str) -> dict[str, Any]:
     try:
-        workers = sum(worker.state == "ready" for worker in queueing.list_workers(request.app.state.desk.conn))
+        workers = sum(
+            worker.state == "ready" for worker in queueing.list_workers(request.app.state.predict_service.conn)
+        )
     except Unreachable:
         workers = None
-    return summary.look(_ledger(request), run_id, workers).to_json()
+    return summary.look(_run_store(request), run_id, workers).to_json()
 
 
 async def _in_thread(request: Request, work: Callable[[], Result]) -> Result:

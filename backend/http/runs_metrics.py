@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from backend.base.errors import Unreachable
-from backend.runs.store import Ledger
+from backend.runs.store import RunStore
 
 log = structlog.get_logger(__name__)
 
@@ -18,8 +18,8 @@ RATE_S = 60.0
 class RunsCollector(Collector):
     """Looks runs up in the ledger when Prometheus asks."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._tallies = ledger.tallies
+    def __init__(self, run_store: RunStore) -> None:
+        self._tallies = run_store.counts
 
     def collect(self) -> Iterator[Metric]:
         """Runs and items by state, failures by reason, the rate, and the seconds of each stage; nothing if SQL is down."""

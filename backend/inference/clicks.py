@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from backend.db.request_store import Answer, Region
-from backend.inference.expressions import Answered, keep_label
+from backend.inference.expressions import ExpressionAnswer, keep_label
 from backend.label_studio import messages, protocol, regions
 from backend.label_studio.gestures import Gesture
 from backend.label_studio.label_config import Control
@@ -17,7 +17,7 @@ from ris_core.types.prompts import PromptEmbedding
 
 
 @dataclass(frozen=True)
-class Site:
+class ClickContext:
     """A gesture, and where its mask goes.
 
     Attributes:
@@ -35,7 +35,7 @@ class Site:
     smooth_px: float = 0.0
 
 
-def answer_gesture(proposer: Promptable, embedding: PromptEmbedding, site: Site) -> Answered:
+def answer_gesture(proposer: Promptable, embedding: PromptEmbedding, site: ClickContext) -> ExpressionAnswer:
     """Find what is pointed at: the candidate that the proposer trusts most.
 
     Its region gets the label of the click or box if the control has that, else its first.
@@ -50,7 +50,9 @@ def answer_gesture(proposer: Promptable, embedding: PromptEmbedding, site: Site)
     return replace(made, told=tuple(_tell(gesture, made.record.label, is_guess, is_empty=not made.regions)))
 
 
-def hand_out(found: Proposals, blank: Answer, site: Site, is_guess: bool, own_id: str | None = None) -> Answered:
+def hand_out(
+    found: Proposals, blank: Answer, site: ClickContext, is_guess: bool, own_id: str | None = None
+) -> ExpressionAnswer:
     """The first of what was found as a region, and all of it as a record.
 
     Args:
@@ -81,7 +83,7 @@ def hand_out(found: Proposals, blank: Answer, site: Site, is_guess: bool, own_id
             for region in made
         ],
     )
-    return Answered(record, tuple(made), (), is_guess)
+    return ExpressionAnswer(record, tuple(made), (), is_guess)
 
 
 def make_blank(expression: str, label: str, embedding: PromptEmbedding, model_version: str) -> Answer:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backend.label_studio.brush import decode_brush
-from backend.label_studio.label_config import Config
+from backend.label_studio.label_config import LabelConfig
 from backend.label_studio.protocol import Json, Task, pack_rle
 from ris_core.geometry.masks import Rle, from_rle
 
@@ -35,7 +35,7 @@ class Draft:
     results: Mapping[str, tuple[Json, ...]] = field(repr=False)
 
 
-def read_draft(task: Task, config: Config) -> Draft | None:
+def read_draft(task: Task, config: LabelConfig) -> Draft | None:
     """The drafts that came with a task; None if there are none, or nothing says whose they are."""
     if task.user is None:
         return None

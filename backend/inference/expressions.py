@@ -7,7 +7,7 @@ from backend.db.request_store import Answer, Region
 from backend.label_studio import messages, protocol, regions
 from backend.label_studio.label_config import Control
 from backend.label_studio.messages import Message
-from backend.label_studio.prompt import Picked, advise, pick_label, seems_several, split_label
+from backend.label_studio.prompt import PickedLabel, advise, pick_label, seems_several, split_label
 from backend.label_studio.protocol import Json
 from ris_core.errors import BadExpression, BadInput
 from ris_core.geometry import boxes, mask_cleaning, masks
@@ -17,7 +17,7 @@ from ris_core.types import EncodedImage, Prediction
 
 
 @dataclass(frozen=True)
-class Answered:
+class ExpressionAnswer:
     """An expression, answered.
 
     Attributes:
@@ -42,7 +42,7 @@ def answer_expression(
     top_k: int,
     min_score: float | None = None,
     smooth_px: float = 0.0,
-) -> Answered:
+) -> ExpressionAnswer:
     """Find what an expression refers to.
 
     Args:
@@ -71,10 +71,10 @@ def answer_expression(
         for i, region in zip(shown, made, strict=True)
     ]
     record = _make_record(prediction, encoded, picked, handed_out)
-    return Answered(record, tuple(made), _tell(prediction, picked, control, not made), picked.is_guess)
+    return ExpressionAnswer(record, tuple(made), _tell(prediction, picked, control, not made), picked.is_guess)
 
 
-def answer_choice(record: Answer, rank: int, control: Control, task: str, is_guess: bool) -> Answered:
+def answer_choice(record: Answer, rank: int, control: Control, task: str, is_guess: bool) -> ExpressionAnswer:
     """Hand out another candidate of an answer, under a fresh id.
 
     Args:
@@ -100,7 +100,7 @@ def answer_choice(record: Answer, rank: int, control: Control, task: str, is_gue
     told = [messages.about_candidate(rank, len(record.candidates), probability)]
     if is_guess:
         told.append(messages.about_guess(label, advise(control, (other for other in control.labels if other != label))))
-    return Answered(chosen, (made,), tuple(told), is_guess)
+    return ExpressionAnswer(chosen, (made,), tuple(told), is_guess)
 
 
 def keep_label(label: str, control: Control) -> tuple[str, bool]:
@@ -116,7 +116,7 @@ def _clean(prediction: Prediction, smooth_px: float) -> Prediction:
     return replace(prediction, masks=cleaned, boxes_xywh=boxes.from_masks(cleaned))
 
 
-def _make_region(prediction: Prediction, index: int, control: Control, picked: Picked, task: str) -> Json:
+def _make_region(prediction: Prediction, index: int, control: Control, picked: PickedLabel, task: str) -> Json:
     """A candidate as a region under a fresh id: Label Studio replaces a region whose id comes again."""
     notes: dict[str, Any] = {"decision": prediction.decision, "task": task}
     if picked.is_guess:
@@ -127,7 +127,9 @@ def _make_region(prediction: Prediction, index: int, control: Control, picked: P
     )
 
 
-def _make_record(prediction: Prediction, encoded: EncodedImage, picked: Picked, handed_out: list[Region]) -> Answer:
+def _make_record(
+    prediction: Prediction, encoded: EncodedImage, picked: PickedLabel, handed_out: list[Region]
+) -> Answer:
     height, width = encoded.size_hw
     return Answer(
         expression=picked.expression,
@@ -144,7 +146,7 @@ def _make_record(prediction: Prediction, encoded: EncodedImage, picked: Picked, 
     )
 
 
-def _tell(prediction: Prediction, picked: Picked, control: Control, is_empty: bool) -> tuple[Message, ...]:
+def _tell(prediction: Prediction, picked: PickedLabel, control: Control, is_empty: bool) -> tuple[Message, ...]:
     told = messages.about_answer(
         picked.expression,
         prediction.decision,

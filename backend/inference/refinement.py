@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from backend.db.request_store import Answer, Region
-from backend.inference.clicks import Site, hand_out, make_blank
-from backend.inference.expressions import Answered
-from backend.inference.refinement_state import Mends, Offer, Shown
+from backend.inference.clicks import ClickContext, hand_out, make_blank
+from backend.inference.expressions import ExpressionAnswer
+from backend.inference.refinement_state import LastAnswer, RefinementTarget, ShownRegion
 from backend.label_studio import messages, protocol, regions
 from backend.label_studio.gestures import Gesture
 from backend.label_studio.messages import Message
@@ -30,14 +30,16 @@ FITTING_IOU = 0.6
 
 
 @dataclass(frozen=True)
-class Retouched:
+class RefinedAnswer:
     """A gesture about an offer, answered: what is handed out, and what is offered from then on."""
 
-    made: tuple[Answered, ...]
-    offer: Offer
+    made: tuple[ExpressionAnswer, ...]
+    offer: LastAnswer
 
 
-def retouch(proposer: Promptable, embedding: PromptEmbedding, site: Site, offer: Offer, mends: Mends) -> Retouched:
+def refine(
+    proposer: Promptable, embedding: PromptEmbedding, site: ClickContext, offer: LastAnswer, mends: RefinementTarget
+) -> RefinedAnswer:
     """Correct the region that a gesture is nearest to; without one, find what is pointed at.
 
     It keeps its id, so that Label Studio puts it in the place of the one that was accepted, if the draft says that this is as it
@@ -53,7 +55,7 @@ def retouch(proposer: Promptable, embedding: PromptEmbedding, site: Site, offer:
     return _finish(found, blank, site, offer, mends, target)
 
 
-def looks_elsewhere(gesture: Gesture, offer: Offer) -> bool:
+def looks_elsewhere(gesture: Gesture, offer: LastAnswer) -> bool:
     """Whether a gesture is a box around something else than what was offered: the expression's thing is to be found in it."""
     if gesture.box is None or gesture.clicks:
         return False
@@ -62,8 +64,13 @@ def looks_elsewhere(gesture: Gesture, offer: Offer) -> bool:
 
 
 def look_inside(
-    segmenter: Segmenter, proposer: Promptable, image: Image, site: Site, offer: Offer, mends: Mends
-) -> Retouched:
+    segmenter: Segmenter,
+    proposer: Promptable,
+    image: Image,
+    site: ClickContext,
+    offer: LastAnswer,
+    mends: RefinementTarget,
+) -> RefinedAnswer:
     """Look for the expression's thing in a box at the image's full resolution: what is small is seen large.
 
     What fills the box comes first, in the order of the expression, then the rest: a box is drawn around the thing, but loosely.
@@ -93,16 +100,23 @@ def look_inside(
     return _finish(found, blank, site, offer, mends, target)
 
 
-def list_shown(answered: Answered) -> tuple[Shown, ...]:
+def list_shown(answered: ExpressionAnswer) -> tuple[ShownRegion, ...]:
     """What an answer hands out, to be mended."""
     candidates, ranks = answered.record.candidates, [region.candidate_rank for region in answered.record.regions]
     return tuple(
-        Shown(_without_mask(region), candidates[rank - 1]["mask"])
+        ShownRegion(_without_mask(region), candidates[rank - 1]["mask"])
         for region, rank in zip(answered.regions, ranks, strict=True)
     )
 
 
-def _finish(found: Proposals, blank: Answer, site: Site, offer: Offer, mends: Mends, target: Shown | None) -> Retouched:
+def _finish(
+    found: Proposals,
+    blank: Answer,
+    site: ClickContext,
+    offer: LastAnswer,
+    mends: RefinementTarget,
+    target: ShownRegion | None,
+) -> RefinedAnswer:
     before = offer.before(site.gesture.id)
     own_id = target.id if target and target.id in mends.unchanged else None
     made = hand_out(found, blank, site, offer.is_guess, own_id)
@@ -110,10 +124,12 @@ def _finish(found: Proposals, blank: Answer, site: Site, offer: Offer, mends: Me
     others = [one for one in before if one is not target and one.id not in mends.accepted]
     again = (_hand_out_again(others, blank, site),) if others else ()
     shown = [one for answered in (made, *again) for one in list_shown(answered)]
-    return Retouched((made, *again), Offer(made.record, offer.is_guess, tuple(shown), 1, site.gesture.id, before))
+    return RefinedAnswer(
+        (made, *again), LastAnswer(made.record, offer.is_guess, tuple(shown), 1, site.gesture.id, before)
+    )
 
 
-def _hand_out_again(others: Sequence[Shown], blank: Answer, site: Site) -> Answered:
+def _hand_out_again(others: Sequence[ShownRegion], blank: Answer, site: ClickContext) -> ExpressionAnswer:
     """Regions as they were, under fresh ids: an id that was handed out could take the place of one that was painted on."""
     made, candidates = [], []
     for i, one in enumerate(others):
@@ -135,10 +151,10 @@ def _hand_out_again(others: Sequence[Shown], blank: Answer, site: Site) -> Answe
             for i, region in enumerate(made)
         ],
     )
-    return Answered(record, tuple(made), ())
+    return ExpressionAnswer(record, tuple(made), ())
 
 
-def _tell(made: Answered, gesture: Gesture, own_id: str | None) -> Iterator[Message]:
+def _tell(made: ExpressionAnswer, gesture: Gesture, own_id: str | None) -> Iterator[Message]:
     if not made.regions:
         yield messages.say("emptied") if gesture.clicks else messages.about_nothing(gesture.kind)
     elif own_id:
@@ -149,7 +165,7 @@ def _tell(made: Answered, gesture: Gesture, own_id: str | None) -> Iterator[Mess
         yield messages.about_guess(made.record.label)
 
 
-def _find_nearest(shown: Sequence[Shown], gesture: Gesture, size_hw: tuple[int, int]) -> Shown | None:
+def _find_nearest(shown: Sequence[ShownRegion], gesture: Gesture, size_hw: tuple[int, int]) -> ShownRegion | None:
     """The region that the box's middle, else the first click, is on or nearest to."""
     if len(shown) < 2:
         return next(iter(shown), None)

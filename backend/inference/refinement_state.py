@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from backend.db.request_store import Answer, Store, reaching
+from backend.db.request_store import Answer, RequestStore, reaching
 from backend.db.tables import answer, request, standing
 from backend.inference.drafts import Draft, is_as_handed_out
 from backend.label_studio.protocol import Json
@@ -29,7 +29,7 @@ _CHOICE = re.compile(
 
 
 @dataclass(frozen=True)
-class Choice:
+class CandidateChoice:
     """Another candidate, as an annotator asks for it.
 
     Attributes:
@@ -41,7 +41,7 @@ class Choice:
     rank: int | None
 
 
-def read_choice(text: str) -> Choice | None:
+def read_choice(text: str) -> CandidateChoice | None:
     """The choice in "#2", "next", "other", or in one of them after an expression; None if it is something else.
 
     An expression may end in "other", as "this one, not the other" does: whether it is a choice depends on what was asked before.
@@ -50,11 +50,11 @@ def read_choice(text: str) -> Choice | None:
     if match is None:
         return None
     expression = match["expression"] if match["word"] else match["before"]
-    return Choice(expression.strip(" ,;:"), int(match["rank"]) if match["rank"] else None)
+    return CandidateChoice(expression.strip(" ,;:"), int(match["rank"]) if match["rank"] else None)
 
 
 @dataclass(frozen=True)
-class Wish:
+class CandidateQuery:
     """What an annotator's words ask for: an expression, a candidate of one, or another candidate of what was answered.
 
     Attributes:
@@ -71,7 +71,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownRegion:
     """A region that was handed out.
 
     Attributes:
@@ -89,7 +89,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Offer:
+class LastAnswer:
     """What was offered last about an expression.
 
     Attributes:
@@ -103,12 +103,12 @@ class Offer:
 
     answer: Answer
     is_guess: bool
-    shown: tuple[Shown, ...]
+    shown: tuple[ShownRegion, ...]
     rank: int
     gesture: str | None = None
-    base: tuple[Shown, ...] = ()
+    base: tuple[ShownRegion, ...] = ()
 
-    def before(self, gesture: str) -> tuple[Shown, ...]:
+    def before(self, gesture: str) -> tuple[ShownRegion, ...]:
         """What a gesture corrects."""
         return self.base if gesture == self.gesture else self.shown
 
@@ -117,14 +117,14 @@ class Offer:
         return asdict(replace(self, answer=replace(self.answer, regions=())))
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Offer":
+    def from_json(cls, value: Mapping[str, Any]) -> "LastAnswer":
         """What `to_json` returned, once it was JSON."""
-        lists = {name: tuple(Shown(**one) for one in value[name]) for name in ("shown", "base")}
+        lists = {name: tuple(ShownRegion(**one) for one in value[name]) for name in ("shown", "base")}
         return cls(**{**value, **lists, "answer": Answer(**value["answer"])})
 
 
 @dataclass(frozen=True)
-class Standing:
+class RefinementState:
     """An offer, and whose it is.
 
     Attributes:
@@ -136,16 +136,16 @@ class Standing:
     prompt_id: str
     user: int | None
     draft: str | None
-    offer: Offer
+    offer: LastAnswer
 
 
-class Standings:
+class RefinementStates:
     """What stands offered, by prompt; in the store's database, so it survives a restart. Raises `Unreachable` as the store does."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RequestStore) -> None:
         self._engine = store.engine
 
-    def save(self, project: int | None, task: str, made: Standing) -> None:
+    def save(self, project: int | None, task: str, made: RefinementState) -> None:
         """Keep an offer in place of the prompt's last; what is too old to be mended goes."""
         now = time.time()
         row = {
@@ -164,24 +164,24 @@ class Standings:
             db.execute(sa.delete(standing).where(standing.c.updated_at < now - LIFETIME_S))
             db.execute(insert(standing).values(row).on_conflict_do_update(index_elements=keys, set_=changed))
 
-    def get(self, project: int | None, task: str, prompt_id: str) -> Standing | None:
+    def get(self, project: int | None, task: str, prompt_id: str) -> RefinementState | None:
         """What a prompt's annotator was offered last."""
         return next((made for made in self._list(project, task) if made.prompt_id == prompt_id), None)
 
-    def find(self, project: int | None, task: str, draft: Draft) -> Standing | None:
+    def find(self, project: int | None, task: str, draft: Draft) -> RefinementState | None:
         """What the annotator of a draft was offered last.
 
         The draft has the prompt in it; or, if it was not saved since, the prompt came with the same draft.
         """
 
-        def is_theirs(made: Standing) -> bool:
+        def is_theirs(made: RefinementState) -> bool:
             return made.prompt_id in draft.prompts or (made.user, made.draft) == (draft.user, draft.saved_at)
 
         return next((made for made in self._list(project, task) if is_theirs(made)), None)
 
-    def read_wish(
+    def read_query(
         self, project: int | None, task: str, prompt_id: str, text: str, bare: str, label: str | None
-    ) -> Wish:
+    ) -> CandidateQuery:
         """What is asked for.
 
         Args:
@@ -191,7 +191,7 @@ class Standings:
         """
         choice = read_choice(bare)
         if choice is None:
-            return Wish(text)
+            return CandidateQuery(text)
         standing = self.get(project, task, prompt_id)
         offer = standing.offer if standing else None
         found = (offer.answer, offer.rank) if offer and not choice.expression else None
@@ -199,15 +199,15 @@ class Standings:
             found = self._find_answer(project, task, prompt_id, choice.expression)
         if found is None:
             if choice.rank is None and choice.expression:
-                return Wish(text)  # an expression that ends so
-            return Wish(
+                return CandidateQuery(text)  # an expression that ends so
+            return CandidateQuery(
                 text[: text.rindex(choice.expression) + len(choice.expression)] if choice.expression else "",
                 rank=choice.rank or 0,
             )
         known, last_rank = found
         rank = choice.rank or last_rank % max(1, len(known.candidates)) + 1
         is_guess = bool(offer and offer.is_guess and _fold(offer.answer.expression) == _fold(known.expression))
-        return Wish(text, replace(known, label=label or known.label), rank, is_guess and label is None)
+        return CandidateQuery(text, replace(known, label=label or known.label), rank, is_guess and label is None)
 
     def _find_answer(
         self, project: int | None, task: str, prompt_id: str, expression: str
@@ -226,17 +226,17 @@ class Standings:
         found = next((row for row in rows if _fold(row["expression"]) == _fold(expression)), None)
         return (Answer(**found), 1 + max(found["selected"], default=-1)) if found else None
 
-    def _list(self, project: int | None, task: str) -> list[Standing]:
+    def _list(self, project: int | None, task: str) -> list[RefinementState]:
         is_fresh = standing.c.updated_at > time.time() - LIFETIME_S
         same = (standing.c.project == (project or 0)) & (standing.c.task == task) & is_fresh
         columns = (standing.c.prompt_id, standing.c.user, standing.c.draft, standing.c.offer)
         with reaching(), self._engine.connect() as db:
             rows = db.execute(sa.select(*columns).where(same).order_by(standing.c.updated_at.desc())).mappings().all()
-        return [Standing(**{**row, "offer": Offer.from_json(row["offer"])}) for row in rows]
+        return [RefinementState(**{**row, "offer": LastAnswer.from_json(row["offer"])}) for row in rows]
 
 
 @dataclass(frozen=True)
-class Mends:
+class RefinementTarget:
     """What a gesture is about, as its request carries it.
 
     Attributes:
@@ -252,7 +252,7 @@ class Mends:
     unchanged: tuple[str, ...]
 
     @classmethod
-    def of(cls, made: Standing, draft: Draft) -> "Mends":
+    def of(cls, made: RefinementState, draft: Draft) -> "RefinementTarget":
         """What a draft says about what was offered."""
         versions = (*made.offer.base, *made.offer.shown)
         accepted = [id for id in dict.fromkeys(one.id for one in versions) if id in draft.results]
@@ -260,7 +260,7 @@ class Mends:
         return cls(made.prompt_id, draft.saved_at, tuple(accepted), tuple(unchanged))
 
 
-def _is_one_of(result: Json, versions: Iterable[Shown]) -> bool:
+def _is_one_of(result: Json, versions: Iterable[ShownRegion]) -> bool:
     """Whether a region of a draft is as it was handed out, before or after a gesture mended it."""
     return any(one.id == result["id"] and is_as_handed_out(result, one.region, one.mask) for one in versions)
 

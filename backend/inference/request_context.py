@@ -8,7 +8,7 @@ from backend.base.errors import BadConfig
 from backend.db.request_store import Request
 from backend.label_studio import protocol
 from backend.label_studio.gestures import takes_gestures
-from backend.label_studio.label_config import Config, read_config
+from backend.label_studio.label_config import LabelConfig, read_config
 from backend.settings.project import ProjectSettings
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import Image
@@ -17,7 +17,7 @@ from ris_core.types.components import Promptable
 log = structlog.get_logger(__name__)
 
 
-class Errand:
+class RequestContext:
     """A request at work: by which config, settings and segmenter. Times its parts and writes its line into the log.
 
     Attributes:
@@ -27,7 +27,7 @@ class Errand:
 
     def __init__(self, asked: Request, settings: ProjectSettings, segmenter: Segmenter) -> None:
         self.asked, self.settings, self.segmenter = asked, settings, segmenter
-        self.config: Config = read_config(asked.body["label_config"])
+        self.config: LabelConfig = read_config(asked.body["label_config"])
         self.image: Image | None = None
         self._started_at = self._last = time.perf_counter()
         self.parts_s: dict[str, float] = {}

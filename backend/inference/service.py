@@ -9,13 +9,19 @@ import numpy as np
 import structlog
 
 from backend.base.redaction import reason_of
-from backend.db.request_store import KnownImage, Request, Store
-from backend.inference.clicks import Site, answer_gesture
-from backend.inference.expressions import Answered, answer_choice, answer_expression
+from backend.db.request_store import KnownImage, Request, RequestStore
+from backend.inference.clicks import ClickContext, answer_gesture
+from backend.inference.expressions import ExpressionAnswer, answer_choice, answer_expression
 from backend.inference.feature_cache import FeatureCache
-from backend.inference.refinement import list_shown, look_inside, looks_elsewhere, retouch
-from backend.inference.refinement_state import Mends, Offer, Standing, Standings, Wish
-from backend.inference.request_context import Errand
+from backend.inference.refinement import list_shown, look_inside, looks_elsewhere, refine
+from backend.inference.refinement_state import (
+    CandidateQuery,
+    LastAnswer,
+    RefinementState,
+    RefinementStates,
+    RefinementTarget,
+)
+from backend.inference.request_context import RequestContext
 from backend.inference.segmenters import Segmenters
 from backend.label_studio import messages, protocol, regions
 from backend.label_studio.gestures import Gesture
@@ -52,7 +58,7 @@ class Fetcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Service:
+class InferenceService:
     """One worker's means. Made by `wiring`.
 
     Attributes:
@@ -64,7 +70,7 @@ class Service:
         ahead: How many tasks after an opened one are encoded.
     """
 
-    store: Store
+    store: RequestStore
     cache: FeatureCache
     fetcher: Fetcher
     segmenter: Segmenter
@@ -80,9 +86,9 @@ class Service:
         return self.segmenter.model_version
 
     @property
-    def standings(self) -> Standings:
+    def refinement_states(self) -> RefinementStates:
         """What stands offered to annotators."""
-        return Standings(self.store)
+        return RefinementStates(self.store)
 
     def warm_up(self) -> None:
         """Run every component once, so that the first annotator does not wait for what is loaded on first use."""
@@ -105,19 +111,19 @@ class Service:
         """
         if asked := self._start(request_id):
             with self._recording_failure(asked):
-                errand = self.begin(asked)
-                self._point(errand) if "gesture" in asked.body else self._segment(errand)
+                context = self.begin(asked)
+                self._point(context) if "gesture" in asked.body else self._segment(context)
 
     def encode(self, request_id: str) -> None:
         """Make sure that a request's image is in the feature cache, for expressions and, where they are used, for clicks."""
         if asked := self._start(request_id):
             with self._recording_failure(asked):
-                errand = self.begin(asked)
-                encoded = self.get_encoded(errand)
-                if errand.expects_gestures:
-                    self.get_embedding(errand)
+                context = self.begin(asked)
+                encoded = self.get_encoded(context)
+                if context.expects_gestures:
+                    self.get_embedding(context)
                 self.store.finish_request(asked.id, None)
-                errand.log_done(image=encoded.image_sha256, proposals=len(encoded.proposals))
+                context.log_done(image=encoded.image_sha256, proposals=len(encoded.proposals))
 
     def plan_ahead(self, request_id: str) -> list[str]:
         """Record that the next tasks after a request's are to be encoded, unless they are or that was tried; the requests' ids.
@@ -130,11 +136,11 @@ class Service:
         if not asked.task.isdecimal():
             return []
         try:
-            errand = self.begin(asked)
+            context = self.begin(asked)
             path = protocol.next_tasks_path(asked.project, asked.task, self.ahead)
-            fetcher, hostname, token = self._reach(errand)
+            fetcher, hostname, token = self._reach(context)
             tasks = protocol.read_tasks(fetcher.ask(path, hostname, token), asked.project)
-            return [self._add_ahead(asked, task) for task in tasks if self._is_worth_encoding(errand, task)]
+            return [self._add_ahead(asked, task) for task in tasks if self._is_worth_encoding(context, task)]
         except RisError as error:
             log.info("the next tasks are not encoded", task=asked.task, project=asked.project, error=str(error))
             return []
@@ -151,51 +157,51 @@ class Service:
             return None
         return self.store.get_request(request_id)
 
-    def begin(self, asked: Request) -> Errand:
+    def begin(self, asked: Request) -> RequestContext:
         """The errand of a request, by its project's settings."""
         settings = read_project_settings(asked.body.get("extra_params", {}))
         is_other = settings.profile not in (None, self.segmenter.profile)
         segmenter = self.segmenters.get(settings.profile) if settings.profile and is_other else self.segmenter
-        return Errand(asked, settings, segmenter)
+        return RequestContext(asked, settings, segmenter)
 
-    def _segment(self, errand: Errand) -> None:
-        asked, encoded = errand.asked, None
+    def _segment(self, context: RequestContext) -> None:
+        asked, encoded = context.asked, None
         if asked.kind == "open":
-            encoded = self._cached(errand, errand.image_url)
+            encoded = self._cached(context, context.image_url)
             if encoded is None:
                 self.store.finish_request(asked.id, [])
-                errand.log_done(image="not in the cache", regions=0)
+                context.log_done(image="not in the cache", regions=0)
                 return
-        made, errors = self._answer_all(errand, encoded)
+        made, errors = self._answer_all(context, encoded)
         if errors and not made:
             raise errors[0] if len(errors) == 1 else _merge(errors)
-        if self._hand_out(errand, made, errors) and asked.kind == "interactive" and asked.prompt_id:
-            self.standings.save(asked.project, asked.task, _stand(asked, made[-1]))
+        if self._hand_out(context, made, errors) and asked.kind == "interactive" and asked.prompt_id:
+            self.refinement_states.save(asked.project, asked.task, _stand(asked, made[-1]))
 
-    def _point(self, errand: Errand) -> None:
+    def _point(self, context: RequestContext) -> None:
         """Answer a gesture: it corrects what stands offered, or it is about itself."""
-        asked, proposer = errand.asked, errand.promptable
-        gesture, version = Gesture.from_json(asked.body["gesture"]), errand.segmenter.model_version
-        site = Site(gesture, errand.config.controls[0], asked.task, version, errand.settings.smooth_px)
-        mends = Mends(**asked.body["mends"]) if "mends" in asked.body else None
-        standing = self.standings.get(asked.project, asked.task, mends.prompt_id) if mends else None
+        asked, proposer = context.asked, context.promptable
+        gesture, version = Gesture.from_json(asked.body["gesture"]), context.segmenter.model_version
+        site = ClickContext(gesture, context.config.controls[0], asked.task, version, context.settings.smooth_px)
+        mends = RefinementTarget(**asked.body["mends"]) if "mends" in asked.body else None
+        standing = self.refinement_states.get(asked.project, asked.task, mends.prompt_id) if mends else None
         if mends is None or standing is None:
-            made = answer_gesture(proposer, self.get_embedding(errand), site)
-            errand.tick("mask")
-            self._hand_out(errand, [made], [])
+            made = answer_gesture(proposer, self.get_embedding(context), site)
+            context.tick("mask")
+            self._hand_out(context, [made], [])
             return
         if looks_elsewhere(gesture, standing.offer):
-            done = look_inside(errand.segmenter, proposer, self._open(errand), site, standing.offer, mends)
+            done = look_inside(context.segmenter, proposer, self._open(context), site, standing.offer, mends)
         else:
-            done = retouch(proposer, self.get_embedding(errand), site, standing.offer, mends)
-        errand.tick("mend")
-        if self._hand_out(errand, done.made, []):
+            done = refine(proposer, self.get_embedding(context), site, standing.offer, mends)
+        context.tick("mend")
+        if self._hand_out(context, done.made, []):
             mended = replace(standing, user=asked.user, draft=mends.draft, offer=done.offer)
-            self.standings.save(asked.project, asked.task, mended)
+            self.refinement_states.save(asked.project, asked.task, mended)
 
-    def _hand_out(self, errand: Errand, made: Sequence[Answered], errors: Sequence[BadInput]) -> bool:
+    def _hand_out(self, context: RequestContext, made: Sequence[ExpressionAnswer], errors: Sequence[BadInput]) -> bool:
         """Record the answer; False if nobody waits for it any more."""
-        asked = errand.asked
+        asked = context.asked
         handed_out = [region for answered in made for region in answered.regions]
         score = min((region["score"] for region in handed_out), default=0.0)
         told = messages.join(_tell_all(made, errors)) if asked.kind == "interactive" else None
@@ -204,12 +210,12 @@ class Service:
             protocol.note_untold(answered.regions, [one.text for one in answered.told if one.text in untold])
         is_handed_out = self.store.finish_request(
             asked.id,
-            protocol.prediction(handed_out, score, errand.segmenter.model_version),
+            protocol.prediction(handed_out, score, context.segmenter.model_version),
             [answered.record for answered in made],
             " ".join(map(str, errors)) or None,
             told.to_json() if told else None,
         )
-        errand.log_done(
+        context.log_done(
             image=made[0].record.image_sha256 if made else "",
             regions=len(handed_out),
             **({"told": told.kind} if told else {}),
@@ -217,112 +223,114 @@ class Service:
         )
         return is_handed_out
 
-    def _answer_all(self, errand: Errand, encoded: EncodedImage | None) -> tuple[list[Answered], list[BadInput]]:
+    def _answer_all(
+        self, context: RequestContext, encoded: EncodedImage | None
+    ) -> tuple[list[ExpressionAnswer], list[BadInput]]:
         """An answer for each expression that can be read; what is wrong with the others.
 
         Nothing is encoded for another candidate of what was answered before.
         """
-        made: list[Answered] = []
+        made: list[ExpressionAnswer] = []
         errors: list[BadInput] = []
-        for text in errand.asked.body["expressions"]:
-            wish = self._read_wish(errand, text)
-            if wish.known is None and wish.text:
-                encoded = encoded or self.get_encoded(errand)
+        for text in context.asked.body["expressions"]:
+            query = self._read_query(context, text)
+            if query.known is None and query.text:
+                encoded = encoded or self.get_encoded(context)
             try:
-                made.append(self._grant(errand, wish, encoded))
+                made.append(self._grant(context, query, encoded))
             except BadInput as error:
                 log.warning(
-                    "an expression cannot be answered", request=errand.asked.id, expression=text, error=str(error)
+                    "an expression cannot be answered", request=context.asked.id, expression=text, error=str(error)
                 )
                 errors.append(error)
-        errand.tick("segment")
+        context.tick("segment")
         return made, errors
 
-    def _read_wish(self, errand: Errand, text: str) -> Wish:
+    def _read_query(self, context: RequestContext, text: str) -> CandidateQuery:
         """What an expression asks for, by what was asked before."""
-        asked = errand.asked
-        label, bare = split_label(errand.config.controls[0], text)
+        asked = context.asked
+        label, bare = split_label(context.config.controls[0], text)
         if asked.kind != "interactive" or not asked.prompt_id:
-            return Wish(text)
-        return self.standings.read_wish(asked.project, asked.task, asked.prompt_id, text, bare, label)
+            return CandidateQuery(text)
+        return self.refinement_states.read_query(asked.project, asked.task, asked.prompt_id, text, bare, label)
 
-    def _grant(self, errand: Errand, wish: Wish, encoded: EncodedImage | None) -> Answered:
-        control, task = errand.config.controls[0], errand.asked.task
-        if wish.known:
-            return answer_choice(wish.known, wish.rank, control, task, wish.is_guess)
+    def _grant(self, context: RequestContext, query: CandidateQuery, encoded: EncodedImage | None) -> ExpressionAnswer:
+        control, task = context.config.controls[0], context.asked.task
+        if query.known:
+            return answer_choice(query.known, query.rank, control, task, query.is_guess)
         if encoded is None:
             raise BadExpression("Nothing was asked here before. Type what you mean first.")
-        settings = errand.settings
+        settings = context.settings
         made = answer_expression(
-            errand.segmenter, encoded, wish.text, control, task, self.top_k, settings.min_score, settings.smooth_px
+            context.segmenter, encoded, query.text, control, task, self.top_k, settings.min_score, settings.smooth_px
         )
-        return answer_choice(made.record, wish.rank, control, task, made.is_guess) if wish.rank else made
+        return answer_choice(made.record, query.rank, control, task, made.is_guess) if query.rank else made
 
-    def get_encoded(self, errand: Errand) -> EncodedImage:
+    def get_encoded(self, context: RequestContext) -> EncodedImage:
         """The request's image, encoded: from the cache, without fetching anything, if it was seen there lately."""
-        if encoded := self._cached(errand, errand.image_url):
-            errand.tick("cache")
+        if encoded := self._cached(context, context.image_url):
+            context.tick("cache")
             return encoded
-        image = self._open(errand)
-        encoded = self.cache.get(errand.segmenter.encode_fp, image.sha256)
+        image = self._open(context)
+        encoded = self.cache.get(context.segmenter.encode_fp, image.sha256)
         if encoded is None:
-            encoded = errand.segmenter.encode(image)
+            encoded = context.segmenter.encode(image)
             self.cache.put(encoded)
-            errand.tick("encode")
-            if errand.expects_gestures:
-                self.get_embedding(errand)  # now: the proposer has just seen the image
+            context.tick("encode")
+            if context.expects_gestures:
+                self.get_embedding(context)  # now: the proposer has just seen the image
         return encoded
 
-    def get_embedding(self, errand: Errand) -> PromptEmbedding:
+    def get_embedding(self, context: RequestContext) -> PromptEmbedding:
         """What clicks and boxes on the request's image are answered from, as `get_encoded` gets what expressions need."""
-        proposer = errand.promptable
-        known = self.store.known_image(errand.asked.project, errand.image_url)
+        proposer = context.promptable
+        known = self.store.known_image(context.asked.project, context.image_url)
         if known and (embedding := self.cache.get_embedding(proposer.embed_fp, known.image_sha256)):
             return embedding
-        image = self._open(errand)
+        image = self._open(context)
         embedding = self.cache.get_embedding(proposer.embed_fp, image.sha256)
         if embedding is None:
             embedding = proposer.embed(image)
             self.cache.put_embedding(embedding)
-        errand.tick("embed")
+        context.tick("embed")
         return embedding
 
-    def _open(self, errand: Errand) -> Image:
+    def _open(self, context: RequestContext) -> Image:
         """The request's image; fetched once."""
-        if errand.image is None:
-            url = errand.image_url
-            errand.image = Image.open(self._fetch(errand, url), self.max_pixels)
-            height, width = errand.image.size_hw
-            self.store.remember_image(errand.asked.project, url, KnownImage(errand.image.sha256, height, width))
-            errand.tick("fetch")
-        return errand.image
+        if context.image is None:
+            url = context.image_url
+            context.image = Image.open(self._fetch(context, url), self.max_pixels)
+            height, width = context.image.size_hw
+            self.store.remember_image(context.asked.project, url, KnownImage(context.image.sha256, height, width))
+            context.tick("fetch")
+        return context.image
 
-    def _cached(self, errand: Errand, url: str) -> EncodedImage | None:
-        known = self.store.known_image(errand.asked.project, url)
-        return self.cache.get(errand.segmenter.encode_fp, known.image_sha256) if known else None
+    def _cached(self, context: RequestContext, url: str) -> EncodedImage | None:
+        known = self.store.known_image(context.asked.project, url)
+        return self.cache.get(context.segmenter.encode_fp, known.image_sha256) if known else None
 
-    def _fetch(self, errand: Errand, url: str) -> bytes:
-        fetcher, hostname, token = self._reach(errand)
-        return fetcher.fetch(url, hostname, token, errand.asked.task)
+    def _fetch(self, context: RequestContext, url: str) -> bytes:
+        fetcher, hostname, token = self._reach(context)
+        return fetcher.fetch(url, hostname, token, context.asked.task)
 
-    def _reach(self, errand: Errand) -> tuple[Fetcher, str | None, str | None]:
+    def _reach(self, context: RequestContext) -> tuple[Fetcher, str | None, str | None]:
         """What fetches for the request's project; its Label Studio's address, and the token that came with that."""
-        asked, hosts = errand.asked, errand.settings.image_hosts
+        asked, hosts = context.asked, context.settings.image_hosts
         made = self.store.get_connection(asked.project)
         hostname = asked.body.get("hostname") or (made.hostname if made else None)
         token = (made.access_token or None) if made and made.hostname == hostname else None
         fetcher = self.make_fetcher(hosts) if hosts and self.make_fetcher else self.fetcher
         return fetcher, hostname, token
 
-    def _is_worth_encoding(self, errand: Errand, task: protocol.Task) -> bool:
+    def _is_worth_encoding(self, context: RequestContext, task: protocol.Task) -> bool:
         """It comes after the errand's own, was not tried lately, has an image, and that is not in the cache."""
-        url = protocol.read_field(task.data, errand.config.image_key)
+        url = protocol.read_field(task.data, context.config.image_key)
         return (
             task.id.isdecimal()
-            and int(task.id) > int(errand.asked.task)
+            and int(task.id) > int(context.asked.task)
             and url is not None
             and not self.store.was_encoded_lately(task.project, task.id, RETRY_ENCODING_S)
-            and self._cached(errand, url) is None
+            and self._cached(context, url) is None
         )
 
     def _add_ahead(self, asked: Request, task: protocol.Task) -> str:
@@ -344,10 +352,10 @@ class Service:
             raise
 
 
-def _stand(asked: Request, last: Answered) -> Standing:
+def _stand(asked: Request, last: ExpressionAnswer) -> RefinementState:
     """The last of several expressions can be mended."""
-    offer = Offer(last.record, last.is_guess, list_shown(last), rank=1 + max(last.record.selected, default=-1))
-    return Standing(str(asked.prompt_id), asked.user, asked.body.get("draft"), offer)
+    offer = LastAnswer(last.record, last.is_guess, list_shown(last), rank=1 + max(last.record.selected, default=-1))
+    return RefinementState(str(asked.prompt_id), asked.user, asked.body.get("draft"), offer)
 
 
 def _merge(errors: Sequence[BadInput]) -> BadInput:
@@ -358,7 +366,7 @@ def _merge(errors: Sequence[BadInput]) -> BadInput:
     return merged
 
 
-def _tell_all(made: Sequence[Answered], errors: Sequence[RisError]) -> Iterator[Message]:
+def _tell_all(made: Sequence[ExpressionAnswer], errors: Sequence[RisError]) -> Iterator[Message]:
     for answered in made:
         yield from answered.told
     for error in errors:

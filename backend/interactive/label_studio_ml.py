@@ -20,9 +20,9 @@ BASE_TAKES_PROJECT = "project_id" in inspect.signature(LabelStudioMLBase.__init_
 
 
 @functools.cache
-def _desk() -> predict.Desk:
+def _predict_service() -> predict.PredictService:
     """One for the process: the servers make a model for every request."""
-    return predict.open_desk()
+    return predict.open_predict_service()
 
 
 class RisBackend(LabelStudioMLBase):
@@ -47,7 +47,7 @@ class RisBackend(LabelStudioMLBase):
     def setup(self) -> None:
         """2.x calls this when a model is made: report the worker's version."""
         if BASE_TAKES_PROJECT:
-            self.set("model_version", _desk().model_version(protocol.read_project(self.project_id)))
+            self.set("model_version", _predict_service().model_version(protocol.read_project(self.project_id)))
 
     def predict(
         self, tasks: Sequence[Mapping[str, Any]], context: Mapping[str, Any] | None = None, **kwargs: Any
@@ -67,14 +67,14 @@ class RisBackend(LabelStudioMLBase):
         }
         call = protocol.read_predict(body)
         self._remember_connection(call)
-        return _desk().predict(call).results
+        return _predict_service().predict(call).results
 
     def fit(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Keep an event for later: 1.0.9 passes `event` and `data` by name, 2.x by position. Nothing is trained here."""
         event = kwargs.get("event") or next((argument for argument in args if isinstance(argument, str)), None)
         data = kwargs.get("data") or next((argument for argument in args if isinstance(argument, Mapping)), {})
         if event:
-            _desk().keep_event(json.dumps({**data, "action": event}).encode())
+            _predict_service().keep_event(json.dumps({**data, "action": event}).encode())
         return {}
 
     def _remember_connection(self, call: protocol.PredictCall) -> None:
@@ -87,4 +87,4 @@ class RisBackend(LabelStudioMLBase):
                 "hostname": self.hostname,
                 "access_token": self.access_token,
             }
-            _desk().set_up(protocol.read_setup(setup))
+            _predict_service().set_up(protocol.read_setup(setup))

@@ -10,7 +10,7 @@ import redis
 import structlog
 
 from backend.base.errors import Unreachable
-from backend.db.request_store import Kind, Request, Store
+from backend.db.request_store import Kind, Request, RequestStore
 from backend.label_studio import messages
 from backend.label_studio.messages import Message
 from backend.label_studio.protocol import Json, Task
@@ -27,7 +27,7 @@ WATCH_S = 2.0
 
 
 @dataclass(frozen=True)
-class Ticket:
+class PendingRequest:
     """A request that is waited for; or, without one, what became of a task.
 
     Attributes:
@@ -44,7 +44,7 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Found:
+class CollectedAnswer:
     """What came of a ticket: an answer, if there is one; the outcome, and what the annotator is told."""
 
     answer: Json | None
@@ -52,7 +52,7 @@ class Found:
     message: Message | None = None
 
 
-class Tickets:
+class PendingRequests:
     """Records, queues and waits. Threads may share it.
 
     Args:
@@ -62,12 +62,12 @@ class Tickets:
         max_queued: Requests that may wait in a queue.
     """
 
-    def __init__(self, store: Store, conn: redis.Redis, deadline_s: float, max_queued: int) -> None:
+    def __init__(self, store: RequestStore, conn: redis.Redis, deadline_s: float, max_queued: int) -> None:
         self._store, self._conn = store, conn
         self._deadline_s, self._max_queued = deadline_s, max_queued
         self._entering = threading.Lock()  # counting the queue and joining it are two steps
 
-    def ask(self, task: Task, prompt_id: str, body: Mapping[str, Any], is_watched: bool) -> Ticket:
+    def ask(self, task: Task, prompt_id: str, body: Mapping[str, Any], is_watched: bool) -> PendingRequest:
         """Queue what an annotator asks of a task; what was asked by the same prompt before is superseded.
 
         Raises:
@@ -83,9 +83,9 @@ class Tickets:
         except Unreachable as error:
             self._store.give_up(request_id, str(error), messages.about_error(error).to_json())
             raise
-        return Ticket(request_id, is_watched=is_watched)
+        return PendingRequest(request_id, is_watched=is_watched)
 
-    def ask_opened(self, task: Task, body: Mapping[str, Any]) -> Ticket:
+    def ask_opened(self, task: Task, body: Mapping[str, Any]) -> PendingRequest:
         """Queue the expression of an opened task, to be answered from the cache or not at all.
 
         Raises:
@@ -93,7 +93,7 @@ class Tickets:
         """
         request_id = self._record("open", task, body, OPEN_DEADLINE_S)
         self._queue(request_id, queueing.SEGMENT_TASK, "interactive", self._deadline_s)
-        return Ticket(request_id, outcome="encoding")
+        return PendingRequest(request_id, outcome="encoding")
 
     def encode(self, task: Task, body: Mapping[str, Any], is_ahead: bool) -> None:
         """Queue the encoding of an opened task, before those of tasks that may be opened later.
@@ -108,7 +108,7 @@ class Tickets:
         request_id = self._record("encode", task, body, ENCODE_LIFETIME_S)
         self._queue(request_id, function_name, "bulk", queueing.ENCODE_TIMEOUT_S, is_next=True)
 
-    def collect(self, ticket: Ticket, deadline: float) -> Found:
+    def collect(self, pending: PendingRequest, deadline: float) -> CollectedAnswer:
         """Wait for a request, and take its answer; one that is watched and not answered by then is given up.
 
         Args:
@@ -117,34 +117,34 @@ class Tickets:
         Raises:
             Unreachable: If Redis or the database is down.
         """
-        if ticket.request_id is None:
-            return Found(None, ticket.outcome, ticket.message)
-        told = self._wait(ticket, deadline)
-        request = self._store.get_request(ticket.request_id)
+        if pending.request_id is None:
+            return CollectedAnswer(None, pending.outcome, pending.message)
+        told = self._wait(pending, deadline)
+        request = self._store.get_request(pending.request_id)
         if request is None:
-            return Found(None, "failed")
+            return CollectedAnswer(None, "failed")
         if request.state in ("queued", "running"):
             log.warning("no answer in time", request=request.id, told=told.kind)
-            if not ticket.is_watched or self._store.give_up(request.id, f"given up: {told.text}", told.to_json()):
-                return Found(None, "expired", told)
+            if not pending.is_watched or self._store.give_up(request.id, f"given up: {told.text}", told.to_json()):
+                return CollectedAnswer(None, "expired", told)
             request = self._store.get_request(request.id) or request  # it ended just now
-        return _read(request, ticket)
+        return _read(request, pending)
 
-    def _wait(self, ticket: Ticket, deadline: float) -> Message:
+    def _wait(self, pending: PendingRequest, deadline: float) -> Message:
         """Wait until a request is over, or waiting for it is not worth it any more; what is to be said if it is not over."""
         try:
-            return self._watch(ticket, deadline)
+            return self._watch(pending, deadline)
         except Unreachable as error:
-            if not ticket.is_watched:
+            if not pending.is_watched:
                 raise
             return messages.about_error(error)
 
-    def _watch(self, ticket: Ticket, deadline: float) -> Message:
+    def _watch(self, pending: PendingRequest, deadline: float) -> Message:
         loading_since = None
-        while not self._is_over(ticket, deadline):
+        while not self._is_over(pending, deadline):
             if (now := time.monotonic()) >= deadline:
                 break
-            state = queueing.workers_state(self._conn) if ticket.is_watched else "ready"
+            state = queueing.workers_state(self._conn) if pending.is_watched else "ready"
             if state == "none":
                 return messages.say("no_worker")
             loading_since = (loading_since or now) if state == "loading" else None
@@ -152,17 +152,17 @@ class Tickets:
                 return messages.say("loading")
         return messages.say("loading" if loading_since else "too_slow")
 
-    def _is_over(self, ticket: Ticket, deadline: float) -> bool:
+    def _is_over(self, pending: PendingRequest, deadline: float) -> bool:
         left_s = max(0.0, deadline - time.monotonic())
         return queueing.wait_for(
-            self._conn, str(ticket.request_id), min(left_s, WATCH_S) if ticket.is_watched else left_s
+            self._conn, str(pending.request_id), min(left_s, WATCH_S) if pending.is_watched else left_s
         )
 
-    def _without_worker(self, request_id: str) -> Ticket:
+    def _without_worker(self, request_id: str) -> PendingRequest:
         told = messages.say("no_worker")
         self._store.give_up(request_id, "no worker was running", told.to_json())
         log.warning("no worker is running", request=request_id)
-        return Ticket(outcome="expired", message=told)
+        return PendingRequest(outcome="expired", message=told)
 
     def _record(
         self, kind: Kind, task: Task, body: Mapping[str, Any], lifetime_s: float, prompt_id: str | None = None
@@ -176,12 +176,12 @@ class Tickets:
             queueing.enqueue(self._conn, function_name, request_id, queue, timeout_s, self._max_queued, is_next)
 
 
-def _read(request: Request, ticket: Ticket) -> Found:
+def _read(request: Request, pending: PendingRequest) -> CollectedAnswer:
     """What a request that is over brought."""
     told = Message.from_json(request.message) if request.message else None
     if request.state != "done":
         log.warning("no answer", request=request.id, task=request.task, state=request.state, error=request.error)
-        return Found(None, request.state, told)
+        return CollectedAnswer(None, request.state, told)
     if not request.answer:  # an opened task whose features are not in the cache yet
-        return Found(None, ticket.outcome)
-    return Found(request.answer, "answered" if request.answer["result"] else "unmatched", told)
+        return CollectedAnswer(None, pending.outcome)
+    return CollectedAnswer(request.answer, "answered" if request.answer["result"] else "unmatched", told)

@@ -13,17 +13,17 @@ import redis
 import structlog
 
 from backend.base.errors import Busy, Unreachable
-from backend.db.request_store import Connection, Store, open_store
+from backend.db.request_store import ProjectConnection, RequestStore, open_request_store
 from backend.inference.drafts import Draft, read_draft
-from backend.inference.refinement_state import Mends, Standings
+from backend.inference.refinement_state import RefinementStates, RefinementTarget
 from backend.interactive import retrieve_predictions
-from backend.interactive.pending import OPEN_DEADLINE_S, Found, Ticket, Tickets
+from backend.interactive.pending import OPEN_DEADLINE_S, CollectedAnswer, PendingRequest, PendingRequests
 from backend.label_studio import messages, protocol
 from backend.label_studio.gestures import Gesture, is_pointing, read_gesture
-from backend.label_studio.label_config import MESSAGE_NAME, Config, find_message_area, read_config
+from backend.label_studio.label_config import MESSAGE_NAME, LabelConfig, find_message_area, read_config
 from backend.label_studio.prompt import find_asked, list_absent, read_absent, read_prompt, split_expressions
 from backend.label_studio.protocol import Json, PredictCall, SetupCall, Task
-from backend.runs.store import Ledger
+from backend.runs.store import RunStore
 from backend.settings.environment import Settings, read_settings
 from backend.settings.project import ProjectSettings, read_project_settings
 from backend.transport import queueing
@@ -40,7 +40,7 @@ INVALID_EVENT = "invalid"
 
 
 @dataclass(frozen=True)
-class Answers:
+class PredictResponse:
     """The answer to a `/predict`.
 
     Attributes:
@@ -58,15 +58,15 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _TaskRequest:
     """What is asked of one task: its ticket, and where messages go if there is a place for them."""
 
-    ticket: Ticket
+    pending: PendingRequest
     project: int | None
     message_area: str | None
 
 
-class Desk:
+class PredictService:
     """Takes what Label Studio asks. Threads may share it.
 
     Args:
@@ -80,19 +80,19 @@ class Desk:
 
     def __init__(
         self,
-        store: Store,
+        store: RequestStore,
         conn: redis.Redis,
         profile: str,
         deadline_s: float,
         max_queued: int,
-        ledger: Ledger | None = None,
+        run_store: RunStore | None = None,
     ) -> None:
         self.store = store
         self.conn = conn
-        self.ledger = ledger
-        self._standings = Standings(store)
+        self.run_store = run_store
+        self._refinement_states = RefinementStates(store)
         self._deadline_s = deadline_s
-        self._tickets = Tickets(store, conn, deadline_s, max_queued)
+        self._pending_requests = PendingRequests(store, conn, deadline_s, max_queued)
         self._versions: dict[str | None, str] = {None: f"{profile}.loading"}  # by profile; None is the workers' own
         self._profiles: dict[int | None, str | None] = {}  # of projects that were heard of
 
@@ -121,7 +121,7 @@ class Desk:
         """Remember a project's connection."""
         if call.project is None:
             return
-        made = Connection(
+        made = ProjectConnection(
             project=call.project,
             hostname=call.hostname or "",
             access_token=call.access_token or "",
@@ -134,7 +134,7 @@ class Desk:
             log.warning("a project's settings cannot be used", project=call.project, error=str(error))
         self.store.save_connection(made)
 
-    def predict(self, call: PredictCall) -> Answers:
+    def predict(self, call: PredictCall) -> PredictResponse:
         """Answer a `/predict`; always with one entry a task.
 
         Raises:
@@ -142,16 +142,16 @@ class Desk:
                 config has no place for a message that says so.
         """
         is_interactive = call.context is not None
-        if self.ledger and not is_interactive and len(call.tasks) > 1:  # a page opens one
-            return self._begin_run(self.ledger, call)
+        if self.run_store and not is_interactive and len(call.tasks) > 1:  # a page opens one
+            return self._begin_run(self.run_store, call)
         if len(call.tasks) > MAX_TASKS:
             log.warning("a batch is not predicted here", tasks=len(call.tasks), limit=MAX_TASKS, project=call.project)
-            return Answers([[] for _ in call.tasks], "batch", Counter(refused=len(call.tasks)))
+            return PredictResponse([[] for _ in call.tasks], "batch", Counter(refused=len(call.tasks)))
         if is_interactive:
             return self._answer_annotator(call)
         return self._answer_opening(call)
 
-    def turn_away(self, call: PredictCall) -> Answers:
+    def turn_away(self, call: PredictCall) -> PredictResponse:
         """Answer a `/predict` for which there is no room: so many wait already; nothing is recorded.
 
         Raises:
@@ -160,16 +160,16 @@ class Desk:
         if call.context is None and len(call.tasks) > 1:  # a run, for which nobody waits
             return self.predict(call)
         if call.context is None:
-            return Answers([[] for _ in call.tasks], "open", Counter(failed=len(call.tasks)))
+            return PredictResponse([[] for _ in call.tasks], "open", Counter(failed=len(call.tasks)))
         full = Busy("As many requests wait as may.", "Try again later, start more workers, or raise MAX_QUEUED.")
         areas = [self._find_message_area(task, call) if task else None for task in call.tasks]
         if None in areas:
             raise full
         log.warning("nothing is predicted", project=call.project, error=str(full))
         told = messages.about_error(full)
-        asked = [_Asked(Ticket(outcome="failed"), call.project, area) for area in areas]
-        results = [self._make_result(one, Found(None, "failed"), told) for one in asked]
-        return Answers(results, "interactive", Counter(failed=len(asked)), Counter({told.kind: len(asked)}))
+        asked = [_TaskRequest(PendingRequest(outcome="failed"), call.project, area) for area in areas]
+        results = [self._make_result(one, CollectedAnswer(None, "failed"), told) for one in asked]
+        return PredictResponse(results, "interactive", Counter(failed=len(asked)), Counter({told.kind: len(asked)}))
 
     def keep_event(self, raw: bytes | bytearray) -> tuple[str, int | None]:
         """Keep a webhook's body as it came; its action (`INVALID_EVENT` if it cannot be read) and project."""
@@ -185,32 +185,32 @@ class Desk:
         self.store.add_webhook(action[:64], project, text)
         return action[:64], project
 
-    def _begin_run(self, ledger: Ledger, call: PredictCall) -> Answers:
+    def _begin_run(self, run_store: RunStore, call: PredictCall) -> PredictResponse:
         """Several tasks come from "Retrieve Predictions": a run writes their predictions later."""
         version = self.model_version(call.project)
         known = self.store.get_connection(call.project)
         label_config = call.label_config or (known.label_config if known else "")
         field = read_project_settings(known.extra_params if known else {}).expression_field
-        run = retrieve_predictions.begin(ledger, call, label_config, field, version)
+        run = retrieve_predictions.begin(run_store, call, label_config, field, version)
         log.info("retrieve", run=run.id, project=call.project, tasks=len(call.tasks), state=run.state, note=run.note)
         outcome = "refused" if run.state == "failed" else "queued"
-        return Answers([[] for _ in call.tasks], "batch", Counter({outcome: len(call.tasks)}))
+        return PredictResponse([[] for _ in call.tasks], "batch", Counter({outcome: len(call.tasks)}))
 
-    def _answer_annotator(self, call: PredictCall) -> Answers:
+    def _answer_annotator(self, call: PredictCall) -> PredictResponse:
         asked = [self._submit(task, call) for task in call.tasks]
         deadline = time.monotonic() + self._deadline_s
-        answers = Answers([], "interactive")
+        answers = PredictResponse([], "interactive")
         for one in asked:
             found = self._collect(one, deadline)
             said = found.message or messages.about_outcome(found.outcome)
-            told = messages.join(filter(None, (said, one.ticket.message)))
+            told = messages.join(filter(None, (said, one.pending.message)))
             answers.results.append(self._make_result(one, found, told))
             answers.outcomes[found.outcome] += 1
             if told and one.message_area:
                 answers.told[told.kind] += 1
         return answers
 
-    def _make_result(self, asked: _Asked, found: Found, told: messages.Message | None) -> Json:
+    def _make_result(self, asked: _TaskRequest, found: CollectedAnswer, told: messages.Message | None) -> Json:
         """The answer, with what is told beside its regions, or what takes away what was told before."""
         answer = found.answer or protocol.prediction([], 0.0, self.known_version(asked.project))
         if asked.message_area is None or found.outcome == "superseded":  # the newer one's answer says more
@@ -221,33 +221,33 @@ class Desk:
         message = protocol.message_result(asked.message_area, told.text if told else None)
         return {**answer, "result": [*answer["result"], message]}
 
-    def _answer_opening(self, call: PredictCall) -> Answers:
+    def _answer_opening(self, call: PredictCall) -> PredictResponse:
         """From the cache, if at once; `[]` else, since an empty prediction would be stored and never asked for again."""
         is_page = len(call.tasks) == 1  # several come from a list of tasks, also from ours of the next ones
-        tickets = [self._submit_opened(task, call, is_page) for task in call.tasks]
+        pending_requests = [self._submit_opened(task, call, is_page) for task in call.tasks]
         deadline = time.monotonic() + OPEN_DEADLINE_S
-        found = [self._collect_opened(ticket, deadline) for ticket in tickets]
+        found = [self._collect_opened(pending, deadline) for pending in pending_requests]
         results = [one.answer if one.answer and one.answer["result"] else [] for one in found]
-        return Answers(results, "open", Counter(one.outcome for one in found))
+        return PredictResponse(results, "open", Counter(one.outcome for one in found))
 
-    def _submit(self, task: Task | None, call: PredictCall) -> _Asked:
+    def _submit(self, task: Task | None, call: PredictCall) -> _TaskRequest:
         """Queue what an annotator asks of a task."""
         if task is None:
-            return _Asked(Ticket(outcome="failed"), call.project, None)
+            return _TaskRequest(PendingRequest(outcome="failed"), call.project, None)
         area = self._find_message_area(task, call)
         try:
-            ticket = self._ask(task, call, is_watched=area is not None)
+            pending = self._ask(task, call, is_watched=area is not None)
         except Unreachable as error:
             if area is None:
                 raise
-            ticket = _fail(task, error)
+            pending = _fail(task, error)
         except RisError as error:
-            ticket = _fail(task, error)
-        if ticket is None:
-            return _Asked(Ticket(), task.project, None)
-        return _Asked(ticket, task.project, area)
+            pending = _fail(task, error)
+        if pending is None:
+            return _TaskRequest(PendingRequest(), task.project, None)
+        return _TaskRequest(pending, task.project, area)
 
-    def _ask(self, task: Task, call: PredictCall, is_watched: bool) -> Ticket | None:
+    def _ask(self, task: Task, call: PredictCall, is_watched: bool) -> PendingRequest | None:
         """The ticket of what is asked; None if it is nothing that concerns us, so that what was told before stays."""
         config, _, body = self._read(task, call)
         prompt, draft = read_prompt(call.context, config), read_draft(task, config)
@@ -255,7 +255,7 @@ class Desk:
             gesture = read_gesture(call.context, config)
             if gesture is None:
                 told = _tell_unanswered(call.context, config)
-                return Ticket(message=told) if told else None
+                return PendingRequest(message=told) if told else None
             return self._ask_gesture(task, gesture, draft, body, is_watched)
         last_texts = self.store.last_prompt(task.project, task.id, prompt.id)
         asked = find_asked(prompt.texts, last_texts, config.controls[0])
@@ -263,38 +263,40 @@ class Desk:
         noted = _note_absent(asked)
         expressions = [text for text in asked if read_absent(text) is None]
         if not expressions:
-            return Ticket(message=noted)
+            return PendingRequest(message=noted)
         body |= {"expressions": expressions, "draft": draft.saved_at if draft else None}
-        ticket = self._tickets.ask(task, prompt.id, body, is_watched)
-        return replace(ticket, message=ticket.message or noted)
+        pending = self._pending_requests.ask(task, prompt.id, body, is_watched)
+        return replace(pending, message=pending.message or noted)
 
-    def _ask_gesture(self, task: Task, gesture: Gesture, draft: Draft | None, body: Json, is_watched: bool) -> Ticket:
+    def _ask_gesture(
+        self, task: Task, gesture: Gesture, draft: Draft | None, body: Json, is_watched: bool
+    ) -> PendingRequest:
         """What is pointed at; about what was offered for an expression, if the draft says whose it was."""
-        standing = self._standings.find(task.project, task.id, draft) if draft else None
+        standing = self._refinement_states.find(task.project, task.id, draft) if draft else None
         if draft and standing:
-            body |= {"mends": asdict(Mends.of(standing, draft))}
+            body |= {"mends": asdict(RefinementTarget.of(standing, draft))}
         if not gesture.is_positive and not (standing and standing.offer.before(gesture.id)):
-            return Ticket(message=messages.say("click"))
-        return self._tickets.ask(task, gesture.id, {**body, "gesture": gesture.to_json()}, is_watched)
+            return PendingRequest(message=messages.say("click"))
+        return self._pending_requests.ask(task, gesture.id, {**body, "gesture": gesture.to_json()}, is_watched)
 
-    def _submit_opened(self, task: Task | None, call: PredictCall, is_page: bool) -> Ticket:
+    def _submit_opened(self, task: Task | None, call: PredictCall, is_page: bool) -> PendingRequest:
         """Queue an opened task: its own expression if it has one, and in any case its encoding."""
         if task is None:
-            return Ticket(outcome="failed")
+            return PendingRequest(outcome="failed")
         try:
             config, settings, body = self._read(task, call)
             key = settings.expression_field or config.expression_key
             written = split_expressions(protocol.read_field(task.data, key) or "", config.controls[0])
             expressions = [text for text in written if read_absent(text) is None]
-            ticket = Ticket(outcome="encoding")
+            pending = PendingRequest(outcome="encoding")
             if expressions:
-                ticket = self._tickets.ask_opened(task, {**body, "expressions": expressions})
-            self._tickets.encode(task, body, is_ahead=is_page)
+                pending = self._pending_requests.ask_opened(task, {**body, "expressions": expressions})
+            self._pending_requests.encode(task, body, is_ahead=is_page)
         except RisError as error:  # nobody asked for anything: the page opens without a prediction
             return _fail(task, error)
-        return ticket
+        return pending
 
-    def _read(self, task: Task, call: PredictCall) -> tuple[Config, ProjectSettings, Json]:
+    def _read(self, task: Task, call: PredictCall) -> tuple[LabelConfig, ProjectSettings, Json]:
         """The label config, the project's settings, and what the worker needs to know about a task: no token among it."""
         known = self.store.get_connection(task.project)
         label_config = call.label_config or (known.label_config if known else "")
@@ -308,7 +310,7 @@ class Desk:
         settings = self._read_settings(task.project, known)
         return read_config(label_config).with_prompt(settings.prompt), settings, body
 
-    def _read_settings(self, project: int | None, known: Connection | None) -> ProjectSettings:
+    def _read_settings(self, project: int | None, known: ProjectConnection | None) -> ProjectSettings:
         self._profiles.setdefault(project, None)
         settings = read_project_settings(known.extra_params if known else {})
         self._profiles[project] = settings.profile
@@ -324,24 +326,24 @@ class Desk:
             return None
         return find_message_area(known.label_config if known else call.label_config)
 
-    def _collect(self, asked: _Asked, deadline: float) -> Found:
+    def _collect(self, asked: _TaskRequest, deadline: float) -> CollectedAnswer:
         try:
-            return self._tickets.collect(asked.ticket, deadline)
+            return self._pending_requests.collect(asked.pending, deadline)
         except Unreachable as error:
             if asked.message_area is None:
                 raise
-            log.warning("no answer", request=asked.ticket.request_id, error=str(error))
-            return Found(None, "failed", messages.about_error(error))
+            log.warning("no answer", request=asked.pending.request_id, error=str(error))
+            return CollectedAnswer(None, "failed", messages.about_error(error))
 
-    def _collect_opened(self, ticket: Ticket, deadline: float) -> Found:
+    def _collect_opened(self, pending: PendingRequest, deadline: float) -> CollectedAnswer:
         try:
-            return self._tickets.collect(ticket, deadline)
+            return self._pending_requests.collect(pending, deadline)
         except Unreachable as error:
-            log.warning("an opened task is not predicted", request=ticket.request_id, error=str(error))
-            return Found(None, "failed")
+            log.warning("an opened task is not predicted", request=pending.request_id, error=str(error))
+            return CollectedAnswer(None, "failed")
 
 
-def open_desk(settings: Settings | None = None) -> Desk:
+def open_predict_service(settings: Settings | None = None) -> PredictService:
     """The desk that the settings describe; read from the environment if none are given.
 
     Raises:
@@ -349,14 +351,14 @@ def open_desk(settings: Settings | None = None) -> Desk:
         Unreachable: If the database cannot be opened. Redis may be down: it is asked when it is needed.
     """
     settings = settings or read_settings()
-    store = open_store(settings.sql_url)
-    return Desk(
+    store = open_request_store(settings.sql_url)
+    return PredictService(
         store=store,
         conn=queueing.connect(resolve_url(settings.redis_url, settings.state_dir)),
         profile=settings.profile,
         deadline_s=settings.predict_deadline_s,
         max_queued=settings.max_queued,
-        ledger=Ledger(store.engine),
+        run_store=RunStore(store.engine),
     )
 
 
@@ -366,13 +368,13 @@ def _note_absent(asked: Sequence[str]) -> messages.Message | None:
     return messages.say("absent", ", ".join(absent)) if absent else None
 
 
-def _tell_unanswered(context: Sequence[Json] | None, config: Config) -> messages.Message | None:
+def _tell_unanswered(context: Sequence[Json] | None, config: LabelConfig) -> messages.Message | None:
     """What is told about what an annotator did that is neither a prompt nor a click or box; nothing after a submit."""
     if any(config.is_other_image(result.get("to_name")) for result in context or ()):
         return messages.say("other_image", config.image_name)
     return messages.say("click") if is_pointing(context, config) else None
 
 
-def _fail(task: Task, error: RisError) -> Ticket:
+def _fail(task: Task, error: RisError) -> PendingRequest:
     log.warning("nothing is predicted", task=task.id, project=task.project, error=str(error))
-    return Ticket(outcome="failed", message=messages.about_error(error))
+    return PendingRequest(outcome="failed", message=messages.about_error(error))

@@ -4,7 +4,7 @@ from backend.label_studio import protocol
 from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import PredictCall
 from backend.runs.spec import RunSpec
-from backend.runs.store import Ledger, Run
+from backend.runs.store import Run, RunStore
 from ris_core.errors import RisError
 
 NAME = "Retrieve Predictions"
@@ -12,7 +12,7 @@ LOADING = ".loading"
 """What a version ends in that no worker has said yet."""
 
 
-def begin(ledger: Ledger, call: PredictCall, label_config: str, field: str | None, model_version: str) -> Run:
+def begin(run_store: RunStore, call: PredictCall, label_config: str, field: str | None, model_version: str) -> Run:
     """Record a run over the tasks of a call; one that cannot be answered as failed, with the reason.
 
     Args:
@@ -26,7 +26,7 @@ def begin(ledger: Ledger, call: PredictCall, label_config: str, field: str | Non
         reason = _find_reason(spec, tasks, model_version)
     except RisError as error:
         reason = str(error)
-    return ledger.add_run(spec, model_version, "failed" if reason else "planning", reason, label_config or None)
+    return run_store.add_run(spec, model_version, "failed" if reason else "planning", reason, label_config or None)
 
 
 def _find_field(label_config: str, field: str | None) -> str:

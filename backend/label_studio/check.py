@@ -7,7 +7,7 @@ from ris_core.errors import RisError
 
 
 @dataclass(frozen=True)
-class Point:
+class Check:
     """What was seen of one part of a project's connection.
 
     Attributes:
@@ -23,6 +23,6 @@ class Point:
     remedy: str = ""
 
 
-def problem_of(name: str, error: RisError) -> Point:
+def problem_of(name: str, error: RisError) -> Check:
     """An error as a problem."""
-    return Point(name, "problem", error.wrong.removesuffix("."), error.remedy)
+    return Check(name, "problem", error.wrong.removesuffix("."), error.remedy)

@@ -10,7 +10,7 @@ import httpx
 
 from backend.base.errors import BadSettings, Unreachable
 from backend.base.redaction import hide, learn, reason_of
-from backend.label_studio.deadline import Transport
+from backend.label_studio.deadline import DeadlineTransport
 from backend.settings.values import clean, read_token
 from ris_core.errors import BadInput
 
@@ -29,7 +29,7 @@ TOKEN_REMEDY = (
 )
 
 
-class Refused(BadInput):
+class RequestRefused(BadInput):
     """Label Studio answered with a client error.
 
     Attributes:
@@ -54,7 +54,7 @@ class TokenRefused(BadSettings):
         super().__init__(wrong, TOKEN_REMEDY)
 
 
-class LabelStudio:
+class LabelStudioClient:
     """Label Studio's REST API; exchanges personal access tokens as needed. Threads may share it.
 
     Args:
@@ -66,7 +66,7 @@ class LabelStudio:
     def __init__(self, url: str, token: str | None = None, timeout_s: float = 30.0) -> None:
         self.url = url.rstrip("/")
         self._http = make_http(timeout_s)
-        self._key = Key(self._http, self.url, token)
+        self._key = ApiToken(self._http, self.url, token)
 
     def request(self, method: str, path: str, json: object = None) -> Any:
         """Call an endpoint.
@@ -95,7 +95,7 @@ class LabelStudio:
             )
         _check_redirect(response, self.url, path)
         if response.is_client_error:
-            raise Refused(
+            raise RequestRefused(
                 f"Label Studio refused {method} {_bare(path)}: {response.status_code} {_detail(response)}",
                 response.status_code,
                 _json_of(response),
@@ -133,7 +133,7 @@ class LabelStudio:
             ) from error
 
 
-class Key:
+class ApiToken:
     """What opens a Label Studio: a legacy token as it is, a personal access token exchanged for an access token now and then."""
 
     def __init__(self, http: httpx.Client, url: str, token: str | None) -> None:
@@ -197,7 +197,7 @@ def make_http(timeout_s: float) -> httpx.Client:
     """No redirects, no proxies from the environment, no cookies, no connection used twice: what was checked is what is asked."""
     return httpx.Client(
         timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
-        transport=Transport(
+        transport=DeadlineTransport(
             verify=httpx.create_ssl_context(),  # SSL_CERT_FILE names other authorities
             limits=httpx.Limits(max_keepalive_connections=0),
         ),

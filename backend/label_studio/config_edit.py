@@ -14,7 +14,14 @@ from string import Template
 from xml.sax.saxutils import escape
 
 from backend.base.errors import BadConfig
-from backend.label_studio.label_config import KINDS, MESSAGE_NAME, Config, NoControl, find_message_area, read_config
+from backend.label_studio.label_config import (
+    KINDS,
+    MESSAGE_NAME,
+    LabelConfig,
+    NoControl,
+    find_message_area,
+    read_config,
+)
 from backend.label_studio.xml_text import (
     Element,
     around,
@@ -75,7 +82,7 @@ MASK_TAG = Template("""\
 
 
 @dataclass(frozen=True)
-class Edit:
+class ConfigEdit:
     """A label config before and after.
 
     Attributes:
@@ -87,7 +94,7 @@ class Edit:
     before: str
     after: str
     changes: tuple[str, ...]
-    config: Config
+    config: LabelConfig
 
     @property
     def diff(self) -> str:
@@ -102,7 +109,7 @@ class LabelNeeded(BadConfig):
     """A config without a control that takes masks, and no label was named for one."""
 
 
-def edit_config(xml: str, label: str | None = None, prompt: str | None = None) -> Edit:
+def edit_config(xml: str, label: str | None = None, prompt: str | None = None) -> ConfigEdit:
     """Put in what is missing: a control for masks, an input for expressions, a place for messages, `smart="false"`.
 
     Args:
@@ -126,7 +133,7 @@ def edit_config(xml: str, label: str | None = None, prompt: str | None = None) -
         text, change = step(text)
         changes += [change] if change else []
     assert keeps(read_elements(xml), read_elements(text))
-    return Edit(xml, text, tuple(changes), read_config(text).with_prompt(prompt))
+    return ConfigEdit(xml, text, tuple(changes), read_config(text).with_prompt(prompt))
 
 
 def _add_masks(text: str, label: str | None) -> tuple[str, str]:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 from backend.base.errors import BadSettings, Unreachable
-from backend.label_studio.check import Point
-from backend.label_studio.client import LabelStudio, Refused, TokenRefused
+from backend.label_studio.check import Check
+from backend.label_studio.client import LabelStudioClient, RequestRefused, TokenRefused
 from backend.label_studio.connection_plan import (
     ANNOTATION_EVENTS,
     TITLE,
-    Plan,
-    Wanted,
+    ConnectionPlan,
+    WantedConnection,
     find_webhook,
     is_at,
     make_plan,
@@ -18,11 +18,11 @@ from backend.label_studio.connection_plan import (
 from backend.label_studio.protocol import Json
 from backend.label_studio.reachability import UNBLOCK, ask_backend, how_to_be_reached
 
-__all__ = ["ANNOTATION_EVENTS", "TITLE", "Connection", "Point", "carry_out", "connect", "inspect"]
+__all__ = ["ANNOTATION_EVENTS", "TITLE", "Check", "ConnectedProject", "carry_out", "connect", "inspect"]
 
 
 @dataclass(frozen=True)
-class Connection:
+class ConnectedProject:
     """A connected project.
 
     Attributes:
@@ -37,12 +37,12 @@ class Connection:
 
 
 def connect(
-    label_studio: LabelStudio,
+    label_studio: LabelStudioClient,
     project: int,
     backend_url: str,
     credentials: tuple[str, str] | None = None,
     webhook_secret: str | None = None,
-) -> Connection:
+) -> ConnectedProject:
     """Make the backend a project's interactive model, and let its webhook in; the label config stays as it is.
 
     Args:
@@ -53,17 +53,17 @@ def connect(
     Raises:
         BadSettings: If the project does not exist, or Label Studio blocks the address or cannot reach it.
     """
-    plan = make_plan(label_studio, project, Wanted(backend_url, credentials, webhook_secret))
+    plan = make_plan(label_studio, project, WantedConnection(backend_url, credentials, webhook_secret))
     return carry_out(label_studio, replace(plan, edit=None))
 
 
 def inspect(
-    studio: LabelStudio,
+    studio: LabelStudioClient,
     project: int,
     url: str,
     webhook_secret: str | None,
     credentials: tuple[str, str] | None = None,
-) -> list[Point]:
+) -> list[Check]:
     """Compare a project's connection with what it should be; changes nothing.
 
     Args: as of `connect`.
@@ -72,10 +72,10 @@ def inspect(
         BadSettings: If there is no such project, or the token or the backend's address cannot be used.
         Unreachable: If Label Studio does not answer.
     """
-    return list(make_plan(studio, project, Wanted(url, credentials, webhook_secret)).points)
+    return list(make_plan(studio, project, WantedConnection(url, credentials, webhook_secret)).points)
 
 
-def carry_out(studio: LabelStudio, plan: Plan) -> Connection:
+def carry_out(studio: LabelStudioClient, plan: ConnectionPlan) -> ConnectedProject:
     """Write what is not as it should be, and nothing else.
 
     Raises:
@@ -89,10 +89,10 @@ def carry_out(studio: LabelStudio, plan: Plan) -> Connection:
     version, _ = plan_version(studio, about, backend["model_version"] or "")
     if version:
         studio.request("PATCH", f"/api/projects/{plan.project}/", {"model_version": version})
-    return Connection(backend["id"], webhook["id"], backend["model_version"] or "")
+    return ConnectedProject(backend["id"], webhook["id"], backend["model_version"] or "")
 
 
-def _save_backend(studio: LabelStudio, plan: Plan) -> Json:
+def _save_backend(studio: LabelStudioClient, plan: ConnectionPlan) -> Json:
     if plan.backend is None:
         assert plan.earlier
         return plan.earlier
@@ -102,11 +102,11 @@ def _save_backend(studio: LabelStudio, plan: Plan) -> Json:
         return studio.request("POST", "/api/ml", plan.backend)
     except TokenRefused as error:  # 403; the token is good, since with it the project was just read
         raise _why_blocked(studio, plan) from error
-    except (Refused, Unreachable) as error:
+    except (RequestRefused, Unreachable) as error:
         raise _why_refused(plan.wanted, error) from error
 
 
-def _save_webhook(studio: LabelStudio, plan: Plan) -> Json:
+def _save_webhook(studio: LabelStudioClient, plan: ConnectionPlan) -> Json:
     """Label Studio makes the webhook with the ML backend, but without authorization and for every kind of event."""
     found = find_webhook(studio, plan.project, plan.wanted.url, plan.earlier)
     if plan.webhook is None:
@@ -120,7 +120,7 @@ def _save_webhook(studio: LabelStudio, plan: Plan) -> Json:
         raise _webhook_is_blocked(plan.wanted.url) from error
 
 
-def _why_blocked(studio: LabelStudio, plan: Plan) -> BadSettings:
+def _why_blocked(studio: LabelStudioClient, plan: ConnectionPlan) -> BadSettings:
     rows = studio.request("GET", f"/api/ml?project={plan.project}")
     if not plan.earlier and any(is_at(row, plan.wanted.url) for row in rows):
         return _webhook_is_blocked(plan.wanted.url)
@@ -138,7 +138,7 @@ def _webhook_is_blocked(url: str) -> BadSettings:
     )
 
 
-def _why_refused(wanted: Wanted, refusal: Refused | Unreachable) -> BadSettings:
+def _why_refused(wanted: WantedConnection, refusal: RequestRefused | Unreachable) -> BadSettings:
     """Tell apart by what this machine sees: the backend does not run, or does not like the credentials, or it is Label Studio.
 
     Label Studio refuses an address that it does not reach, and one where something else answers, alike: only its words differ.

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.base.errors import BadConfig, BadSettings
-from backend.label_studio.check import Point, problem_of
-from backend.label_studio.client import LabelStudio, Refused
-from backend.label_studio.config_edit import Edit, edit_config
+from backend.label_studio.check import Check, problem_of
+from backend.label_studio.client import LabelStudioClient, RequestRefused
+from backend.label_studio.config_edit import ConfigEdit, edit_config
 from backend.label_studio.protocol import Json, read_setup
 from backend.label_studio.reachability import clean_url, how_to_be_reached
 from backend.settings.project import KEYS, BadProjectSetting, read_project_settings
@@ -20,7 +20,7 @@ ANNOTATION_EVENTS = ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UP
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedConnection:
     """How a project is to be connected.
 
     Attributes:
@@ -41,7 +41,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ConnectionPlan:
     """What was found and what is to be written.
 
     Attributes:
@@ -53,12 +53,12 @@ class Plan:
     """
 
     project: int
-    wanted: Wanted
-    points: tuple[Point, ...]
+    wanted: WantedConnection
+    points: tuple[Check, ...]
     earlier: Json | None
     backend: Json | None
     webhook: Json | None
-    edit: Edit | None
+    edit: ConfigEdit | None
 
     @property
     def is_connected(self) -> bool:
@@ -66,7 +66,7 @@ class Plan:
         return self.earlier is not None and self.earlier["state"] == "CO" and is_at(self.earlier, self.wanted.url)
 
 
-def make_plan(studio: LabelStudio, project: int, wanted: Wanted) -> Plan:
+def make_plan(studio: LabelStudioClient, project: int, wanted: WantedConnection) -> ConnectionPlan:
     """Read what there is and compare it with what is wanted.
 
     Raises:
@@ -76,7 +76,7 @@ def make_plan(studio: LabelStudio, project: int, wanted: Wanted) -> Plan:
     wanted = replace(wanted, url=clean_url(wanted.url))
     try:
         about = studio.request("GET", f"/api/projects/{project}/")
-    except Refused as error:
+    except RequestRefused as error:
         raise BadSettings(
             f"Label Studio at {studio.url} has no project {project}.",
             "Its number is in the address of the project's page.",
@@ -90,17 +90,17 @@ def make_plan(studio: LabelStudio, project: int, wanted: Wanted) -> Plan:
     edit, config_points = _plan_config(studio, about, project, wanted.label, settings.get("prompt"))
     _, version_point = plan_version(studio, about, earlier["model_version"] if earlier else "")
     points = (*backend_points, *webhook_points, *config_points, version_point)
-    return Plan(project, wanted, points, earlier, backend, webhook, edit)
+    return ConnectionPlan(project, wanted, points, earlier, backend, webhook, edit)
 
 
-def find_webhook(studio: LabelStudio, project: int, url: str, earlier: Json | None) -> Json | None:
+def find_webhook(studio: LabelStudioClient, project: int, url: str, earlier: Json | None) -> Json | None:
     """Label Studio's row of the webhook that belongs to the backend, at its new or its earlier address."""
     addresses = {f"{address.rstrip('/')}/webhook" for address in (url, earlier["url"] if earlier else url)}
     rows = studio.request("GET", f"/api/webhooks/?project={project}")
     return next((row for row in rows if row["url"] in addresses), None)
 
 
-def plan_version(studio: LabelStudio, about: Json, version: str) -> tuple[str | None, Point]:
+def plan_version(studio: LabelStudioClient, about: Json, version: str) -> tuple[str | None, Check]:
     """What the project should show predictions of: the backend's version, once there are any; the choice of others is left.
 
     Label Studio writes the model's title there when a model is added, and refuses versions without predictions.
@@ -111,12 +111,12 @@ def plan_version(studio: LabelStudio, about: Json, version: str) -> tuple[str | 
     """
     name, shown = "model version", about.get("model_version") or ""
     if shown == version != "":
-        return None, Point(name, "ok", f"predictions of {version} are shown")
+        return None, Check(name, "ok", f"predictions of {version} are shown")
     if shown not in ("", TITLE):
-        return None, Point(name, "ok", f'predictions of "{shown}" are shown, as somebody chose')
+        return None, Check(name, "ok", f'predictions of "{shown}" are shown, as somebody chose')
     if version and studio.request("GET", f"/api/projects/{about['id']}/model-versions/").get(version):
-        return version, Point(name, "change", f"predictions of {version} are shown, with their scores")
-    return None, Point(name, "ok", f"is set with the first predictions{f' of {version}' if version else ''}")
+        return version, Check(name, "change", f"predictions of {version} are shown, with their scores")
+    return None, Check(name, "ok", f"is set with the first predictions{f' of {version}' if version else ''}")
 
 
 def is_at(row: Json, url: str) -> bool:
@@ -131,7 +131,7 @@ def _same_backend(rows: Sequence[Json], url: str) -> Json | None:
     return next(iter([*by_url, *by_title]), None)
 
 
-def _plan_backend(earlier: Json | None, project: int, wanted: Wanted) -> tuple[Json | None, list[Point]]:
+def _plan_backend(earlier: Json | None, project: int, wanted: WantedConnection) -> tuple[Json | None, list[Check]]:
     user, password = wanted.credentials or ("", "")
     # A PATCH without url and project is answered 500, so it sends everything, as a POST does.
     body = {"url": wanted.url, "project": project, "title": TITLE, "is_interactive": True, "auth_method": "NONE"}
@@ -156,20 +156,20 @@ def _plan_backend(earlier: Json | None, project: int, wanted: Wanted) -> tuple[J
     return (body if any(point.state != "ok" for point in points) else None), points
 
 
-def _look_at_model(earlier: Json | None, wanted: Wanted) -> Point:
+def _look_at_model(earlier: Json | None, wanted: WantedConnection) -> Check:
     """The row of the ML backend, and what Label Studio saw when it was asked for just now."""
     name = "model"
     if earlier is None:
-        return Point(name, "change", f"{wanted.url} is added")
+        return Check(name, "change", f"{wanted.url} is added")
     if not is_at(earlier, wanted.url):
-        return Point(name, "change", f"moves from {earlier['url']} to {wanted.url}")
+        return Check(name, "change", f"moves from {earlier['url']} to {wanted.url}")
     if earlier["state"] == "DI":
-        return Point(name, "problem", f"Label Studio does not reach {wanted.url}", how_to_be_reached(wanted.url))
+        return Check(name, "problem", f"Label Studio does not reach {wanted.url}", how_to_be_reached(wanted.url))
     if earlier["state"] == "ER":
-        return Point(name, "change", f"is set up again; Label Studio says: {earlier['error_message']}")
+        return Check(name, "change", f"is set up again; Label Studio says: {earlier['error_message']}")
     if earlier.get("title") != TITLE:
-        return Point(name, "change", f'is called "{TITLE}" instead of "{earlier.get("title")}"')
-    return Point(name, "ok", f"Label Studio reaches {wanted.url}")
+        return Check(name, "change", f'is called "{TITLE}" instead of "{earlier.get("title")}"')
+    return Check(name, "ok", f"Label Studio reaches {wanted.url}")
 
 
 def _has_credentials(row: Json, body: Json) -> bool:
@@ -180,7 +180,7 @@ def _has_credentials(row: Json, body: Json) -> bool:
     return all(row.get(key) == body[key] for key in kept) and bool(row.get("basic_auth_pass_is_set"))
 
 
-def _look_at_settings(settings: Json, merged: Json) -> Point:
+def _look_at_settings(settings: Json, merged: Json) -> Check:
     name = "project settings"
     try:
         read_project_settings(merged)
@@ -195,7 +195,7 @@ def _read_settings(earlier: Json | None) -> Json:
     return read_setup({"extra_params": earlier.get("extra_params") if earlier else None}).extra_params
 
 
-def _plan_webhook(row: Json | None, project: int, wanted: Wanted) -> tuple[Json | None, list[Point]]:
+def _plan_webhook(row: Json | None, project: int, wanted: WantedConnection) -> tuple[Json | None, list[Check]]:
     known = row or {"headers": {}, "actions": []}
     headers = known["headers"] | _authorization(wanted)
     actions = [*known["actions"], *(action for action in ANNOTATION_EVENTS if action not in known["actions"])]
@@ -220,7 +220,7 @@ def _plan_webhook(row: Json | None, project: int, wanted: Wanted) -> tuple[Json 
     return (body if any(point.state == "change" for point in points) else None), points
 
 
-def _authorization(wanted: Wanted) -> dict[str, str]:
+def _authorization(wanted: WantedConnection) -> dict[str, str]:
     """Label Studio does not send the model's basic auth with webhooks."""
     if wanted.webhook_secret:
         return {"Authorization": f"Bearer {wanted.webhook_secret}"}
@@ -230,28 +230,28 @@ def _authorization(wanted: Wanted) -> dict[str, str]:
 
 
 def _plan_config(
-    studio: LabelStudio, about: Json, project: int, label: str | None, prompt: object
-) -> tuple[Edit | None, list[Point]]:
+    studio: LabelStudioClient, about: Json, project: int, label: str | None, prompt: object
+) -> tuple[ConfigEdit | None, list[Check]]:
     name = "label config"
     try:
         edit = edit_config(about["label_config"], label, prompt if isinstance(prompt, str) else None)
         if not edit.changes:
             masks = ", ".join(f'"{control.name}"' for control in edit.config.controls)
             return None, [
-                Point(name, "ok", f'expressions are typed into "{edit.config.prompts[0]}", masks go to {masks}')
+                Check(name, "ok", f'expressions are typed into "{edit.config.prompts[0]}", masks go to {masks}')
             ]
         studio.request("POST", f"/api/projects/{project}/validate/", {"label_config": edit.after})
     except BadConfig as error:
         return None, [problem_of(name, error)]
-    except Refused as error:
+    except RequestRefused as error:
         remedy = "Edit the label config by hand, as label_config/README.md says."
-        return None, [Point(name, "problem", f"Label Studio does not accept the edit: {error}", remedy)]
-    points = [Point(name, "change", f"gets {change}") for change in edit.changes]
+        return None, [Check(name, "problem", f"Label Studio does not accept the edit: {error}", remedy)]
+    points = [Check(name, "change", f"gets {change}") for change in edit.changes]
     if about.get("total_annotations_number"):
         stay = f"{about['total_annotations_number']} stay as they are: no control and no label is renamed or removed"
-        points.append(Point("annotations", "ok", stay))
+        points.append(Check("annotations", "ok", stay))
     return edit, points
 
 
-def _compare(name: str, is_right: bool, right: str, change: str) -> Point:
-    return Point(name, "ok", right) if is_right else Point(name, "change", change)
+def _compare(name: str, is_right: bool, right: str, change: str) -> Check:
+    return Check(name, "ok", right) if is_right else Check(name, "change", change)

@@ -69,7 +69,7 @@ def look_up(host: str, port: int) -> list[str]:
     return answer
 
 
-class Transport(httpx.HTTPTransport):
+class DeadlineTransport(httpx.HTTPTransport):
     """httpx's own, whose every wait ends with the block of `within`."""
 
     def __init__(self, verify: SSLContext, limits: httpx.Limits) -> None:

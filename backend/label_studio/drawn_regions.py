@@ -25,7 +25,7 @@ KNOWN_MASKS = 512
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnRegion:
     """A region of an annotation or a prediction.
 
     Attributes:
@@ -55,7 +55,9 @@ class Drawn:
         return asdict(self)
 
 
-def read_drawn(results: object, gestures: frozenset[str] = frozenset()) -> tuple[tuple[Drawn, ...], tuple[str, ...]]:
+def read_drawn(
+    results: object, gestures: frozenset[str] = frozenset()
+) -> tuple[tuple[DrawnRegion, ...], tuple[str, ...]]:
     """The regions of a `result`, in its order, and what could not be read, in words.
 
     Clicks, boxes of smart tools, and messages are none. Of several results of one id the one whose value fits its type
@@ -67,7 +69,7 @@ def read_drawn(results: object, gestures: frozenset[str] = frozenset()) -> tuple
     """
     listed = [result for result in results if isinstance(result, Mapping)] if isinstance(results, list) else []
     texts = {str(r.get("id")): text for r in listed if r.get("type") == "textarea" and (text := _first_text(r))}
-    drawn: dict[str, Drawn] = {}
+    drawn: dict[str, DrawnRegion] = {}
     problems = []
     for result in listed:
         kind = str(result.get("type", "")).removesuffix("labels")
@@ -82,7 +84,7 @@ def read_drawn(results: object, gestures: frozenset[str] = frozenset()) -> tuple
             problems.append(f"region {region_id}: {reason_of(error)}")
             continue
         own, meta = texts.get(region_id), _first_meta(result)
-        drawn[region_id] = Drawn(
+        drawn[region_id] = DrawnRegion(
             id=region_id,
             from_name=str(result.get("from_name", "")),
             label=_first(value.get(f"{kind}labels")) or "",

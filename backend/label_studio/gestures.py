@@ -9,7 +9,7 @@ from defusedxml.ElementTree import fromstring
 from jaxtyping import Bool
 from numpy import ndarray
 
-from backend.label_studio.label_config import Config
+from backend.label_studio.label_config import LabelConfig
 from backend.label_studio.protocol import Json
 from ris_core.errors import BadExpression
 from ris_core.types.prompts import Prompts
@@ -90,7 +90,7 @@ def takes_gestures(label_config: str) -> bool:
     return False
 
 
-def read_gesture(context: Sequence[Json] | None, config: Config) -> Gesture | None:
+def read_gesture(context: Sequence[Json] | None, config: LabelConfig) -> Gesture | None:
     """The clicks and boxes on the config's image in a context; None if there are none.
 
     Label Studio sends the results of the tool in use, oldest first; they add up until a mask is accepted or rejected. It
@@ -114,7 +114,7 @@ def read_gesture(context: Sequence[Json] | None, config: Config) -> Gesture | No
     )
 
 
-def is_pointing(context: Sequence[Json] | None, config: Config) -> bool:
+def is_pointing(context: Sequence[Json] | None, config: LabelConfig) -> bool:
     """Whether a context is about something that was drawn on the config's image, though nothing in it can be answered."""
     drawn = (*CLICK_TYPES, *BOX_TYPES, *OTHER_SHAPES)
     return any(

@@ -31,7 +31,7 @@ _AROUND = "".join(map(chr, range(0x21))) + "\x7f\xa0\ufeff\u200b"
 
 
 @dataclass(frozen=True)
-class Site:
+class LabelStudioSite:
     """A Label Studio: where it is, what opens it, and whether it was named by the person who runs us.
 
     Attributes:
@@ -66,7 +66,7 @@ def clean(address: str) -> str:
     return re.sub(r"[\t\r\n]", "", address.strip(_AROUND))
 
 
-def resolve(url: str, site: Site | None) -> str:
+def resolve(url: str, site: LabelStudioSite | None) -> str:
     """Absolute address; Label Studio's own, relative or by the name that it has for itself, come out below `site.url`.
 
     Raises:
@@ -169,7 +169,7 @@ def _is_at(url: str, base: str) -> bool:
     return one == other or is_plain
 
 
-def _find_own_path(path: str, site: Site) -> str:
+def _find_own_path(path: str, site: LabelStudioSite) -> str:
     """A path of Label Studio without the sub-path that it, or a proxy before it, has; with its query."""
     path, mark, query = path.partition("?")
     for base in (site.url, site.other_url):

@@ -9,12 +9,12 @@ import httpx
 
 from backend.base.errors import BadSettings, ImageCause, ImageUnreachable, Unreachable, too_large
 from backend.base.redaction import reason_of
-from backend.label_studio.client import TOKEN_REMEDY, Key, TokenRefused, make_http, suggest_url
+from backend.label_studio.client import TOKEN_REMEDY, ApiToken, TokenRefused, make_http, suggest_url
 from backend.label_studio.data_uri import read_data_uri
 from backend.label_studio.deadline import is_over, within
 from backend.label_studio.image_addresses import (
     STORAGE_SCHEMES,
-    Site,
+    LabelStudioSite,
     check_address,
     clean,
     host_of,
@@ -61,7 +61,7 @@ class ImageFetcher:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._http = make_http(timeout_s)
-        self._keys: dict[tuple[str, str | None], Key] = {}
+        self._keys: dict[tuple[str, str | None], ApiToken] = {}
         self._keys_lock = threading.Lock()
 
     def fetch(
@@ -117,13 +117,13 @@ class ImageFetcher:
         """Close its connections."""
         self._http.close()
 
-    def _site(self, hostname: str | None, token: str | None) -> Site | None:
+    def _site(self, hostname: str | None, token: str | None) -> LabelStudioSite | None:
         """The configured Label Studio, else the one of the project. A configured key never follows a /setup's hostname."""
         if self._url:
-            return Site(self._url, self._api_key or token, is_configured=True, other_url=hostname)
-        return Site(hostname.rstrip("/"), token, is_configured=False) if hostname else None
+            return LabelStudioSite(self._url, self._api_key or token, is_configured=True, other_url=hostname)
+        return LabelStudioSite(hostname.rstrip("/"), token, is_configured=False) if hostname else None
 
-    def _local_file(self, url: str, site: Site | None) -> Path | None:
+    def _local_file(self, url: str, site: LabelStudioSite | None) -> Path | None:
         """The file behind a local-files address of Label Studio, if its root is mounted and has it."""
         if self._root is None or site is None or not site.owns(url) or site.path_of(url) != "/data/local-files/":
             return None
@@ -155,7 +155,7 @@ class ImageFetcher:
             raise too_large(file.name, self._max_bytes)
         return content
 
-    def _download(self, url: str, site: Site | None) -> bytes:
+    def _download(self, url: str, site: LabelStudioSite | None) -> bytes:
         """The bytes behind an address, redirects followed as far as they may be."""
         may_leave = False
         for _ in range(MAX_REDIRECTS + 1):
@@ -196,17 +196,17 @@ class ImageFetcher:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         return bool({parts.hostname or "", f"{parts.hostname}:{port}"} & self._hosts)
 
-    def _private_rule(self, url: str, is_own: bool, site: Site | None) -> AddressRule:
+    def _private_rule(self, url: str, is_own: bool, site: LabelStudioSite | None) -> AddressRule:
         """Listed hosts and a configured Label Studio may be anywhere; one that /setup named not at a metadata service."""
         if self._is_listed(url) or (is_own and site and site.is_configured):
             return ANYWHERE
         return NOT_METADATA if is_own else PUBLIC
 
-    def _key(self, site: Site) -> Key:
+    def _key(self, site: LabelStudioSite) -> ApiToken:
         with self._keys_lock:
-            return self._keys.setdefault((site.url, site.token), Key(self._http, site.url, site.token))
+            return self._keys.setdefault((site.url, site.token), ApiToken(self._http, site.url, site.token))
 
-    def _get(self, url: str, site: Site | None, rule: AddressRule, *, is_ours: bool = False) -> bytes | str:
+    def _get(self, url: str, site: LabelStudioSite | None, rule: AddressRule, *, is_ours: bool = False) -> bytes | str:
         """The body, or the address that it redirects to.
 
         Args:
@@ -258,7 +258,7 @@ class ImageFetcher:
         )
 
 
-def _make_headers(key: Key | None) -> dict[str, str]:
+def _make_headers(key: ApiToken | None) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity"}
     try:
         return {**headers, **key.headers()} if key else headers
@@ -271,7 +271,7 @@ def _make_headers(key: Key | None) -> dict[str, str]:
         raise ImageUnreachable(error.wrong, error.remedy, cause=cause, is_own=True) from error
 
 
-def _check_redirect(url: str, target: str, site: Site | None) -> None:
+def _check_redirect(url: str, target: str, site: LabelStudioSite | None) -> None:
     """Raise `ImageUnreachable` if a redirect leads to another host, or says that all of Label Studio is elsewhere."""
     parts, is_own = urlsplit(url), site is not None and site.owns(url)
     better = suggest_url(f"{site.path_of(url)}?{parts.query}".rstrip("?"), target) if site and is_own else None
@@ -302,14 +302,14 @@ def _check_redirect(url: str, target: str, site: Site | None) -> None:
         )
 
 
-def _check_status(response: httpx.Response, url: str, site: Site | None) -> None:
+def _check_status(response: httpx.Response, url: str, site: LabelStudioSite | None) -> None:
     if response.is_success:
         return
     wrong, remedy, cause = _judge_status(response.status_code, url, site)
     raise ImageUnreachable(wrong, remedy, cause=cause, status=response.status_code, is_own=site is not None)
 
 
-def _judge_status(status: int, url: str, site: Site | None) -> tuple[str, str, ImageCause]:
+def _judge_status(status: int, url: str, site: LabelStudioSite | None) -> tuple[str, str, ImageCause]:
     """What is wrong, what to do, and the cause."""
     name, is_refused = shown(url), status in (401, 403)
     if is_refused and site and not site.has_data_at(url):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from backend.base.errors import BadConfig
 from backend.label_studio.config_tags import KINDS, Kind, Tag, read_tags
-from backend.label_studio.label_names import Name, Names, split_words
+from backend.label_studio.label_names import LabelName, LabelNames, split_words
 
 DEFAULT_EXPRESSION_KEY = "expression"
 """Field of the task's data that holds its expression, if the prompt's TextArea does not name another."""
@@ -42,7 +42,7 @@ class Control:
     to_name: str
     kind: Kind
     labels: tuple[str, ...]
-    names: Names
+    names: LabelNames
 
     @property
     def type(self) -> str:
@@ -51,7 +51,7 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Config:
+class LabelConfig:
     """What a project's label config offers.
 
     Attributes:
@@ -74,7 +74,7 @@ class Config:
     is_prompt_named: bool = True
     other_images: tuple[str, ...] = ()
 
-    def with_prompt(self, name: str | None) -> "Config":
+    def with_prompt(self, name: str | None) -> "LabelConfig":
         """With the TextArea that the project names for its prompt, if there is one of that name."""
         if name is None or name not in self.text_areas:
             return self
@@ -89,7 +89,7 @@ class NoControl(BadConfig):
     """A config without a control that a mask can be returned to."""
 
 
-def read_config(xml: str) -> Config:
+def read_config(xml: str) -> LabelConfig:
     """Read a label config.
 
     Raises:
@@ -113,7 +113,7 @@ def read_config(xml: str) -> Config:
     prompts = [tag for tag in prompts if tag.to_name == image_name]
     controls = [control for control in controls if control.to_name == image_name]
     _refuse_dynamic(controls[0], tags)
-    return Config(
+    return LabelConfig(
         image_name=image_name,
         image_key=_read_image_key(images[image_name]),
         prompts=tuple(tag.name for tag in prompts),
@@ -164,11 +164,11 @@ def _read_control(tag: Tag) -> Control | None:
     if tag.kind not in KINDS or not tag.name or not has_labels or tag.is_true("smartonly"):
         return None
     shown = [label.get("alias") or label["value"] for label in tag.labels]
-    names = [Name(own, own) for own in shown]
+    names = [LabelName(own, own) for own in shown]
     for label, own in zip(tag.labels, shown, strict=True):
-        names.append(Name(own, label["value"], 1))
-        names += [Name(own, other, 2) for other in label.get("predicted_values", "").split(",") if other.strip()]
-    return Control(tag.name, tag.to_name, KINDS[tag.kind], tuple(dict.fromkeys(shown)), Names(tuple(names)))
+        names.append(LabelName(own, label["value"], 1))
+        names += [LabelName(own, other, 2) for other in label.get("predicted_values", "").split(",") if other.strip()]
+    return Control(tag.name, tag.to_name, KINDS[tag.kind], tuple(dict.fromkeys(shown)), LabelNames(tuple(names)))
 
 
 def _refuse_dynamic(control: Control, tags: Sequence[Tag]) -> None:

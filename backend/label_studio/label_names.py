@@ -31,7 +31,7 @@ _WORD_AFTER_DIGITS = 3
 
 
 @dataclass(frozen=True)
-class Name:
+class LabelName:
     """One name of a label.
 
     Attributes:
@@ -45,7 +45,7 @@ class Name:
     rank: int = 0
 
 
-class Token(NamedTuple):
+class NameToken(NamedTuple):
     """A word of a text: folded, and where it stands."""
 
     word: str
@@ -53,7 +53,7 @@ class Token(NamedTuple):
     end: int
 
 
-class Match(NamedTuple):
+class LabelMatch(NamedTuple):
     """The labels that a text names, several if nothing tells them apart.
 
     Attributes:
@@ -74,22 +74,22 @@ class _Keys(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Names:
+class LabelNames:
     """All names of a control's labels."""
 
-    all: tuple[Name, ...]
+    all: tuple[LabelName, ...]
 
-    def find(self, text: str) -> Match | None:
+    def find(self, text: str) -> LabelMatch | None:
         """The labels that have a text for a name: exact before folded, a label's own name before another one."""
         line, folded = fold(text), _number_keys(split_words(text))
         for level, index in enumerate(self._levels):
             keys = {_on_one_line(text)} if level == 0 else {line} if level <= _RANKS else folded
             found = {label for key in keys for label in index.get(key, ())}
             if found:
-                return Match(level, tuple(label for label in self._labels if label in found))
+                return LabelMatch(level, tuple(label for label in self._labels if label in found))
         return None
 
-    def find_noun(self, text: str, head: str, phrase: str = "") -> Match | None:
+    def find_noun(self, text: str, head: str, phrase: str = "") -> LabelMatch | None:
         """The labels that an expression's noun names: a run of words with the head in it; the longest wins, then as in `find`.
 
         Args:
@@ -154,14 +154,14 @@ def split_words(text: str) -> Words:
     return tuple(token.word for token in read_tokens(text))
 
 
-def read_tokens(text: str) -> Iterator[Token]:
+def read_tokens(text: str) -> Iterator[NameToken]:
     """The words of a text: runs of letters and digits, CamelCase and numbers taken apart; without case and accents."""
     start = None
     for i in range(len(text) + 1):
         is_inside = i < len(text) and _is_of_word(text[i])
         if start is not None and (not is_inside or _is_border(text, i)):
             if word := _fold_word(text[start:i]):
-                yield Token(word, start, i)
+                yield NameToken(word, start, i)
             start = None
         if is_inside and start is None:
             start = i
@@ -256,7 +256,7 @@ _PLURAL_ENDINGS = {
 """Also of compounds: "grandchildren", "werewolves"."""
 
 
-def _find_head(tokens: list[Token], head: Words, phrase: Words) -> int | None:
+def _find_head(tokens: list[NameToken], head: Words, phrase: Words) -> int | None:
     """Index of the token that the head ends in: in the phrase if that is found in the text, else the first."""
     words = [token.word for token in tokens]
     for inside in (phrase, head):

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.label_studio.label_config import Config, Control
-from backend.label_studio.label_names import Match, fold, split_words
+from backend.label_studio.label_config import Control, LabelConfig
+from backend.label_studio.label_names import LabelMatch, fold, split_words
 from backend.label_studio.protocol import Json, text_of
 from ris_core.errors import BadExpression, BadInput
 
@@ -27,7 +27,7 @@ _DETERMINERS = frozenset(
 
 
 @dataclass(frozen=True)
-class Prompt:
+class ParsedPrompt:
     """The TextArea result that triggered a prediction.
 
     Attributes:
@@ -39,7 +39,7 @@ class Prompt:
     texts: tuple[str, ...]
 
 
-def read_prompt(context: Sequence[Json] | None, config: Config) -> Prompt | None:
+def read_prompt(context: Sequence[Json] | None, config: LabelConfig) -> ParsedPrompt | None:
     """The prompt in a context; None if there is none, as with clicks, boxes and after a submit.
 
     A per-region TextArea of the same config is not a prompt. If several prompts were sent the last one counts.
@@ -50,7 +50,9 @@ def read_prompt(context: Sequence[Json] | None, config: Config) -> Prompt | None
         value = result.get("value")
         texts = value.get("text") if isinstance(value, Mapping) else None
         entries = [texts] if isinstance(texts, str) else texts if isinstance(texts, list) else []
-        return Prompt(id=text_of(result.get("id")), texts=tuple(text for text in entries if isinstance(text, str)))
+        return ParsedPrompt(
+            id=text_of(result.get("id")), texts=tuple(text for text in entries if isinstance(text, str))
+        )
     return None
 
 
@@ -97,7 +99,7 @@ def split_expressions(text: str, control: Control | None = None) -> tuple[str, .
 
 
 @dataclass(frozen=True)
-class Picked:
+class PickedLabel:
     """The label of an expression's regions.
 
     Attributes:
@@ -125,7 +127,7 @@ def split_label(control: Control, text: str) -> tuple[str | None, str]:
     return (named.labels[0] if named and len(named.labels) == 1 else None), expression
 
 
-def pick_label(control: Control, text: str, head_noun: str, phrase: str = "") -> Picked:
+def pick_label(control: Control, text: str, head_noun: str, phrase: str = "") -> PickedLabel:
     """Choose the label: the one named in a prefix, the only one, the one that the target's noun names, else the first.
 
     Args:
@@ -141,7 +143,7 @@ def pick_label(control: Control, text: str, head_noun: str, phrase: str = "") ->
     likely = named.labels if named else control.labels
     is_guess = len(likely) > 1
     others = tuple(label for label in dict.fromkeys((*likely, *control.labels)) if label != likely[0])
-    return Picked(expression, likely[0], is_guess, others if is_guess else (), no_label)
+    return PickedLabel(expression, likely[0], is_guess, others if is_guess else (), no_label)
 
 
 def advise(control: Control, labels: Iterable[str]) -> str:
@@ -178,10 +180,10 @@ def seems_several(expression: str) -> bool:
     return len(things) > 2 and all(0 < len(words) <= _PREFIX_WORDS for words in things)
 
 
-def _read_prefix(control: Control, text: str) -> tuple[Match | None, str]:
+def _read_prefix(control: Control, text: str) -> tuple[LabelMatch | None, str]:
     """What a text names before one of its colons, and what stands behind that; the whole text if that is no label."""
     best: tuple[int, int] | None = None
-    found: tuple[Match | None, str] = None, text.strip()
+    found: tuple[LabelMatch | None, str] = None, text.strip()
     room = len(text) - len(text.lstrip()) + 2 * max(len(name.text) for name in control.names.all) + _MORE
     for at in (i for i, character in enumerate(text[:room]) if character in _COLONS):
         rest, match = text[at + 1 :].strip(), control.names.find(text[:at])

@@ -8,7 +8,7 @@ import httpx
 
 from backend.base.errors import BadSettings, Unreachable
 from backend.base.redaction import mask_url, reason_of
-from backend.label_studio.check import Point, problem_of
+from backend.label_studio.check import Check, problem_of
 from backend.label_studio.client import make_http, suggest_url
 from backend.settings.values import clean, read_http_url
 
@@ -78,7 +78,7 @@ def ask_backend(url: str, credentials: tuple[str, str] | None) -> str:
     return _read_version(setup)
 
 
-def look_at_backend(url: str, credentials: tuple[str, str] | None, local_url: str, is_connected: bool) -> Point:
+def look_at_backend(url: str, credentials: tuple[str, str] | None, local_url: str, is_connected: bool) -> Check:
     """Whether the backend runs, as far as this machine can tell.
 
     Args:
@@ -88,12 +88,12 @@ def look_at_backend(url: str, credentials: tuple[str, str] | None, local_url: st
     """
     try:
         version = ask_backend(url, credentials)
-        return Point("backend", "ok", f"{url} answers as {version or 'a model without a version'}")
+        return Check("backend", "ok", f"{url} answers as {version or 'a model without a version'}")
     except BadSettings as error:
         return problem_of("backend", error)
     except Unreachable as error:
         if is_connected:
-            return Point("backend", "ok", f"Label Studio reaches {url}; this machine does not")
+            return Check("backend", "ok", f"Label Studio reaches {url}; this machine does not")
         if _is_loopback(url):
             return problem_of("backend", error)
     return _look_nearby(url, credentials, local_url)
@@ -116,14 +116,14 @@ def how_to_be_reached(url: str) -> str:
     )
 
 
-def _look_nearby(url: str, credentials: tuple[str, str] | None, local_url: str) -> Point:
+def _look_nearby(url: str, credentials: tuple[str, str] | None, local_url: str) -> Check:
     try:
         ask_backend(local_url, credentials)
     except BadSettings as error:
         return problem_of("backend", error)
     except Unreachable:
-        return Point("backend", "change", f"this machine does not reach {url}; Label Studio will try")
-    return Point("backend", "ok", f"runs at {local_url}; whether {url} leads to it, Label Studio finds out")
+        return Check("backend", "change", f"this machine does not reach {url}; Label Studio will try")
+    return Check("backend", "ok", f"runs at {local_url}; whether {url} leads to it, Label Studio finds out")
 
 
 def _is_loopback(url: str) -> bool:

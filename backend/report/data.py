@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from backend.corrections.queries import Correction, read_corrections, read_images
-from backend.corrections.statistics import GROUPS, Group, LeadTimes, Summary, lead_times
-from backend.corrections.store import Ledger
+from backend.corrections.statistics import GROUPS, Group, LeadTimes, OutcomeSummary, lead_times
+from backend.corrections.store import CorrectionStore
 from backend.db.tables import connection
 
 WORST = 12
@@ -15,7 +15,7 @@ WORST = 12
 
 
 @dataclass(frozen=True)
-class Findings:
+class ReportData:
     """What is known about a project.
 
     Attributes:
@@ -27,27 +27,27 @@ class Findings:
     """
 
     project: int
-    all: Summary
-    groups: Mapping[str, Mapping[str, Summary]]
+    all: OutcomeSummary
+    groups: Mapping[str, Mapping[str, OutcomeSummary]]
     times: LeadTimes
     worst: Sequence[Correction]
     images: Mapping[str, str | None]
 
 
-def find(ledger: Ledger, project: int, kind: Group | None = None) -> Findings:
+def find(correction_store: CorrectionStore, project: int, kind: Group | None = None) -> ReportData:
     """Read a project's corrections.
 
     Args:
         kind: Tells the kind of a correction's expression; without it there is no such division.
     """
     divisions: dict[str, Group] = {**GROUPS, **({"kind": kind} if kind else {})}
-    groups: dict[str, dict[str, Summary]] = {name: {} for name in divisions}
-    everything, bad = Summary(), []
-    with ledger.reading() as db:
+    groups: dict[str, dict[str, OutcomeSummary]] = {name: {} for name in divisions}
+    everything, bad = OutcomeSummary(), []
+    with correction_store.reading() as db:
         for one in read_corrections(db, project):
             everything.add(one)
             for name, group in divisions.items():
-                groups[name].setdefault(group(one), Summary()).add(one)
+                groups[name].setdefault(group(one), OutcomeSummary()).add(one)
             if (badness := _badness(one)) is not None:
                 bad.append((badness, one.task, one.annotation, one.outcome.region))
         chosen = sorted(bad)[:WORST]
@@ -60,12 +60,12 @@ def find(ledger: Ledger, project: int, kind: Group | None = None) -> Findings:
         images = read_images(db, project, {task for task, _, _ in wanted})
         times = lead_times(db, project)
     sorted_groups = {name: dict(sorted(found.items())) for name, found in groups.items()}
-    return Findings(project, everything, sorted_groups, times, [by_key[key[1:]] for key in chosen], images)
+    return ReportData(project, everything, sorted_groups, times, [by_key[key[1:]] for key in chosen], images)
 
 
-def find_address(ledger: Ledger, project: int) -> str | None:
+def find_address(correction_store: CorrectionStore, project: int) -> str | None:
     """Label Studio's address for people, as it says itself when it is connected; None if it never did."""
-    with ledger.reading() as db:
+    with correction_store.reading() as db:
         return db.scalar(sa.select(connection.c.hostname).where(connection.c.project == project))
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from backend.base.errors import ImageUnreachable
 from backend.corrections.outcomes import NAMES
 from backend.corrections.queries import Correction
-from backend.corrections.statistics import ANSWERED, Summary
+from backend.corrections.statistics import ANSWERED, OutcomeSummary
 from backend.exporters.image_files import Fetch
 from backend.report import plots
-from backend.report.data import Findings
+from backend.report.data import ReportData
 from backend.report.overlays import draw_case
 from ris_core.errors import BadImage
 from ris_core.images.decoding import MAX_PIXELS, read
@@ -49,7 +49,7 @@ figure { margin: 0; } figcaption { font-size: 0.8rem; color: #555; overflow-wrap
 
 
 def render(
-    findings: Findings, title: str, fetch: Fetch | None = None, studio_url: str = "", max_pixels: int = MAX_PIXELS
+    findings: ReportData, title: str, fetch: Fetch | None = None, studio_url: str = "", max_pixels: int = MAX_PIXELS
 ) -> str:
     """The whole page.
 
@@ -73,7 +73,7 @@ def render(
     return page(text)
 
 
-def _overall(findings: Findings) -> Iterator[str]:
+def _overall(findings: ReportData) -> Iterator[str]:
     counts = findings.all.counts
     yield f'<p class="note">Project {findings.project}: what became of {sum(counts.values()):,} regions.</p>'
     yield from _headline(findings.all)
@@ -90,7 +90,7 @@ def _overall(findings: Findings) -> Iterator[str]:
     yield f'<p class="note">Relabelled: {flags["relabelled"]:,}. Reworded: {flags["reworded"]:,}.</p>'
 
 
-def _headline(summary: Summary) -> Iterator[str]:
+def _headline(summary: OutcomeSummary) -> Iterator[str]:
     """How good the proposals were, in one sentence: of all that were offered, those that nobody took too."""
     names = (*ANSWERED, "unanswered")
     offered = sum(summary.counts[name] for name in names)
@@ -103,7 +103,7 @@ def _headline(summary: Summary) -> Iterator[str]:
         )
 
 
-def _groups(findings: Findings) -> Iterator[str]:
+def _groups(findings: ReportData) -> Iterator[str]:
     outcomes = [name for name in NAMES if findings.all.counts[name]]
     for name, found in findings.groups.items():
         groups = {"none" if group == "-" else group: summary for group, summary in found.items()}
@@ -113,7 +113,7 @@ def _groups(findings: Findings) -> Iterator[str]:
         yield _table(columns, {escape(group): _row(summary, outcomes) for group, summary in groups.items()})
 
 
-def _alike(findings: Findings) -> Iterator[str]:
+def _alike(findings: ReportData) -> Iterator[str]:
     everything, times = findings.all, findings.times
     yield "<h2>How alike, and how long</h2>"
     alike = {"IoU": everything.ious, "boundary IoU": everything.boundary_ious}
@@ -126,7 +126,7 @@ def _alike(findings: Findings) -> Iterator[str]:
     yield _table(["annotations", "", "median lead time"], medians)
 
 
-def _scores(findings: Findings) -> Iterator[str]:
+def _scores(findings: ReportData) -> Iterator[str]:
     yield "<h2>Do the scores say how often proposals are right?</h2>"
     yield _image(plots.reliability_diagram(findings.all.judged), "Reliability diagram")
     yield (
@@ -135,7 +135,7 @@ def _scores(findings: Findings) -> Iterator[str]:
     )
 
 
-def _worst(findings: Findings, fetch: Fetch | None, studio_url: str, max_pixels: int) -> Iterator[str]:
+def _worst(findings: ReportData, fetch: Fetch | None, studio_url: str, max_pixels: int) -> Iterator[str]:
     if not findings.worst:
         return
     yield "<h2>Worst cases</h2>"
@@ -174,7 +174,7 @@ def _caption(one: Correction, studio_url: str) -> str:
     return f"<b>{told.outcome}</b>{iou}{score}<br>{escape(told.expression or '-')}<br>{place}"
 
 
-def _row(summary: Summary, outcomes: Sequence[str]) -> list[str]:
+def _row(summary: OutcomeSummary, outcomes: Sequence[str]) -> list[str]:
     row = summary.row()
     shares = [row[name] for name in ("accepted_share", "median_iou", "median_boundary_iou")]
     return [f"{row[name]:,}" for name in outcomes] + ["-" if share is None else f"{share:.3f}" for share in shares]

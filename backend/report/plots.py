@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from backend.corrections.outcomes import NAMES
-from backend.corrections.statistics import Judged
+from backend.corrections.statistics import JudgedProposal
 from ris_core.evaluation.confidence import binned, calibration_error, reliability
 from ris_core.output.plain_text import one_line, whole
 
@@ -66,7 +66,7 @@ def histogram(values: Mapping[str, Sequence[float]], label: str, limits: tuple[f
     return _svg(figure)
 
 
-def reliability_diagram(judged: Sequence[Judged]) -> str:
+def reliability_diagram(judged: Sequence[JudgedProposal]) -> str:
     """Of proposals by their score, the share that was right."""
     figure, axes = _figure(4.2, 3.2)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")

@@ -17,7 +17,7 @@ from backend.label_studio.label_config import Control
 from backend.label_studio.label_names import read_aloud
 from backend.label_studio.prompt import pick_label
 from backend.label_studio.protocol import Json
-from backend.runs.item import Item
+from backend.runs.item import RunItem
 from backend.runs.queries import Query
 from backend.runs.spec import MAX_TOP_K
 from ris_core.geometry import boxes, mask_cleaning, masks
@@ -96,7 +96,7 @@ def drop_repeated(found: Sequence[Json]) -> list[Json]:
     return list(changed)
 
 
-def list_said(done: Item) -> frozenset[tuple[str, str, str]]:
+def list_said(done: RunItem) -> frozenset[tuple[str, str, str]]:
     """What an item's own prediction says: words, label and mask of each region."""
     handed_out = ((done.answers[one.query], one.candidate) for one in list_handed_out(done))
     return frozenset(
@@ -106,7 +106,7 @@ def list_said(done: Item) -> frozenset[tuple[str, str, str]]:
 
 
 @dataclass(frozen=True)
-class HandedOut:
+class HandedOutRegion:
     """A region of an item's predictions.
 
     Attributes:
@@ -122,7 +122,7 @@ class HandedOut:
     rank: int = 1
 
 
-def list_handed_out(done: Item, top_k: int = 1) -> list[HandedOut]:
+def list_handed_out(done: RunItem, top_k: int = 1) -> list[HandedOutRegion]:
     """The regions of an item's own prediction, in order; none if nothing was found.
 
     Args:
@@ -132,7 +132,7 @@ def list_handed_out(done: Item, top_k: int = 1) -> list[HandedOut]:
     return own + [one for ranked in _rank_others(done, top_k) for one in ranked]
 
 
-def make_regions(done: Item, control: Control, wanted: Sequence[HandedOut] | None = None) -> list[Json]:
+def make_regions(done: RunItem, control: Control, wanted: Sequence[HandedOutRegion] | None = None) -> list[Json]:
     """Regions of an item as Label Studio takes them.
 
     Args:
@@ -151,7 +151,7 @@ def make_regions(done: Item, control: Control, wanted: Sequence[HandedOut] | Non
 
 
 def make_prediction(
-    done: Item, control: Control, model_version: str, wanted: Sequence[HandedOut] | None = None
+    done: RunItem, control: Control, model_version: str, wanted: Sequence[HandedOutRegion] | None = None
 ) -> Json:
     """An item as the prediction that is imported: its regions, and for a score the lowest of theirs. Args: as of `make_regions`."""
     made = make_regions(done, control, wanted)
@@ -159,7 +159,7 @@ def make_prediction(
     return {**protocol.prediction(made, score, model_version), "task": done.task}
 
 
-def make_others(done: Item, control: Control, model_version: str, top_k: int) -> list[Json]:
+def make_others(done: RunItem, control: Control, model_version: str, top_k: int) -> list[Json]:
     """An item's other candidates as predictions beside its own: one for each rank from 2, each of a version of its own.
 
     Scores and the label stream go by one version, so these take no part in either.
@@ -178,7 +178,7 @@ def version_of(model_version: str, rank: int) -> str:
     return model_version if rank == 1 else f"{model_version}.candidate-{rank}"
 
 
-def read_rank(done: Item, prediction: Mapping[str, Any], model_version: str) -> int | None:
+def read_rank(done: RunItem, prediction: Mapping[str, Any], model_version: str) -> int | None:
     """Which of the predictions that were written for an item one is that Label Studio has: 1 for its own; None if it is none.
 
     Of one without regions that alone and its version are known, so it may be another's: `standing` tells them apart.
@@ -191,7 +191,7 @@ def read_rank(done: Item, prediction: Mapping[str, Any], model_version: str) -> 
     return None
 
 
-def _rank_others(done: Item, top_k: int) -> list[list[HandedOut]]:
+def _rank_others(done: RunItem, top_k: int) -> list[list[HandedOutRegion]]:
     """From rank 2 on, the next candidate of each query that has one."""
     others = [found.get("others", ()) for found in done.answers]
     last = min(top_k, 1 + max(map(len, others), default=0))
@@ -201,11 +201,11 @@ def _rank_others(done: Item, top_k: int) -> list[list[HandedOut]]:
     ]
 
 
-def _hand_out(done: Item, query: int, candidate: int, rank: int = 1) -> HandedOut:
-    return HandedOut(_region_id(done, query, candidate), query, candidate, rank)
+def _hand_out(done: RunItem, query: int, candidate: int, rank: int = 1) -> HandedOutRegion:
+    return HandedOutRegion(_region_id(done, query, candidate), query, candidate, rank)
 
 
-def _region_id(done: Item, query: int, index: int) -> str:
+def _region_id(done: RunItem, query: int, index: int) -> str:
     return hashlib.sha1(f"{done.run}/{done.task}/{query}/{index}".encode()).hexdigest()[:_ID_LENGTH]
 
 
@@ -217,7 +217,7 @@ def _fold(expression: str) -> str:
     return " ".join(expression.casefold().split())
 
 
-def _notes(done: Item, found: Mapping[str, Any]) -> Json:
+def _notes(done: RunItem, found: Mapping[str, Any]) -> Json:
     guess = {"label_is_guess": True} if found["is_guess"] else {}
     return {"decision": found["decision"], "task": str(done.task), "run": done.run, **guess}
 

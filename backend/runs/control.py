@@ -8,9 +8,9 @@ import redis
 
 from backend.base.errors import Unreachable
 from backend.base.redaction import learn_address, reason_of
-from backend.db.request_store import Store
+from backend.db.request_store import RequestStore
 from backend.runs.spec import BadRun, RunSpec
-from backend.runs.store import OVER, Ledger, Run, State
+from backend.runs.store import OVER, Run, RunStore, State
 from backend.settings.project import read_project_settings
 from backend.settings.values import read_listener_url
 from backend.transport import queueing
@@ -18,7 +18,7 @@ from backend.transport import queueing
 _VERSION = re.compile(r"[\w.+-]{1,200}")
 
 
-def create(ledger: Ledger, store: Store, conn: redis.Redis, spec: RunSpec) -> Run:
+def create(run_store: RunStore, store: RequestStore, conn: redis.Redis, spec: RunSpec) -> Run:
     """Record a run that is yet to be planned, with the model version that workers have now.
 
     Raises:
@@ -38,20 +38,20 @@ def create(ledger: Ledger, store: Store, conn: redis.Redis, spec: RunSpec) -> Ru
     version = queueing.model_version(conn, profile)
     if version is None:
         raise Unreachable("No worker has said which model version it has. Start one with `ris up` or `ris worker`.")
-    return ledger.add_run(spec, version)
+    return run_store.add_run(spec, version)
 
 
-def pause(ledger: Ledger, run: Run) -> None:
+def pause(run_store: RunStore, run: Run) -> None:
     """Let a run rest; what is at work is finished.
 
     Raises:
         BadRun: If it is not at work.
     """
-    if not ledger.change(run.id, "paused", "paused by hand", only_from=("running", "preview")):
-        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be paused.")
+    if not run_store.change(run.id, "paused", "paused by hand", only_from=("running", "preview")):
+        raise BadRun(f"The run {run.id} is {run_store.get(run.id).state}, so it cannot be paused.")
 
 
-def resume(ledger: Ledger, run: Run, with_version: str | None = None) -> None:
+def resume(run_store: RunStore, run: Run, with_version: str | None = None) -> None:
     """Let a run that rests go on; of one with a preview, also what was held back for it.
 
     Args:
@@ -64,28 +64,28 @@ def resume(ledger: Ledger, run: Run, with_version: str | None = None) -> None:
     if with_version is not None and not _VERSION.fullmatch(with_version):
         raise BadRun(f"The version is {with_version[:80]!r}; give one as workers say it: `ris doctor` lists them.")
     states: tuple[State, ...] = ("paused", "preview") if with_version is None else ("paused", "preview", "running")
-    if not ledger.change(run.id, "running", None, only_from=states, model_version=with_version):
-        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so it cannot be resumed.")
+    if not run_store.change(run.id, "running", None, only_from=states, model_version=with_version):
+        raise BadRun(f"The run {run.id} is {run_store.get(run.id).state}, so it cannot be resumed.")
     if with_version is not None:
-        ledger.items.leave_taken_up(run.id)
-    ledger.items.release_held(run.id)
+        run_store.items.leave_taken_up(run.id)
+    run_store.items.release_held(run.id)
 
 
-def cancel(ledger: Ledger, run: Run) -> int:
+def cancel(run_store: RunStore, run: Run) -> int:
     """End a run; what is written stays. How many tasks are left out.
 
     Raises:
         BadRun: If it is over.
     """
-    if not ledger.change(run.id, "cancelling", None, only_from=("planning", "preview", "running", "paused")):
-        raise BadRun(f"The run {run.id} is {ledger.get(run.id).state}, so there is nothing to cancel.")
-    number = ledger.items.cancel(run.id)
-    if not ledger.items.has_open(run.id):
-        ledger.change(run.id, "cancelled", None, only_from=("cancelling",))
+    if not run_store.change(run.id, "cancelling", None, only_from=("planning", "preview", "running", "paused")):
+        raise BadRun(f"The run {run.id} is {run_store.get(run.id).state}, so there is nothing to cancel.")
+    number = run_store.items.cancel(run.id)
+    if not run_store.items.has_open(run.id):
+        run_store.change(run.id, "cancelled", None, only_from=("cancelling",))
     return number
 
 
-def retry(ledger: Ledger, run: Run) -> int:
+def retry(run_store: RunStore, run: Run) -> int:
     """Try a run's failed tasks again; how many.
 
     Raises:
@@ -94,28 +94,28 @@ def retry(ledger: Ledger, run: Run) -> int:
     if run.state not in ("done", "running", "paused"):
         state = "refused" if run.is_refused else run.state
         raise BadRun(f"The run {run.id} is {state}, so nothing of it can be tried again.")
-    number = ledger.items.retry(run.id)
+    number = run_store.items.retry(run.id)
     if number:
-        ledger.change(run.id, "running", None, only_from=("done",))
+        run_store.change(run.id, "running", None, only_from=("done",))
     return number
 
 
-def tell(ledger: Ledger, run: Run, verb: str, number: int) -> str:
+def tell(run_store: RunStore, run: Run, verb: str, number: int) -> str:
     """What came of cancelling a run or trying it again, in words."""
     if number:
         return f"{number} tasks."
     if verb == "cancel":
         return "No task was left to do, so none is left out."
-    failed = ledger.tallies.counts(run.id).get("failed", 0)
+    failed = run_store.counts.by_state(run.id).get("failed", 0)
     if failed:
         return f"Nothing is tried again: other runs have taken up the {failed} that failed."
     return "Nothing is tried again: no task failed."
 
 
-def wait(ledger: Ledger, run_id: str, timeout_s: float | None = None, poll_s: float = 1.0) -> Run:
+def wait(run_store: RunStore, run_id: str, timeout_s: float | None = None, poll_s: float = 1.0) -> Run:
     """Wait until a run is over or rests; the run as it stands then, or when the time is up."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    while (run := ledger.get(run_id)).state not in (*OVER, "paused"):
+    while (run := run_store.get(run_id)).state not in (*OVER, "paused"):
         if deadline is not None and time.monotonic() > deadline:
             break
         time.sleep(poll_s)

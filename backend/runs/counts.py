@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from backend.db.run_tables import answered_by, item, run
-from backend.runs.item import OPEN, Item, read_item
+from backend.runs.item import OPEN, RunItem, read_item
 from backend.runs.items import Transaction
 
 STAGES_OF = 200
@@ -31,13 +31,13 @@ class Failure:
     error: str
 
 
-class Tallies:
+class RunCounts:
     """Counts. Made by `Ledger`."""
 
     def __init__(self, reading: Transaction) -> None:
         self._reading = reading
 
-    def counts(self, run_id: str) -> dict[str, int]:
+    def by_state(self, run_id: str) -> dict[str, int]:
         """How many items are in each state."""
         wanted = sa.select(item.c.state, sa.func.count()).where(item.c.run == run_id).group_by(item.c.state)
         with self._reading() as db:
@@ -124,7 +124,7 @@ class Tallies:
         """How many of the items that finished last went through each stage: "cache" or "fetch" and "encode", …."""
         return {name: len(values) for name, values in self._stages().items()}
 
-    def answered(self, run_id: str, limit: int) -> list[Item]:
+    def answered(self, run_id: str, limit: int) -> list[RunItem]:
         """Items of a run that have answers, by task id."""
         wanted = sa.select(item).where(
             item.c.run == run_id, item.c.answers.is_not(None), item.c.state.in_((*OPEN, "done"))

@@ -11,14 +11,14 @@ from rq.timeouts import JobTimeoutException
 from backend.base.errors import BadConfig, ImageUnreachable, Unreachable
 from backend.base.redaction import reason_of
 from backend.db.request_store import Request
-from backend.inference.request_context import Errand
-from backend.inference.service import Service
+from backend.inference.request_context import RequestContext
+from backend.inference.service import InferenceService
 from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import Json
 from backend.runs import answers
-from backend.runs.item import Item
-from backend.runs.store import Ledger, Run
-from backend.runs.worker_state import Shift
+from backend.runs.item import RunItem
+from backend.runs.store import Run, RunStore
+from backend.runs.worker_state import WorkerState
 from ris_core.errors import BadExpression, BadImage, BadImageCause, RisError
 from ris_core.segmentation.segmenter import Segmenter
 
@@ -43,20 +43,20 @@ _BATCHES = ("batch_size", "points_per_batch")
 
 
 @dataclass(frozen=True)
-class Means:
+class RunContext:
     """What a job needs.
 
     Attributes:
         is_wanted: Whether an annotator waits for this worker.
     """
 
-    ledger: Ledger
-    service: Service
-    shift: Shift
+    run_store: RunStore
+    service: InferenceService
+    worker_state: WorkerState
     is_wanted: Callable[[], bool]
 
 
-def work(means: Means, run_id: str, job_s: float = JOB_S) -> int:
+def work(means: RunContext, run_id: str, job_s: float = JOB_S) -> int:
     """Do items of a run until the time is up, none is left, somebody waits, or the worker is to stop; how many.
 
     Raises:
@@ -64,36 +64,36 @@ def work(means: Means, run_id: str, job_s: float = JOB_S) -> int:
     """
     until = time.monotonic() + job_s
     number = 0
-    run = means.ledger.get(run_id)
+    run = means.run_store.get(run_id)
     body = _make_body(means.service, run)
-    while not means.shift.is_over and time.monotonic() < until and not (number and means.is_wanted()):
-        item = means.ledger.items.claim(run.id, means.shift.worker)
+    while not means.worker_state.is_over and time.monotonic() < until and not (number and means.is_wanted()):
+        item = means.run_store.items.claim(run.id, means.worker_state.worker)
         if item is None:
             break
-        means.shift.at_work = (item.run, item.task)
+        means.worker_state.at_work = (item.run, item.task)
         try:
             goes_on = _do(means, run, item, body)
         finally:
-            means.shift.at_work = None
+            means.worker_state.at_work = None
         number += 1
         if not goes_on:
             break
     return number
 
 
-def _do(means: Means, run: Run, item: Item, body: Json) -> bool:
+def _do(means: RunContext, run: Run, item: RunItem, body: Json) -> bool:
     """Answer an item, or record why not; whether the job may go on."""
-    items, started_at = means.ledger.items, time.perf_counter()
+    items, started_at = means.run_store.items, time.perf_counter()
     with structlog.contextvars.bound_contextvars(run=run.id, task=item.task):
         try:
             data = {body["image_key"]: item.image}
-            errand = means.service.begin(_as_request(run, item, {**body, "data": data}))
-            if run.spec.kind == "predict" and errand.segmenter.model_version != run.model_version:
-                _pause_for_version(means.ledger, run, item, errand.segmenter.model_version)
+            context = means.service.begin(_as_request(run, item, {**body, "data": data}))
+            if run.spec.kind == "predict" and context.segmenter.model_version != run.model_version:
+                _pause_for_version(means.run_store, run, item, context.segmenter.model_version)
                 return False
-            found = _answer_in_memory(means.service, run, item, errand)
+            found = _answer_in_memory(means.service, run, item, context)
         except ImageUnreachable as error:
-            return _leave_for_later(means.ledger, run, item, error)
+            return _leave_for_later(means.run_store, run, item, error)
         except JobTimeoutException as error:
             items.fail(item, f"It took too long ({reason_of(error)}). Look at the image's size.", "took too long")
             return False  # the alarm is over, so nothing would stop the next one
@@ -112,83 +112,86 @@ def _do(means: Means, run: Run, item: Item, body: Json) -> bool:
         else:
             image_sha256, encode_fp, answered = found
             is_kept = items.finish(
-                item, answered, image_sha256, encode_fp, errand.segmenter.model_version, errand.parts_s
+                item, answered, image_sha256, encode_fp, context.segmenter.model_version, context.parts_s
             )
             seconds = round(time.perf_counter() - started_at, 3)
-            log.info("item", attempt=item.attempt, seconds=seconds, is_kept=is_kept, **errand.parts_s)
+            log.info("item", attempt=item.attempt, seconds=seconds, is_kept=is_kept, **context.parts_s)
         if run.strikes:
-            means.ledger.let_go(run.id)
+            means.run_store.let_go(run.id)
     return True
 
 
-def _answer_in_memory(service: Service, run: Run, item: Item, errand: Errand) -> tuple[str, str, list[Json]]:
+def _answer_in_memory(
+    service: InferenceService, run: Run, item: RunItem, context: RequestContext
+) -> tuple[str, str, list[Json]]:
     """As `_answer`; where the GPU's memory is too small, once more with half as much in it at once.
 
     Raises:
         BadImage: If that is too much too.
     """
     try:
-        return _answer(service, run, item, errand)
+        return _answer(service, run, item, context)
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
         log.warning("out of memory; once more with half the batch", error=reason_of(error))
     try:
-        with _halved(errand.segmenter):
-            return _answer(service, run, item, errand)
+        with _halved(context.segmenter):
+            return _answer(service, run, item, context)
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        raise BadImage(f"The device's memory is too small for {_sizes(errand)}. Make the image smaller.") from error
+        raise BadImage(f"The device's memory is too small for {_sizes(context)}. Make the image smaller.") from error
 
 
-def _answer(service: Service, run: Run, item: Item, errand: Errand) -> tuple[str, str, list[Json]]:
-    encoded = service.get_encoded(errand)
+def _answer(service: InferenceService, run: Run, item: RunItem, context: RequestContext) -> tuple[str, str, list[Json]]:
+    encoded = service.get_encoded(context)
     if run.spec.prompts:
-        service.get_embedding(errand)
-    spec, control = run.spec, errand.config.controls[0]
-    min_score = errand.settings.min_score if spec.min_score is None else spec.min_score
+        service.get_embedding(context)
+    spec, control = run.spec, context.config.controls[0]
+    min_score = context.settings.min_score if spec.min_score is None else spec.min_score
     top_k = spec.top_k or service.top_k
-    smooth_px = errand.settings.smooth_px
+    smooth_px = context.settings.smooth_px
     found = [
-        answers.answer(errand.segmenter, encoded, query, control, top_k, min_score, smooth_px) for query in item.queries
+        answers.answer(context.segmenter, encoded, query, control, top_k, min_score, smooth_px)
+        for query in item.queries
     ]
-    errand.tick("segment")
+    context.tick("segment")
     return encoded.image_sha256, encoded.encode_fp, answers.drop_repeated(found)
 
 
-def _leave_for_later(ledger: Ledger, run: Run, item: Item, error: ImageUnreachable) -> bool:
+def _leave_for_later(run_store: RunStore, run: Run, item: RunItem, error: ImageUnreachable) -> bool:
     """Decide what an image means that cannot be had: it is gone, the token is, or its server is down for a while."""
     if error.is_own and error.cause in ("token", "moved"):
-        ledger.items.put_back(item)
-        ledger.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=("running", "preview"))
+        run_store.items.put_back(item)
+        run_store.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=("running", "preview"))
         log.error("the run is paused", error=str(error))
         return False
     if error.is_own and error.cause == "down":  # as long as it takes: it is Label Studio itself
-        ledger.items.put_back(item)
-        wait_s = ledger.hold(run.id, f"Images cannot be had: {error}", *HOLD_S)
+        run_store.items.put_back(item)
+        wait_s = run_store.hold(run.id, f"Images cannot be had: {error}", *HOLD_S)
         log.warning("images cannot be had", wait_s=round(wait_s, 1), error=str(error))
         return False
     if error.cause in PASSING_CAUSES:
-        ledger.items.defer(item, str(error), RETRY_IMAGE_S * 2**item.deferrals)
+        run_store.items.defer(item, str(error), RETRY_IMAGE_S * 2**item.deferrals)
     else:
-        ledger.items.fail(item, str(error), "image unreachable")
+        run_store.items.fail(item, str(error), "image unreachable")
     log.warning("item not answered", error=str(error))
     return True
 
 
-def _pause_for_version(ledger: Ledger, run: Run, item: Item, version: str) -> None:
-    ledger.items.put_back(item)
+def _pause_for_version(run_store: RunStore, run: Run, item: RunItem, version: str) -> None:
+    run_store.items.put_back(item)
     note = (
         f"A worker answers with {version}, the run with {run.model_version}. Start workers of that version and "
         f"`ris run resume {run.id}`, or go on with this one: `ris run resume {run.id} --with-version {version}`."
     )
-    ledger.change(run.id, "paused", note, only_from=("running", "preview"))
+    run_store.change(run.id, "paused", note, only_from=("running", "preview"))
     log.error("the run is paused", note=note)
 
 
-def _make_body(service: Service, run: Run) -> Json:
-    """What all items of a run have in common, as `Service` reads it."""
+def _make_body(service: InferenceService, run: Run) -> Json:
+    """What all items of a run have in common, as `InferenceService` reads it."""
     known = service.store.get_connection(run.project)
     label_config = run.label_config or ""
     return {
@@ -200,8 +203,8 @@ def _make_body(service: Service, run: Run) -> Json:
     }
 
 
-def _as_request(run: Run, item: Item, body: Json) -> Request:
-    """An item as what `Service` takes."""
+def _as_request(run: Run, item: RunItem, body: Json) -> Request:
+    """An item as what `InferenceService` takes."""
     return Request(
         id=f"{run.id}/{item.task}",
         created_at=0.0,
@@ -249,8 +252,8 @@ def _halved(segmenter: Segmenter) -> Iterator[None]:
             setattr(part, name, size)
 
 
-def _sizes(errand: Errand) -> str:
-    if errand.image is None:
+def _sizes(context: RequestContext) -> str:
+    if context.image is None:
         return "it"
-    height, width = errand.image.size_hw
+    height, width = context.image.size_hw
     return f"an image of {width} x {height} pixels"

@@ -32,7 +32,7 @@ MAX_DEFERRALS = 4
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedItem:
     """A task that is to become an item.
 
     Attributes:
@@ -49,7 +49,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Item:
+class RunItem:
     """An item at work, or waiting to be written.
 
     Attributes:
@@ -78,7 +78,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Known:
+class AnsweredTask:
     """What the ledger knows of a task at a model version: the run that answers it, and its queries."""
 
     run: str
@@ -86,7 +86,7 @@ class Known:
     is_done: bool
 
 
-def make_row(run_id: str, planned: Planned, state: ItemState) -> dict[str, Any]:
+def make_row(run_id: str, planned: PlannedItem, state: ItemState) -> dict[str, Any]:
     """The row of a task that is to become an item."""
     is_wrong = planned.error is not None
     return {
@@ -105,9 +105,9 @@ def make_row(run_id: str, planned: Planned, state: ItemState) -> dict[str, Any]:
     }
 
 
-def read_item(row: Any) -> Item:
+def read_item(row: Any) -> RunItem:
     """An item from its row."""
-    return Item(
+    return RunItem(
         run=row["run"],
         task=int(row["task"]),
         image=row["image"],

@@ -13,10 +13,10 @@ from backend.runs.item import (
     MAX_ATTEMPTS,
     MAX_DEFERRALS,
     OPEN,
-    Item,
+    AnsweredTask,
     ItemState,
-    Known,
-    Planned,
+    PlannedItem,
+    RunItem,
     make_row,
     read_item,
     read_queries,
@@ -28,7 +28,7 @@ INSERTED_AT_ONCE = 500
 Transaction = Callable[[], AbstractContextManager[sa.Connection]]
 
 
-class Items:
+class RunItems:
     """The items of all runs. Made by `Ledger`."""
 
     def __init__(self, writing: Transaction, reading: Transaction) -> None:
@@ -36,7 +36,7 @@ class Items:
 
     # Planning
 
-    def add(self, run_id: str, planned: Sequence[Planned], state: ItemState = "new") -> int:
+    def add(self, run_id: str, planned: Sequence[PlannedItem], state: ItemState = "new") -> int:
         """Record tasks that are not recorded yet; how many."""
         rows = [make_row(run_id, one, state) for one in planned]
         added = 0
@@ -47,7 +47,7 @@ class Items:
                 added += len(db.execute(statement.returning(item.c.task)).all())
         return added
 
-    def known(self, project: int, model_version: str, tasks: Collection[int], but: str) -> dict[int, Known]:
+    def known(self, project: int, model_version: str, tasks: Collection[int], but: str) -> dict[int, AnsweredTask]:
         """Those of these tasks that another run than `but` answers, or has answered, at a model version."""
         is_current = (
             (run.c.project == project)
@@ -61,15 +61,15 @@ class Items:
         wanted = sa.select(*columns).join(run, run.c.id == item.c.run)
         with self._reading() as db:
             rows = db.execute(wanted.where(is_current).order_by(run.c.created_at)).all()
-        found: dict[int, Known] = {}
+        found: dict[int, AnsweredTask] = {}
         for row in rows:
             if row.state != "unchanged" and row.replaced_by is None:
-                found[int(row.task)] = Known(row.run, read_queries(row.queries), row.state == "done")
+                found[int(row.task)] = AnsweredTask(row.run, read_queries(row.queries), row.state == "done")
         for row in rows:  # what was to be added to a prediction that says all of it already
             former = found.get(int(row.task))
             if row.state == "unchanged" and former and former.run == row.replaces:
                 both = merge(former.queries, read_queries(row.queries))
-                found[int(row.task)] = Known(former.run, both, former.is_done)
+                found[int(row.task)] = AnsweredTask(former.run, both, former.is_done)
         return found
 
     def release_held(self, run_id: str) -> int:
@@ -97,7 +97,7 @@ class Items:
         with self._writing() as db:
             return db.execute(sa.update(item).where(may_begin).values(**values, finished_at=None)).rowcount
 
-    def plan_again(self, run_id: str, fence: int, planned: Sequence[Planned]) -> int:
+    def plan_again(self, run_id: str, fence: int, planned: Sequence[PlannedItem]) -> int:
         """Let items that are tried again begin as they are planned now; how many: none under a former fence."""
         changed = 0
         with self._writing() as db:
@@ -111,7 +111,7 @@ class Items:
 
     # Workers
 
-    def claim(self, run_id: str, worker: str) -> Item | None:
+    def claim(self, run_id: str, worker: str) -> RunItem | None:
         """Take the next item into work; None if there is none that may begin now."""
         now = time.time()
         may_begin = (
@@ -138,7 +138,7 @@ class Items:
 
     def finish(
         self,
-        done: Item,
+        done: RunItem,
         answers: Sequence[Mapping[str, Any]],
         image_sha256: str,
         encode_fp: str,
@@ -162,12 +162,12 @@ class Items:
         }
         return self._end_attempt(done, values)
 
-    def fail(self, failed: Item, error: str, reason: str) -> bool:
+    def fail(self, failed: RunItem, error: str, reason: str) -> bool:
         """Record why an item cannot be answered; False if it was given to another worker meanwhile."""
         values = {"state": "failed", "error": error, "reason": reason, "finished_at": time.time()}
         return self._end_attempt(failed, values)
 
-    def defer(self, late: Item, error: str, wait_s: float) -> bool:
+    def defer(self, late: RunItem, error: str, wait_s: float) -> bool:
         """Begin an item again later, since its image cannot be had now; False, and it failed, if that happened too often."""
         if late.deferrals + 1 >= MAX_DEFERRALS:
             self.fail(late, error, "image unreachable")
@@ -181,7 +181,7 @@ class Items:
         }
         return self._end_attempt(late, values)
 
-    def put_back(self, begun: Item) -> bool:
+    def put_back(self, begun: RunItem) -> bool:
         """Let somebody else begin an item, as if it had not been begun here."""
         return self._end_attempt(begun, {"state": "new", "attempts": begun.attempt - 1})
 
@@ -211,7 +211,7 @@ class Items:
 
     # The steward
 
-    def take_ready(self, run_id: str, fence: int, limit: int, among: Collection[int] | None = None) -> list[Item]:
+    def take_ready(self, run_id: str, fence: int, limit: int, among: Collection[int] | None = None) -> list[RunItem]:
         """Announce that the next items are written now, and take them; none if the fence is not the run's any more.
 
         Args:
@@ -237,7 +237,7 @@ class Items:
             db.execute(sa.update(item).where(is_meant).values(before=sorted(predictions)))
         return True
 
-    def list_standing(self, run_id: str, after: int = -1, limit: int = INSERTED_AT_ONCE) -> list[Item]:
+    def list_standing(self, run_id: str, after: int = -1, limit: int = INSERTED_AT_ONCE) -> list[RunItem]:
         """Items whose predictions must be in Label Studio, by task id: done, and no other's takes their place, or is about to."""
         later = item.alias()
         is_overtaken = sa.exists(
@@ -253,7 +253,7 @@ class Items:
             rows = db.execute(sa.select(item).where(wanted).order_by(item.c.task).limit(limit)).mappings()
             return [read_item(row) for row in rows]
 
-    def in_state(self, run_id: str, state: ItemState, limit: int = INSERTED_AT_ONCE, after: int = -1) -> list[Item]:
+    def in_state(self, run_id: str, state: ItemState, limit: int = INSERTED_AT_ONCE, after: int = -1) -> list[RunItem]:
         """Items in a state, by task id."""
         wanted = (item.c.run == run_id) & (item.c.state == state) & (item.c.task > after)
         with self._reading() as db:
@@ -287,7 +287,7 @@ class Items:
                 _retire_replaced(db, run_id, is_meant)
             return moved.rowcount
 
-    def get(self, run_id: str, task: int) -> Item | None:
+    def get(self, run_id: str, task: int) -> RunItem | None:
         """One item."""
         with self._reading() as db:
             row = db.execute(sa.select(item).where(item.c.run == run_id, item.c.task == task)).mappings().first()
@@ -311,7 +311,7 @@ class Items:
         with self._writing() as db:
             return db.execute(sa.update(item).where(is_meant).values(values)).rowcount
 
-    def _end_attempt(self, at_work: Item, values: Mapping[str, Any]) -> bool:
+    def _end_attempt(self, at_work: RunItem, values: Mapping[str, Any]) -> bool:
         is_mine = (
             (item.c.run == at_work.run)
             & (item.c.task == at_work.task)

@@ -11,19 +11,19 @@ import structlog
 
 from backend.base import redaction
 from backend.label_studio.outbound import NOT_METADATA, HostRefused, post_json
-from backend.runs.store import Ledger, Run
+from backend.runs.store import Run, RunStore
 
 log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 5.0
 
 
-def tell(ledger: Ledger) -> None:
+def tell(run_store: RunStore) -> None:
     """Tell whoever wants to know of runs that ended or paused; once, whether they listen or not."""
-    for run in ledger.list_untold():
+    for run in run_store.list_untold():
         if run.spec.notify:
-            _post(run.spec.notify, run, ledger.tallies.counts(run.id))
-        ledger.note_told(run.id)
+            _post(run.spec.notify, run, run_store.counts.by_state(run.id))
+        run_store.note_told(run.id)
 
 
 def _post(url: str, run: Run, counts: dict[str, int]) -> None:

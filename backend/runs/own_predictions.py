@@ -10,20 +10,20 @@ from collections.abc import Sequence
 
 from backend.label_studio.protocol import Json
 from backend.runs import answers
-from backend.runs.item import Item
+from backend.runs.item import RunItem
 
 
-def needs_note(item: Item) -> bool:
+def needs_note(item: RunItem) -> bool:
     """Whether what a task has must be known before an item's prediction is sent."""
     return item.before is None and (item.replaces is not None or is_empty(item))
 
 
-def is_empty(item: Item) -> bool:
+def is_empty(item: RunItem) -> bool:
     """Whether nothing was found."""
     return not answers.list_handed_out(item)
 
 
-def list_own(item: Item, predictions: Sequence[Json], version: str) -> dict[int, list[int]]:
+def list_own(item: RunItem, predictions: Sequence[Json], version: str) -> dict[int, list[int]]:
     """Ids of an item's predictions among those of its task, oldest first, by the rank of their candidates; 1 is its own.
 
     Args:
@@ -38,7 +38,7 @@ def list_own(item: Item, predictions: Sequence[Json], version: str) -> dict[int,
     return found
 
 
-def list_doubles(item: Item, own: dict[int, list[int]]) -> list[int]:
+def list_doubles(item: RunItem, own: dict[int, list[int]]) -> list[int]:
     """Of an item's predictions those that are there too often; never one without regions, which may be another's.
 
     Without its own prediction an item is sent again with all others, so those are too many then.
@@ -47,7 +47,7 @@ def list_doubles(item: Item, own: dict[int, list[int]]) -> list[int]:
     return [one for rank, of in own.items() if rank > 1 or not is_empty(item) for one in of[1 if mine else 0 :]]
 
 
-def list_replaced(item: Item, former: Item | None, predictions: Sequence[Json], version: str) -> list[int]:
+def list_replaced(item: RunItem, former: RunItem | None, predictions: Sequence[Json], version: str) -> list[int]:
     """Ids of a former item's predictions that this one takes the place of: those that were there before it was sent."""
     own = list_own(former, predictions, version) if former else {}
     before = set(item.before or ())
@@ -58,7 +58,7 @@ def list_replaced(item: Item, former: Item | None, predictions: Sequence[Json], 
     return [one for of in own.values() for one in of if one in before]
 
 
-def infer_before(item: Item, former: Item | None, predictions: Sequence[Json], version: str) -> list[int]:
+def infer_before(item: RunItem, former: RunItem | None, predictions: Sequence[Json], version: str) -> list[int]:
     """What must have been there before an item of an older version of this program, that may have been sent, and noted nothing.
 
     Where neither has regions, one prediction without any is the former's, and of several the newest is the item's.
@@ -69,7 +69,7 @@ def infer_before(item: Item, former: Item | None, predictions: Sequence[Json], v
     return [int(one["id"]) for one in predictions if int(one["id"]) not in mine]
 
 
-def list_removable(item: Item, predictions: Sequence[Json], version: str) -> list[int]:
+def list_removable(item: RunItem, predictions: Sequence[Json], version: str) -> list[int]:
     """Of what an item that is being replaced has on record as replaced, what may be deleted.
 
     An older version of this program may have put the item's own on that record: the newest that could be it stays.

@@ -15,7 +15,7 @@ from PIL import ImageDraw, ImageFont
 from backend.inference.feature_cache import SUFFIX
 from backend.label_studio.label_config import Control
 from backend.runs.answers import make_others, make_regions
-from backend.runs.item import Item
+from backend.runs.item import RunItem
 from backend.runs.summary import show_span
 from ris_core.geometry import masks
 from ris_core.output.plain_text import one_line
@@ -34,7 +34,7 @@ _SAMPLE = 500
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """What a whole run will take.
 
     Attributes:
@@ -58,14 +58,14 @@ class Estimate:
 
 
 def estimate(
-    items: Sequence[Item],
+    items: Sequence[RunItem],
     seconds: float,
     tasks: int,
     workers: int,
     control: Control,
     bytes_of_an_image: float,
     top_k: int = 1,
-) -> Estimate:
+) -> RunEstimate:
     """Extrapolate from some items to all.
 
     Args:
@@ -74,7 +74,7 @@ def estimate(
         top_k: How many candidates are written.
     """
     sizes = [len(str([make_regions(item, control), make_others(item, control, "", top_k)])) for item in items]
-    return Estimate(
+    return RunEstimate(
         tasks=tasks,
         seconds=seconds * tasks / max(1, workers),
         studio_bytes=round(sum(sizes) / len(sizes) * tasks),
@@ -89,7 +89,7 @@ def bytes_of_an_image(folder: Path) -> float:
     return sum(sizes) / len(sizes) if sizes else float(BYTES_OF_AN_IMAGE)
 
 
-def draw(items: Sequence[Item], open_image: Callable[[Item], Image]) -> UInt8[ndarray, "h w 3"]:
+def draw(items: Sequence[RunItem], open_image: Callable[[RunItem], Image]) -> UInt8[ndarray, "h w 3"]:
     """A sheet of the items' images with what was found in them, RGB: a colour for each query, named below."""
     tiles = [_draw_tile(item, open_image(item)) for item in items]
     columns = math.ceil(math.sqrt(len(tiles)))
@@ -108,7 +108,7 @@ def show_bytes(number: float) -> str:
     return f"{number:.1f} TB"
 
 
-def _draw_tile(item: Item, image: Image) -> UInt8[ndarray, "h w 3"]:
+def _draw_tile(item: RunItem, image: Image) -> UInt8[ndarray, "h w 3"]:
     height, width = image.size_hw
     scale = TILE_PX / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -126,7 +126,7 @@ def _draw_tile(item: Item, image: Image) -> UInt8[ndarray, "h w 3"]:
     return _with_caption(tile, item)
 
 
-def _with_caption(tile: UInt8[ndarray, "h w 3"], item: Item) -> UInt8[ndarray, "h w 3"]:
+def _with_caption(tile: UInt8[ndarray, "h w 3"], item: RunItem) -> UInt8[ndarray, "h w 3"]:
     """The task, and of its first queries the expression and the best score."""
     canvas = Pil.fromarray(tile)
     drawing, font = ImageDraw.Draw(canvas), ImageFont.load_default(FONT_PX)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from backend.label_studio.label_config import Config, Control
+from backend.label_studio.label_config import Control, LabelConfig
 from backend.label_studio.prompt import MAX_EXPRESSIONS, read_absent, split_expressions, split_label
 from backend.runs.spec import BadRun, RunSpec
 from ris_core.errors import BadExpression
@@ -34,7 +34,7 @@ class Query:
         return cls(**values)
 
 
-def make_queries(spec: RunSpec, config: Config, data: Mapping[str, Any]) -> tuple[Query, ...]:
+def make_queries(spec: RunSpec, config: LabelConfig, data: Mapping[str, Any]) -> tuple[Query, ...]:
     """The queries of a task; none for a run that only warms the cache.
 
     Args:

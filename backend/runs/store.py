@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from backend.db.database import open_database
 from backend.db.request_store import reaching
 from backend.db.run_tables import run
-from backend.runs.counts import Tallies
-from backend.runs.items import Items
+from backend.runs.counts import RunCounts
+from backend.runs.items import RunItems
 from backend.runs.spec import BadRun, RunSpec
 from ris_core.errors import RisError
 
@@ -75,24 +75,24 @@ class Run:
     push_at: float
     push_strikes: int
     fence: int
-    steward: str | None
+    supervisor: str | None
     lease_until: float
     is_told: bool
     repairs: int = 0
     is_refused: bool = False
 
 
-def open_ledger(database_url: str) -> "Ledger":
+def open_run_store(database_url: str) -> "RunStore":
     """Open a database and bring its tables up to date.
 
     Raises:
         BadSettings: If the URL is not one, or its driver is not installed.
         Unreachable: If the database cannot be opened.
     """
-    return Ledger(open_database(database_url))
+    return RunStore(open_database(database_url))
 
 
-class Ledger:
+class RunStore:
     """Runs. Threads and processes may share it; every method is one transaction, and raises `Unreachable` if that fails.
 
     Attributes:
@@ -103,8 +103,8 @@ class Ledger:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(is_read_only=True)
-        self.items = Items(self._writing, self._reading)
-        self.tallies = Tallies(self._reading)
+        self.items = RunItems(self._writing, self._reading)
+        self.counts = RunCounts(self._reading)
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -235,7 +235,7 @@ class Ledger:
 
     # Stewards
 
-    def take_lease(self, run_id: str, steward: str) -> int | None:
+    def take_lease(self, run_id: str, supervisor: str) -> int | None:
         """Become, or stay, a run's steward; its fence, or None if somebody else is."""
         now = time.time()
         renewed = {"lease_until": now + LEASE_S}
@@ -243,11 +243,11 @@ class Ledger:
             row = db.execute(
                 sa.select(run.c.steward, run.c.fence, run.c.lease_until).where(run.c.id == run_id).with_for_update()
             ).first()
-            if row is None or (row.steward != steward and row.lease_until > now):
+            if row is None or (row.steward != supervisor and row.lease_until > now):
                 return None
             # one whose lease ran out cannot know who had it meanwhile
-            fence = int(row.fence) + (row.steward != steward or row.lease_until <= now)
-            values = {**renewed, "steward": steward, "fence": fence}
+            fence = int(row.fence) + (row.steward != supervisor or row.lease_until <= now)
+            values = {**renewed, "steward": supervisor, "fence": fence}
             db.execute(sa.update(run).where(run.c.id == run_id).values(values))
         return fence
 
@@ -334,7 +334,9 @@ class Ledger:
 
 
 def _read(row: Any) -> Run:
-    return Run(**{**row, "spec": RunSpec.from_json(row["spec"])})
+    columns = dict(row)
+    supervisor = columns.pop("steward")  # the column keeps the name that databases of version 0.1 have
+    return Run(**{**columns, "supervisor": supervisor, "spec": RunSpec.from_json(row["spec"])})
 
 
 def _introduce(found: Run) -> str:

@@ -10,7 +10,7 @@ import httpx
 
 from backend.base.errors import Unreachable
 from backend.label_studio import protocol
-from backend.label_studio.client import LabelStudio, Refused, reason_of
+from backend.label_studio.client import LabelStudioClient, RequestRefused, reason_of
 from backend.label_studio.protocol import Json, Task
 from backend.runs.spec import BadRun, RunSpec
 
@@ -33,11 +33,11 @@ class _Guarded:
         yield self.content[-1:]
 
 
-class RunStudio(LabelStudio):
+class RunClient(LabelStudioClient):
     """Label Studio as stewards and planners use it.
 
     Args:
-        url, token: As `LabelStudio` takes them.
+        url, token: As `LabelStudioClient` takes them.
     """
 
     def __init__(self, url: str, token: str | None, timeout_s: float | None = None) -> None:
@@ -77,7 +77,7 @@ class RunStudio(LabelStudio):
             query |= {"project": spec.project, "query": json.dumps(chosen)}
         try:
             answer = self.request("GET", f"/api/tasks?{urlencode(query)}")
-        except Refused as error:
+        except RequestRefused as error:
             if spec.view is not None and after and error.status == httpx.codes.NOT_FOUND:
                 return (), None  # the page after the last one
             raise
@@ -110,7 +110,7 @@ class RunStudio(LabelStudio):
         """The predictions that a task has, oldest first; none of a task that is gone."""
         try:
             found = self.request("GET", f"/api/predictions/?task={task}")
-        except Refused as error:
+        except RequestRefused as error:
             # 400, as for any filter that is not understood
             if error.status == httpx.codes.BAD_REQUEST and not self.has_task(task):
                 return []
@@ -130,7 +130,7 @@ class RunStudio(LabelStudio):
         """Delete a prediction, if it is there."""
         try:
             self.request("DELETE", f"/api/predictions/{prediction}/")
-        except Refused as error:
+        except RequestRefused as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
 
@@ -147,7 +147,7 @@ class RunStudio(LabelStudio):
         """What is there; None if nothing is."""
         try:
             return self.request("GET", path)
-        except Refused as error:
+        except RequestRefused as error:
             if error.status == httpx.codes.NOT_FOUND:
                 return None
             raise

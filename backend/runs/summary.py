@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backend.runs.counts import Failure
-from backend.runs.store import OVER, Ledger, Run
+from backend.runs.store import OVER, Run, RunStore
 from ris_core.output.plain_text import one_line
 
 RATE_S = 60.0
@@ -17,7 +17,7 @@ _NAMES = {"ready": "to write", "new": "to do", "retrying": "to try again"}
 
 
 @dataclass(frozen=True)
-class Status:
+class RunStatus:
     """How a run stands.
 
     Attributes:
@@ -119,38 +119,38 @@ class Status:
         return f"{self.per_s:.2f} tasks/s{eta}; {workers}"
 
 
-def look(ledger: Ledger, run_id: str, workers: int | None) -> Status:
+def look(run_store: RunStore, run_id: str, workers: int | None) -> RunStatus:
     """How a run stands now.
 
     Raises:
         BadRun: If there is no such run.
         Unreachable: If the database does not answer.
     """
-    run = ledger.get(run_id)
-    counts = ledger.tallies.counts(run.id)
+    run = run_store.get(run_id)
+    counts = run_store.counts.by_state(run.id)
     now = time.time()
     if run.state in OVER:
-        per_s = ledger.tallies.own_rate(run.id) or 0.0
+        per_s = run_store.counts.own_rate(run.id) or 0.0
     else:
-        began = max(now - RATE_S, ledger.tallies.first_begun(run.id) or now)
-        per_s = ledger.tallies.answered_since(run.id, began) / max(now - began, 1.0)
-    nothing_found, unsure = ledger.tallies.found(run.id)
+        began = max(now - RATE_S, run_store.counts.first_begun(run.id) or now)
+        per_s = run_store.counts.answered_since(run.id, began) / max(now - began, 1.0)
+    nothing_found, unsure = run_store.counts.found(run.id)
     left = sum(counts.get(state, 0) for state in _TO_ANSWER)
     is_timed = per_s > 0 and left > 0 and run.state == "running"
-    return Status(
+    return RunStatus(
         run=run,
         items=counts,
         per_s=per_s,
         eta_s=left / per_s if is_timed else None,
         workers=workers,
-        failures=ledger.tallies.failures(run.id, LATEST),
-        versions=ledger.tallies.versions(run.id),
+        failures=run_store.counts.failures(run.id, LATEST),
+        versions=run_store.counts.versions(run.id),
         nothing_found=nothing_found,
         unsure=unsure,
     )
 
 
-def table(rows: list[Status]) -> str:
+def table(rows: list[RunStatus]) -> str:
     """Runs as a table, for people."""
     lines = [
         f"{'run':<10}{'project':>8}  {'state':<10}{'done':>8}{'nothing':>9}{'unsure':>8}{'failed':>8}{'of':>8}  asks"

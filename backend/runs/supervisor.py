@@ -13,10 +13,10 @@ import structlog
 
 from backend.base.errors import BadSettings, Unreachable
 from backend.runs import notification, planner
-from backend.runs.store import AT_WORK, LeaseLost, Ledger, Run
-from backend.runs.studio_client import RunStudio
-from backend.runs.worker_state import Shift
-from backend.runs.writer import Pusher
+from backend.runs.store import AT_WORK, LeaseLost, Run, RunStore
+from backend.runs.studio_client import RunClient
+from backend.runs.worker_state import WorkerState
+from backend.runs.writer import PredictionWriter
 from backend.transport import queueing
 from ris_core.errors import RisError
 
@@ -38,7 +38,7 @@ REST = 3.0
 JOIN_S = 10.0
 
 
-class Steward:
+class RunSupervisor:
     """Keeps runs going from a thread of its own, while it is entered.
 
     Args:
@@ -49,13 +49,13 @@ class Steward:
     """
 
     def __init__(
-        self, ledger: Ledger, conn: redis.Redis, make_studio: Callable[[int], RunStudio], shift: Shift
+        self, run_store: RunStore, conn: redis.Redis, make_studio: Callable[[int], RunClient], worker_state: WorkerState
     ) -> None:
-        self._ledger, self._conn, self._make_studio, self._shift = ledger, conn, make_studio, shift
+        self._run_store, self._conn, self._make_studio, self._worker_state = run_store, conn, make_studio, worker_state
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="steward", daemon=True)
 
-    def __enter__(self) -> "Steward":
+    def __enter__(self) -> "RunSupervisor":
         self._thread.start()
         return self
 
@@ -69,9 +69,9 @@ class Steward:
         Raises:
             Unreachable: If Redis or the database does not take part.
         """
-        runs = self._ledger.list_runs(AT_WORK)
+        runs = self._run_store.list_runs(AT_WORK)
         known = None
-        if (runs or self._ledger.items.running()) and queueing.take_turn(
+        if (runs or self._run_store.items.running()) and queueing.take_turn(
             self._conn
         ):  # else there is nothing to look after
             known = {info.name: info for info in queueing.list_workers(self._conn)}
@@ -82,7 +82,7 @@ class Steward:
         for run in reversed(runs):
             if not self._stop.is_set():
                 self._attend(run)
-        notification.tell(self._ledger)
+        notification.tell(self._run_store)
 
     def _run(self) -> None:
         while not self._stop.wait(TICK_S):
@@ -97,9 +97,9 @@ class Steward:
     def _leave(self) -> None:
         """Let others become stewards at once."""
         try:
-            for run in self._ledger.list_runs(AT_WORK):
-                if run.steward == self._shift.worker:
-                    self._ledger.drop_lease(run.id, run.fence)
+            for run in self._run_store.list_runs(AT_WORK):
+                if run.supervisor == self._worker_state.worker:
+                    self._run_store.drop_lease(run.id, run.fence)
         except RisError as error:
             log.warning("leases are left to run out", error=str(error))
 
@@ -108,9 +108,9 @@ class Steward:
     def _take_from_the_dead(self, known: Mapping[str, queueing.WorkerInfo] | None) -> None:
         """Let items begin again that nobody has in hand; of other workers only if it is this one's turn to look after all."""
         now = time.time()
-        for run_id, task, worker, began in self._ledger.items.running():
-            if worker == self._shift.worker:
-                is_left = (run_id, task) != self._shift.at_work and now - began > FORGOTTEN_S
+        for run_id, task, worker, began in self._run_store.items.running():
+            if worker == self._worker_state.worker:
+                is_left = (run_id, task) != self._worker_state.at_work and now - began > FORGOTTEN_S
             elif known is None:
                 continue
             elif worker in known:
@@ -118,14 +118,14 @@ class Steward:
             else:
                 is_left = now - began > UNHEARD_S
             if is_left or now - began > 2 * JOB_TIMEOUT_S:
-                state = self._ledger.items.take_from(run_id, task, worker)
+                state = self._run_store.items.take_from(run_id, task, worker)
                 log.warning("a worker died over an item", run=run_id, task=task, worker=worker, state=state)
 
     def _feed(self, run: Run, workers: int) -> None:
         """Have a few jobs of a run in the queue, as long as it has items to begin."""
         if run.hold_until > time.time():
             return
-        wanted = self._ledger.items.count_beginnable(run.id, JOBS_PER_WORKER * max(1, workers))
+        wanted = self._run_store.items.count_beginnable(run.id, JOBS_PER_WORKER * max(1, workers))
         slots = [f"run-{run.id}-{i}" for i in range(wanted)]
         queueing.fill(self._conn, queueing.WORK_ON_RUN, slots, "bulk", JOB_TIMEOUT_S)
 
@@ -133,9 +133,9 @@ class Steward:
 
     def _attend(self, run: Run) -> None:
         now = time.time()
-        if run.push_at > now or (run.steward != self._shift.worker and run.lease_until > now):
+        if run.push_at > now or (run.supervisor != self._worker_state.worker and run.lease_until > now):
             return
-        fence = self._ledger.take_lease(run.id, self._shift.worker)
+        fence = self._run_store.take_lease(run.id, self._worker_state.worker)
         if fence is None:
             return
         with structlog.contextvars.bound_contextvars(run=run.id):
@@ -144,21 +144,21 @@ class Steward:
             except LeaseLost as error:
                 log.warning("lease lost", error=str(error))
             except BadSettings as error:
-                self._ledger.change(run.id, "failed", str(error), only_from=("planning",))
-                self._ledger.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=AT_WORK)
+                self._run_store.change(run.id, "failed", str(error), only_from=("planning",))
+                self._run_store.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=AT_WORK)
                 log.error("the run stops", error=str(error))
             except Unreachable as error:
-                wait_s = self._ledger.hold_writing(run.id, str(error), *RETRY_S)
+                wait_s = self._run_store.hold_writing(run.id, str(error), *RETRY_S)
                 log.warning("writing waits", wait_s=round(wait_s, 1), error=str(error))
 
     def _advance(self, run: Run, fence: int) -> None:
-        is_retried = run.state == "running" and bool(self._ledger.items.in_state(run.id, "retrying", limit=1))
+        is_retried = run.state == "running" and bool(self._run_store.items.in_state(run.id, "retrying", limit=1))
         studio = self._make_studio(run.project) if run.does_push or run.state == "planning" or is_retried else None
         try:
             if studio and is_retried:
-                planner.plan_again(self._ledger, studio, run, fence)
+                planner.plan_again(self._run_store, studio, run, fence)
             if studio and run.state == "planning":
-                planned = planner.plan(self._ledger, studio, run, fence)
+                planned = planner.plan(self._run_store, studio, run, fence)
                 log.info("planned", state=planned.state, skipped=planned.skipped, note=planned.note)
             elif run.state == "cancelling":
                 self._clear_up(studio, run, fence)
@@ -168,29 +168,29 @@ class Steward:
             if studio:
                 studio.close()
 
-    def _clear_up(self, studio: RunStudio | None, run: Run, fence: int) -> None:
+    def _clear_up(self, studio: RunClient | None, run: Run, fence: int) -> None:
         """What was being written when a run was cancelled is written, or it is not."""
-        if studio and self._ledger.items.has_open(run.id):
-            Pusher(self._ledger, studio, run, fence).settle()
-        self._ledger.items.cancel(run.id)
-        self._ledger.change(run.id, "cancelled", None, only_from=("cancelling",))
+        if studio and self._run_store.items.has_open(run.id):
+            PredictionWriter(self._run_store, studio, run, fence).settle()
+        self._run_store.items.cancel(run.id)
+        self._run_store.change(run.id, "cancelled", None, only_from=("cancelling",))
 
-    def _push_or_close(self, studio: RunStudio | None, run: Run, fence: int) -> None:
-        pusher = Pusher(self._ledger, studio, run, fence) if studio else None
-        if pusher and (seconds := pusher.push()) is not None:
-            self._ledger.rest(run.id, REST * seconds)
+    def _push_or_close(self, studio: RunClient | None, run: Run, fence: int) -> None:
+        prediction_writer = PredictionWriter(self._run_store, studio, run, fence) if studio else None
+        if prediction_writer and (seconds := prediction_writer.push()) is not None:
+            self._run_store.rest(run.id, REST * seconds)
             log.info("written", seconds=round(seconds, 2))
-        elif not self._ledger.items.has_open(run.id) and (pusher is None or pusher.sweep()):
+        elif not self._run_store.items.has_open(run.id) and (prediction_writer is None or prediction_writer.sweep()):
             self._close(studio, run)
 
-    def _close(self, studio: RunStudio | None, run: Run) -> None:
-        counts = self._ledger.tallies.counts(run.id)
-        versions = self._ledger.tallies.versions(run.id)
+    def _close(self, studio: RunClient | None, run: Run) -> None:
+        counts = self._run_store.counts.by_state(run.id)
+        versions = self._run_store.counts.versions(run.id)
         if studio and run.model_version and counts.get("done"):
             # a version that wrote nothing is none that Label Studio knows
             shown = run.model_version if run.model_version in versions else max(versions, key=versions.__getitem__)
             studio.show_version(run.project, shown)
         failed = counts.get("failed", 0)
         note = f"{failed} failed: see `ris run failures {run.id}`." if failed else None
-        if self._ledger.change(run.id, "done", note, only_from=("running",)):
+        if self._run_store.change(run.id, "done", note, only_from=("running",)):
             log.info("run done", **counts)

@@ -3,7 +3,7 @@
 import threading
 
 
-class Shift:
+class WorkerState:
     """One process's time as a worker.
 
     Attributes:
@@ -31,5 +31,5 @@ class Shift:
         return self._is_over.is_set()
 
 
-SHIFT = Shift()
+WORKER_STATE = WorkerState()
 """This process's."""

@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from backend.base.redaction import reason_of
-from backend.label_studio.client import Refused
+from backend.label_studio.client import RequestRefused
 from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import Json
 from backend.runs import answers, own_predictions
-from backend.runs.item import Item, ItemState
+from backend.runs.item import ItemState, RunItem
 from backend.runs.planner import GONE
-from backend.runs.store import LeaseLost, Ledger, Run
-from backend.runs.studio_client import RunStudio
+from backend.runs.store import LeaseLost, Run, RunStore
+from backend.runs.studio_client import RunClient
 
 log = structlog.get_logger(__name__)
 
@@ -34,33 +34,33 @@ MAX_REPAIRS = 5
 """Sweeps in a row that may find something to mend; then the run pauses, for something else deletes or adds predictions."""
 
 
-class Pusher:
+class PredictionWriter:
     """Writes a run's predictions, for its steward.
 
     Every method raises `LeaseLost` if somebody else is the steward, `BadSettings` if Label Studio does not accept the token,
     and `Unreachable` if it does not answer: then it is not known what was written, and the items stay "writing".
     """
 
-    def __init__(self, ledger: Ledger, studio: RunStudio, run: Run, fence: int) -> None:
-        self._ledger, self._studio, self._run, self._fence = ledger, studio, run, fence
+    def __init__(self, run_store: RunStore, studio: RunClient, run: Run, fence: int) -> None:
+        self._run_store, self._studio, self._run, self._fence = run_store, studio, run, fence
         self._version = run.model_version or ""
 
     def settle(self) -> None:
         """Find out what became of the items that somebody was about to write."""
-        while items := self._ledger.items.in_state(self._run.id, "writing"):
+        while items := self._run_store.items.in_state(self._run.id, "writing"):
             for item in filter(own_predictions.needs_note, items):
                 self._note_late(item)
-            self._look_up(self._ledger.items.in_state(self._run.id, "writing"), "ready")
-        while items := self._ledger.items.in_state(self._run.id, "replacing"):
+            self._look_up(self._run_store.items.in_state(self._run.id, "writing"), "ready")
+        while items := self._run_store.items.in_state(self._run.id, "replacing"):
             for item in items:
                 self._remove_replaced(item)
 
     def push(self) -> float | None:
         """Write the next predictions; seconds that Label Studio took, None if there was nothing to write."""
         self.settle()
-        ready = self._ledger.items.in_state(self._run.id, "ready", BATCH)
+        ready = self._run_store.items.in_state(self._run.id, "ready", BATCH)
         noted = [item.task for number, item in enumerate(ready) if self._note(item, number)]
-        items = self._ledger.items.take_ready(self._run.id, self._fence, BATCH, noted)
+        items = self._run_store.items.take_ready(self._run.id, self._fence, BATCH, noted)
         made = self._make(items)
         if not made:
             return None if not ready else 0.0
@@ -73,26 +73,26 @@ class Pusher:
 
         If the number is right, and nobody had to take over, no task is looked at.
         """
-        versions = {self._version, *self._ledger.tallies.versions(self._run.id)}
-        expected = {one: self._ledger.tallies.count_written(self._run.project, one) for one in versions}
+        versions = {self._version, *self._run_store.counts.versions(self._run.id)}
+        expected = {one: self._run_store.counts.count_written(self._run.project, one) for one in versions}
         has = {one: self._studio.count_predictions(self._run.project, one) for one in versions}
         if self._fence == 1 and has == expected:
             return True
         is_well, after = True, -1
-        while items := self._ledger.items.list_standing(self._run.id, after):
+        while items := self._run_store.items.list_standing(self._run.id, after):
             is_well &= self._look_up(items, "ready")
             after = items[-1].task
         log.info("swept", run=self._run.id, expected=expected, found=has, is_well=is_well)
-        if not is_well and self._ledger.note_repair(self._run.id, self._fence) > MAX_REPAIRS:
+        if not is_well and self._run_store.note_repair(self._run.id, self._fence) > MAX_REPAIRS:
             note = (
                 f"Predictions of this run were missing or doubled in Label Studio {MAX_REPAIRS} times in a row, though they were "
                 f"written and mended each time. Look what deletes or adds them, then `ris run resume {self._run.id}`."
             )
-            self._ledger.change(self._run.id, "paused", note, only_from=("running",))
+            self._run_store.change(self._run.id, "paused", note, only_from=("running",))
             log.error("the run is paused", run=self._run.id, note=note)
         return is_well
 
-    def _note(self, item: Item, number: int) -> bool:
+    def _note(self, item: RunItem, number: int) -> bool:
         """Note what an item's task has before it is written, if that can matter; False if nothing is to be written."""
         if number % RENEWED_EVERY == 0:
             self._check()
@@ -113,23 +113,23 @@ class Pusher:
         self._write_note(item, [int(one["id"]) for one in predictions])
         return True
 
-    def _note_late(self, item: Item) -> None:
+    def _note_late(self, item: RunItem) -> None:
         """Note of an item that an older version of this program may have sent what must have been there before."""
         predictions = self._studio.predictions_of(item.task)
         self._write_note(item, own_predictions.infer_before(item, self._former(item), predictions, self._version))
 
-    def _write_note(self, item: Item, before: Sequence[int]) -> None:
-        if not self._ledger.items.note_before(self._run.id, self._fence, item.task, before):
+    def _write_note(self, item: RunItem, before: Sequence[int]) -> None:
+        if not self._run_store.items.note_before(self._run.id, self._fence, item.task, before):
             raise LeaseLost(f"The run {self._run.id} has another steward.")
 
-    def _former(self, item: Item) -> Item | None:
+    def _former(self, item: RunItem) -> RunItem | None:
         """The item that this one takes the place of."""
-        return self._ledger.items.get(item.replaces, item.task) if item.replaces is not None else None
+        return self._run_store.items.get(item.replaces, item.task) if item.replaces is not None else None
 
-    def _make(self, items: Sequence[Item]) -> list[tuple[Item, list[Json]]]:
+    def _make(self, items: Sequence[RunItem]) -> list[tuple[RunItem, list[Json]]]:
         """The predictions of as many items as one request may hold, each item's own last; the other items are put back."""
         control = read_config(self._run.label_config or "").controls[0]
-        made: list[tuple[Item, list[Json]]] = []
+        made: list[tuple[RunItem, list[Json]]] = []
         size = 0
         for number, item in enumerate(items):
             try:
@@ -146,12 +146,12 @@ class Pusher:
             made.append((item, predictions))
         return made
 
-    def _send(self, made: Sequence[tuple[Item, list[Json]]]) -> None:
+    def _send(self, made: Sequence[tuple[RunItem, list[Json]]]) -> None:
         items = [item for item, _ in made]
         predictions = [one for _, its in made for one in its]
         try:
             created = self._studio.import_predictions(self._run.project, predictions, self._check)
-        except Refused as error:
+        except RequestRefused as error:
             self._send_apart(made, error)
             return
         if created == len(predictions):
@@ -160,7 +160,7 @@ class Pusher:
             log.warning("Label Studio dropped predictions", run=self._run.id, sent=len(predictions), created=created)
             self._look_up(items, "failed")
 
-    def _send_apart(self, made: Sequence[tuple[Item, list[Json]]], error: Refused) -> None:
+    def _send_apart(self, made: Sequence[tuple[RunItem, list[Json]]], error: RequestRefused) -> None:
         """After a refusal, of which nothing is written: leave out the tasks that are gone, and find the one that is refused."""
         kept = [(item, its) for item, its in made if self._studio.has_task(item.task)]
         gone = [item for item, _ in made if item not in [one for one, _ in kept]]
@@ -173,14 +173,14 @@ class Pusher:
                 if part:
                     self._send(part)
 
-    def _look_up(self, items: Sequence[Item], if_missing: str) -> bool:
+    def _look_up(self, items: Sequence[RunItem], if_missing: str) -> bool:
         """Ask Label Studio for each item's prediction; whether each was there once.
 
         Args:
             if_missing: "ready": those that are not there are sent again; "failed": they were dropped.
         """
-        found: list[Item] = []
-        missing: list[Item] = []
+        found: list[RunItem] = []
+        missing: list[RunItem] = []
         is_well = True
         for number, item in enumerate(items):
             if number % RENEWED_EVERY == 0:
@@ -199,7 +199,7 @@ class Pusher:
             self._begin_again(missing)
         return is_well
 
-    def _begin_again(self, missing: Iterable[Item]) -> None:
+    def _begin_again(self, missing: Iterable[RunItem]) -> None:
         """Send again what is not there; unless its task is not there either."""
         for item in missing:
             if item.state == "writing" or self._studio.has_task(item.task):
@@ -207,14 +207,14 @@ class Pusher:
             else:
                 self._move([item], "failed", GONE, "task gone")
 
-    def _confirm(self, items: Sequence[Item]) -> None:
+    def _confirm(self, items: Sequence[RunItem]) -> None:
         """These are written: nothing is left to do but to delete what they replace."""
         self._move([item for item in items if item.replaces is None], "done")
         for item in items:
             if item.replaces is not None:
                 self._replace(item)
 
-    def _replace(self, item: Item) -> None:
+    def _replace(self, item: RunItem) -> None:
         predictions = self._studio.predictions_of(item.task)
         old = own_predictions.list_replaced(item, self._former(item), predictions, self._version)
         if not old:
@@ -223,39 +223,39 @@ class Pusher:
         # Label Studio forgets which prediction an annotation was made from when that is deleted
         made_from = [a for prediction in old for a in self._studio.annotations_from(item.task, prediction)]
         replaced = {"run": item.replaces, "predictions": old, "annotations": made_from}
-        if not self._ledger.items.move(self._run.id, self._fence, [item.task], "replacing", replaced=replaced):
+        if not self._run_store.items.move(self._run.id, self._fence, [item.task], "replacing", replaced=replaced):
             raise LeaseLost(f"The run {self._run.id} has another steward.")
-        written = self._ledger.items.get(self._run.id, item.task)
+        written = self._run_store.items.get(self._run.id, item.task)
         if written:
             self._remove_replaced(written)
 
-    def _remove_replaced(self, item: Item) -> None:
+    def _remove_replaced(self, item: RunItem) -> None:
         self._check()
         for prediction in own_predictions.list_removable(item, self._studio.predictions_of(item.task), self._version):
             self._studio.delete_prediction(prediction)
         self._move([item], "done")
 
-    def _written(self, item: Item) -> dict[int, list[int]]:
+    def _written(self, item: RunItem) -> dict[int, list[int]]:
         """Ids of an item's predictions in Label Studio, oldest first, by the rank of their candidates; 1 is its own."""
         return own_predictions.list_own(item, self._studio.predictions_of(item.task), self._version)
 
     def _move(
-        self, items: Sequence[Item], state: ItemState, error: str | None = None, reason: str | None = None
+        self, items: Sequence[RunItem], state: ItemState, error: str | None = None, reason: str | None = None
     ) -> None:
         tasks = [item.task for item in items]
         if not tasks:
             return
-        if self._ledger.items.move(self._run.id, self._fence, tasks, state, error, reason) != len(tasks):
+        if self._run_store.items.move(self._run.id, self._fence, tasks, state, error, reason) != len(tasks):
             # too late: what was sent may be there twice, so whoever has the run now looks
-            self._ledger.change(self._run.id, "running", "swept once more", only_from=("done",))
+            self._run_store.change(self._run.id, "running", "swept once more", only_from=("done",))
             raise LeaseLost(f"The run {self._run.id} has another steward.")
 
-    def _version_of(self, item: Item) -> str:
+    def _version_of(self, item: RunItem) -> str:
         """Of items that were answered before the run went on with another version, theirs."""
         return item.model_version or self._version
 
     def _check(self) -> None:
-        self._ledger.renew(self._run.id, self._fence)
+        self._run_store.renew(self._run.id, self._fence)
 
     def _why_dropped(self) -> str:
         control = read_config(self._run.label_config or "").controls[0]

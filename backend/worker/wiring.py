@@ -1,4 +1,4 @@
-"""From settings to a `Service`, once per process."""
+"""From settings to a `InferenceService`, once per process."""
 
 import functools
 
@@ -6,19 +6,19 @@ import redis
 import structlog
 
 from backend.base.errors import BadSettings, Unreachable
-from backend.corrections.store import open_ledger as open_corrections
-from backend.corrections.sync import Bookkeeper
-from backend.db.request_store import open_store
+from backend.corrections.store import open_correction_store as open_corrections
+from backend.corrections.sync import CorrectionSync
+from backend.db.request_store import open_request_store
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.segmenters import Segmenters
-from backend.inference.service import Service
+from backend.inference.service import InferenceService
 from backend.label_studio.images import ImageFetcher
 from backend.label_studio.project_images import ProjectImageFetcher
-from backend.runs.execution import Means
-from backend.runs.store import Ledger, open_ledger
-from backend.runs.studio_client import RunStudio
-from backend.runs.supervisor import Steward
-from backend.runs.worker_state import SHIFT
+from backend.runs.execution import RunContext
+from backend.runs.store import RunStore, open_run_store
+from backend.runs.studio_client import RunClient
+from backend.runs.supervisor import RunSupervisor
+from backend.runs.worker_state import WORKER_STATE
 from backend.settings.environment import Settings, read_settings
 from backend.transport import queueing
 from backend.transport.redis_server import resolve_url
@@ -32,7 +32,7 @@ MAX_PROJECT_FETCHERS = 32
 """Fetchers kept for projects that name image hosts of their own."""
 
 
-def service() -> Service:
+def service() -> InferenceService:
     """The service of this process, as its environment configures it."""
     return build_service(read_settings())
 
@@ -42,40 +42,40 @@ def connection() -> redis.Redis:
     return _connect(read_settings())
 
 
-def means() -> Means:
+def means() -> RunContext:
     """What this process's jobs of runs need."""
     settings = read_settings()
     conn = _connect(settings)
-    return Means(
-        ledger=build_ledger(settings),
+    return RunContext(
+        run_store=build_ledger(settings),
         service=build_service(settings),
-        shift=SHIFT,
+        worker_state=WORKER_STATE,
         is_wanted=lambda: queueing.queue_lengths(conn)["interactive"] > 0,
     )
 
 
-def build_steward(settings: Settings, conn: redis.Redis) -> Steward:
+def build_steward(settings: Settings, conn: redis.Redis) -> RunSupervisor:
     """What keeps runs going beside this process's jobs."""
-    return Steward(build_ledger(settings), conn, functools.partial(_open_studio, settings), SHIFT)
+    return RunSupervisor(build_ledger(settings), conn, functools.partial(_open_studio, settings), WORKER_STATE)
 
 
-def build_bookkeeper(settings: Settings) -> Bookkeeper:
+def build_bookkeeper(settings: Settings) -> CorrectionSync:
     """What keeps the ledger of corrections up to date beside this process's jobs."""
-    return Bookkeeper(lambda: open_corrections(settings.sql_url), functools.partial(_open_studio, settings))
+    return CorrectionSync(lambda: open_corrections(settings.sql_url), functools.partial(_open_studio, settings))
 
 
 @functools.cache
-def build_ledger(settings: Settings) -> Ledger:
+def build_ledger(settings: Settings) -> RunStore:
     """Open the ledger of runs.
 
     Raises:
         Unreachable: If the database cannot be opened.
     """
-    return open_ledger(settings.sql_url)
+    return open_run_store(settings.sql_url)
 
 
 @functools.cache
-def build_service(settings: Settings) -> Service:
+def build_service(settings: Settings) -> InferenceService:
     """Open the store and load the models.
 
     Raises:
@@ -83,18 +83,20 @@ def build_service(settings: Settings) -> Service:
         WeightsMissing: If a file of weights is not there and cannot be downloaded.
         Unreachable: If the database cannot be opened.
     """
-    store = open_store(settings.sql_url)  # first: it fails at once, models take their time
+    store = open_request_store(settings.sql_url)  # first: it fails at once, models take their time
     _limit_threads(settings.threads)
 
     @functools.lru_cache(MAX_PROJECT_FETCHERS)
     def make_project_fetcher(hosts: tuple[str, ...]) -> ImageFetcher:
         return make_fetcher(settings, hosts)
 
-    return Service(
+    return InferenceService(
         store=store,
         cache=FeatureCache(settings.state_dir / "features", settings.cache_bytes),
         fetcher=make_fetcher(settings),
-        segmenter=load_segmenter(settings.profile, device=settings.device, store=weights.Store(settings.model_dir)),
+        segmenter=load_segmenter(
+            settings.profile, device=settings.device, store=weights.WeightStore(settings.model_dir)
+        ),
         max_pixels=settings.max_image_pixels,
         top_k=settings.top_k,
         segmenters=Segmenters(lambda profile: _load_other(settings, profile)),
@@ -108,7 +110,7 @@ def _connect(settings: Settings) -> redis.Redis:
     return queueing.connect(resolve_url(settings.redis_url, settings.state_dir))
 
 
-def _open_studio(settings: Settings, project: int) -> RunStudio:
+def _open_studio(settings: Settings, project: int) -> RunClient:
     """Label Studio as the settings name it; else as the project's connection does.
 
     Raises:
@@ -116,11 +118,11 @@ def _open_studio(settings: Settings, project: int) -> RunStudio:
     """
     key = settings.label_studio_api_key
     if settings.label_studio_url and key:
-        return RunStudio(settings.label_studio_url, key.get_secret_value())
+        return RunClient(settings.label_studio_url, key.get_secret_value())
     known = build_service(settings).store.get_connection(project)
     if not (known and known.hostname and known.access_token):
         raise BadSettings("Workers do not know Label Studio.", "Give them LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
-    return RunStudio(known.hostname, known.access_token)
+    return RunClient(known.hostname, known.access_token)
 
 
 def make_fetcher(settings: Settings, project_hosts: tuple[str, ...] = ()) -> ImageFetcher:
@@ -139,7 +141,7 @@ def make_fetcher(settings: Settings, project_hosts: tuple[str, ...] = ()) -> Ima
 
 def _load_other(settings: Settings, profile: str) -> Segmenter:
     """A profile that a project names; an annotator waits, so nothing is downloaded for it."""
-    store = weights.Store(settings.model_dir, offline=True)
+    store = weights.WeightStore(settings.model_dir, offline=True)
     segmenter = load_segmenter(profile, device=settings.device, store=store)
     log.info("a further profile is loaded", profile=profile, model_version=segmenter.model_version)
     try:

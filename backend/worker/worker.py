@@ -29,7 +29,7 @@ from rq.utils import now
 from backend.base import redaction
 from backend.base.errors import BadInput, Unreachable
 from backend.inference import gpu
-from backend.runs.worker_state import SHIFT
+from backend.runs.worker_state import WORKER_STATE
 from backend.settings.environment import Settings, read_settings
 from backend.transport import queueing, redis_server
 from backend.transport.queueing import WorkerInfo
@@ -83,7 +83,7 @@ def run_worker(settings: Settings) -> None:
             seconds=round(time.time() - info.started_at, 1),
         )
         worker = RisWorker(conn, heartbeat, tidy=service.expire_overdue)
-        SHIFT.begin(info.name)
+        WORKER_STATE.begin(info.name)
         with wiring.build_steward(settings, conn), wiring.build_bookkeeper(settings):
             worker.work(logging_level=None)
     if not worker.was_asked_to_stop:
@@ -91,7 +91,7 @@ def run_worker(settings: Settings) -> None:
         sys.exit(1)
 
 
-class Refused(BadInput):
+class JobRefused(BadInput):
     """A job that is none of ours."""
 
 
@@ -109,11 +109,11 @@ class AllowedJob(Job):
         """
         function = jobs.ALLOWED.get(self.func_name or "")
         if self.instance or function is None:
-            raise Refused(
+            raise JobRefused(
                 f"Job {self.id} asks for the function {self.func_name!r}. Allowed: {', '.join(jobs.ALLOWED)}."
             )
         if self.kwargs or len(self.args) != 1 or not isinstance(self.args[0], str):
-            raise Refused(f"Job {self.id} has other arguments than one request id.")
+            raise JobRefused(f"Job {self.id} has other arguments than one request id.")
         return function
 
     def send_webhooks(self, *_args: object, **_kwargs: object) -> None:
@@ -250,7 +250,7 @@ class RisWorker(SimpleWorker):
     def handle_warm_shutdown_request(self) -> None:
         """SIGTERM or SIGINT came."""
         self.was_asked_to_stop = True
-        SHIFT.end()
+        WORKER_STATE.end()
 
     def teardown(self) -> None:
         """Give back what was taken and not begun, then sign off."""

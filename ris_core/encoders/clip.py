@@ -26,7 +26,7 @@ from ris_core.encoders._views import Views
 from ris_core.encoders._vit import VisionTower
 from ris_core.errors import BadInput, UnknownName
 from ris_core.runtime.devices import pick_device
-from ris_core.runtime.weights import Store
+from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
 
 QUIRKS = {
@@ -50,7 +50,7 @@ RESNET_FEATURES = ("global", "local")
 VIT_FEATURES = (*RESNET_FEATURES, "global_attention", *HYBRID, "heat")
 
 
-class Component:
+class ClipEncoder:
     """A CLIP whose image tower is a vision transformer with a class token, or a ResNet.
 
     The features, float32, (N, E) and not normalised but for the last one:
@@ -88,7 +88,7 @@ class Component:
 
     def __init__(
         self,
-        store: Store,
+        store: WeightStore,
         weights: str,
         model: str = "",
         features: Sequence[str] = ("global", "local"),
@@ -281,3 +281,7 @@ def _stacks(images: Iterator[Float[Tensor, "3 size size"]], size: int) -> Iterat
     """Collect images into batches."""
     while batch := list(islice(images, size)):
         yield torch.stack(batch)
+
+
+Component = ClipEncoder
+"""What `ris_core.profiles.catalog` makes of this file's name."""

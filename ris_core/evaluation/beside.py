@@ -7,12 +7,12 @@ from typing import Self
 
 from ris_core.errors import BadInput
 from ris_core.evaluation.journal import read_journal
-from ris_core.evaluation.record import Asked, Record
+from ris_core.evaluation.record import EvaluatedExpression, ImageRecord
 from ris_core.evaluation.runner import ORACLE
 
 
 @dataclass(frozen=True)
-class Beside:
+class EarlierRun:
     """A run that was made before.
 
     Attributes:
@@ -25,7 +25,7 @@ class Beside:
 
     folder: Path
     dataset: Sequence[str]
-    records: Mapping[str, Record]
+    records: Mapping[str, ImageRecord]
     names: Mapping[str, str]
     calibrated: Mapping[str, bool]
 
@@ -44,7 +44,7 @@ class Beside:
         calibrated = {label: header["calibrated"][name] for name, label in names.items()}
         return cls(folder, header["dataset"], records, names, calibrated)
 
-    def join(self, records: Sequence[Record], dataset: Sequence[str]) -> list[Record]:
+    def join(self, records: Sequence[ImageRecord], dataset: Sequence[str]) -> list[ImageRecord]:
         """These records with its outcomes added; the proposals and the oracle stay those of the records.
 
         Raises:
@@ -63,7 +63,7 @@ class Beside:
             )
         return [replace(record, asked=list(self._ask(record))) for record in records]
 
-    def _ask(self, record: Record) -> Iterator[Asked]:
+    def _ask(self, record: ImageRecord) -> Iterator[EvaluatedExpression]:
         for asked, other in zip(record.asked, self.records[record.image_id].asked, strict=True):
             added = {self.names[name]: outcome for name, outcome in other.outcomes.items() if name != ORACLE}
             yield replace(asked, outcomes={**asked.outcomes, **added})

@@ -17,7 +17,7 @@ LEVEL = 95
 """Per cent of the draws inside an interval."""
 
 
-class Estimate(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     """A number with its interval; all three are None if nothing counts. `n` is how many expressions do."""
 
     value: float | None
@@ -44,11 +44,11 @@ class Bootstrap:
             rng.multinomial(images, shares, resamples).astype(float) if images else None
         )  # (R, G): how often drawn
 
-    def ratio(self, ratio: Ratio) -> Estimate:
+    def ratio(self, ratio: Ratio) -> ConfidenceInterval:
         """A ratio of sums over expressions."""
         return self._estimate(np.stack(ratio, axis=1), _divide, int(np.count_nonzero(ratio.denominator)))
 
-    def difference(self, one: Ratio, two: Ratio) -> Estimate:
+    def difference(self, one: Ratio, two: Ratio) -> ConfidenceInterval:
         """The first ratio less the second, on the same draws."""
         columns = np.stack([*one, *two], axis=1)
         count = int(np.count_nonzero(one.denominator))
@@ -59,13 +59,15 @@ class Bootstrap:
         columns: Float[ndarray, "s c"],
         finish: Callable[[Float[ndarray, "r c"]], Float[ndarray, "r"]],
         counts: Bool[ndarray, "s"],
-    ) -> Estimate:
+    ) -> ConfidenceInterval:
         """Anything that is made of sums of columns over the expressions that count."""
         return self._estimate(columns * counts[:, None], finish, int(counts.sum()))
 
-    def _estimate(self, columns: Float[ndarray, "s c"], finish: Callable[[ndarray], ndarray], count: int) -> Estimate:
+    def _estimate(
+        self, columns: Float[ndarray, "s c"], finish: Callable[[ndarray], ndarray], count: int
+    ) -> ConfidenceInterval:
         if not count or self._draws is None:
-            return Estimate(None, None, None, 0)
+            return ConfidenceInterval(None, None, None, 0)
         per_image = np.stack(
             [np.bincount(self._image, column, minlength=self._images) for column in columns.T], axis=1
         )  # (G, C)
@@ -73,7 +75,7 @@ class Bootstrap:
         drawn = finish(self._draws @ per_image)
         tail = (100 - LEVEL) / 2
         low, high = np.nanpercentile(drawn, [tail, 100 - tail])
-        return Estimate(float(value), float(low), float(high), count)
+        return ConfidenceInterval(float(value), float(low), float(high), count)
 
 
 def _divide(sums: Float[ndarray, "r 2"]) -> Float[ndarray, "r"]:

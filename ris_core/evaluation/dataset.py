@@ -24,7 +24,7 @@ MAIN = "main"
 
 
 @dataclass(frozen=True)
-class Sample:
+class EvaluationSample:
     """One expression and what it means.
 
     Attributes:
@@ -43,7 +43,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class EvaluationImage:
     """One image with everything that is asked about it.
 
     Attributes:
@@ -54,15 +54,15 @@ class Case:
 
     image: Image
     objects: Bool[ndarray, "t h w"]
-    samples: tuple[Sample, ...]
+    samples: tuple[EvaluationSample, ...]
 
-    def truth(self, sample: Sample) -> Bool[ndarray, "h w"]:
+    def truth(self, sample: EvaluationSample) -> Bool[ndarray, "h w"]:
         """Union of the targets' masks; empty if there is no target."""
         return np.logical_or.reduce(self.objects[list(sample.targets)], axis=0, initial=False)
 
 
 @dataclass(frozen=True)
-class Item:
+class DatasetItem:
     """An image of a data set before it is loaded.
 
     Attributes:
@@ -72,7 +72,7 @@ class Item:
     """
 
     image_id: str
-    load: Callable[[], Case]
+    load: Callable[[], EvaluationImage]
     part: str = MAIN
 
 
@@ -91,7 +91,7 @@ class Dataset:
 
     name: str
     split: str
-    items: tuple[Item, ...]
+    items: tuple[DatasetItem, ...]
     digest: str
     precision_at: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9)
     precision_inclusive: bool = False
@@ -113,7 +113,7 @@ class Dataset:
         return replace(self, items=tuple(items))
 
 
-def shuffled(items: Iterable[Item]) -> tuple[Item, ...]:
+def shuffled(items: Iterable[DatasetItem]) -> tuple[DatasetItem, ...]:
     """The same order on every machine, and unrelated to what the ids mean."""
     return tuple(sorted(items, key=lambda item: hashlib.sha256(item.image_id.encode()).digest()))
 

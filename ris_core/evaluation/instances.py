@@ -16,14 +16,14 @@ from pycocotools import mask as coco
 from ris_core.errors import BadInput
 
 
-class Picture(NamedTuple):
+class InstancesImage(NamedTuple):
     """An image as the file states it."""
 
     file_name: str
     size_hw: tuple[int, int]
 
 
-class Annotation(NamedTuple):
+class InstanceAnnotation(NamedTuple):
     """An object as the file states it; `segmentation` is a list of polygons, a list of RLEs, or one RLE."""
 
     image_id: int
@@ -37,10 +37,10 @@ class Instances:
     """Everything of an `instances.json` that is needed, by id."""
 
     file: Path
-    pictures: Mapping[int, Picture]
-    annotations: Mapping[int, Annotation]
+    pictures: Mapping[int, InstancesImage]
+    annotations: Mapping[int, InstanceAnnotation]
 
-    def picture(self, image_id: int) -> Picture:
+    def picture(self, image_id: int) -> InstancesImage:
         """An image.
 
         Raises:
@@ -50,7 +50,7 @@ class Instances:
             raise BadInput(f"The image {image_id} is not in {self.file}. Get both files of the same release.")
         return self.pictures[image_id]
 
-    def annotation(self, ann_id: int) -> Annotation:
+    def annotation(self, ann_id: int) -> InstanceAnnotation:
         """An object.
 
         Raises:
@@ -60,7 +60,7 @@ class Instances:
             raise BadInput(f"The annotation {ann_id} is not in {self.file}. Get both files of the same release.")
         return self.annotations[ann_id]
 
-    def same_class(self, annotation: Annotation) -> int:
+    def same_class(self, annotation: InstanceAnnotation) -> int:
         """How many objects of its class its image has, itself included; crowds are not counted."""
         return self._classes[annotation.image_id, annotation.category_id]
 
@@ -80,11 +80,11 @@ def read_instances(file: Path) -> Instances:
         return Instances(
             file=file,
             pictures={
-                int(i["id"]): Picture(str(i["file_name"]), (int(i["height"]), int(i["width"])))
+                int(i["id"]): InstancesImage(str(i["file_name"]), (int(i["height"]), int(i["width"])))
                 for i in content["images"]
             },
             annotations={
-                int(a["id"]): Annotation(
+                int(a["id"]): InstanceAnnotation(
                     int(a["image_id"]), int(a["category_id"]), a["segmentation"], bool(a.get("iscrowd", 0))
                 )
                 for a in content["annotations"]

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from ris_core.evaluation.bootstrap import LEVEL, RESAMPLES, Estimate
-from ris_core.evaluation.tables import Cell, Report, Table
+from ris_core.evaluation.bootstrap import LEVEL, RESAMPLES, ConfidenceInterval
+from ris_core.evaluation.tables import Cell, EvaluationReport, Table
 
 INTERVALS = (
     f"All shares are in per cent. In brackets: {LEVEL} % intervals from {RESAMPLES:,} bootstrap draws over images, the same "
@@ -11,7 +11,7 @@ INTERVALS = (
 )
 
 
-def render(report: Report, title: str) -> str:
+def render(report: EvaluationReport, title: str) -> str:
     """The whole report as one page."""
     about = [f"- {name}: {value}" for name, value in report.about.items()]
     return "\n".join(
@@ -31,7 +31,7 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _cell(cell: Cell) -> str:
-    if isinstance(cell, Estimate):
+    if isinstance(cell, ConfidenceInterval):
         if cell.value is None or cell.low is None or cell.high is None:
             return "-"
         return f"{cell.value * 100:.1f} [{cell.low * 100:.1f}, {cell.high * 100:.1f}]"

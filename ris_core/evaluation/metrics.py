@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from ris_core.evaluation.results import Outcomes, Results
+from ris_core.evaluation.results import MethodResults, Results
 
 
 class Ratio(NamedTuple):
@@ -25,21 +25,21 @@ class Ratio(NamedTuple):
         return Ratio(self.numerator * counts, self.denominator * counts)
 
 
-Metric = Callable[[Results, Outcomes], Ratio]
+Metric = Callable[[Results, MethodResults], Ratio]
 
 
-def mean_iou(results: Results, answers: Outcomes) -> Ratio:
+def mean_iou(results: Results, answers: MethodResults) -> Ratio:
     """mIoU: mean IoU of the expressions that mean something; an empty answer has 0."""
     return _share(answers.iou, results.targets > 0)
 
 
-def overall_iou(results: Results, answers: Outcomes) -> Ratio:
+def overall_iou(results: Results, answers: MethodResults) -> Ratio:
     """oIoU: summed intersections over summed unions, of the expressions that mean something."""
     counts = results.targets > 0
     return Ratio(answers.intersection_px * counts, answers.union_px * counts)
 
 
-def share_of_oracle(results: Results, answers: Outcomes, oracle: Outcomes) -> Ratio:
+def share_of_oracle(results: Results, answers: MethodResults, oracle: MethodResults) -> Ratio:
     """mIoU of the answers over mIoU of the best choice among the proposals."""
     counts = results.targets > 0
     return Ratio(answers.iou * counts, oracle.iou * counts)
@@ -48,7 +48,7 @@ def share_of_oracle(results: Results, answers: Outcomes, oracle: Outcomes) -> Ra
 def precision(threshold: float, *, inclusive: bool) -> Metric:
     """Pr@t: share of the expressions that mean something whose IoU is above t, or at least t if that is included."""
 
-    def count(results: Results, answers: Outcomes) -> Ratio:
+    def count(results: Results, answers: MethodResults) -> Ratio:
         passes = answers.iou >= threshold if inclusive else answers.iou > threshold
         return _share(passes, results.targets > 0)
 
@@ -58,19 +58,19 @@ def precision(threshold: float, *, inclusive: bool) -> Metric:
 def accuracy(k: int) -> Metric:
     """acc@k: share of the expressions that mean something for which one of the k best candidates is right."""
 
-    def count(results: Results, answers: Outcomes) -> Ratio:
+    def count(results: Results, answers: MethodResults) -> Ratio:
         return _share((answers.first_hit >= 1) & (answers.first_hit <= k), results.targets > 0)
 
     return count
 
 
-def generalized_iou(results: Results, answers: Outcomes) -> Ratio:
+def generalized_iou(results: Results, answers: MethodResults) -> Ratio:
     """gIoU of [1]: mean over all expressions; one that means nothing has 1 if the answer is empty, else 0."""
     silent = (results.targets == 0) & (answers.answer_px == 0)
     return _share(np.where(results.targets > 0, answers.iou, silent), np.ones(len(results.targets), bool))
 
 
-def cumulative_iou(results: Results, answers: Outcomes) -> Ratio:
+def cumulative_iou(results: Results, answers: MethodResults) -> Ratio:
     """cIoU of [1]: summed intersections over summed unions of all expressions.
 
     A rightly empty answer adds nothing. A wrongly empty one adds the union of the first candidate, that was there but not
@@ -80,12 +80,12 @@ def cumulative_iou(results: Results, answers: Outcomes) -> Ratio:
     return Ratio(answers.intersection_px, np.where(missed, answers.first_union_px, answers.union_px))
 
 
-def no_target_accuracy(results: Results, answers: Outcomes) -> Ratio:
+def no_target_accuracy(results: Results, answers: MethodResults) -> Ratio:
     """N-acc of [1]: share of the expressions that mean nothing whose answer is empty."""
     return _share(answers.answer_px == 0, results.targets == 0)
 
 
-def target_accuracy(results: Results, answers: Outcomes) -> Ratio:
+def target_accuracy(results: Results, answers: MethodResults) -> Ratio:
     """T-acc of [1]: share of the expressions that mean something whose answer is not empty."""
     return _share(answers.answer_px > 0, results.targets > 0)
 

@@ -20,7 +20,15 @@ from PIL import Image as Pil
 from PIL import ImageDraw
 
 from ris_core.errors import BadInput, UnknownName
-from ris_core.evaluation.dataset import Case, Dataset, Item, Sample, digest_files, open_pixels, shuffled
+from ris_core.evaluation.dataset import (
+    Dataset,
+    DatasetItem,
+    EvaluationImage,
+    EvaluationSample,
+    digest_files,
+    open_pixels,
+    shuffled,
+)
 from ris_core.evaluation.instances import read_json
 
 SPLITS = ("train", "val", "test", "miniv")
@@ -44,7 +52,7 @@ def read_phrasecut(root: Path, split: str) -> Dataset:
                 {"id": str(task["task_id"]), "phrase": str(task["phrase"]), "instances": list(task["Polygons"])}
             )
         items = [
-            Item(str(image_id), partial(_load, root / "images" / f"{image_id}.jpg", sizes_hw[image_id], tasks))
+            DatasetItem(str(image_id), partial(_load, root / "images" / f"{image_id}.jpg", sizes_hw[image_id], tasks))
             for image_id, tasks in by_image.items()
         ]
     except (KeyError, TypeError, ValueError) as error:
@@ -84,14 +92,14 @@ def draw_polygons(polygons: Sequence[Sequence[Sequence[float]]], size_hw: tuple[
     return np.asarray(canvas).copy()
 
 
-def _load(file: Path, size_hw: tuple[int, int], tasks: Sequence[Mapping[str, Any]]) -> Case:
+def _load(file: Path, size_hw: tuple[int, int], tasks: Sequence[Mapping[str, Any]]) -> EvaluationImage:
     """The image at the size that the annotations are for; some files have another one."""
     instances = [(number, polygons) for number, task in enumerate(tasks) for polygons in task["instances"]]
-    return Case(
+    return EvaluationImage(
         image=open_pixels(file, size_hw, resize=True),
         objects=np.array([draw_polygons(polygons, size_hw) for _, polygons in instances], bool).reshape(-1, *size_hw),
         samples=tuple(
-            Sample(
+            EvaluationSample(
                 id=task["id"],
                 text=task["phrase"],
                 targets=tuple(row for row, (owner, _) in enumerate(instances) if owner == number),

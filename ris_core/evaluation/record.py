@@ -16,7 +16,7 @@ IS_RIGHT = 0.5
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ScoredAnswer:
     """One answer against the truth.
 
     Attributes:
@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluatedExpression:
     """One expression, what it means, and what was answered.
 
     Attributes:
@@ -53,11 +53,11 @@ class Asked:
     same_class: int
     targets: int
     truth_px: int
-    outcomes: Mapping[str, Outcome]
+    outcomes: Mapping[str, ScoredAnswer]
 
 
 @dataclass(frozen=True)
-class Record:
+class ImageRecord:
     """Everything about one image: one line of a journal.
 
     Attributes:
@@ -77,7 +77,7 @@ class Record:
     encode_s: float
     object_px: Sequence[int]
     object_iou: Sequence[float]
-    asked: Sequence[Asked]
+    asked: Sequence[EvaluatedExpression]
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -91,13 +91,13 @@ class Record:
             KeyError, TypeError: If the values are something else.
         """
         asked = [
-            Asked(**{**a, "outcomes": {name: Outcome(**o) for name, o in a["outcomes"].items()}})
+            EvaluatedExpression(**{**a, "outcomes": {name: ScoredAnswer(**o) for name, o in a["outcomes"].items()}})
             for a in values["asked"]
         ]
         return cls(**{**values, "asked": asked})
 
 
-def judge(prediction: Prediction, truth: Bool[ndarray, "h w"], targets: Bool[ndarray, "t h w"]) -> Outcome:
+def judge(prediction: Prediction, truth: Bool[ndarray, "h w"], targets: Bool[ndarray, "t h w"]) -> ScoredAnswer:
     """Hold an answer against the truth.
 
     Args:
@@ -109,7 +109,7 @@ def judge(prediction: Prediction, truth: Bool[ndarray, "h w"], targets: Bool[nda
     wanted = np.concatenate([targets, truth[None]]) if len(targets) else targets
     right = overlap(candidates, wanted).max(1, initial=0) >= IS_RIGHT
     first = candidates[0] if len(candidates) else np.zeros_like(truth)
-    return Outcome(
+    return ScoredAnswer(
         intersection_px=_count(answer & truth),
         union_px=_count(answer | truth),
         answer_px=_count(answer),
@@ -119,14 +119,14 @@ def judge(prediction: Prediction, truth: Bool[ndarray, "h w"], targets: Bool[nda
     )
 
 
-def judge_silence(truth: Bool[ndarray, "h w"]) -> Outcome:
+def judge_silence(truth: Bool[ndarray, "h w"]) -> ScoredAnswer:
     """The outcome of no answer at all."""
-    return Outcome(0, _count(truth), 0, _count(truth), 0, 0.0)
+    return ScoredAnswer(0, _count(truth), 0, _count(truth), 0, 0.0)
 
 
 def judge_oracle(
     proposals: Bool[ndarray, "n h w"], overlaps: ndarray, truth: Bool[ndarray, "h w"], targets: Bool[ndarray, "t h w"]
-) -> Outcome:
+) -> ScoredAnswer:
     """The outcome of the best choice among the proposals: for each target its best one, or one for all of them.
 
     Args:
@@ -143,7 +143,7 @@ def judge_oracle(
         if together.max() > overlap(truth[None], answer[None])[0, 0]:
             answer = proposals[together.argmax()]
     union_px = _count(answer | truth)
-    return Outcome(
+    return ScoredAnswer(
         intersection_px=_count(answer & truth),
         union_px=union_px,
         answer_px=_count(answer),

@@ -21,8 +21,16 @@ import numpy as np
 
 from ris_core.errors import BadInput, UnknownName
 from ris_core.evaluation import pickles
-from ris_core.evaluation.dataset import Case, Dataset, Item, Sample, digest_files, open_pixels, shuffled
-from ris_core.evaluation.instances import Annotation, Instances, rasterise, read_instances, read_json
+from ris_core.evaluation.dataset import (
+    Dataset,
+    DatasetItem,
+    EvaluationImage,
+    EvaluationSample,
+    digest_files,
+    open_pixels,
+    shuffled,
+)
+from ris_core.evaluation.instances import InstanceAnnotation, Instances, rasterise, read_instances, read_json
 from ris_core.output.file_names import inside
 
 PARTITIONS = {"refcoco": ("unc", "google"), "refcoco+": ("unc",), "refcocog": ("umd", "google"), "grefcoco": ("unc",)}
@@ -86,7 +94,9 @@ def read_refer(
     return Dataset(
         name=name,
         split=split if partition == PARTITIONS[name][0] else f"{split} ({partition})",
-        items=shuffled(Item(str(image_id), partial(load, image_id, refs)) for image_id, refs in by_image.items()),
+        items=shuffled(
+            DatasetItem(str(image_id), partial(load, image_id, refs)) for image_id, refs in by_image.items()
+        ),
         digest=digest_files([refs_file, instances.file], reading),
         precision_at=(0.7, 0.8, 0.9) if is_generalized else (0.5, 0.6, 0.7, 0.8, 0.9),
         precision_inclusive=is_generalized,
@@ -146,7 +156,9 @@ def _read_ref(ref: Mapping[str, Any], wording: str) -> Ref:
     )
 
 
-def _load(instances: Instances, images: Path, overlap_is_background: bool, image_id: int, refs: Sequence[Ref]) -> Case:
+def _load(
+    instances: Instances, images: Path, overlap_is_background: bool, image_id: int, refs: Sequence[Ref]
+) -> EvaluationImage:
     picture = instances.picture(image_id)
     every = {ann_id: instances.annotation(ann_id) for ref in refs for ann_id in ref.ann_ids}
     wanted = {ann_id: annotation for ann_id, annotation in every.items() if not annotation.is_crowd}  # as [1] does
@@ -155,11 +167,11 @@ def _load(instances: Instances, images: Path, overlap_is_background: bool, image
         rasterise(annotation.segmentation, picture.size_hw, overlap_is_background=overlap_is_background)
         for annotation in wanted.values()
     ]
-    return Case(
+    return EvaluationImage(
         image=open_pixels(inside(images, picture.file_name, f"The file of image {image_id}"), picture.size_hw),
         objects=np.array(masks, bool).reshape(-1, *picture.size_hw),
         samples=tuple(
-            Sample(
+            EvaluationSample(
                 id=f"{ref.ref_id}.{sent_id}",
                 text=text,
                 targets=tuple(rows[ann_id] for ann_id in ref.ann_ids if ann_id in rows),
@@ -171,5 +183,5 @@ def _load(instances: Instances, images: Path, overlap_is_background: bool, image
     )
 
 
-def _is_one(ref: Ref, wanted: Mapping[int, Annotation]) -> bool:
+def _is_one(ref: Ref, wanted: Mapping[int, InstanceAnnotation]) -> bool:
     return len(ref.ann_ids) == 1 and ref.ann_ids[0] in wanted

@@ -7,15 +7,15 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from ris_core.evaluation import confidence, metrics
-from ris_core.evaluation.bootstrap import Bootstrap, Estimate
+from ris_core.evaluation.bootstrap import Bootstrap, ConfidenceInterval
 from ris_core.evaluation.dataset import MAIN, Dataset
 from ris_core.evaluation.kinds import KINDS
 from ris_core.evaluation.metrics import Metric
 from ris_core.evaluation.published import Published, published
-from ris_core.evaluation.record import IS_RIGHT, Record
+from ris_core.evaluation.record import IS_RIGHT, ImageRecord
 from ris_core.evaluation.results import Results
 from ris_core.evaluation.runner import ORACLE
-from ris_core.evaluation.tables import Report, Row, Table
+from ris_core.evaluation.tables import EvaluationReport, Row, Table
 
 SMALL_PX, MEDIUM_PX = 32**2, 96**2
 """Areas that COCO calls medium and large from, in pixels."""
@@ -28,12 +28,12 @@ RECALLS = (0.5, 0.7)
 
 def build(
     dataset: Dataset,
-    records: Iterable[Record],
+    records: Iterable[ImageRecord],
     *,
     about: Mapping[str, str],
     calibrated: Mapping[str, bool],
     quirks: frozenset[str] = frozenset(),
-) -> Report:
+) -> EvaluationReport:
     """Count everything.
 
     Args:
@@ -47,7 +47,7 @@ def build(
     results = Results.of(done, skip_without_proposals="Q-EMPTY-GL" in quirks)
     about = {**about, "images": f"{results.images:,}", "expressions": f"{len(results.image):,}"}
     if not (results.part == MAIN).any():
-        return Report(about, [])
+        return EvaluationReport(about, [])
     counter = _Counter(dataset, results, list(calibrated))
     tables = [
         counter.overall(),
@@ -61,7 +61,7 @@ def build(
         _proposals(done),
         _beside_published(counter, published(dataset.name, dataset.split)),
     ]
-    return Report(about, [table for table in tables if table.rows])
+    return EvaluationReport(about, [table for table in tables if table.rows])
 
 
 class _Counter:
@@ -73,7 +73,7 @@ class _Counter:
         self.main = results.part == MAIN
         self.columns = [ORACLE, *methods]
 
-    def count(self, metric: Metric, method: str, among: Bool[ndarray, "s"]) -> Estimate:
+    def count(self, metric: Metric, method: str, among: Bool[ndarray, "s"]) -> ConfidenceInterval:
         return self.bootstrap.ratio(metric(self.results, self.results.methods[method]).among(among))
 
     def overall(self) -> Table:
@@ -205,12 +205,12 @@ class _Counter:
             note = f"{note.rstrip('.')}; N-acc where there is no target."
         return Table(title, note, ["expressions", "n", *self.columns], rows)
 
-    def _oracle_share(self, method: str, group: Bool[ndarray, "s"]) -> Estimate:
+    def _oracle_share(self, method: str, group: Bool[ndarray, "s"]) -> ConfidenceInterval:
         answers, oracle = self.results.methods[method], self.results.methods[ORACLE]
         return self.bootstrap.ratio(metrics.share_of_oracle(self.results, answers, oracle).among(group))
 
 
-def _proposals(records: Sequence[Record]) -> Table:
+def _proposals(records: Sequence[ImageRecord]) -> Table:
     """How well the annotated objects are proposed at all, whatever is asked about them."""
     part = np.array([r.part for r in records for _ in r.object_px], str)
     image = np.array([row for row, r in enumerate(records) for _ in r.object_px], int)

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from ris_core.evaluation.record import Outcome, Record
+from ris_core.evaluation.record import ImageRecord, ScoredAnswer
 
 
 @dataclass(frozen=True, eq=False)
-class Outcomes:
+class MethodResults:
     """The answers of one method to S expressions; see `record.Outcome`. All are float64 (S,)."""
 
     intersection_px: Float[ndarray, "s"]
@@ -54,10 +54,10 @@ class Results:
     truth_share: Float[ndarray, "s"]
     targets: Int[ndarray, "s"]
     same_class: Int[ndarray, "s"]
-    methods: Mapping[str, Outcomes]
+    methods: Mapping[str, MethodResults]
 
     @classmethod
-    def of(cls, records: Iterable[Record], *, skip_without_proposals: bool = False) -> Self:
+    def of(cls, records: Iterable[ImageRecord], *, skip_without_proposals: bool = False) -> Self:
         """Line the expressions up.
 
         Args:
@@ -77,10 +77,10 @@ class Results:
             targets=np.array([one.targets for _, _, one in asked], int),
             same_class=np.array([one.same_class for _, _, one in asked], int),
             methods={
-                name: Outcomes(
+                name: MethodResults(
                     **{
                         field.name: np.array([getattr(one.outcomes[name], field.name) for _, _, one in asked], float)
-                        for field in fields(Outcome)
+                        for field in fields(ScoredAnswer)
                     }
                 )
                 for name in names

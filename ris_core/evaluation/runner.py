@@ -7,10 +7,18 @@ from typing import NamedTuple
 import numpy as np
 
 from ris_core.errors import BadExpression, BadInput
-from ris_core.evaluation.dataset import Case, Dataset, Item, Sample
+from ris_core.evaluation.dataset import Dataset, DatasetItem, EvaluationImage, EvaluationSample
 from ris_core.evaluation.journal import Journal
 from ris_core.evaluation.kinds import kind_of
-from ris_core.evaluation.record import Asked, Outcome, Record, judge, judge_oracle, judge_silence, overlap
+from ris_core.evaluation.record import (
+    EvaluatedExpression,
+    ImageRecord,
+    ScoredAnswer,
+    judge,
+    judge_oracle,
+    judge_silence,
+    overlap,
+)
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Image
 
@@ -20,7 +28,7 @@ ORACLE = "oracle"
 """Name of the best choice among the proposals, beside the methods' names."""
 
 
-class Progress(NamedTuple):
+class EvaluationProgress(NamedTuple):
     """How far a run is: images done and in all, expressions done now, seconds so far and still to go, by the clock."""
 
     done: int
@@ -37,7 +45,7 @@ def run(
     *,
     encode: Callable[[Image], EncodedImage],
     quirks: frozenset[str] = frozenset(),
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[EvaluationProgress], None] = lambda progress: None,
 ) -> None:
     """Do what the journal does not have yet; may be stopped at any moment and called again.
 
@@ -61,20 +69,20 @@ def run(
         asked += len(record.asked)
         elapsed_s = time.monotonic() - started
         remaining_s = elapsed_s / number * (len(left) - number)
-        report(Progress(before + number, len(dataset.items), asked, elapsed_s, remaining_s))
+        report(EvaluationProgress(before + number, len(dataset.items), asked, elapsed_s, remaining_s))
 
 
 def examine(
-    item: Item,
+    item: DatasetItem,
     segmenters: Mapping[str, Segmenter],
     encode: Callable[[Image], EncodedImage],
     quirks: frozenset[str] = frozenset(),
-) -> Record:
+) -> ImageRecord:
     """Ask everything about one image; an image without expressions is not encoded."""
     case = item.load()
     image_px = int(np.prod(case.image.size_hw))
     if not case.samples:
-        return Record(item.image_id, item.part, image_px, 0, 0.0, [], [], [])
+        return ImageRecord(item.image_id, item.part, image_px, 0, 0.0, [], [], [])
     started = time.monotonic()
     encoded = encode(case.image)
     encode_s = time.monotonic() - started
@@ -84,7 +92,7 @@ def examine(
             "(Q-EMPTY-HY). Use the protocol fixed, or paper, to go on."
         )
     overlaps = overlap(case.objects, encoded.proposals.masks)  # (T, N)
-    return Record(
+    return ImageRecord(
         image_id=item.image_id,
         part=item.part,
         image_px=image_px,
@@ -97,11 +105,15 @@ def examine(
 
 
 def _ask(
-    case: Case, sample: Sample, encoded: EncodedImage, overlaps: np.ndarray, segmenters: Mapping[str, Segmenter]
-) -> Asked:
+    case: EvaluationImage,
+    sample: EvaluationSample,
+    encoded: EncodedImage,
+    overlaps: np.ndarray,
+    segmenters: Mapping[str, Segmenter],
+) -> EvaluatedExpression:
     truth, rows = case.truth(sample), list(sample.targets)
     targets = case.objects[rows]
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, ScoredAnswer] = {}
     kind = sample.kind
     for name, segmenter in segmenters.items():
         try:
@@ -111,7 +123,7 @@ def _ask(
             continue
         outcomes[name], kind = judge(prediction, truth, targets), kind or kind_of(prediction.expression)
     outcomes[ORACLE] = judge_oracle(encoded.proposals.masks, overlaps[rows], truth, targets)
-    return Asked(
+    return EvaluatedExpression(
         id=sample.id,
         text=sample.text,
         kind=kind,

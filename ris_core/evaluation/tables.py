@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ris_core.evaluation.bootstrap import LEVEL, RESAMPLES, Estimate
+from ris_core.evaluation.bootstrap import LEVEL, RESAMPLES, ConfidenceInterval
 
 DIGITS = 6
 """Decimals that are kept in JSON."""
 
-Cell = Estimate | float | int | str | None
+Cell = ConfidenceInterval | float | int | str | None
 
 
 class Row(NamedTuple):
@@ -34,7 +34,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """What a run showed.
 
     Attributes:
@@ -63,6 +63,6 @@ class Report:
 
 
 def _plain(cell: Cell) -> Any:
-    if isinstance(cell, Estimate):
+    if isinstance(cell, ConfidenceInterval):
         return {name: _plain(value) for name, value in cell._asdict().items()}
     return round(cell, DIGITS) if isinstance(cell, float) else cell

@@ -26,7 +26,7 @@ SIZES = frozenset(["big", "small", "tall", "short", "long", "wide", "narrow"])
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class ProposalLayout:
     """The boxes of N things in a picture.
 
     Attributes:
@@ -55,19 +55,19 @@ class Layout:
         return float(self.size_hw[0] * self.size_hw[1]) ** 0.5
 
 
-def gaps(layout: Layout) -> Float[ndarray, "n n"]:
+def gaps(layout: ProposalLayout) -> Float[ndarray, "n n"]:
     """Distances between the boxes, in sides; 0 where they touch."""
     low, high = layout.boxes_xywh[:, :2], layout.boxes_xywh[:, :2] + layout.boxes_xywh[:, 2:]
     apart = np.maximum(low[None] - high[:, None], low[:, None] - high[None])
     return np.linalg.norm(np.clip(apart, 0, None), axis=-1) / layout.side_px
 
 
-def distances(layout: Layout) -> Float[ndarray, "n n"]:
+def distances(layout: ProposalLayout) -> Float[ndarray, "n n"]:
     """Distances between the centres, in sides."""
     return np.linalg.norm(layout.centres[:, None] - layout.centres[None], axis=-1)
 
 
-def position(layout: Layout, keyword: str) -> Float[ndarray, "n"]:
+def position(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n"]:
     """How well each thing fits a part of the picture."""
     height, width = layout.size_hw
     x, y = (layout.centres * layout.side_px / (width, height)).T
@@ -84,7 +84,7 @@ def position(layout: Layout, keyword: str) -> Float[ndarray, "n"]:
     return logistic(depths[keyword] / SHARE_SOFTNESS)
 
 
-def relation(layout: Layout, keyword: str) -> Float[ndarray, "n n"]:
+def relation(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n n"]:
     """How well the first thing stands in a relation to the second; with a size for keyword, how surely it is larger or so."""
     if keyword in DIRECTIONS:
         return _beside(layout, keyword)
@@ -106,7 +106,7 @@ def relation(layout: Layout, keyword: str) -> Float[ndarray, "n n"]:
     return logistic((size[:, None] - size[None]) / SIZE_SOFTNESS)
 
 
-def between(layout: Layout) -> Float[ndarray, "n n n"]:
+def between(layout: ProposalLayout) -> Float[ndarray, "n n n"]:
     """How well the first thing stands between the second and the third: along their line, and not far aside of it."""
     at = layout.centres
     line = at[None, :, :] - at[:, None, :]  # from the second (j) to the third (k)
@@ -119,7 +119,7 @@ def between(layout: Layout) -> Float[ndarray, "n n n"]:
     return logistic((along - 0.1) / 0.05) * logistic((0.9 - along) / 0.05) * logistic((BESIDE - across) / 0.06)
 
 
-def measure(layout: Layout, keyword: str) -> Float[ndarray, "n"]:
+def measure(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n"]:
     """What a rank orders by, largest first: sides for directions, logarithms for sizes."""
     if keyword in DIRECTIONS:
         return layout.centres @ DIRECTIONS[keyword]
@@ -189,7 +189,7 @@ def logistic(x: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
     return 0.5 * (1 + np.tanh(x / 2))
 
 
-def _beside(layout: Layout, keyword: str) -> Float[ndarray, "n n"]:
+def _beside(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n n"]:
     """Far enough in the direction, and rather along it than across."""
     step = layout.centres[:, None] - layout.centres[None]
     x, y = DIRECTIONS[keyword]
@@ -197,9 +197,9 @@ def _beside(layout: Layout, keyword: str) -> Float[ndarray, "n n"]:
     return logistic((along - REACH) / SIDE_SOFTNESS) * logistic((along - across + NEAR) / (3 * SIDE_SOFTNESS))
 
 
-def _near(layout: Layout, reach: float) -> Float[ndarray, "n n"]:
+def _near(layout: ProposalLayout, reach: float) -> Float[ndarray, "n n"]:
     return logistic((reach - gaps(layout)) / (1.5 * SIDE_SOFTNESS))
 
 
-def _ends_lower(layout: Layout) -> Float[ndarray, "n n"]:
+def _ends_lower(layout: ProposalLayout) -> Float[ndarray, "n n"]:
     return logistic((layout.bottoms[:, None] - layout.bottoms[None]) / (1.5 * SIDE_SOFTNESS))

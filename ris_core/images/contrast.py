@@ -18,7 +18,7 @@ _SAMPLES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Limits:
+class ContrastLimits:
     """Values that become black and white.
 
     Attributes:
@@ -37,7 +37,7 @@ class Limits:
         return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255).astype(np.uint8)
 
 
-def find_limits(chunks: Iterable[ndarray], tops: Sequence[float], count: int) -> Limits:
+def find_limits(chunks: Iterable[ndarray], tops: Sequence[float], count: int) -> ContrastLimits:
     """What should be black and white.
 
     Args:
@@ -54,14 +54,14 @@ def find_limits(chunks: Iterable[ndarray], tops: Sequence[float], count: int) ->
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
             samples.append(finite[::step].copy())  # not a view, which keeps all of it
     if low > high:  # nothing is a number
-        return Limits(0.0, 1.0, is_stretched=False)
+        return ContrastLimits(0.0, 1.0, is_stretched=False)
     ends = (OUTLIERS_PERCENT, 100 - OUTLIERS_PERCENT)
     inner_low, inner_high = map(float, np.percentile(np.concatenate(samples), ends, method="nearest"))
     top = next((top for top in tops if low >= 0 and high <= top), None)
     if 0 < inner_high - inner_low <= SMALL_PART * (high - low):
         low, high = inner_low, inner_high
     if low == high:  # one value only: there is nothing to be stretched
-        return Limits(0.0, float(top or max(abs(high), 1.0)), is_stretched=False)
+        return ContrastLimits(0.0, float(top or max(abs(high), 1.0)), is_stretched=False)
     if top is not None and high - low > SMALL_PART * top:
-        return Limits(0.0, float(top), is_stretched=False)
-    return Limits(low, high, is_stretched=True)
+        return ContrastLimits(0.0, float(top), is_stretched=False)
+    return ContrastLimits(low, high, is_stretched=True)

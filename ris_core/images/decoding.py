@@ -51,7 +51,7 @@ _limit_lock = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
+class DecodedImage:
     """A picture, and what its file was.
 
     Attributes:
@@ -73,7 +73,7 @@ def decode(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) 
     return found.pixels, found.sha256
 
 
-def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, *, upright: bool = True) -> Decoded:
+def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, *, upright: bool = True) -> DecodedImage:
     """Decode a file.
 
     The first frame of an animation is taken, transparency is laid over white, CMYK and palettes become RGB. Values of more
@@ -109,7 +109,7 @@ def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, *,
     if orientation != 1:
         pixels = np.ascontiguousarray(exif.turn(pixels, orientation))
     is_as_stored = orientation == 1 and not picture.is_mended
-    return Decoded(pixels, hashlib.sha256(data).hexdigest(), picture.format, is_as_stored)
+    return DecodedImage(pixels, hashlib.sha256(data).hexdigest(), picture.format, is_as_stored)
 
 
 @dataclass

@@ -27,7 +27,7 @@ _OTHER_BYTES = {
 
 def to_rgb(
     image: Pil.Image, raw_mode: str, read_as: Callable[[str], Pil.Image]
-) -> tuple[UInt8[ndarray, "h w 3"], contrast.Limits | None]:
+) -> tuple[UInt8[ndarray, "h w 3"], contrast.ContrastLimits | None]:
     """Pixels as RGB, and the limits of values that had more than 8 bits.
 
     Args:
@@ -73,7 +73,7 @@ def _looks_dark(pixels: UInt8[ndarray, "h w 3"]) -> bool:
     return bool(brightest < 256 * contrast.SMALL_PART)
 
 
-def _stretch_colours(pixels: UInt8[ndarray, "h w 3"], lower: Pil.Image | None) -> contrast.Limits:
+def _stretch_colours(pixels: UInt8[ndarray, "h w 3"], lower: Pil.Image | None) -> contrast.ContrastLimits:
     """Stretch, in place, colours of 16 bits.
 
     Args:

@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ris_core.language import grammar, lexicon, negation
-from ris_core.language.descriptions import NOBODY, Notes, is_plural, is_thing
+from ris_core.language.descriptions import NOBODY, Description, is_plural, is_thing
 from ris_core.language.values import Clause
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Span
 
 
-class NoteTaker:
+class ClauseReader:
     """Reads one document when made.
 
     Attributes:
@@ -32,7 +32,7 @@ class NoteTaker:
         self.doc, self.words = doc, [lexicon.spelled(token.lower_) for token in doc]
         last = max((i for i, word in enumerate(self.words) if word.isalnum()), default=0)
         self.words[:last] = [lexicon.SIGNS.get(word, word) for word in self.words[:last]]
-        self.notes: defaultdict[int, Notes] = defaultdict(Notes)
+        self.notes: defaultdict[int, Description] = defaultdict(Description)
         self.joined: list[Span] = []
         self._belongs_to: dict[int, int] = {}  # what is said of "the shirt" of "the man in a shirt" is said of the man
         self._is_negated = False

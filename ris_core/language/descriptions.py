@@ -17,7 +17,7 @@ NOBODY = -1
 
 
 @dataclass
-class Notes:
+class Description:
     """What is said about one thing; landmarks and exclusions stay spans.
 
     Attributes:

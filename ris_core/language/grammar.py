@@ -64,7 +64,7 @@ class Phrases:
     relation: str
 
 
-class Target(NamedTuple):
+class TargetPhrase(NamedTuple):
     """The noun phrase of the target and the token that heads it."""
 
     phrase: Span
@@ -107,7 +107,7 @@ def analyse(doc: Doc, quirks: Quirks = _FIXED) -> Phrases:
     )
 
 
-def find_target(doc: Doc, quirks: Quirks = _FIXED) -> Target | None:
+def find_target(doc: Doc, quirks: Quirks = _FIXED) -> TargetPhrase | None:
     """The noun phrase that holds a root or else the root's first child; None means: take the whole sentence."""
     phrase_of = {token.i: phrase for phrase in doc.noun_chunks for token in phrase}
     roots = [token for token in doc if token.head.i == token.i]
@@ -120,7 +120,7 @@ def find_target(doc: Doc, quirks: Quirks = _FIXED) -> Target | None:
     return next(iter(things + places), None)
 
 
-def find_others(doc: Doc, target: Target | None, quirks: Quirks = _FIXED) -> list[Span]:
+def find_others(doc: Doc, target: TargetPhrase | None, quirks: Quirks = _FIXED) -> list[Span]:
     """The noun phrases that name something besides the target, in order."""
     ignored = RELEASED_IGNORED if "Q-WORDS" in quirks else PLACES
     phrases = [phrase for phrase in doc.noun_chunks if phrase.root.lower_ not in ignored]
@@ -133,7 +133,7 @@ def find_others(doc: Doc, target: Target | None, quirks: Quirks = _FIXED) -> lis
     return [phrase for phrase in phrases if own is None or phrase.start != own.start]
 
 
-def find_position(doc: Doc, target: Target | None, others: list[Span], quirks: Quirks = _FIXED) -> Keyword:
+def find_position(doc: Doc, target: TargetPhrase | None, others: list[Span], quirks: Quirks = _FIXED) -> Keyword:
     """The keyword that says where in the picture the target is."""
     keywords = RELEASED_POSITIONS if "Q-WORDS" in quirks else POSITIONS
     if "Q-KEYWORD" in quirks:
@@ -141,7 +141,7 @@ def find_position(doc: Doc, target: Target | None, others: list[Span], quirks: Q
     return _scan(doc, keywords, lambda token: _is_keyword(token, others) and not _has_landmark(token, target), quirks)
 
 
-def find_relation(doc: Doc, target: Target | None, others: list[Span], quirks: Quirks = _FIXED) -> Keyword:
+def find_relation(doc: Doc, target: TargetPhrase | None, others: list[Span], quirks: Quirks = _FIXED) -> Keyword:
     """The keyword that compares the target with other things."""
     keywords = dict(RELEASED_RELATIONS if "Q-WORDS" in quirks else RELATIONS)
     if "Q-RIGHT" in quirks:
@@ -232,12 +232,14 @@ LINKS = _words("of to from than")
 _GAZES = _words("facing looking turned turning pointing heading leaning walking running")
 
 
-def _phrase_at(root: Token, phrase_of: Mapping[int, Span], accepts_child: Callable[[Token], bool]) -> Target | None:
+def _phrase_at(
+    root: Token, phrase_of: Mapping[int, Span], accepts_child: Callable[[Token], bool]
+) -> TargetPhrase | None:
     if root.i in phrase_of:
-        return Target(phrase_of[root.i], root)
+        return TargetPhrase(phrase_of[root.i], root)
     child = next(iter(root.children), None)
     if child is not None and child.i in phrase_of and accepts_child(child):
-        return Target(phrase_of[child.i], child)
+        return TargetPhrase(phrase_of[child.i], child)
     return None
 
 
@@ -283,13 +285,13 @@ def _is_leaving(token: Token) -> bool:
     return any(word.pos_ == "ADP" for word in after) and any(phrase.start == token.i + 2 for phrase in things)
 
 
-def _compares(token: Token, target: Target | None) -> bool:
+def _compares(token: Token, target: TargetPhrase | None) -> bool:
     if _has_landmark(token, target):
         return token.lower_ not in _DISTANCES
     return token.lower_ not in POSITIONS
 
 
-def _has_landmark(token: Token, target: Target | None) -> bool:
+def _has_landmark(token: Token, target: TargetPhrase | None) -> bool:
     """Whether a thing follows that the keyword is measured against: "left OF THE DOG", "behind THE DOG".
 
     Read off the surface, because parsers often attach "left of the dog" wrongly.

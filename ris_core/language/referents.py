@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ris_core.language import lexicon
-from ris_core.language.clauses import NoteTaker
-from ris_core.language.descriptions import NOBODY, Notes, is_plural
+from ris_core.language.clauses import ClauseReader
+from ris_core.language.descriptions import NOBODY, Description, is_plural
 from ris_core.language.values import Clause, Referent
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def read(doc: Doc) -> tuple[Referent, ...]:
     Args:
         doc: A parsed, lower-cased expression with at least one token.
     """
-    taken = NoteTaker(doc)
+    taken = ClauseReader(doc)
     return tuple(_compose(taken, thing, frozenset()) for thing in (taken.target, *taken.joined))
 
 
-def _compose(taken: NoteTaker, chunk: Span | None, above: frozenset[int]) -> Referent:
+def _compose(taken: ClauseReader, chunk: Span | None, above: frozenset[int]) -> Referent:
     """A thing with its landmarks; `above` are the keys of those that it is a landmark of."""
     key = chunk.start if chunk is not None else NOBODY
     notes, head, above = taken.notes[key], _head(taken, chunk), above | {key}
@@ -53,7 +53,9 @@ def _compose(taken: NoteTaker, chunk: Span | None, above: frozenset[int]) -> Ref
     )
 
 
-def _exclude(taken: NoteTaker, phrase: str, head: str, notes: Notes, above: frozenset[int]) -> Iterator[Referent]:
+def _exclude(
+    taken: ClauseReader, phrase: str, head: str, notes: Description, above: frozenset[int]
+) -> Iterator[Referent]:
     """What is not meant: the thing with more words to it ("red", "with a hat"), or another thing."""
     for other in notes.excluded:
         if isinstance(other, tuple):
@@ -62,7 +64,7 @@ def _exclude(taken: NoteTaker, phrase: str, head: str, notes: Notes, above: froz
             yield _compose(taken, other, above)
 
 
-def _head(taken: NoteTaker, chunk: Span | None) -> str:
+def _head(taken: ClauseReader, chunk: Span | None) -> str:
     """The noun in the singular; of "one" that of the target, or of what the target is not."""
     if chunk is None or chunk.root.lower_ not in lexicon.ANAPHORS:
         return _noun(chunk)
@@ -80,7 +82,7 @@ def _noun(chunk: Span | None) -> str:
     return lexicon.PLACEHOLDERS.get(noun, lexicon.singular(noun) if is_plural(chunk.root) else noun)
 
 
-def _with_ordinal(notes: Notes) -> list[tuple[Clause, Sequence[Span]]]:
+def _with_ordinal(notes: Description) -> list[tuple[Clause, Sequence[Span]]]:
     """The clauses, an ordinal merged into the one that says from where it is counted; without one, from the left."""
     if not notes.ordinal:
         return notes.clauses

@@ -15,7 +15,7 @@ from numpy import ndarray
 from ris_core.geometry import duplicates, placement
 from ris_core.language import lexicon
 from ris_core.language.values import Clause, Referent
-from ris_core.methods._looks import Looks
+from ris_core.methods._looks import Appearance
 
 FLOOR = 1e-4
 """Least value of a factor, and of a look: nothing alone decides that something is impossible."""
@@ -62,8 +62,8 @@ class Judge:
         ignores: Kinds of clauses that count for nothing; "negation" for what is excluded.
     """
 
-    looks: Looks
-    layout: placement.Layout
+    looks: Appearance
+    layout: placement.ProposalLayout
     same: Bool[ndarray, "n n"]
     copies: Bool[ndarray, "n n"]
     quality: Mapping[str, Float[ndarray, "n"]]

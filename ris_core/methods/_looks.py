@@ -55,7 +55,7 @@ class Wordings:
         )
 
 
-class Looks:
+class Appearance:
     """The similarities of N proposals to phrases.
 
     Args:

@@ -10,7 +10,7 @@ from ris_core.methods._similarity import cosine, softmax
 from ris_core.types import EncodedImage, Expression, Scores
 
 
-class Component:
+class CroppingMethod:
     """The region alone: no context in the picture and, by default, none of the noun phrase.
 
     Args:
@@ -43,3 +43,7 @@ class Component:
         text = self.text_mix * texts["sentence"] + (1 - self.text_mix) * texts["noun_phrase"]
         logits = logit_scale * cosine(encoded.features["local"], text)
         return Scores(values=softmax(logits), parts={"logit": logits})
+
+
+Component = CroppingMethod
+"""What `ris_core.profiles.catalog` makes of this file's name."""

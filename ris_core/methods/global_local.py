@@ -19,7 +19,7 @@ MASKING = {"tokens": "global", "attention": "global_attention"}
 """How the region is seen in its scene, and the encoder's name of that feature."""
 
 
-class Component:
+class GlobalLocalMethod:
     """The method of [0].
 
     Args:
@@ -84,3 +84,7 @@ class Component:
         text = self.text_mix * texts["sentence"] + (1 - self.text_mix) * texts["noun_phrase"]  # [0] Eq. 6
         logits = logit_scale * (visual @ text if "Q-RN-NORM" in self.quirks else cosine(visual, text))
         return Scores(values=softmax(logits), parts={"logit": np.asarray(logits, np.float64), **parts})
+
+
+Component = GlobalLocalMethod
+"""What `ris_core.profiles.catalog` makes of this file's name."""

@@ -18,7 +18,7 @@ from ris_core.language.lexicon import COLOURS
 from ris_core.language.values import Referent
 from ris_core.methods._calibration import Calibrator, Logistic
 from ris_core.methods._judging import Judge, Judgement
-from ris_core.methods._looks import Looks, Wordings
+from ris_core.methods._looks import Appearance, Wordings
 from ris_core.methods._settings import check_weights
 from ris_core.methods._similarity import unit
 from ris_core.types import NO_CHANCE, Decision, EncodedImage, Expression, Scores
@@ -41,7 +41,7 @@ MANY, COUNTED = 0.3, 0.1
 """Least share of the best fit from which another thing answers too: to a plural, to a number word."""
 
 
-class Component:
+class GuidedMethod:
     """Our own method.
 
     Args:
@@ -128,8 +128,8 @@ class Component:
         visual = unit(self.visual_mix * whole + (1 - self.visual_mix) * alone)
         inside = duplicates.overlaps(proposals.masks)
         return Judge(
-            looks=Looks(visual, texts, self.wordings, logit_scale),
-            layout=placement.Layout(
+            looks=Appearance(visual, texts, self.wordings, logit_scale),
+            layout=placement.ProposalLayout(
                 proposals.boxes_xywh.astype(float), proposals.masks.sum((1, 2)).astype(float), encoded.size_hw
             ),
             same=np.eye(len(inside), dtype=bool) if "grouping" in self.without else duplicates.same_thing(inside),
@@ -222,3 +222,7 @@ def _parts(answers: Sequence[_Answer], best: Int[ndarray, "n"]) -> dict[str, Flo
         for name, values in {"look": answer.judged.look, "look_rank": ranks, **answer.judged.factors}.items():
             parts[name] = np.where(best == n, values, parts.get(name, np.nan))
     return parts
+
+
+Component = GuidedMethod
+"""What `ris_core.profiles.catalog` makes of this file's name."""

@@ -40,7 +40,7 @@ TIE = 1e-9
 """Share by which a place in the order lowers a value, so that equal values keep their order."""
 
 
-class Component:
+class HybridGLMethod:
     """The method of [0].
 
     Args:
@@ -203,3 +203,7 @@ def _deal(shares: Float[ndarray, "n"], chosen: Int[ndarray, "k"], guided: Float[
     dealt = np.empty_like(shares)
     dealt[ranked] = shares[order] * (1 - TIE * np.arange(len(order)))
     return dealt
+
+
+Component = HybridGLMethod
+"""What `ris_core.profiles.catalog` makes of this file's name."""

@@ -46,7 +46,7 @@ def load_segmenter(
     profile: str,
     *,
     device: str = "cpu",
-    store: weights.Store | None = None,
+    store: weights.WeightStore | None = None,
     **overrides: str | Mapping[str, Any],
 ) -> Segmenter:
     """Load a profile's components and weights.
@@ -72,7 +72,7 @@ def load_segmenters(
     methods: Sequence[str | Mapping[str, Any]],
     *,
     device: str = "cpu",
-    store: weights.Store | None = None,
+    store: weights.WeightStore | None = None,
     **overrides: str | Mapping[str, Any],
 ) -> list[Segmenter]:
     """Load a profile's components once for several methods.
@@ -95,7 +95,7 @@ def load_segmenters(
     vocabulary = _vocabulary(sections, overrides.get("encoder", {}))
     chosen = [_overridden("method", sections["method"], method) for method in methods]
     built = [catalog.build("methods", section["name"], section.get("settings", {})) for section in chosen]
-    store = store or weights.Store()
+    store = store or weights.WeightStore()
     own = sections["encoder"].get("settings", {})
     features = sorted({*own.get("features", ()), *(name for method in built for name in method.features)})
     shared = {
@@ -129,7 +129,7 @@ def _vocabulary(sections: Mapping[str, Any], encoder: str | Mapping[str, Any]) -
     return Vocabulary.load(sections["vocabulary"]) if is_own and "vocabulary" in sections else None
 
 
-def load_parser(profile: str, store: weights.Store) -> Parser:
+def load_parser(profile: str, store: weights.WeightStore) -> Parser:
     """Load what reads a profile's expressions, and nothing else of it.
 
     Raises:
@@ -160,7 +160,7 @@ def _overridden(kind: str, section: dict[str, Any], override: str | Mapping[str,
     return {**section, "settings": {**section.get("settings", {}), **settings}}
 
 
-def _parser(section: Mapping[str, Any], store: weights.Store) -> Parser:
+def _parser(section: Mapping[str, Any], store: weights.WeightStore) -> Parser:
     quirks = frozenset(section.get("quirks", ()))
     if "package" in section:
         return Parser(section["package"], quirks=quirks)

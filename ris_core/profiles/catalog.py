@@ -1,6 +1,6 @@
 """Components by name: a component's name is the name of its file, and adding one is adding a file.
 
-A component's module has a class `Component`; building it imports the module, so nothing heavy is loaded before it is needed.
+A component's module names its class `Component`; building it imports the module, so nothing heavy is loaded before it is needed.
 """
 
 import importlib

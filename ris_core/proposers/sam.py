@@ -30,7 +30,7 @@ from ris_core.proposers import _prompting
 from ris_core.proposers._predictor import Predictor
 from ris_core.proposers._tiny_sam import build_tiny_sam
 from ris_core.runtime.devices import pick_device
-from ris_core.runtime.weights import Store
+from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
 from ris_core.types.prompts import PromptEmbedding, Prompts
 
@@ -47,7 +47,7 @@ COMPARED_PX = 256
 MAY_BE_0 = frozenset({"crop_n_layers", "min_mask_region_area", "stability_score_offset"})
 
 
-class Component:
+class SamProposer:
     """Proposals by SAM's automatic mask generation, and masks of what is pointed at.
 
     Args:
@@ -79,7 +79,7 @@ class Component:
 
     def __init__(
         self,
-        store: Store,
+        store: WeightStore,
         weights: str,
         architecture: str,
         points_per_side: int,
@@ -300,3 +300,7 @@ def _enlarge(mask: Bool[ndarray, "y x"], size_hw: tuple[int, int]) -> Bool[ndarr
     if mask.shape == size_hw:
         return mask
     return cv2.resize(mask.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
+
+
+Component = SamProposer
+"""What `ris_core.profiles.catalog` makes of this file's name."""

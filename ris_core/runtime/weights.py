@@ -72,7 +72,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Status:
+class WeightStatus:
     """What is known of some weights on this machine.
 
     Attributes:
@@ -179,7 +179,7 @@ REGISTRY: Mapping[str, Weight] = {
 """All weights that the profiles use."""
 
 
-class Store:
+class WeightStore:
     """Weights on this machine.
 
     Args:
@@ -225,7 +225,7 @@ class Store:
         weight = self._weight(name)
         return weight.sha256 or self._measure(self._locate(weight, progress=None))
 
-    def status(self, name: str) -> Status:
+    def status(self, name: str) -> WeightStatus:
         """Whether the weights are here and whole; downloads nothing.
 
         Raises:
@@ -235,12 +235,12 @@ class Store:
         path = self._find(weight)
         if path is None:
             missing = self._missing(weight)
-            return Status(weight, "missing", self._home(weight), missing.wrong, missing.remedy)
+            return WeightStatus(weight, "missing", self._home(weight), missing.wrong, missing.remedy)
         try:
             self._verify(weight, path)
         except WeightsMissing as error:
-            return Status(weight, "damaged", path, error.wrong, error.remedy)
-        return Status(weight, "ready", path)
+            return WeightStatus(weight, "damaged", path, error.wrong, error.remedy)
+        return WeightStatus(weight, "ready", path)
 
     def _weight(self, name: str) -> Weight:
         if name not in self.registry:

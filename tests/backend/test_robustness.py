@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from backend.base import processes
 from backend.base.errors import Unreachable
 from backend.base.processes import Program
-from backend.db.request_store import Connection
+from backend.db.request_store import ProjectConnection
 from backend.transport import queueing, redis_server
 from backend.transport.queueing import WorkerInfo
 from backend.worker.worker import Heartbeat, RisWorker
@@ -51,7 +51,7 @@ UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 def impatient(module: str, *arguments: str) -> tuple[str, ...]:
     """The command that runs a module with a short `BUSY_TIMEOUT_S`."""
     code = (
-        f"import runpy, sys; from backend import database; database.BUSY_TIMEOUT_S = {BUSY_TIMEOUT_S}; "
+        f"import runpy, sys; from backend.db import database; database.BUSY_TIMEOUT_S = {BUSY_TIMEOUT_S}; "
         f"sys.argv[1:] = {list(arguments)}; runpy.run_module({module!r}, run_name='__main__')"
     )
     return sys.executable, "-c", code
@@ -394,7 +394,7 @@ def test_database_that_cannot_be_tidied_does_not_end_the_worker(redis_url):
 
 def test_error_of_the_database_tells_no_values(store):
     with pytest.raises(IntegrityError) as caught:
-        store.save_connection(Connection(1, None, TOKEN, label_config=None))
+        store.save_connection(ProjectConnection(1, None, TOKEN, label_config=None))
     assert TOKEN not in str(caught.value)
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.annotators import FEATURES, Report, measure
-from benchmarks.simulated_annotator import MAX_CLICKS, REPAINT_ACTIONS, Mended
+from benchmarks.annotators import FEATURES, AnnotatorsReport, measure
+from benchmarks.simulated_annotator import MAX_CLICKS, REPAINT_ACTIONS, RefinementLog
 from demo.benchmark import read_scenes
 from ris_core import load_segmenter
 from ris_core.errors import BadInput
-from ris_core.evaluation.dataset import Case, Dataset, Item, Sample
+from ris_core.evaluation.dataset import Dataset, DatasetItem, EvaluationImage, EvaluationSample
 from ris_core.types import Image, Proposals
 from ris_core.types.prompts import PromptEmbedding, Prompts
 from tests.toy import GridProposer, toy_pixels, toy_segmenter
@@ -38,9 +38,11 @@ class Pointable(GridProposer):
         return Proposals.from_masks(found)
 
 
-def run(text: str, *targets: int) -> Report:
-    case = Case(IMAGE, OBJECTS, (Sample("1", text, targets, kind="noun"), Sample("2", "nothing", ())))
-    dataset = Dataset("toy", "test", (Item("scene", lambda: case),), digest="")
+def run(text: str, *targets: int) -> AnnotatorsReport:
+    case = EvaluationImage(
+        IMAGE, OBJECTS, (EvaluationSample("1", text, targets, kind="noun"), EvaluationSample("2", "nothing", ()))
+    )
+    dataset = Dataset("toy", "test", (DatasetItem("scene", lambda: case),), digest="")
     return measure(replace(toy_segmenter(), proposer=Pointable()), dataset, scenes=5, top_k=3)
 
 
@@ -80,8 +82,8 @@ def test_report_says_what_each_way_of_mending_saves():
 
 
 def test_repainting_costs_more_than_accepting():
-    assert Mended(1, 2, False, 0.9).actions == 4
-    assert Mended(1, 2, True, 0.3).actions == 3 + REPAINT_ACTIONS
+    assert RefinementLog(1, 2, False, 0.9).actions == 4
+    assert RefinementLog(1, 2, True, 0.3).actions == 3 + REPAINT_ACTIONS
 
 
 def test_a_profile_that_answers_no_clicks_is_refused():

@@ -25,7 +25,7 @@ def test_sam_resumes_where_it_was_stopped(tmp_path, capsys, monkeypatch):
 
     def run(steps_done: int, out, state):
         """Train up to a step of a schedule of two."""
-        scenes = train_sam.Scenes
+        scenes = train_sam.SamScenes
         monkeypatch.setattr(train_sam, "Scenes", lambda first, last: scenes(first, min(last, steps_done)))
         train_sam.train(2, 1, out, state, workers=0, threads=1)
         monkeypatch.setattr(train_sam, "Scenes", scenes)
@@ -62,7 +62,7 @@ def test_a_correction_clicks_on_what_is_wrong():
     soft, logits = torch.zeros(2, 64, 64), torch.full((2, 64, 64), -1.0)
     soft[0, 10:20, 30:40] = 1  # all of it was missed
     soft[1, :32], logits[1] = 1, 1.0  # too much was found
-    before = train_sam.Prompts(torch.arange(2), soft, torch.zeros(2, 1, 2), torch.ones(2, 1))
+    before = train_sam.TrainingPrompts(torch.arange(2), soft, torch.zeros(2, 1, 2), torch.ones(2, 1))
     after = before.correct(logits)
     x, y = after.clicks[0, 1]
     assert 120 <= x < 160

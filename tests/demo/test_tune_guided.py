@@ -8,7 +8,7 @@ import pytest
 from demo.tune_guided import FIRST_SEED, cross_check, fit, read_samples
 from ris_core import load_segmenter
 from ris_core.errors import BadInput
-from ris_core.methods.global_local import Component as GlobalLocal
+from ris_core.methods.global_local import GlobalLocalMethod as GlobalLocal
 
 pytestmark = pytest.mark.slow
 

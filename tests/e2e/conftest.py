@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from backend.base import processes
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.connect import connect
 from backend.local import stack
 from demo import label_studio, up
@@ -56,9 +56,9 @@ def demo(state_dir: Path) -> Iterator[Demo]:
 
 
 @pytest.fixture(scope="package")
-def client(demo: Demo) -> LabelStudio:
+def client(demo: Demo) -> LabelStudioClient:
     """Label Studio's API, as the demo's user."""
-    return LabelStudio(demo.url, demo.secrets.token, up.ANSWER_TIMEOUT_S)
+    return LabelStudioClient(demo.url, demo.secrets.token, up.ANSWER_TIMEOUT_S)
 
 
 @pytest.fixture(scope="package")
@@ -85,7 +85,7 @@ MakeProject = Callable[[str, Sequence[Mapping[str, Any]]], Project]
 
 
 @pytest.fixture(scope="package")
-def make_project(demo: Demo, client: LabelStudio, gate: Gate) -> MakeProject:
+def make_project(demo: Demo, client: LabelStudioClient, gate: Gate) -> MakeProject:
     """Makes a project of a label config and tasks' data, and connects it to the backend through the gate."""
 
     def make(label_config: str, data: Sequence[Mapping[str, Any]]) -> Project:
@@ -101,13 +101,13 @@ def make_project(demo: Demo, client: LabelStudio, gate: Gate) -> MakeProject:
 
 
 @pytest.fixture(scope="package")
-def image_of(demo: Demo, client: LabelStudio) -> Callable[[Exhibit], str]:
+def image_of(demo: Demo, client: LabelStudioClient) -> Callable[[Exhibit], str]:
     """The address of a scene's picture in Label Studio."""
     return lambda exhibit: client.request("GET", f"/api/tasks/{demo.tasks[exhibit]}/")["data"]["image"]
 
 
 @pytest.fixture(scope="package")
-def upload(demo: Demo, client: LabelStudio) -> Callable[[str, bytes], str]:
+def upload(demo: Demo, client: LabelStudioClient) -> Callable[[str, bytes], str]:
     """Puts a picture into Label Studio; its address there."""
 
     def put(name: str, picture: bytes) -> str:
@@ -146,7 +146,7 @@ def annotator(browser: Browser, demo: Demo) -> LabellingPage:
 
 
 @pytest.fixture(scope="module")
-def colleague(browser: Browser, demo: Demo, client: LabelStudio) -> LabellingPage:
+def colleague(browser: Browser, demo: Demo, client: LabelStudioClient) -> LabellingPage:
     """Somebody else of the same organisation."""
     _sign_up(demo.url, client.request("GET", "/api/invite")["invite_url"])
     return LabellingPage.log_in(browser, demo.url, SCREENSHOTS, SECOND_EMAIL, SECOND_PASSWORD)

@@ -13,16 +13,16 @@ import pytest
 
 from backend.base.errors import BadSettings, ImageUnreachable, Unreachable
 from backend.corrections.reconciler import reconcile
-from backend.corrections.store import open_ledger
-from backend.db.request_store import open_store
+from backend.corrections.store import open_correction_store
+from backend.db.request_store import open_request_store
 from backend.doctor import studio as doctor
 from backend.label_studio import protocol
-from backend.label_studio.client import LabelStudio, Refused
+from backend.label_studio.client import LabelStudioClient, RequestRefused
 from backend.label_studio.connect import carry_out, connect
-from backend.label_studio.connection_plan import Wanted, make_plan
+from backend.label_studio.connection_plan import WantedConnection, make_plan
 from backend.label_studio.images import ImageFetcher
 from backend.runs.spec import BadRun, RunSpec
-from backend.runs.studio_client import RunStudio
+from backend.runs.studio_client import RunClient
 from tests.backend.corrections.fake_tasks import FakeTasks
 from tests.backend.doctor import test_studio
 from tests.backend.fake_label_studio import FOREIGN, FakeLabelStudio, FakeTokens
@@ -49,7 +49,7 @@ class Real:
     """The real Label Studio, and how things come to be there."""
 
     def __init__(self, url: str, token: str) -> None:
-        self.url, self.token, self.api = url, token, LabelStudio(url, token, 120.0)
+        self.url, self.token, self.api = url, token, LabelStudioClient(url, token, 120.0)
 
     def add_project(self, label_config: str, tasks: Sequence[dict[str, Any]] = ()) -> tuple[Site, list[int]]:
         """A new project, and the ids of its tasks."""
@@ -100,7 +100,7 @@ def ask_both(real: Site, stand_in: Site, ask: Callable[[Site], None]) -> tuple[l
 def refused(*arguments: Any) -> None:
     """Ask for something that is refused."""
     studio, *request = arguments
-    with suppress(Refused, Unreachable, BadSettings):
+    with suppress(RequestRefused, Unreachable, BadSettings):
         studio.request(*request)
         raise AssertionError(f"{request} was not refused")
 
@@ -130,7 +130,7 @@ def runs(studio: Real, serve: Serve, _folder: Path) -> Compared:
     made = [{"task": task, "result": [region("brush", "Red")], "score": 0.5, "model_version": "v"} for task in tasks]
 
     def ask(site: Site) -> None:
-        api = RunStudio(site.url, site.token, 120.0)
+        api = RunClient(site.url, site.token, 120.0)
         spec = functools.partial(RunSpec, site.project, expressions=("x",))
         for view in (None, views[0]):
             api.label_config(spec(view=view))
@@ -149,14 +149,14 @@ def runs(studio: Real, serve: Serve, _folder: Path) -> Compared:
         other = {**made[2], "model_version": "w"}
         assert api.import_predictions(site.project, [foreign], lambda: None) == 0
         assert api.import_predictions(site.project, [foreign, other], lambda: None) == 1
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRefused):
             api.import_predictions(site.project, [{**made[0], "task": gone}], lambda: None)
         [prediction] = api.predictions_of(tasks[0])
         assert (api.predictions_of(gone), api.has_task(tasks[0]), api.has_task(gone)) == ([], True, False)
         assert api.annotations_from(tasks[0], prediction["id"]) == api.annotations_from(gone, prediction["id"]) == []
         assert api.count_predictions(site.project, "v") == 3
         api.show_version(site.project, "v")
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRefused):
             api.show_version(site.project, "never made")
         api.list_tasks(spec(), 0)
         for _ in range(2):
@@ -185,11 +185,11 @@ def corrections(studio: Real, serve: Serve, folder: Path) -> Compared:
         ("DELETE", f"/api/annotations/{second}/"),
         ("DELETE", f"/api/tasks/{tasks[3]}/"),
     ]
-    ledgers = {}
+    run_stores = {}
     for name in ("real", "fake"):
         url = f"sqlite:///{folder / name}.sqlite3"
-        open_store(url).close()
-        ledgers[name] = open_ledger(url)
+        open_request_store(url).close()
+        run_stores[name] = open_correction_store(url)
     exchanges: tuple[list[Exchange], list[Exchange]] = ([], [])
     for method, path in changes:
         studio.api.request(method, path)
@@ -197,15 +197,18 @@ def corrections(studio: Real, serve: Serve, folder: Path) -> Compared:
         fake.predictions = {one["id"]: one for task in fake.tasks.values() for one in task["predictions"]}
 
         def ask(site: Site) -> None:
-            api, ledger = LabelStudio(site.url, site.token, 120.0), ledgers["fake" if site.stand_in else "real"]
-            reconcile(api, ledger, site.project, is_thorough=True)
+            api, run_store = (
+                LabelStudioClient(site.url, site.token, 120.0),
+                run_stores["fake" if site.stand_in else "real"],
+            )
+            reconcile(api, run_store, site.project, is_thorough=True)
 
         for seen, more in zip(exchanges, ask_both(real, site, ask), strict=True):
             seen.extend(more)
 
     def ask_for_what_is_not_there(site: Site) -> None:
-        api = LabelStudio(site.url, site.token, 120.0)
-        reconcile(api, ledgers["fake" if site.stand_in else "real"], site.project, with_predictions=True)
+        api = LabelStudioClient(site.url, site.token, 120.0)
+        reconcile(api, run_stores["fake" if site.stand_in else "real"], site.project, with_predictions=True)
         without_fraction = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime"}
         item = {**without_fraction, "value": "2026-01-01T00:00:00Z"}
         query = f'{{"filters":{{"conjunction":"and","items":[{item}]}}}}'.replace("'", '"')
@@ -221,7 +224,7 @@ def corrections(studio: Real, serve: Serve, folder: Path) -> Compared:
 
     for seen, more in zip(exchanges, ask_both(real, site, ask_for_what_is_not_there), strict=True):
         seen.extend(more)
-    assert all(len(ledger.live_annotations(real.project)) == 2 for ledger in ledgers.values())
+    assert all(len(run_store.live_annotations(real.project)) == 2 for run_store in run_stores.values())
     return Compared(FakeTasks, *exchanges)
 
 
@@ -252,7 +255,7 @@ def connecting(studio: Real, serve: Serve, _folder: Path) -> Compared:
     }
 
     def ask(site: Site) -> None:
-        api = LabelStudio(site.url, site.token, 120.0)
+        api = LabelStudioClient(site.url, site.token, 120.0)
         with pytest.raises(BadSettings):
             connect(api, GONE, backend.url)
         backend.is_open = False
@@ -277,7 +280,7 @@ def connecting(studio: Real, serve: Serve, _folder: Path) -> Compared:
                 studio.api.request("DELETE", f"/api/webhooks/{webhook['id']}/")
             studio.predict(site.project, task, "demo-1")
         connect(api, site.project, moved.url, ("user", "pass"), "secret")
-        carry_out(api, make_plan(api, site.project, Wanted(moved.url, ("user", "pass"), "secret")))
+        carry_out(api, make_plan(api, site.project, WantedConnection(moved.url, ("user", "pass"), "secret")))
         if site.stand_in:
             why = {"non_field_errors": ["Validation failed on : 'value' is a required property"]}
             site.stand_in.refusals = {"POST validate": (400, {"detail": "Validation error", "validation_errors": why})}
@@ -296,9 +299,9 @@ def tokens(studio: Real, serve: Serve, _folder: Path) -> Compared:
 
     def ask(site: Site) -> None:
         path = f"/api/projects/{site.project}/"
-        LabelStudio(site.url, site.token, 120.0).request("GET", path)
-        refused(LabelStudio(site.url, "a.b.c", 120.0), "GET", path)
-        refused(LabelStudio(site.url, "f" * 40, 120.0), "GET", path)
+        LabelStudioClient(site.url, site.token, 120.0).request("GET", path)
+        refused(LabelStudioClient(site.url, "a.b.c", 120.0), "GET", path)
+        refused(LabelStudioClient(site.url, "f" * 40, 120.0), "GET", path)
 
     return Compared(FakeTokens, *ask_both(real, Site(serve(FakeTokens(personal)).url, personal, real.project), ask))
 
@@ -342,14 +345,14 @@ def examining(studio: Real, serve: Serve, _folder: Path) -> Compared:
             settings=SimpleNamespace(label_studio_url=site.url), api_key=site.token, project=site.project
         )
         assert [finding.state for finding in doctor.check_label_studio(case)] == ["ok"] * 3
-        api = LabelStudio(site.url, site.token, 60.0)
+        api = LabelStudioClient(site.url, site.token, 60.0)
         doctor.find_project(api, site.project)
         with pytest.raises(BadSettings):
             doctor.find_project(api, GONE)
         assert [row["state"] for row in api.request("GET", f"/api/ml?project={site.project}")] == ["CO"]
         page = f"/api/tasks?project={site.project}&page_size=5&fields=task_only&resolve_uri=false"
         assert len(api.request("GET", page)["tasks"]) == 1
-        stranger = LabelStudio(site.url, "f" * 40, 60.0)
+        stranger = LabelStudioClient(site.url, "f" * 40, 60.0)
         for path in (page, "/api/current-user/whoami", f"/api/projects/{site.project}/"):
             refused(stranger, "GET", path)
         fetch(site, picture)
@@ -368,7 +371,7 @@ def encoding_ahead(studio: Real, serve: Serve, _folder: Path) -> Compared:
     picture = upload(studio, real.project)
 
     def ask(site: Site) -> None:
-        api = LabelStudio(site.url, site.token, 60.0)
+        api = LabelStudioClient(site.url, site.token, 60.0)
         first = 1 if site.stand_in else tasks[0]
         assert len(api.request("GET", protocol.next_tasks_path(site.project, str(first), 5))["tasks"]) == 5
         fetch(site, "/data/upload/7/1.png" if site.stand_in else picture)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from demo.gallery import GALLERY
 from demo.up import Demo, decode_mask, measure_overlap
 from tests.e2e.conftest import count_rows, wait_until
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def test_typed_expression_becomes_a_submitted_mask(
-    annotator: LabellingPage, demo: Demo, client: LabelStudio, state_dir: Path
+    annotator: LabellingPage, demo: Demo, client: LabelStudioClient, state_dir: Path
 ):
     exhibit = GALLERY[0]
     task = demo.tasks[exhibit]

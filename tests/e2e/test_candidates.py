@@ -10,8 +10,8 @@ import pytest
 
 from backend.corrections.queries import read_corrections
 from backend.corrections.reconciler import reconcile
-from backend.corrections.store import open_ledger
-from backend.label_studio.client import LabelStudio
+from backend.corrections.store import open_correction_store
+from backend.label_studio.client import LabelStudioClient
 from demo.gallery import GALLERY
 from demo.up import Demo
 from tests.e2e.conftest import RECOMMENDED, MakeProject
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_other_candidates_stand_beside_the_best_and_only_that_is_scored_and_streamed(
-    demo: Demo, client: LabelStudio, make_project: MakeProject, image_of: Callable, state_dir: Path
+    demo: Demo, client: LabelStudioClient, make_project: MakeProject, image_of: Callable, state_dir: Path
 ):
     several = {"image": image_of(GALLERY[1]), "say": "the fish"}  # a scene with some of them
     project = make_project(RECOMMENDED, [several, several])
@@ -59,8 +59,8 @@ def test_other_candidates_stand_beside_the_best_and_only_that_is_scored_and_stre
     chosen = mine[f"{best}.candidate-2"]
     body = {"result": chosen["result"], "parent_prediction": chosen["id"]}
     client.request("POST", f"/api/tasks/{task}/annotations/", body)
-    ledger = open_ledger(f"sqlite:///{state_dir / 'ris.sqlite3'}")
-    reconcile(client, ledger, project.id)
-    with ledger.reading() as db:
+    run_store = open_correction_store(f"sqlite:///{state_dir / 'ris.sqlite3'}")
+    reconcile(client, run_store, project.id)
+    with run_store.reading() as db:
         assert [one.outcome.outcome for one in read_corrections(db, project.id)] == ["replaced"]
-    ledger.close()
+    run_store.close()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from demo.gallery import GALLERY, Exhibit
 from demo.scenes import make_scene
 from demo.up import decode_mask, measure_overlap
@@ -74,7 +74,7 @@ def offered(annotator: LabellingPage) -> np.ndarray:
     return decode_mask(region)
 
 
-def saved(client: LabelStudio, task: int) -> list[dict[str, Any]]:
+def saved(client: LabelStudioClient, task: int) -> list[dict[str, Any]]:
     [annotation] = client.request("GET", f"/api/tasks/{task}/annotations/")
     return annotation["result"]
 
@@ -86,7 +86,7 @@ def sides(mask: np.ndarray) -> Sequence[tuple[float, float]]:
 
 
 def test_clicks_and_a_box_become_submitted_masks_and_nothing_else(
-    annotator: LabellingPage, clickable: Project, client: LabelStudio, state_dir: Path
+    annotator: LabellingPage, clickable: Project, client: LabelStudioClient, state_dir: Path
 ):
     fish, carrot, other_fish = (make_scene(EXHIBITS[0].seed).objects[i].mask for i in (FISH, CARROT, OTHER_FISH))
     annotator.open_task(clickable.id, clickable.tasks[0])
@@ -117,7 +117,7 @@ def test_clicks_and_a_box_become_submitted_masks_and_nothing_else(
 
 
 def test_one_click_finds_a_thing_and_an_expression_goes_on_from_there(
-    annotator: LabellingPage, clickable: Project, client: LabelStudio
+    annotator: LabellingPage, clickable: Project, client: LabelStudioClient
 ):
     exhibit = EXHIBITS[1]
     frog = make_scene(exhibit.seed).objects[FROG].mask

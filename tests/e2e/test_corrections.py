@@ -14,14 +14,14 @@ from PIL import Image as Pil
 
 from backend.corrections.queries import read_corrections
 from backend.corrections.reconciler import reconcile
-from backend.corrections.store import Ledger, open_ledger
+from backend.corrections.store import CorrectionStore, open_correction_store
 from backend.db.tables import answer
 from backend.label_studio import regions
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.label_config import read_config
 from backend.report.data import find
 from backend.report.page import render
-from benchmarks.simulated_annotator import Mended, Offered, mend
+from benchmarks.simulated_annotator import OfferedMask, RefinementLog, mend
 from demo.benchmark import read_scenes
 from demo.up import decode_mask
 from ris_core.geometry.masks import from_rle
@@ -44,9 +44,15 @@ class AtLabelStudio:
     """
 
     def __init__(
-        self, client: LabelStudio, ledger: Ledger, backend: int, task: int, text: str, truth: np.ndarray
+        self,
+        client: LabelStudioClient,
+        correction_store: CorrectionStore,
+        backend: int,
+        task: int,
+        text: str,
+        truth: np.ndarray,
     ) -> None:
-        self._client, self._ledger, self._backend, self._task = client, ledger, backend, task
+        self._client, self._correction_store, self._backend, self._task = client, correction_store, backend, task
         self._truth, self._typed = truth, [text]
         self._prompt = {"id": uuid.uuid4().hex[:10], "from_name": "prompt", "to_name": "image", "type": "textarea"}
         self._click_ids: list[str] = []
@@ -54,13 +60,13 @@ class AtLabelStudio:
         self.shown: list[dict[str, Any]] = []
         self.selected: set[int] = set()
 
-    def ask(self) -> Offered:
+    def ask(self) -> OfferedMask:
         self._send([self._prompt_result()])
         candidates, self.selected = self._candidates()
         last = max(self.selected, default=0)
         return self._see([*candidates[last:], *candidates[:last]])
 
-    def click(self, points_xy: np.ndarray, is_positive: np.ndarray) -> Offered:
+    def click(self, points_xy: np.ndarray, is_positive: np.ndarray) -> OfferedMask:
         if not self._click_ids:  # Label Studio saved one meanwhile
             draft = {"result": [self._prompt_result()], "lead_time": 1.0}
             self._client.request("POST", f"/api/tasks/{self._task}/drafts", draft)
@@ -105,17 +111,17 @@ class AtLabelStudio:
         wanted = sa.select(answer.c.candidates, answer.c.selected).where(
             answer.c.request_id == newest.limit(1).scalar_subquery()
         )
-        with self._ledger.reading() as db:
+        with self._correction_store.reading() as db:
             candidates, selected = db.execute(wanted.order_by(answer.c.id)).first() or ([], [])
         return [from_rle(one["mask"]) for one in candidates], {i + 1 for i in selected}
 
-    def _see(self, others: Sequence[np.ndarray]) -> Offered:
+    def _see(self, others: Sequence[np.ndarray]) -> OfferedMask:
         nothing = np.zeros_like(self._truth)
         offered = np.logical_or.reduce([nothing, *map(decode_mask, self.shown)])
-        return Offered(offered, np.array([nothing, *others])[1:])
+        return OfferedMask(offered, np.array([nothing, *others])[1:])
 
 
-def finish(page: AtLabelStudio, done: Mended, lead_time: float) -> Counter[str]:
+def finish(page: AtLabelStudio, done: RefinementLog, lead_time: float) -> Counter[str]:
     """Submit what the annotator came to; the outcomes that follow by what the words mean."""
     for _ in range(done.nexts):
         page.press_next()
@@ -133,14 +139,17 @@ def finish(page: AtLabelStudio, done: Mended, lead_time: float) -> Counter[str]:
 
 
 @pytest.fixture
-def ledger(state_dir: Path) -> Iterator[Ledger]:
-    opened = open_ledger(f"sqlite:///{state_dir / 'ris.sqlite3'}")
+def correction_store(state_dir: Path) -> Iterator[CorrectionStore]:
+    opened = open_correction_store(f"sqlite:///{state_dir / 'ris.sqlite3'}")
     yield opened
     opened.close()
 
 
 def test_a_hundred_tasks_of_simulated_annotators(
-    make_project: MakeProject, upload: Callable[[str, bytes], str], client: LabelStudio, ledger: Ledger
+    make_project: MakeProject,
+    upload: Callable[[str, bytes], str],
+    client: LabelStudioClient,
+    correction_store: CorrectionStore,
 ):
     asked: list[tuple[str, str, np.ndarray]] = []
     for item in read_scenes().items[:SCENES]:
@@ -154,16 +163,16 @@ def test_a_hundred_tasks_of_simulated_annotators(
     [backend] = client.request("GET", f"/api/ml?project={project.id}")
     expected, mended = Counter[str](), []
     for number, (task, (_, text, truth)) in enumerate(zip(project.tasks, asked, strict=False)):
-        page = AtLabelStudio(client, ledger, backend["id"], task, text, truth)
+        page = AtLabelStudio(client, correction_store, backend["id"], task, text, truth)
         mended.append(mend(page, truth, {"next", "clicks"}))
         expected += finish(page, mended[-1], 1.0 + number % 7)
     assert all([sum(one.nexts for one in mended), sum(one.clicks for one in mended)])  # every way was gone
-    ledger.read_events()
-    reconcile(client, ledger, project.id)
-    with ledger.reading() as db:
+    correction_store.read_events()
+    reconcile(client, correction_store, project.id)
+    with correction_store.reading() as db:
         found = Counter(one.outcome.outcome for one in read_corrections(db, project.id))
     assert found == +expected
-    told = find(ledger, project.id)
+    told = find(correction_store, project.id)
     assert told.all.counts == found
     assert (len(told.times.with_proposals), len(told.times.without_proposals)) == (
         TASKS - found["missed"],

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from backend.corrections.matching import boundary_overlap
-from backend.corrections.outcomes import Outcome
+from backend.corrections.outcomes import RegionOutcome
 from backend.corrections.queries import read_corrections
 from backend.corrections.reconciler import reconcile
-from backend.corrections.store import Ledger, open_ledger
+from backend.corrections.store import CorrectionStore, open_correction_store
 from backend.label_studio import regions
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.label_config import read_config
 from demo.gallery import GALLERY
 from demo.scenes import make_scene
@@ -37,12 +37,12 @@ def masks() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def project(make_project: MakeProject, image_of: Callable, client: LabelStudio) -> Project:
+def project(make_project: MakeProject, image_of: Callable, client: LabelStudioClient) -> Project:
     return make_project(RECOMMENDED, [{"image": image_of(SCENE)}])
 
 
 @pytest.fixture(scope="module")
-def offered(client: LabelStudio, project: Project, masks: list[np.ndarray]) -> list[dict[str, Any]]:
+def offered(client: LabelStudioClient, project: Project, masks: list[np.ndarray]) -> list[dict[str, Any]]:
     """A bulk prediction of the three, as Label Studio has it."""
     control = read_config(RECOMMENDED).controls[0]
     made = [
@@ -57,8 +57,8 @@ def offered(client: LabelStudio, project: Project, masks: list[np.ndarray]) -> l
 
 
 @pytest.fixture
-def ledger(state_dir: Path) -> Iterator[Ledger]:
-    opened = open_ledger(f"sqlite:///{state_dir / 'ris.sqlite3'}")
+def correction_store(state_dir: Path) -> Iterator[CorrectionStore]:
+    opened = open_correction_store(f"sqlite:///{state_dir / 'ris.sqlite3'}")
     yield opened
     opened.close()
 
@@ -82,8 +82,8 @@ def empty_place(masks: list[np.ndarray]) -> list[tuple[float, float]]:
     raise AssertionError("the scene is full")
 
 
-def current(ledger: Ledger, project: int) -> dict[str, Outcome]:
-    with ledger.reading() as db:
+def current(correction_store: CorrectionStore, project: int) -> dict[str, RegionOutcome]:
+    with correction_store.reading() as db:
         return {one.outcome.region: one.outcome for one in read_corrections(db, project, with_masks=True)}
 
 
@@ -92,8 +92,8 @@ def test_an_accepted_an_erased_a_deleted_and_a_drawn_mask(
     project: Project,
     offered: list[dict[str, Any]],
     masks: list[np.ndarray],
-    client: LabelStudio,
-    ledger: Ledger,
+    client: LabelStudioClient,
+    correction_store: CorrectionStore,
     state_dir: Path,
 ):
     accepted, edited, deleted = (region["id"] for region in offered)
@@ -114,8 +114,8 @@ def test_an_accepted_an_erased_a_deleted_and_a_drawn_mask(
     saved = {result["id"]: result for result in annotation["result"] if result["type"] == "brushlabels"}
     [drawn] = saved.keys() - {accepted, edited}
     wait_until(lambda: count_rows(state_dir, "annotation_version WHERE annotation = ?", annotation["id"]) > 0)
-    reconcile(client, ledger, project.id)
-    found = current(ledger, project.id)
+    reconcile(client, correction_store, project.id)
+    found = current(correction_store, project.id)
     assert {id: one.outcome for id, one in found.items()} == {
         accepted: "accepted",
         edited: "edited",
@@ -134,19 +134,23 @@ def test_an_accepted_an_erased_a_deleted_and_a_drawn_mask(
 
 
 def test_an_update_is_another_version_and_a_deletion_takes_it_out(
-    annotator: LabellingPage, project: Project, offered: list[dict[str, Any]], client: LabelStudio, ledger: Ledger
+    annotator: LabellingPage,
+    project: Project,
+    offered: list[dict[str, Any]],
+    client: LabelStudioClient,
+    correction_store: CorrectionStore,
 ):
     [task] = project.tasks
     annotator.open_task(project.id, task)
     annotator.select_region(1)
     annotator.page.keyboard.press("Backspace")
     annotator.update()
-    reconcile(client, ledger, project.id)
-    assert current(ledger, project.id)[offered[1]["id"]].outcome == "rejected"
-    with ledger.reading() as db:
+    reconcile(client, correction_store, project.id)
+    assert current(correction_store, project.id)[offered[1]["id"]].outcome == "rejected"
+    with correction_store.reading() as db:
         history = [one.outcome.outcome for one in read_corrections(db, project.id, with_history=True)]
     assert (history.count("edited"), history.count("accepted"), history.count("rejected")) == (1, 2, 3)
     [annotation] = client.request("GET", f"/api/tasks/{task}/annotations/")
     client.request("DELETE", f"/api/annotations/{annotation['id']}/")
-    reconcile(client, ledger, project.id)
-    assert current(ledger, project.id) == {}
+    reconcile(client, correction_store, project.id)
+    assert current(correction_store, project.id) == {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend.base import processes
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from demo import label_studio
 from demo.gallery import GALLERY
 from demo.up import STEPS, Demo, decode_mask, measure_overlap
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 
 
-def test_killed_worker_is_replaced_and_answers(demo: Demo, client: LabelStudio, state_dir: Path):
+def test_killed_worker_is_replaced_and_answers(demo: Demo, client: LabelStudioClient, state_dir: Path):
     supervisor = processes.find("worker", state_dir)
     killed = processes.find_supervised(supervisor, state_dir)
     os.kill(killed.pid, signal.SIGKILL)

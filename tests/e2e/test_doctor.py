@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.examination import SECTIONS, examine
 from backend.doctor.finding import Finding, exit_code
 from backend.doctor.settings_origin import read
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.connect import connect
 from demo.up import BACKEND_USER, Demo
 
@@ -42,7 +42,7 @@ def project(demo: Demo, state_dir: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def meddled(demo: Demo, client: LabelStudio) -> Iterator[None]:
+def meddled(demo: Demo, client: LabelStudioClient) -> Iterator[None]:
     """Auto-Annotation is off, and the webhook has lost its authorization; both are restored."""
     [model] = client.request("GET", f"/api/ml?project={demo.project}")
     [webhook] = client.request("GET", f"/api/webhooks/?project={demo.project}")
@@ -57,7 +57,9 @@ def meddled(demo: Demo, client: LabelStudio) -> Iterator[None]:
 
 def look(project: int, url: str | None = None) -> list[Finding]:
     """All that is found without loading torch."""
-    return list(examine(Case(read(), project, url), [section for section in SECTIONS if section.name != "Device"]))
+    return list(
+        examine(DoctorContext(read(), project, url), [section for section in SECTIONS if section.name != "Device"])
+    )
 
 
 def test_healthy_demo_is_given_a_clean_bill(project: int, demo: Demo):

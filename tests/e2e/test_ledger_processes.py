@@ -15,7 +15,7 @@ import pytest
 
 from backend.base import processes
 from backend.label_studio import regions
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.label_config import read_config
 from demo.gallery import GALLERY
 from demo.up import Demo
@@ -64,7 +64,7 @@ def ris(demo: Demo, database_url: str) -> Iterator[Ris]:
 
 
 @pytest.fixture
-def project(demo: Demo, client: LabelStudio) -> int:
+def project(demo: Demo, client: LabelStudioClient) -> int:
     """A project of one picture, six times."""
     made = client.request("POST", "/api/projects/", {"title": "Ledger", "label_config": RECOMMENDED})
     image = client.request("GET", f"/api/tasks/{demo.tasks[GALLERY[0]]}/")["data"]["image"]
@@ -73,13 +73,13 @@ def project(demo: Demo, client: LabelStudio) -> int:
 
 
 @pytest.fixture
-def tasks(project: int, client: LabelStudio) -> list[int]:
+def tasks(project: int, client: LabelStudioClient) -> list[int]:
     listed = client.request("GET", f"/api/tasks?project={project}&page_size=100")["tasks"]
     return sorted(task["id"] for task in listed)
 
 
 @pytest.fixture
-def submit(client: LabelStudio) -> Callable[..., int]:
+def submit(client: LabelStudioClient) -> Callable[..., int]:
     """Submits an annotation with one mask, each elsewhere; its number."""
     places = iter(range(0, 256, SIDE_PX))
 
@@ -96,7 +96,7 @@ def submit(client: LabelStudio) -> Callable[..., int]:
 
 
 def test_the_record_agrees_with_label_studio_whatever_it_was_told(
-    ris: Ris, project: int, tasks: list[int], submit: Callable, client: LabelStudio, tmp_path: Path
+    ris: Ris, project: int, tasks: list[int], submit: Callable, client: LabelStudioClient, tmp_path: Path
 ):
     of_project = ("--project", str(project))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from demo.gallery import GALLERY, Exhibit
 from demo.scenes import make_scene
 from demo.up import decode_mask, measure_overlap
@@ -42,7 +42,7 @@ def click(annotator: LabellingPage, mask: np.ndarray, key: str = "") -> None:
     point(annotator, (x - 8, y), size_hw=SIZE_HW, key=key)
 
 
-def await_draft(client: LabelStudio, task: int, is_so: Callable[[list[dict]], bool]) -> None:
+def await_draft(client: LabelStudioClient, task: int, is_so: Callable[[list[dict]], bool]) -> None:
     """Wait until Label Studio has saved the page's state: it does so at most every five seconds."""
     wait_until(lambda: any(is_so(draft["result"]) for draft in client.request("GET", f"/api/tasks/{task}/drafts")))
 
@@ -52,7 +52,7 @@ def has(*ids: str) -> Callable[[list[dict]], bool]:
 
 
 def test_next_candidate_is_shown_accepted_and_submitted(
-    annotator: LabellingPage, project: Project, client: LabelStudio
+    annotator: LabellingPage, project: Project, client: LabelStudioClient
 ):
     annotator.open_task(project.id, project.tasks[0])
     annotator.ask("the frog")
@@ -71,7 +71,7 @@ def test_next_candidate_is_shown_accepted_and_submitted(
 
 
 def test_accepted_mask_is_mended_in_place_by_clicks(
-    annotator: LabellingPage, project: Project, client: LabelStudio, state_dir
+    annotator: LabellingPage, project: Project, client: LabelStudioClient, state_dir
 ):
     task = project.tasks[1]
     annotator.open_task(project.id, task)
@@ -110,7 +110,9 @@ def test_accepted_mask_is_mended_in_place_by_clicks(
     assert count_rows(state_dir, "region WHERE id = ?", region["id"]) == 1
 
 
-def test_repainted_mask_stays_when_it_is_clicked_at(annotator: LabellingPage, project: Project, client: LabelStudio):
+def test_repainted_mask_stays_when_it_is_clicked_at(
+    annotator: LabellingPage, project: Project, client: LabelStudioClient
+):
     task = project.tasks[2]
     annotator.open_task(project.id, task)
     annotator.ask(EXPRESSION)
@@ -130,7 +132,7 @@ def test_repainted_mask_stays_when_it_is_clicked_at(annotator: LabellingPage, pr
     np.testing.assert_array_equal(decode_mask(annotator.regions[0]), decode_mask(painted))
 
 
-def test_box_after_an_expression_is_looked_into(annotator: LabellingPage, project: Project, client: LabelStudio):
+def test_box_after_an_expression_is_looked_into(annotator: LabellingPage, project: Project, client: LabelStudioClient):
     task = project.tasks[3]
     annotator.open_task(project.id, task)
     annotator.ask("the frog")

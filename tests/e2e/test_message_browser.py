@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.messages import MAX_LENGTH
 from demo.gallery import GALLERY
 from tests.e2e.conftest import RECOMMENDED, MakeProject, Project
@@ -39,7 +39,7 @@ def test_message_is_shown_at_once_and_only_the_newest(annotator: LabellingPage, 
 
 
 def test_message_is_not_saved_whatever_is_chosen_in_the_page(
-    annotator: LabellingPage, scenes: Project, client: LabelStudio
+    annotator: LabellingPage, scenes: Project, client: LabelStudioClient
 ):
     task = scenes.tasks[1]
     annotator.open_task(scenes.id, task, 1)
@@ -76,7 +76,7 @@ def test_hint_to_switch_auto_annotation_on_goes_once_it_is_on(annotator: Labelli
 
 
 def test_a_guess_is_told_and_the_longest_message_fits_a_small_screen(
-    annotator: LabellingPage, make_project: MakeProject, scenes: Project, client: LabelStudio
+    annotator: LabellingPage, make_project: MakeProject, scenes: Project, client: LabelStudioClient
 ):
     data = client.request("GET", f"/api/tasks/{scenes.tasks[0]}/")["data"]
     project = make_project(re.sub(r"<Label [^>]*/>", LABELS, RECOMMENDED), [data])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backend.base import processes
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from demo.gallery import GALLERY, Exhibit
 from demo.up import decode_mask, measure_overlap
 from tests.e2e.conftest import RECOMMENDED, MakeProject, Project, count_rows, wait_until
@@ -27,12 +27,12 @@ def is_about(region: dict[str, Any], truth: np.ndarray) -> bool:
     return measure_overlap(decode_mask(region), truth) >= 0.8
 
 
-def saved_regions(client: LabelStudio, task: int) -> list[dict[str, Any]]:
+def saved_regions(client: LabelStudioClient, task: int) -> list[dict[str, Any]]:
     [annotation] = client.request("GET", f"/api/tasks/{task}/annotations/")
     return [result for result in annotation["result"] if result["type"] != "textarea"]
 
 
-def test_repaint_survives_asking_the_same_again(annotator: LabellingPage, scenes: Project, client: LabelStudio):
+def test_repaint_survives_asking_the_same_again(annotator: LabellingPage, scenes: Project, client: LabelStudioClient):
     annotator.open_task(scenes.id, scenes.tasks[0], 0)
     annotator.ask(FROG)
     annotator.accept()
@@ -124,7 +124,7 @@ def test_edited_expression_is_the_one_that_is_answered(annotator: LabellingPage,
 
 
 def test_what_was_not_accepted_is_not_submitted_and_an_update_adds_to_what_was(
-    annotator: LabellingPage, scenes: Project, client: LabelStudio, gate: Gate
+    annotator: LabellingPage, scenes: Project, client: LabelStudioClient, gate: Gate
 ):
     task = scenes.tasks[6]
     annotator.open_task(scenes.id, task, 6)
@@ -142,7 +142,7 @@ def test_what_was_not_accepted_is_not_submitted_and_an_update_adds_to_what_was(
 
 
 def test_skipped_task_keeps_what_was_accepted_and_the_next_one_begins_empty(
-    annotator: LabellingPage, make_project: MakeProject, image_of: Callable[[Exhibit], str], client: LabelStudio
+    annotator: LabellingPage, make_project: MakeProject, image_of: Callable[[Exhibit], str], client: LabelStudioClient
 ):
     project = make_project(RECOMMENDED, [{"image": image_of(exhibit)} for exhibit in GALLERY[:2]])
     task = annotator.open_stream(project.id)
@@ -178,7 +178,7 @@ def test_two_tabs_of_one_task_each_get_their_own_answer(annotator: LabellingPage
 
 
 def test_two_annotators_of_one_task_each_get_their_own_answer(
-    annotator: LabellingPage, colleague: LabellingPage, scenes: Project, client: LabelStudio, state_dir: Path
+    annotator: LabellingPage, colleague: LabellingPage, scenes: Project, client: LabelStudioClient, state_dir: Path
 ):
     task = scenes.tasks[9]
     ask_at_once((annotator, colleague), (GALLERY[9].expression, "the yellow cat"), scenes.id, task, state_dir)

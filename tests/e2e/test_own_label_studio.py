@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from backend.base import processes
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config_edit import edit_config
 from demo import label_studio
 from demo.gallery import GALLERY
@@ -81,7 +81,7 @@ def running_ris(demo: Demo) -> Ris:
 
 
 @pytest.fixture
-def project(demo: Demo, client: LabelStudio) -> int:
+def project(demo: Demo, client: LabelStudioClient) -> int:
     """A project of theirs with one picture."""
     config = (ROOT / "label_config" / "recommended.xml").read_text()
     made = client.request("POST", "/api/projects/", {"title": "Mine", "label_config": config})
@@ -91,7 +91,7 @@ def project(demo: Demo, client: LabelStudio) -> int:
 
 
 @pytest.fixture
-def foreign(demo: Demo, client: LabelStudio) -> tuple[int, int]:
+def foreign(demo: Demo, client: LabelStudioClient) -> tuple[int, int]:
     """A project with a label config of their own, and its task, which is annotated."""
     project = client.request("POST", "/api/projects/", {"title": "Foreign", "label_config": FOREIGN})["id"]
     image = client.request("GET", f"/api/tasks/{demo.tasks[GALLERY[0]]}/")["data"]["image"]
@@ -101,7 +101,7 @@ def foreign(demo: Demo, client: LabelStudio) -> tuple[int, int]:
     return project, task["id"]
 
 
-def test_two_commands_lead_from_a_project_to_a_mask(ris: Ris, project: int, client: LabelStudio):
+def test_two_commands_lead_from_a_project_to_a_mask(ris: Ris, project: int, client: LabelStudioClient):
     started = ris("up")
     assert started.returncode == 0, started.stdout + started.stderr
     assert f"knows us as {label_studio.EMAIL}" in started.stdout
@@ -133,7 +133,7 @@ def test_a_project_that_is_not_there_is_named(ris: Ris):
 
 
 def test_a_config_of_their_own_comes_to_take_expressions(
-    running_ris: Ris, foreign: tuple[int, int], client: LabelStudio
+    running_ris: Ris, foreign: tuple[int, int], client: LabelStudioClient
 ):
     project, task = foreign
     before = _describe(client, project, task)
@@ -162,7 +162,7 @@ def test_a_config_of_their_own_comes_to_take_expressions(
     assert running_ris("connect", "--project", str(project), "--check").returncode == 0
 
 
-def _describe(client: LabelStudio, project: int, task: int) -> dict[str, Any]:
+def _describe(client: LabelStudioClient, project: int, task: int) -> dict[str, Any]:
     """All that connecting might change."""
     about = client.request("GET", f"/api/projects/{project}/")
     annotations = client.request("GET", f"/api/tasks/{task}/annotations/")
@@ -183,7 +183,7 @@ def _describe(client: LabelStudio, project: int, task: int) -> dict[str, Any]:
     ],
 )
 def test_an_address_that_leads_nowhere_is_said_with_the_remedy(
-    running_ris: Ris, project: int, client: LabelStudio, url: str, says: list[str]
+    running_ris: Ris, project: int, client: LabelStudioClient, url: str, says: list[str]
 ):
     done = running_ris("connect", "--project", str(project), "--url", url)
     assert done.returncode == 2
@@ -191,7 +191,7 @@ def test_an_address_that_leads_nowhere_is_said_with_the_remedy(
     assert client.request("GET", f"/api/ml?project={project}") == []
 
 
-def test_label_studio_takes_every_kind_of_edited_config(client: LabelStudio):
+def test_label_studio_takes_every_kind_of_edited_config(client: LabelStudioClient):
     project = client.request("POST", "/api/projects/", {"title": "Edited"})["id"]
     for config in CONFIGS.values():
         client.request("POST", f"/api/projects/{project}/validate/", {"label_config": edit_config(config).after})

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from demo.gallery import GALLERY, Exhibit
 from demo.scenes import make_scene
 from demo.up import decode_mask, measure_overlap
@@ -34,7 +34,9 @@ def read_config(name: str) -> str:
     return (LABEL_CONFIGS / f"{name}.xml").read_text(encoding="utf-8")
 
 
-def submit_answer(annotator: LabellingPage, project: Project, task: int, expression: str, client: LabelStudio) -> Any:
+def submit_answer(
+    annotator: LabellingPage, project: Project, task: int, expression: str, client: LabelStudioClient
+) -> Any:
     """Ask, accept and submit; the one region that is saved."""
     annotator.open_task(project.id, task)
     annotator.ask(expression)
@@ -61,7 +63,7 @@ def photos(make_project: MakeProject, upload: Callable[[str, bytes], str]) -> Pr
 
 @pytest.mark.parametrize(("row", "scale"), [(0, 1), (1, 10)], ids=["turned by EXIF", "4000x3000"])
 def test_photo_gets_its_mask_at_the_size_and_in_the_place_that_is_seen(
-    annotator: LabellingPage, photos: Project, client: LabelStudio, row: int, scale: int
+    annotator: LabellingPage, photos: Project, client: LabelStudioClient, row: int, scale: int
 ):
     region = submit_answer(annotator, photos, photos.tasks[row], WIDE.expression, client)
     truth = np.kron(WIDE.truth(), np.ones((scale, scale), bool))
@@ -70,7 +72,7 @@ def test_photo_gets_its_mask_at_the_size_and_in_the_place_that_is_seen(
 
 
 def test_polygon_config_gets_the_outline(
-    annotator: LabellingPage, make_project: MakeProject, image_of: ImageOf, client: LabelStudio
+    annotator: LabellingPage, make_project: MakeProject, image_of: ImageOf, client: LabelStudioClient
 ):
     project = make_project(read_config("polygon"), [{"image": image_of(WIDE)}])
     region = submit_answer(annotator, project, project.tasks[0], WIDE.expression, client)
@@ -82,7 +84,7 @@ def test_polygon_config_gets_the_outline(
 
 
 def test_rectangle_config_gets_the_box(
-    annotator: LabellingPage, make_project: MakeProject, image_of: ImageOf, client: LabelStudio
+    annotator: LabellingPage, make_project: MakeProject, image_of: ImageOf, client: LabelStudioClient
 ):
     config = read_config("recommended").replace("BrushLabels", "RectangleLabels").replace('"brush"', '"box"')
     project = make_project(config, [{"image": image_of(WIDE)}])
@@ -95,7 +97,7 @@ def test_rectangle_config_gets_the_box(
 
 
 def test_of_two_images_the_prompts_own_gets_the_mask(
-    annotator: LabellingPage, make_project: MakeProject, image_of: ImageOf, client: LabelStudio
+    annotator: LabellingPage, make_project: MakeProject, image_of: ImageOf, client: LabelStudioClient
 ):
     config = read_config("recommended")
     other = (
@@ -139,7 +141,7 @@ def test_expression_of_the_task_stands_in_the_input_and_enter_runs_it(
 
 
 def test_expression_typed_for_a_region_is_kept_with_it_and_asks_nothing(
-    annotator: LabellingPage, make_project: MakeProject, image_of: ImageOf, client: LabelStudio, gate: Gate
+    annotator: LabellingPage, make_project: MakeProject, image_of: ImageOf, client: LabelStudioClient, gate: Gate
 ):
     project = make_project(read_config("per_region_expression"), [{"image": image_of(GALLERY[2])}])
     task = project.tasks[0]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from backend.label_studio.client import LabelStudio
-from backend.runs.store import Ledger, Run, open_ledger
+from backend.label_studio.client import LabelStudioClient
+from backend.runs.store import Run, RunStore, open_run_store
 from benchmarks.chaos import wreak
-from benchmarks.environment import Plan, Site
+from benchmarks.environment import BenchmarkEnvironment, LoadPlan
 from demo.gallery import GALLERY
 from demo.up import Demo, decode_mask, measure_overlap
 from tests.e2e.conftest import RECOMMENDED, MakeProject, Project
@@ -46,8 +46,8 @@ def ris(demo: Demo, state_dir: Path) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
-def ledger(demo: Demo, state_dir: Path) -> Ledger:
-    return open_ledger(f"sqlite:///{state_dir / 'ris.sqlite3'}")
+def run_store(demo: Demo, state_dir: Path) -> RunStore:
+    return open_run_store(f"sqlite:///{state_dir / 'ris.sqlite3'}")
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +56,20 @@ def project(make_project: MakeProject, image_of: Callable) -> Project:
 
 
 @pytest.fixture(scope="module")
-def first(ris, ledger: Ledger, project: Project) -> Run:
+def first(ris, run_store: RunStore, project: Project) -> Run:
     """A run over the project that has ended."""
     ris("start", "--project", str(project.id), "--expression-field", "say", "--name", "evening")
     ris("wait", "evening", "--timeout", "200")
-    return ledger.get("evening")
+    return run_store.get("evening")
 
 
-def predictions(client: LabelStudio, task: int) -> list[dict]:
+def predictions(client: LabelStudioClient, task: int) -> list[dict]:
     return client.request("GET", f"/api/predictions/?task={task}")
 
 
-def test_every_task_has_one_prediction_with_the_mask_it_asks_for(client: LabelStudio, project: Project, first: Run):
+def test_every_task_has_one_prediction_with_the_mask_it_asks_for(
+    client: LabelStudioClient, project: Project, first: Run
+):
     for task, scene in zip(project.tasks, SCENES, strict=True):
         [prediction] = predictions(client, task)
         [region] = prediction["result"]
@@ -75,20 +77,20 @@ def test_every_task_has_one_prediction_with_the_mask_it_asks_for(client: LabelSt
         assert (prediction["model_version"], region["score"]) == (first.model_version, prediction["score"])
 
 
-def test_scores_show_in_the_data_manager(client: LabelStudio, project: Project, first: Run):
+def test_scores_show_in_the_data_manager(client: LabelStudioClient, project: Project, first: Run):
     assert client.request("GET", f"/api/projects/{project.id}/")["model_version"] == first.model_version
     listed = client.request("GET", f"/api/tasks?project={project.id}&fields=all")["tasks"]
     assert all(0 < task["predictions_score"] <= 1 and task["total_predictions"] == 1 for task in listed)
 
 
-def test_same_queries_again_write_nothing(ris, client: LabelStudio, project: Project, first: Run):
+def test_same_queries_again_write_nothing(ris, client: LabelStudioClient, project: Project, first: Run):
     said = ris("start", "--project", str(project.id), "--expression-field", "say")
     assert "nothing to do" in said
     assert [len(predictions(client, task)) for task in project.tasks] == [1] * len(SCENES)
 
 
 def test_replaced_prediction_goes_and_the_annotation_made_of_it_stays(
-    ris, client: LabelStudio, ledger: Ledger, project: Project, first: Run
+    ris, client: LabelStudioClient, run_store: RunStore, project: Project, first: Run
 ):
     task = project.tasks[0]
     [old] = predictions(client, task)
@@ -100,14 +102,14 @@ def test_replaced_prediction_goes_and_the_annotation_made_of_it_stays(
     [new] = predictions(client, task)
     assert new["id"] != old["id"]
     assert {region["meta"]["text"][0] for region in new["result"]} <= {"the tree"}
-    item = ledger.items.get(ledger.get("second").id, task)
+    item = run_store.items.get(run_store.get("second").id, task)
     assert item.replaced == {"run": first.id, "predictions": [old["id"]], "annotations": [made["id"]]}
     [kept] = client.request("GET", f"/api/tasks/{task}/annotations/")
     assert kept["result"] == made["result"]
 
 
 def test_nothing_takes_the_place_of_nothing_and_the_run_ends(
-    ris, client: LabelStudio, ledger: Ledger, make_project: MakeProject, image_of: Callable
+    ris, client: LabelStudioClient, run_store: RunStore, make_project: MakeProject, image_of: Callable
 ):
     """No region tells whose such a prediction is; one that a person imported at the same version stays."""
     made = make_project(RECOMMENDED, [{"image": image_of(one)} for one in SCENES[:2]])
@@ -116,14 +118,14 @@ def test_nothing_takes_the_place_of_nothing_and_the_run_ends(
     ris("wait", "empty", "--timeout", "200")
     first = {task: predictions(client, task) for task in made.tasks}
     assert [[one["result"] for one in of] for of in first.values()] == [[[]], [[]]]
-    kept = {"task": made.tasks[0], "result": [], "model_version": ledger.get("empty").model_version}
+    kept = {"task": made.tasks[0], "result": [], "model_version": run_store.get("empty").model_version}
     imported = client.request("POST", "/api/predictions/", kept)["id"]
     before = {task: [one["id"] for one in of] for task, of in first.items()}
     for mode, expression in (("--replace", "the house"), ("--add", "the chair")):
         name = f"empty{mode}"
         ris(*asked, "--expression", expression, mode, "--name", name)
         ris("wait", name, "--timeout", "120")
-        assert ledger.get(name).state == "done"
+        assert run_store.get(name).state == "done"
         now = {task: [one["id"] for one in predictions(client, task) if one["id"] != imported] for task in made.tasks}
         assert [len(ids) for ids in now.values()] == [1, 1]
         assert all(now[task] != before[task] for task in made.tasks)
@@ -131,7 +133,9 @@ def test_nothing_takes_the_place_of_nothing_and_the_run_ends(
     assert imported in [one["id"] for one in predictions(client, made.tasks[0])]
 
 
-def test_only_the_tasks_of_a_view_are_asked(ris, client: LabelStudio, make_project: MakeProject, image_of: Callable):
+def test_only_the_tasks_of_a_view_are_asked(
+    ris, client: LabelStudioClient, make_project: MakeProject, image_of: Callable
+):
     made = make_project(RECOMMENDED, [{"image": image_of(one), "say": one.expression} for one in SCENES])
     chosen = sorted(made.tasks[1:3])
     is_chosen = {"filter": "filter:tasks:id", "operator": "in", "type": "Number"}
@@ -148,7 +152,7 @@ def test_only_the_tasks_of_a_view_are_asked(ris, client: LabelStudio, make_proje
 
 @pytest.fixture
 def retrieve(
-    client: LabelStudio, ledger: Ledger, make_project: MakeProject
+    client: LabelStudioClient, run_store: RunStore, make_project: MakeProject
 ) -> Callable[[list[dict]], tuple[Project, Run]]:
     """Selects all tasks of a new project but its first, and presses "Retrieve Predictions"; the run that comes of it."""
 
@@ -156,14 +160,14 @@ def retrieve(
         made = make_project(RECOMMENDED, data)
         selected = {"selectedItems": {"all": True, "excluded": [made.tasks[0]]}}
         client.request("POST", f"/api/dm/actions?id=retrieve_tasks_predictions&project={made.id}", selected)
-        [run] = ledger.list_runs(project=made.id)
+        [run] = run_store.list_runs(project=made.id)
         return made, run
 
     return press
 
 
 def test_retrieve_predictions_becomes_a_run_over_the_selected_tasks(
-    ris, client: LabelStudio, retrieve: Callable, image_of: Callable
+    ris, client: LabelStudioClient, retrieve: Callable, image_of: Callable
 ):
     made, run = retrieve([{"image": image_of(one), "expression": one.expression} for one in SCENES[:3]])
     ris("wait", run.id, "--timeout", "200")
@@ -182,7 +186,7 @@ def test_retrieve_predictions_without_expressions_is_a_failed_run_with_its_reaso
 
 
 def test_dropped_prediction_and_deleted_task_are_reported(
-    ris, client: LabelStudio, ledger: Ledger, make_project: MakeProject, image_of: Callable, tmp_path: Path
+    ris, client: LabelStudioClient, run_store: RunStore, make_project: MakeProject, image_of: Callable, tmp_path: Path
 ):
     """The label config changes, and a task goes, between answering and writing."""
     two = make_project(RECOMMENDED, [{"image": image_of(one), "say": one.expression} for one in SCENES[:3]])
@@ -197,15 +201,15 @@ def test_dropped_prediction_and_deleted_task_are_reported(
     ris("resume", "drops")
     with pytest.raises(AssertionError, match="3 failed"):
         ris("wait", "drops", "--timeout", "200")
-    found = {one.task: one.reason for one in ledger.tallies.failures(ledger.get("drops").id)}
+    found = {one.task: one.reason for one in run_store.counts.failures(run_store.get("drops").id)}
     assert found[two.tasks[2]] == "task gone"
     assert found[two.tasks[0]] in ("dropped by Label Studio", "refused by Label Studio")
 
 
 def test_nothing_is_lost_or_doubled_whatever_is_killed(demo: Demo, short_folder: Path):
     """The small version of `ris bench chaos`, on the demo's Label Studio, which others need too and is left alone."""
-    plan = Plan(tasks=60, kills=4, redis_kills=1, stops=1, lease_s=6.0, model_s=0.2)
-    report = wreak(Site(short_folder, plan, demo.url, demo.secrets.token, restart_studio=None))
+    plan = LoadPlan(tasks=60, kills=4, redis_kills=1, stops=1, lease_s=6.0, model_s=0.2)
+    report = wreak(BenchmarkEnvironment(short_folder, plan, demo.url, demo.secrets.token, restart_studio=None))
     events = {"worker killed": 4, "Redis killed": 1, "backend killed": 1, "worker stopped": 1}
     assert report.events == events
     assert (report.lost, report.doubled, report.stray, report.items["missing"]) == (0, 0, 0, 0)

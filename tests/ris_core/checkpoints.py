@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 
 from ris_core.proposers._tiny_sam import build_tiny_sam
-from ris_core.runtime.weights import Store, Weight
+from ris_core.runtime.weights import Weight, WeightStore
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 TINY_CLIP = {
@@ -33,9 +33,9 @@ def sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def local_store(**paths: Path) -> Store:
+def local_store(**paths: Path) -> WeightStore:
     """A store whose weights are the files given."""
-    return Store(offline=True, registry={name: Weight(name=name, path=str(path)) for name, path in paths.items()})
+    return WeightStore(offline=True, registry={name: Weight(name=name, path=str(path)) for name, path in paths.items()})
 
 
 def write_clip_folder(

@@ -17,7 +17,7 @@ pytestmark = [
 
 def build(kind: str, device: str, **settings: object) -> object:
     section = read_profile("demo")[kind]
-    given = {**section["settings"], **settings, "store": weights.Store(), "device": device}
+    given = {**section["settings"], **settings, "store": weights.WeightStore(), "device": device}
     return catalog.build(f"{kind}s", section["name"], given)
 
 

@@ -32,7 +32,7 @@ from PIL import Image as Pil
 from backend.base import processes
 from backend.db.database import open_database
 from backend.db.tables import metadata
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.connect import connect
 from backend.label_studio.protocol import Json
 from backend.local import stack
@@ -75,7 +75,7 @@ class Day:
 
     def __init__(self, demo: Demo, folder: Path) -> None:
         self._demo, self._folder = demo, folder
-        self._client = LabelStudio(demo.url, demo.secrets.token, up.ANSWER_TIMEOUT_S)
+        self._client = LabelStudioClient(demo.url, demo.secrets.token, up.ANSWER_TIMEOUT_S)
         made = self._client.request("POST", "/api/projects/", {"title": "Yesterday", "label_config": CONFIG})
         self.project: int = made["id"]
         data = [{"image": _data_uri(one.draw()), "say": one.expression} for one in GALLERY]

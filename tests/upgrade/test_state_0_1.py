@@ -19,15 +19,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from backend.corrections.store import open_ledger as open_corrections
-from backend.db.request_store import open_store
+from backend.corrections.store import open_correction_store as open_corrections
+from backend.db.request_store import open_request_store
 from backend.inference.feature_cache import FeatureCache
-from backend.inference.service import Service
+from backend.inference.service import InferenceService
 from backend.label_studio.images import ImageFetcher
 from backend.runs import control, summary
-from backend.runs.execution import Means, work
-from backend.runs.store import open_ledger
-from backend.runs.worker_state import Shift
+from backend.runs.execution import RunContext, work
+from backend.runs.store import open_run_store
+from backend.runs.worker_state import WorkerState
 from backend.transport import queueing, redis_server
 from benchmarks import postgres
 from tests.toy import toy_segmenter
@@ -107,7 +107,7 @@ def is_guessed(table: str, row: dict[str, Any]) -> bool:
 
 
 def test_every_row_is_there_but_the_deletions_that_were_guessed(yesterday: Yesterday):
-    open_store(yesterday.url).close()
+    open_request_store(yesterday.url).close()
     with sa.create_engine(yesterday.url).connect() as db:
         assert sum(map(len, yesterday.rows.values())) > 90
         for table, rows in yesterday.rows.items():
@@ -128,50 +128,52 @@ def test_outcomes_are_what_they_were(yesterday: Yesterday):
 
 
 def test_only_true_deletions_stand(yesterday: Yesterday):
-    ledger = open_corrections(yesterday.url)
+    run_store = open_corrections(yesterday.url)
     [deleted] = [row for row in yesterday.rows["annotation_deleted"] if row["source"] == "webhook"]
     known = {row["annotation"] for row in yesterday.rows["annotation_version"]}
-    assert set(ledger.live_annotations(SAID["project"])) == known - {deleted["annotation"]}
-    ledger.close()
+    assert set(run_store.live_annotations(SAID["project"])) == known - {deleted["annotation"]}
+    run_store.close()
 
 
 def test_run_that_was_done_stands_as_it_did(yesterday: Yesterday):
-    ledger = open_ledger(yesterday.url)
-    now = summary.look(ledger, "done", None).to_json()
+    run_store = open_run_store(yesterday.url)
+    now = summary.look(run_store, "done", None).to_json()
     then = SAID["run status"]
     assert {name: now[name] for name in ("id", "name", "project", "state", "note", "model_version", "items")} == {
         name: then[name] for name in ("id", "name", "project", "state", "note", "model_version", "items")
     }
     assert now["versions"] == {then["model_version"]: 4}
-    ledger.close()
+    run_store.close()
 
 
 def test_run_whose_workers_are_gone_is_finished_with_the_version_of_today(yesterday: Yesterday):
-    ledger, store, segmenter = open_ledger(yesterday.url), open_store(yesterday.url), toy_segmenter()
-    run = ledger.get("running")
-    before = ledger.tallies.counts(run.id)
-    shift = Shift()
-    shift.begin("today")
+    run_store, store, segmenter = open_run_store(yesterday.url), open_request_store(yesterday.url), toy_segmenter()
+    run = run_store.get("running")
+    before = run_store.counts.by_state(run.id)
+    worker_state = WorkerState()
+    worker_state.begin("today")
     cache = FeatureCache(yesterday.folder / "features", 1 << 30)
-    service = Service(store, cache, ImageFetcher(label_studio_url=None, timeout_s=5.0), segmenter, 10_000_000, 5)
-    means = Means(ledger, service, shift, lambda: False)
-    for task in [item.task for item in ledger.items.in_state(run.id, "running")]:  # whose worker died
-        assert ledger.items.take_from(run.id, task, ledger.items.get(run.id, task).worker) == "new"
+    service = InferenceService(
+        store, cache, ImageFetcher(label_studio_url=None, timeout_s=5.0), segmenter, 10_000_000, 5
+    )
+    means = RunContext(run_store, service, worker_state, lambda: False)
+    for task in [item.task for item in run_store.items.in_state(run.id, "running")]:  # whose worker died
+        assert run_store.items.take_from(run.id, task, run_store.items.get(run.id, task).worker) == "new"
 
     assert work(means, run.id, 30.0) == 1
-    paused = ledger.get(run.id)
+    paused = run_store.get(run.id)
     assert (paused.state, f"--with-version {segmenter.model_version}" in paused.note) == ("paused", True)
 
-    control.resume(ledger, paused, segmenter.model_version)
+    control.resume(run_store, paused, segmenter.model_version)
     assert work(means, run.id, 60.0) == sum(before.values()) - before["done"]
-    now = summary.look(ledger, run.id, None)
+    now = summary.look(run_store, run.id, None)
     assert now.items == {"done": sum(before.values())}
     assert now.versions == {
         run.model_version: before["done"],
         segmenter.model_version: sum(before.values()) - before["done"],
     }
     store.close()
-    ledger.close()
+    run_store.close()
 
 
 @pytest.mark.parametrize("yesterday", ["sqlite"], indirect=True)

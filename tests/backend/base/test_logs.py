@@ -52,7 +52,7 @@ SAY = {
 @pytest.mark.parametrize("code", SAY.values(), ids=SAY)
 def test_no_secret_is_written(code):
     before = (
-        "import logging, structlog; from backend import logs, redaction; "
+        "import logging, structlog; from backend.base import logs, redaction; "
         f"token = '{SECRET}'; redaction.learn([token]); logs.configure_logging('INFO'); logs.report_crashes(); "
     )
     done = subprocess.run([sys.executable, "-c", before + code], capture_output=True, text=True, check=False)

@@ -48,7 +48,7 @@ def test_stopping_what_never_ran_makes_nothing(tmp_path):
 
 
 def test_a_record_that_is_empty_is_read(tmp_path):
-    from backend.runs.store import open_ledger
+    from backend.runs.store import open_run_store
 
-    open_ledger(f"sqlite:///{tmp_path}/.state/ris.sqlite3")
+    open_run_store(f"sqlite:///{tmp_path}/.state/ris.sqlite3")
     assert CliRunner().invoke(app, ["run", "list"]).exit_code == 0

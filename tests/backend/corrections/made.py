@@ -10,9 +10,9 @@ import numpy as np
 import sqlalchemy as sa
 from label_studio_sdk.converter.brush import mask2rle
 
-from backend.db.request_store import Answer, Region, Store
+from backend.db.request_store import Answer, Region, RequestStore
 from backend.db.tables import answer
-from backend.label_studio.drawn_regions import Drawn
+from backend.label_studio.drawn_regions import DrawnRegion
 from ris_core.geometry.masks import Rle, to_rle
 
 PROJECT = 7
@@ -65,9 +65,9 @@ def brush(id: str, mask: np.ndarray, text: str | None = None, label: str = "Obje
     }
 
 
-def drawn(id: str, mask: np.ndarray, text: str | None = None, **more: Any) -> Drawn:
+def drawn(id: str, mask: np.ndarray, text: str | None = None, **more: Any) -> DrawnRegion:
     given = {"label": "Object", "wording": "meta" if text else None, "origin": "manual", "score": None, **more}
-    return Drawn(id=id, from_name="brush", expression=text, made_for=None, mask=to_rle(mask), **given)
+    return DrawnRegion(id=id, from_name="brush", expression=text, made_for=None, mask=to_rle(mask), **given)
 
 
 def annotation(id: int, task: int, result: Sequence[Any], at: float = 100.0, **more: Any) -> dict[str, Any]:
@@ -103,13 +103,13 @@ def recorded(name: str) -> dict[str, Any]:
     return json.loads((TRAFFIC / f"webhook_{name}.json").read_text())["request"]["body"]
 
 
-def send(store: Store, *bodies: str) -> None:
+def send(store: RequestStore, *bodies: str) -> None:
     for body in bodies:
         store.add_webhook(json.loads(body)["action"], PROJECT, body)
 
 
 def hand_out(
-    store: Store,
+    store: RequestStore,
     task: int,
     regions: Iterable[tuple[str, int]],
     masks: Sequence[Rle],

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from backend.corrections import reconciler
 from backend.corrections.reconciler import reconcile
 from backend.db.correction_tables import annotation_deleted, webhook_read
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from ris_core.errors import RisError
 from tests.backend.corrections.fake_tasks import FakeTasks
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, clock, deletion, event, send
@@ -54,17 +54,17 @@ def studio() -> Studio:
 
 
 @pytest.fixture
-def api(serve, studio) -> LabelStudio:
-    return LabelStudio(serve(studio).url, "token")
+def api(serve, studio) -> LabelStudioClient:
+    return LabelStudioClient(serve(studio).url, "token")
 
 
 @pytest.fixture
-def look(api, ledger):
+def look(api, correction_store):
     """Looks at the project; ids of what is there then."""
 
     def thoroughly(is_thorough: bool = True) -> list[int]:
-        reconcile(api, ledger, PROJECT, is_thorough=is_thorough)
-        return sorted(ledger.live_annotations(PROJECT))
+        reconcile(api, correction_store, PROJECT, is_thorough=is_thorough)
+        return sorted(correction_store.live_annotations(PROJECT))
 
     return thoroughly
 
@@ -82,15 +82,15 @@ def remove(studio: FakeTasks, id: int, at: float | None = 300.0) -> None:
             task |= {"annotations": left, **({"updated_at": clock(at)} if at else {})}
 
 
-def deletions(ledger) -> list[tuple[int, str]]:
-    with ledger.reading() as db:
+def deletions(correction_store) -> list[tuple[int, str]]:
+    with correction_store.reading() as db:
         rows = db.execute(sa.select(annotation_deleted).order_by(annotation_deleted.c.annotation))
         return [(row.annotation, row.source) for row in rows]
 
 
-def test_nothing_is_deleted_while_it_is_there(look, ledger):
+def test_nothing_is_deleted_while_it_is_there(look, correction_store):
     assert [look(), look(), look(False)] == [[1, 2, 3, 4]] * 3
-    assert deletions(ledger) == []
+    assert deletions(correction_store) == []
 
 
 def test_more_annotations_than_a_column_shows_are_all_there(look, studio):
@@ -100,11 +100,11 @@ def test_more_annotations_than_a_column_shows_are_all_there(look, studio):
 
 
 @pytest.mark.parametrize("at", [300.0, None])
-def test_an_annotation_that_is_gone_from_a_whole_list_is_deleted(look, studio, ledger, at):
+def test_an_annotation_that_is_gone_from_a_whole_list_is_deleted(look, studio, correction_store, at):
     look()
     remove(studio, 2, at)
     assert look() == [1, 3, 4]
-    assert deletions(ledger) == [(2, "absence")]
+    assert deletions(correction_store) == [(2, "absence")]
 
 
 def test_a_skipped_one_that_is_gone_is_deleted(look, studio):
@@ -113,7 +113,7 @@ def test_a_skipped_one_that_is_gone_is_deleted(look, studio):
     assert look() == [1, 2, 3]
 
 
-def test_those_of_a_deleted_task_are_asked_for_one_by_one(look, studio, ledger):
+def test_those_of_a_deleted_task_are_asked_for_one_by_one(look, studio, correction_store):
     look()
     studio.tasks.pop(5)
     assert look(False) == [1, 2, 3, 4]
@@ -131,7 +131,7 @@ def test_a_task_that_is_not_listed_for_some_reason_loses_nothing(look, studio):
     assert look() == [1, 2, 3, 4]
 
 
-def test_what_was_moved_to_another_task_stays_where_its_proposals_were(look, studio, ledger):
+def test_what_was_moved_to_another_task_stays_where_its_proposals_were(look, studio, correction_store):
     """As "Remove Duplicated Tasks" does."""
     look()
     [moved] = studio.tasks.pop(6)["annotations"]
@@ -139,7 +139,7 @@ def test_what_was_moved_to_another_task_stays_where_its_proposals_were(look, stu
     assert look() == [1, 2, 3, 4]
     save(studio, {**moved, "task": 5, "updated_at": clock(400)})
     assert look() == [1, 2, 3, 4]
-    assert ledger.live_annotations(PROJECT)[3] == "6"
+    assert correction_store.live_annotations(PROJECT)[3] == "6"
 
 
 def without(field: str) -> Callable[[Any], Any]:
@@ -180,9 +180,13 @@ SPOILT: dict[str, Callable[[dict], Any]] = {
 
 
 @pytest.mark.parametrize("what", SPOILT)
-def test_a_task_that_is_listed_as_it_never_is_ends_the_look(look, studio, ledger, what):
+def test_a_task_that_is_listed_as_it_never_is_ends_the_look(look, studio, correction_store, what):
     look()
-    before = (deletions(ledger), ledger.live_annotations(PROJECT), ledger.seen_until(PROJECT))
+    before = (
+        deletions(correction_store),
+        correction_store.live_annotations(PROJECT),
+        correction_store.seen_until(PROJECT),
+    )
     studio.tasks[5]["updated_at"] = clock(500)
 
     def spoil(path: str, status: int, answer: Any) -> tuple[int, Any]:
@@ -193,7 +197,11 @@ def test_a_task_that_is_listed_as_it_never_is_ends_the_look(look, studio, ledger
     studio.spoil = spoil
     with pytest.raises(RisError):
         look()
-    assert (deletions(ledger), ledger.live_annotations(PROJECT), ledger.seen_until(PROJECT)) == before
+    assert (
+        deletions(correction_store),
+        correction_store.live_annotations(PROJECT),
+        correction_store.seen_until(PROJECT),
+    ) == before
     studio.spoil = None
     assert look() == [1, 2, 3, 4]
 
@@ -219,15 +227,23 @@ ANSWERS: dict[str, tuple[str, int, Any]] = {
 
 
 @pytest.mark.parametrize("what", ANSWERS)
-def test_another_answer_than_label_studios_ends_the_look(look, studio, ledger, what):
+def test_another_answer_than_label_studios_ends_the_look(look, studio, correction_store, what):
     look()
-    before = (deletions(ledger), ledger.live_annotations(PROJECT), ledger.seen_until(PROJECT))
+    before = (
+        deletions(correction_store),
+        correction_store.live_annotations(PROJECT),
+        correction_store.seen_until(PROJECT),
+    )
     where, status, answer = ANSWERS[what]
     task = studio.tasks.pop(5)
     studio.spoil = lambda path, s, a: (status, answer) if where in path else (s, a)
     with pytest.raises(RisError):
         look()
-    assert (deletions(ledger), ledger.live_annotations(PROJECT), ledger.seen_until(PROJECT)) == before
+    assert (
+        deletions(correction_store),
+        correction_store.live_annotations(PROJECT),
+        correction_store.seen_until(PROJECT),
+    ) == before
     studio.spoil, studio.tasks[5] = None, task
     assert look() == [1, 2, 3, 4]
 
@@ -246,7 +262,7 @@ def test_a_list_that_never_ends_is_noticed(look, studio):
         look()
 
 
-def test_annotations_of_a_project_that_is_not_seen_any_more_are_not_deleted(look, studio, ledger):
+def test_annotations_of_a_project_that_is_not_seen_any_more_are_not_deleted(look, studio, correction_store):
     look()
     studio.tasks.pop(5)
     asked = []
@@ -259,61 +275,61 @@ def test_annotations_of_a_project_that_is_not_seen_any_more_are_not_deleted(look
     studio.spoil = vanish
     with pytest.raises(RisError):
         look()
-    assert deletions(ledger) == []
+    assert deletions(correction_store) == []
 
 
-def test_what_was_taken_for_deleted_is_taken_back_when_it_is_seen(look, studio, ledger):
+def test_what_was_taken_for_deleted_is_taken_back_when_it_is_seen(look, studio, correction_store):
     look()
     task = studio.tasks.pop(5)
     assert look() == [3, 4]
     studio.tasks[5] = {**task, "updated_at": clock(500)}
     assert look() == [1, 2, 3, 4]
-    assert deletions(ledger) == []
+    assert deletions(correction_store) == []
 
 
-def test_an_event_takes_back_what_was_only_found_missing_before(look, studio, ledger, store):
+def test_an_event_takes_back_what_was_only_found_missing_before(look, studio, correction_store, store):
     look()
     send(store, event(annotation(2, 5, [], at=180), "ANNOTATION_UPDATED"))  # it came before and is read afterwards
     time.sleep(0.01)
     studio.tasks.pop(5)
     assert look() == [3, 4]
-    ledger.read_events()
-    assert sorted(ledger.live_annotations(PROJECT)) == [3, 4]
+    correction_store.read_events()
+    assert sorted(correction_store.live_annotations(PROJECT)) == [3, 4]
     send(store, event(annotation(1, 5, [], at=200), "ANNOTATION_UPDATED"))
-    ledger.read_events()
-    assert sorted(ledger.live_annotations(PROJECT)) == [1, 3, 4]
+    correction_store.read_events()
+    assert sorted(correction_store.live_annotations(PROJECT)) == [1, 3, 4]
 
 
-def test_a_deletion_that_an_event_told_stands_against_late_events(look, ledger, store):
+def test_a_deletion_that_an_event_told_stands_against_late_events(look, correction_store, store):
     look()
     send(store, deletion(1), event(annotation(1, 5, [], at=200), "ANNOTATION_UPDATED"))
-    ledger.read_events()
-    assert sorted(ledger.live_annotations(PROJECT)) == [2, 3, 4]
-    assert deletions(ledger) == [(1, "webhook")]
+    correction_store.read_events()
+    assert sorted(correction_store.live_annotations(PROJECT)) == [2, 3, 4]
+    assert deletions(correction_store) == [(1, "webhook")]
 
 
-def test_label_studio_outweighs_an_event_of_a_deletion_after_a_while(look, studio, ledger, store):
+def test_label_studio_outweighs_an_event_of_a_deletion_after_a_while(look, studio, correction_store, store):
     look()
     send(store, deletion(1))
-    ledger.read_events()
+    correction_store.read_events()
     studio.tasks[5]["updated_at"] = clock(500)
     assert look() == [2, 3, 4]  # the event may have overtaken what Label Studio shows
-    with ledger.writing() as db:
+    with correction_store.writing() as db:
         db.execute(sa.update(annotation_deleted).values(seen_at=time.time() - 600))
     assert look() == [1, 2, 3, 4]
 
 
-def test_an_event_outweighs_what_was_only_found_missing(look, studio, ledger, store):
+def test_an_event_outweighs_what_was_only_found_missing(look, studio, correction_store, store):
     look()
     remove(studio, 1)
     look()
     send(store, deletion(1))
-    ledger.read_events()
-    assert deletions(ledger) == [(1, "webhook")]
+    correction_store.read_events()
+    assert deletions(correction_store) == [(1, "webhook")]
 
 
-def problems(ledger) -> list[str | None]:
-    with ledger.reading() as db:
+def problems(correction_store) -> list[str | None]:
+    with correction_store.reading() as db:
         return list(db.scalars(sa.select(webhook_read.c.problem).order_by(webhook_read.c.webhook_id)))
 
 
@@ -342,43 +358,43 @@ OF_ANOTHER_TASK = {
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.parametrize("what", FORGED | OF_ANOTHER_TASK)
-def test_an_event_that_contradicts_where_an_annotation_is_changes_nothing(store, ledger, outcomes, what):
+def test_an_event_that_contradicts_where_an_annotation_is_changes_nothing(store, correction_store, outcomes, what):
     body, told = (FORGED | OF_ANOTHER_TASK)[what]
     send(store, event(annotation(1, 5, [brush("a", box(0, 0))])))
-    ledger.read_events()
+    correction_store.read_events()
     before = outcomes()
     send(store, body)
-    ledger.read_events()
+    correction_store.read_events()
     assert outcomes() == before
-    assert ledger.live_annotations(PROJECT) == {1: "5"}
-    assert ledger.live_annotations(8) == {}
-    assert told in problems(ledger)[1]
-    assert problems(ledger)[0] is None
+    assert correction_store.live_annotations(PROJECT) == {1: "5"}
+    assert correction_store.live_annotations(8) == {}
+    assert told in problems(correction_store)[1]
+    assert problems(correction_store)[0] is None
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.parametrize("what", FORGED)
-def test_one_that_comes_first_does_not_outlast_a_look(store, serve, ledger, outcomes, what):
+def test_one_that_comes_first_does_not_outlast_a_look(store, serve, correction_store, outcomes, what):
     body, _ = FORGED[what]
     studio = Studio(PROJECT)
     true = annotation(1, 5, [brush("a", box(0, 0))])
     save(studio, true)
     send(store, body, event(true))
-    ledger.read_events()
-    reconcile(LabelStudio(serve(studio).url, "token"), ledger, PROJECT, is_thorough=True)
-    assert ledger.live_annotations(PROJECT) == {1: "5"}
-    assert ledger.live_annotations(8) == {}
+    correction_store.read_events()
+    reconcile(LabelStudioClient(serve(studio).url, "token"), correction_store, PROJECT, is_thorough=True)
+    assert correction_store.live_annotations(PROJECT) == {1: "5"}
+    assert correction_store.live_annotations(8) == {}
     assert list(outcomes().values()) == [{"a": "missed"}]
     send(store, event({**true, "updated_at": clock(990)}, "ANNOTATION_UPDATED"))
-    ledger.read_events()
-    assert problems(ledger)[-1] is None
+    correction_store.read_events()
+    assert problems(correction_store)[-1] is None
 
 
 @pytest.mark.parametrize("task", [5, 50])
-def test_another_label_studio_is_noticed(look, ledger, serve, task):
+def test_another_label_studio_is_noticed(look, correction_store, serve, task):
     look()
     other = Studio(PROJECT)
     save(other, annotation(1, task, [], at=800, created_at=clock(700)))
     with pytest.raises(RisError, match="same Label Studio"):
-        reconcile(LabelStudio(serve(other).url, "token"), ledger, PROJECT)
-    assert ledger.live_annotations(PROJECT) == {1: "5", 2: "5", 3: "6", 4: "7"}
+        reconcile(LabelStudioClient(serve(other).url, "token"), correction_store, PROJECT)
+    assert correction_store.live_annotations(PROJECT) == {1: "5", 2: "5", 3: "6", 4: "7"}

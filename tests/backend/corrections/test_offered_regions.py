@@ -5,7 +5,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from backend.corrections.offered_regions import TaskOffers
+from backend.corrections.offered_regions import OfferedRegionsOfTask
 from backend.db.run_tables import item, run
 from backend.db.tables import answer, region, request
 from backend.label_studio import protocol, regions
@@ -54,25 +54,25 @@ CASES = {
 
 
 @pytest.mark.parametrize(("make", "expected"), CASES.values(), ids=CASES)
-def test_a_runs_regions_are_known_by_their_ids(store, ledger, outcomes, pushed, make, expected):
+def test_a_runs_regions_are_known_by_their_ids(store, correction_store, outcomes, pushed, make, expected):
     *own, _ = pushed
     send(store, event(annotation(1, 5, make(*own), parent_prediction=4)))
-    ledger.read_events()
+    correction_store.read_events()
     found = outcomes()[1, START + 100]
     assert [found[id] for id in own] == expected
     assert outcomes("model_version")[1, START + 100] == dict.fromkeys(own, "v7")
 
 
-def test_another_candidates_own_prediction_replaces_what_was_offered_first(store, ledger, outcomes, pushed):
+def test_another_candidates_own_prediction_replaces_what_was_offered_first(store, correction_store, outcomes, pushed):
     """Somebody chose the prediction of the second candidates; that of the best was never begun with."""
     *_, other = pushed
     send(store, event(annotation(1, 5, [brush(other, box(20, 0))], parent_prediction=4)))
-    ledger.read_events()
+    correction_store.read_events()
     assert outcomes()[1, START + 100] == {other: "replaced"}
     assert outcomes("offered_region")[1, START + 100] == {other: pushed[0]}
 
 
-def test_what_a_polygon_showed_counts_not_the_mask_that_it_was_made_of(store, ledger, outcomes):
+def test_what_a_polygon_showed_counts_not_the_mask_that_it_was_made_of(store, correction_store, outcomes):
     ring = box(2, 2, 12, 12) & ~box(5, 5, 4, 4)
     control = read_config(CONFIG.replace("BrushLabels", "PolygonLabels")).controls[0]
     shown = regions.make_region(ring, control, "Object", "poly", 0.9, "the ring")
@@ -80,31 +80,33 @@ def test_what_a_polygon_showed_counts_not_the_mask_that_it_was_made_of(store, le
     with store._engine.begin() as db:
         db.execute(sa.update(request).values(answer=protocol.prediction([shown], 0.9, "v1")))
     send(store, event(annotation(1, 5, [shown])))
-    ledger.read_events()
+    correction_store.read_events()
     assert outcomes()[1, START + 100] == {"poly": "accepted"}
-    with ledger.reading() as db:
-        [offer] = TaskOffers(db, PROJECT, "5")._offers.values()
+    with correction_store.reading() as db:
+        [offer] = OfferedRegionsOfTask(db, PROJECT, "5")._offers.values()
     assert (from_rle(offer.mask) & ring).sum() == ring.sum()  # not its candidate's, which is elsewhere
 
 
-def test_the_newest_prediction_is_what_a_machine_says(store, ledger, pushed):
+def test_the_newest_prediction_is_what_a_machine_says(store, correction_store, pushed):
     hand_out(store, 5, [("old", 1)], [rle(0, 0)], kind="open", at=10)
-    with ledger.reading() as db:
-        assert [offer.region for offer in TaskOffers(db, PROJECT, "5").newest_bulk()] == list(pushed[:2])
-        assert TaskOffers(db, PROJECT, "6").newest_bulk() == []
+    with correction_store.reading() as db:
+        assert [offer.region for offer in OfferedRegionsOfTask(db, PROJECT, "5").newest_bulk()] == list(pushed[:2])
+        assert OfferedRegionsOfTask(db, PROJECT, "6").newest_bulk() == []
 
 
-def test_the_next_candidate_replaces_the_first_also_when_only_then_it_is_known_who_asks(store, ledger, outcomes):
+def test_the_next_candidate_replaces_the_first_also_when_only_then_it_is_known_who_asks(
+    store, correction_store, outcomes
+):
     """Label Studio tells of the annotator with drafts, of which there is none at the first expression."""
     candidates = [rle(0, 0), rle(20, 0)]
     hand_out(store, 5, [("first", 1)], candidates, prompt="p", at=50)
     hand_out(store, 5, [("second", 2)], candidates, prompt="p", at=60, user=1)
     send(store, event(annotation(1, 5, [brush("second", box(20, 0), "the box")])))
-    ledger.read_events()
+    correction_store.read_events()
     assert outcomes()[1, START + 100] == {"second": "replaced"}
 
 
-def test_things_that_are_offered_again_beside_a_mended_one_replace_nothing(store, ledger, outcomes):
+def test_things_that_are_offered_again_beside_a_mended_one_replace_nothing(store, correction_store, outcomes):
     """A click on one of three things hands out all of them, in two answers of one request."""
     hand_out(store, 5, [("mended", 1)], [rle(0, 0)], prompt="click")
     hand_out(store, 5, [("other", 1), ("third", 2)], [rle(20, 0), rle(0, 20)], prompt="click", at=51)
@@ -112,20 +114,20 @@ def test_things_that_are_offered_again_beside_a_mended_one_replace_nothing(store
         db.execute(sa.update(answer).values(request_id=sa.select(sa.func.min(answer.c.request_id)).scalar_subquery()))
     kept = [brush("mended", box(0, 0)), brush("other", box(20, 0)), brush("third", box(0, 20))]
     send(store, event(annotation(1, 5, kept)))
-    ledger.read_events()
+    correction_store.read_events()
     assert outcomes()[1, START + 100] == {"mended": "accepted", "other": "accepted", "third": "accepted"}
 
 
-def test_a_click_is_a_query_of_its_own(store, ledger, outcomes):
+def test_a_click_is_a_query_of_its_own(store, correction_store, outcomes):
     for number, at in ((1, 10), (2, 20)):
         hand_out(store, 5, [(f"click{number}", 1)], [rle(0, 0), rle(20, 0)], expression="", at=at)
     send(store, event(annotation(1, 5, [brush("click2", box(0, 0))])))
-    ledger.read_events()
+    correction_store.read_events()
     assert outcomes()[1, START + 100] == {"click2": "accepted", "click1": "unanswered"}
     assert json.dumps(outcomes("expression")[1, START + 100]) == '{"click1": null, "click2": null}'
 
 
-def test_a_mended_region_is_compared_with_what_was_shown_when_it_was_saved(store, ledger, outcomes):
+def test_a_mended_region_is_compared_with_what_was_shown_when_it_was_saved(store, correction_store, outcomes):
     def hand_out_again(mask, at: float) -> None:
         """Under the same id, as mending does."""
         with store.engine.begin() as db:
@@ -142,5 +144,5 @@ def test_a_mended_region_is_compared_with_what_was_shown_when_it_was_saved(store
     first = annotation(1, 5, [brush("a", box(0, 0), "the box")], at=100)
     second = annotation(1, 5, [brush("a", box(0, 0, 12), "the box")], at=200)
     send(store, event(second, "ANNOTATION_UPDATED"), event(first))
-    ledger.read_events()
+    correction_store.read_events()
     assert outcomes() == {(1, START + 100): {"a": "accepted"}, (1, START + 200): {"a": "accepted"}}

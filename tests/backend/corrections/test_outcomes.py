@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from backend.corrections.annotations import Version
+from backend.corrections.annotations import AnnotationVersion
 from backend.corrections.matching import assign, boundary_overlap, overlap, overlaps
-from backend.corrections.outcomes import Offer, Offered, judge
+from backend.corrections.outcomes import OfferedRegion, OfferedRegions, judge
 from ris_core.geometry.masks import to_rle
 from tests.backend.corrections.made import box, drawn, rle
 
 
-def version(*regions, **more) -> Version:
+def version(*regions, **more) -> AnnotationVersion:
     given = {"was_cancelled": False, "parent_prediction": None, **more}
-    return Version(
+    return AnnotationVersion(
         annotation=1,
         project=7,
         task="5",
@@ -27,13 +27,13 @@ def version(*regions, **more) -> Version:
     )
 
 
-def offer(id: str, x: int = 0, y: int = 0, width: int = 10, **more) -> Offer:
+def offer(id: str, x: int = 0, y: int = 0, width: int = 10, **more) -> OfferedRegion:
     given = {"by": "bulk", "query": id, "label": "Object", "expression": "the box", "score": 0.5, **more}
-    return Offer(region=id, model_version="v", mask=rle(x, y, width), **given)
+    return OfferedRegion(region=id, model_version="v", mask=rle(x, y, width), **given)
 
 
-def offered(*bulk: Offer, interactive=(), **more) -> Offered:
-    return Offered(bulk, interactive, {one.region: one for one in (*bulk, *interactive)}, **more)
+def offered(*bulk: OfferedRegion, interactive=(), **more) -> OfferedRegions:
+    return OfferedRegions(bulk, interactive, {one.region: one for one in (*bulk, *interactive)}, **more)
 
 
 A = offer("a")
@@ -123,7 +123,7 @@ def test_a_suggestion_that_was_not_taken_is_not_rejected():
 
 def test_a_known_id_counts_however_long_ago_it_was_handed_out():
     asked = offer("s", by="interactive")
-    [one] = judge(version(drawn("s", box(0, 0))), Offered(known={"s": asked}))
+    [one] = judge(version(drawn("s", box(0, 0))), OfferedRegions(known={"s": asked}))
     assert one.outcome == "accepted"
 
 

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from backend.corrections.reconciler import reconcile
-from backend.corrections.store import Ledger, open_ledger
+from backend.corrections.store import CorrectionStore, open_correction_store
 from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
-from backend.db.request_store import open_store
-from backend.label_studio.client import LabelStudio
+from backend.db.request_store import open_request_store
+from backend.label_studio.client import LabelStudioClient
 from tests.backend.corrections.fake_tasks import FakeTasks
 from tests.backend.corrections.made import RECORDED, recorded
 
@@ -32,11 +32,11 @@ def predictions() -> dict[int, dict[str, Any]]:
     }
 
 
-def contents(ledger: Ledger) -> dict[str, list[Any]]:
+def contents(correction_store: CorrectionStore) -> dict[str, list[Any]]:
     """Everything that the ledger says, without the numbers of its rows and how it came to know."""
     shown = [c for c in outcome.c if c.name not in ("id", "version_id")]
     own = [c for c in annotation_version.c if c.name not in ("id", "source", "seen_at", "task_data")]
-    with ledger.reading() as db:
+    with correction_store.reading() as db:
         versions = db.execute(sa.select(*own)).all()
         joined = sa.select(annotation_version.c.annotation, annotation_version.c.updated_at, *shown)
         outcomes = db.execute(joined.join(outcome, outcome.c.version_id == annotation_version.c.id)).all()
@@ -51,18 +51,18 @@ class Life:
 
     def __init__(self, folder, serve) -> None:
         url = f"sqlite:///{folder / 'ris.sqlite3'}"
-        self.store, self.ledger = open_store(url), open_ledger(url)
+        self.store, self.correction_store = open_request_store(url), open_correction_store(url)
         self.studio = FakeTasks(PROJECT)
         self.studio.predictions = predictions()
-        self.api = LabelStudio(serve(self.studio).url, "token")
+        self.api = LabelStudioClient(serve(self.studio).url, "token")
 
     def send(self, events: Sequence[dict[str, Any]]) -> None:
         for body in events:
             self.store.add_webhook(body["action"], PROJECT, json.dumps(body))
-            self.ledger.read_events()
+            self.correction_store.read_events()
 
     def poll(self) -> None:
-        reconcile(self.api, self.ledger, PROJECT, is_thorough=True)
+        reconcile(self.api, self.correction_store, PROJECT, is_thorough=True)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def live(tmp_path, serve):
     yield begin
     for life in lives:
         life.store.close()
-        life.ledger.close()
+        life.correction_store.close()
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def expected(live) -> dict[str, list[Any]]:
         life.studio.happen(body)
         life.send([body])
     life.poll()
-    return contents(life.ledger)
+    return contents(life.correction_store)
 
 
 def test_the_recorded_webhooks_make_these_outcomes(live, expected):
@@ -98,7 +98,7 @@ def test_the_recorded_webhooks_make_these_outcomes(live, expected):
         life.studio.happen(body)
     life.send(EVENTS)
     life.poll()
-    with life.ledger.reading() as db:
+    with life.correction_store.reading() as db:
         joined = sa.select(annotation_version.c.annotation, outcome.c.region, outcome.c.outcome)
         rows = db.execute(
             joined.join(outcome, outcome.c.version_id == annotation_version.c.id).order_by(
@@ -130,7 +130,7 @@ def test_neither_order_nor_repetition_matters(live, expected, order):
         life.studio.happen(body)
     life.send(events)
     life.poll()
-    assert contents(life.ledger) == expected
+    assert contents(life.correction_store) == expected
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -142,7 +142,7 @@ def test_a_third_that_is_lost_is_fetched(live, expected, seed):
         if number not in lost:
             life.send([body])
         life.poll()
-    assert contents(life.ledger) == expected
+    assert contents(life.correction_store) == expected
 
 
 def test_without_any_webhook_the_ledger_ends_the_same(live, expected):
@@ -150,4 +150,4 @@ def test_without_any_webhook_the_ledger_ends_the_same(live, expected):
     for body in EVENTS:
         life.studio.happen(body)
         life.poll()
-    assert contents(life.ledger) == expected
+    assert contents(life.correction_store) == expected

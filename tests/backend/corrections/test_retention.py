@@ -17,7 +17,7 @@ from tests.backend.corrections.made import PROJECT, annotation, box, brush, dele
 
 
 @pytest.fixture
-def full(store, ledger):
+def full(store, correction_store):
     """Annotation 1 was updated, 2 deleted, 3 stands; 4 was skipped."""
     hand_out(store, 5, [("a", 1)], [rle(0, 0)], user=1)
     once = annotation(1, 5, [brush("a", box(0, 0), "the box")], created_username=" someone@example.com, 1")
@@ -31,12 +31,12 @@ def full(store, ledger):
         event(annotation(3, 40, [brush("y", box(0, 15))], completed_by=2, ground_truth=True)),
         event(annotation(4, 6, [brush("z", box(0, 15))], completed_by=2, was_cancelled=True)),
     )
-    ledger.read_events()
-    return ledger
+    correction_store.read_events()
+    return correction_store
 
 
-def listed(ledger, **given):
-    with ledger.reading() as db:
+def listed(correction_store, **given):
+    with correction_store.reading() as db:
         return [(o.annotation, o.outcome.region, o.outcome.outcome) for o in read_corrections(db, PROJECT, **given)]
 
 
@@ -122,7 +122,7 @@ DRAFT = {"user": EMAIL, "created_username": f"Ann Lee {EMAIL}, 12", "result": []
 
 
 @pytest.fixture
-def everywhere(store, ledger):
+def everywhere(store, correction_store):
     """Somebody, number 12, in every column that says that it holds persons."""
     body = json.loads(event(annotation(1, 5, [brush("a", box(0, 0))], completed_by=12)))
     body["annotation"] |= {"updated_by": 12, "last_created_by": 12, "created_username": f" {EMAIL}, 12"}
@@ -144,21 +144,21 @@ def everywhere(store, ledger):
         "data": {"image": "/data/12.png", "user": 12, "of": EMAIL},
     }
     send(store, json.dumps(body), json.dumps({"action": "OTHER", "drafts": [{"user": EMAIL}], "task": {"id": 12}}))
-    ledger.read_events()
+    correction_store.read_events()
     asked = store.add_request("interactive", "5", {"drafts": [DRAFT]}, lifetime_s=60, project=PROJECT, user=12)
     kept = {"project": PROJECT, "task": "5", "prompt_id": "p", "user": 12, "offer": {}, "updated_at": 1.0}
-    with ledger.writing() as db:
+    with correction_store.writing() as db:
         db.execute(sa.insert(standing).values(kept))
-    return ledger, asked
+    return correction_store, asked
 
 
 def test_a_pseudonym_reaches_every_column_that_holds_persons(everywhere):
-    ledger, asked = everywhere
+    correction_store, asked = everywhere
     numbers, inside = columns_of("number"), columns_of("inside")
     assert {str(column) for column in numbers} == {"request.user", "standing.user", "annotation_version.annotator"}
     assert {str(column) for column in inside} == {"request.body", "webhook.body"}
-    pseudonym = pseudonymise(ledger, 12)
-    with ledger.reading() as db:
+    pseudonym = pseudonymise(correction_store, 12)
+    with correction_store.reading() as db:
         assert {n for column in numbers for n in db.scalars(sa.select(column))} == {pseudonym}
         bodies = [json.loads(body) for body in db.scalars(sa.select(webhook.c.body).order_by(webhook.c.id))]
         request_body = db.scalar(sa.select(request.c.body).where(request.c.id == asked))
@@ -222,9 +222,9 @@ def test_a_dump_of_another_kind_is_refused(tmp_path):
         write_dump([], tmp_path / "no folder" / "d.jsonl")
 
 
-def test_outcomes_are_written_for_good(ledger):
-    with ledger.writing() as db:
+def test_outcomes_are_written_for_good(correction_store):
+    with correction_store.writing() as db:
         assert db.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         db.execute(sa.delete(outcome))
-    with ledger.reading() as db:
+    with correction_store.reading() as db:
         assert db.exec_driver_sql("PRAGMA synchronous").scalar() == 1

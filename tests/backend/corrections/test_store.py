@@ -15,73 +15,75 @@ def newest(outcomes) -> dict[str, str]:
     return found[max(found, key=lambda key: key[1])]
 
 
-def test_an_accepted_an_edited_and_a_drawn_region(store, ledger, outcomes):
+def test_an_accepted_an_edited_and_a_drawn_region(store, correction_store, outcomes):
     hand_out(store, 5, [("a", 1)], [rle(0, 0)])
     hand_out(store, 5, [("b", 1)], [rle(20, 0)])
     regions = [brush("a", box(0, 0), "the box"), brush("b", box(20, 0, 8), "the box"), brush("c", box(0, 15))]
     send(store, event(annotation(1, 5, regions)))
-    assert ledger.read_events() == 1
+    assert correction_store.read_events() == 1
     assert newest(outcomes) == {"a": "accepted", "b": "edited", "c": "missed"}
     ious = outcomes("iou")[1, START + 100]
     assert ious == {"a": 1.0, "b": pytest.approx(0.8), "c": None}
     assert outcomes("area_change")[1, START + 100]["b"] == pytest.approx(-0.2)
 
 
-def test_what_was_suggested_and_not_taken_is_unanswered_what_was_there_and_is_gone_is_rejected(store, ledger, outcomes):
+def test_what_was_suggested_and_not_taken_is_unanswered_what_was_there_and_is_gone_is_rejected(
+    store, correction_store, outcomes
+):
     hand_out(store, 5, [("bulk", 1)], [rle(0, 0)], kind="open", at=10)
     hand_out(store, 5, [("said", 1)], [rle(20, 0)])
     send(store, event(annotation(1, 5, [], parent_prediction=3)))
-    ledger.read_events()
+    correction_store.read_events()
     assert newest(outcomes) == {"bulk": "rejected", "said": "unanswered"}
 
 
-def test_without_a_parent_nothing_of_the_bulk_was_offered(store, ledger, outcomes):
+def test_without_a_parent_nothing_of_the_bulk_was_offered(store, correction_store, outcomes):
     hand_out(store, 5, [("bulk", 1)], [rle(0, 0)], kind="open", at=10)
     send(store, event(annotation(1, 5, [])))
-    ledger.read_events()
+    correction_store.read_events()
     assert newest(outcomes) == {}
 
 
-def test_a_region_of_another_task_is_foreign(store, ledger, outcomes):
+def test_a_region_of_another_task_is_foreign(store, correction_store, outcomes):
     hand_out(store, 6, [("a", 1)], [rle(0, 0)])
     noted = brush("bulk", box(20, 0), "the box")
     noted["meta"]["ris"] = {"task": "6", "run": "r"}
     send(store, event(annotation(1, 5, [brush("a", box(0, 0), "the box"), noted])))
-    ledger.read_events()
+    correction_store.read_events()
     assert newest(outcomes) == {"a": "foreign", "bulk": "foreign"}
 
 
-def test_a_skipped_task_has_no_outcomes(store, ledger, outcomes):
+def test_a_skipped_task_has_no_outcomes(store, correction_store, outcomes):
     hand_out(store, 5, [("a", 1)], [rle(0, 0)])
     send(store, event(annotation(1, 5, [brush("a", box(0, 0))], was_cancelled=True)))
-    ledger.read_events()
+    correction_store.read_events()
     assert outcomes() == {(1, START + 100): {}}
 
 
-def test_the_next_candidate_of_the_same_words_replaces_the_first(store, ledger, outcomes):
+def test_the_next_candidate_of_the_same_words_replaces_the_first(store, correction_store, outcomes):
     masks = [rle(0, 0), rle(20, 0)]
     hand_out(store, 5, [("first", 1)], masks, at=10)
     hand_out(store, 5, [("next", 2)], masks, at=20)
     send(store, event(annotation(1, 5, [brush("next", box(20, 0), "the box")])))
-    ledger.read_events()
+    correction_store.read_events()
     assert newest(outcomes) == {"next": "replaced"}
     assert outcomes("offered_region")[1, START + 100] == {"next": "first"}
 
 
-def test_an_update_adds_and_offers_only_what_came_since(store, ledger, outcomes):
+def test_an_update_adds_and_offers_only_what_came_since(store, correction_store, outcomes):
     hand_out(store, 5, [("old", 1)], [rle(0, 0)], at=50)
     hand_out(store, 5, [("new", 1)], [rle(20, 0)], at=150, expression="the other")
     first = annotation(1, 5, [], at=100)
     second = annotation(1, 5, [brush("x", box(0, 15))], at=200)
     send(store, event(first), event(second, "ANNOTATION_UPDATED"))
-    ledger.read_events()
+    correction_store.read_events()
     assert outcomes() == {
         (1, START + 100): {"old": "unanswered"},
         (1, START + 200): {"x": "missed", "new": "unanswered"},
     }
 
 
-def test_answers_go_to_the_annotator_who_asked(store, ledger, outcomes):
+def test_answers_go_to_the_annotator_who_asked(store, correction_store, outcomes):
     hand_out(store, 5, [("by user", 1)], [rle(0, 0)], user=2)
     hand_out(store, 5, [("by prompt", 1)], [rle(10, 0)], prompt="p2", expression="b")
     hand_out(store, 5, [("nobody's", 1)], [rle(20, 0)], expression="c")
@@ -89,38 +91,38 @@ def test_answers_go_to_the_annotator_who_asked(store, ledger, outcomes):
     mine = annotation(1, 5, [], completed_by=1)
     theirs = annotation(2, 5, [prompt], completed_by=2)
     send(store, event(mine), event(theirs))
-    ledger.read_events()
+    correction_store.read_events()
     found = outcomes()
     assert set(found[1, START + 100]) == {"nobody's"}
     assert set(found[2, START + 100]) == {"by user", "by prompt", "nobody's"}
 
 
-def test_what_cannot_be_read_is_kept_with_its_reason_and_holds_nothing_up(store, ledger, outcomes):
+def test_what_cannot_be_read_is_kept_with_its_reason_and_holds_nothing_up(store, correction_store, outcomes):
     store.add_webhook("ANNOTATION_CREATED", 7, "no json")
     store.add_webhook("ANNOTATION_CREATED", 7, json.dumps({"action": "ANNOTATION_CREATED", "annotation": {"id": "x"}}))
     broken = brush("a", box(0, 0))
     broken["value"]["rle"] = broken["value"]["rle"][:20]
     send(store, event(annotation(1, 5, [broken, brush("b", box(0, 0))])), event(annotation(2, 5, [])))
-    assert ledger.read_events() == 4
-    with ledger.reading() as db:
+    assert correction_store.read_events() == 4
+    with correction_store.reading() as db:
         problems = list(db.scalars(sa.select(webhook_read.c.problem).order_by(webhook_read.c.webhook_id)))
     assert [bool(problem) for problem in problems] == [True, True, True, False]
     assert "cut short" in problems[2]
     assert outcomes()[1, START + 100] == {"b": "missed"}
 
 
-def test_a_deletion_marks_and_history_is_kept(store, ledger, outcomes):
+def test_a_deletion_marks_and_history_is_kept(store, correction_store, outcomes):
     send(store, deletion(1), event(annotation(1, 5, [brush("a", box(0, 0))])))
-    ledger.read_events()
-    assert ledger.live_annotations(7) == {}
+    correction_store.read_events()
+    assert correction_store.live_annotations(7) == {}
     assert outcomes() == {(1, START + 100): {"a": "missed"}}
 
 
-def test_events_are_read_once(store, ledger):
+def test_events_are_read_once(store, correction_store):
     send(store, event(annotation(1, 5, [])))
-    assert [ledger.read_events(), ledger.read_events()] == [1, 0]
+    assert [correction_store.read_events(), correction_store.read_events()] == [1, 0]
 
 
-def test_reading_stops_at_its_limit_and_goes_on(store, ledger):
+def test_reading_stops_at_its_limit_and_goes_on(store, correction_store):
     send(store, *(event(annotation(i, i, [])) for i in range(5)))
-    assert [ledger.read_events(limit=3), ledger.read_events(limit=3)] == [3, 2]
+    assert [correction_store.read_events(limit=3), correction_store.read_events(limit=3)] == [3, 2]

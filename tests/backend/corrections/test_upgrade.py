@@ -9,10 +9,10 @@ from alembic.config import Config
 
 from backend.corrections.queries import read_corrections
 from backend.corrections.reconciler import reconcile
-from backend.corrections.store import Ledger, open_ledger
+from backend.corrections.store import CorrectionStore, open_correction_store
 from backend.db.correction_tables import annotation_deleted, to_judge
 from backend.db.database import MIGRATIONS
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from tests.backend.corrections.fake_tasks import FakeTasks
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, clock, deletion, event, hand_out, rle, send
 
@@ -38,12 +38,12 @@ def studio() -> FakeTasks:
 
 
 @pytest.fixture
-def spoilt(store, ledger) -> str:
+def spoilt(store, correction_store) -> str:
     """The address of a database as the version before left it."""
     hand_out(store, 5, [("a", 1)], [rle(0, 0)], user=1)
     hand_out(store, 7, [("bulk", 1)], [rle(20, 0)], kind="open", at=10)
     send(store, *(event(one) for one in SAVED), event(annotation(8, 5, [], completed_by=2)), deletion(8))
-    ledger.read_events()
+    correction_store.read_events()
     config, engine = Config(), store._engine
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.connect() as db:
@@ -64,28 +64,28 @@ def spoilt(store, ledger) -> str:
         db.execute(sa.text(judged_twice.format("'copy'", "'accepted'", "''", false=false)))
         db.execute(sa.text(judged_twice.format("'bulk'", "'rejected'", "'v1'", false=false)))
         db.commit()
-    ledger.close()
+    correction_store.close()
     return engine.url.render_as_string(hide_password=False)
 
 
-def stands(ledger: Ledger) -> dict[str, str]:
-    with ledger.reading() as db:
+def stands(correction_store: CorrectionStore) -> dict[str, str]:
+    with correction_store.reading() as db:
         return {one.outcome.region: one.outcome.outcome for one in read_corrections(db, PROJECT)}
 
 
 def test_it_stands_as_it_should_after_the_upgrade_and_the_next_look(spoilt, studio, serve):
-    ledger = open_ledger(spoilt)
-    ledger.read_events()
+    correction_store = open_correction_store(spoilt)
+    correction_store.read_events()
     expected = {"a": "accepted", "b": "missed", "c": "missed", "copy": "accepted"}
-    assert stands(ledger) == expected
-    reconcile(LabelStudio(serve(studio).url, "token"), ledger, PROJECT, is_thorough=True)
-    assert stands(ledger) == {id: outcome for id, outcome in expected.items() if id != "b"}
-    with ledger.reading() as db:
+    assert stands(correction_store) == expected
+    reconcile(LabelStudioClient(serve(studio).url, "token"), correction_store, PROJECT, is_thorough=True)
+    assert stands(correction_store) == {id: outcome for id, outcome in expected.items() if id != "b"}
+    with correction_store.reading() as db:
         columns = (annotation_deleted.c.annotation, annotation_deleted.c.project, annotation_deleted.c.source)
         kept = db.execute(sa.select(*columns).order_by(annotation_deleted.c.annotation)).all()
         assert [tuple(row) for row in kept] == [(2, PROJECT, "absence"), (8, PROJECT, "webhook")]
         assert db.scalar(sa.select(sa.func.count()).select_from(to_judge)) == 0
-    ledger.close()
+    correction_store.close()
 
 
 def test_what_the_fault_let_be_purged_is_found_again(spoilt, studio, serve):
@@ -95,7 +95,7 @@ def test_what_the_fault_let_be_purged_is_found_again(spoilt, studio, serve):
         )
         db.execute(sa.text("DELETE FROM annotation_version WHERE annotation < 8"))
         db.commit()
-    ledger = open_ledger(spoilt)
-    reconcile(LabelStudio(serve(studio).url, "token"), ledger, PROJECT)
-    assert set(stands(ledger)) == {"a", "c", "copy"}
-    ledger.close()
+    correction_store = open_correction_store(spoilt)
+    reconcile(LabelStudioClient(serve(studio).url, "token"), correction_store, PROJECT)
+    assert set(stands(correction_store)) == {"a", "c", "copy"}
+    correction_store.close()

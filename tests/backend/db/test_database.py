@@ -7,7 +7,7 @@ import pytest
 
 from backend.base.errors import Unreachable
 from backend.db.database import open_database
-from backend.db.request_store import Store, open_store
+from backend.db.request_store import RequestStore, open_request_store
 
 SAYS = r"was removed or replaced while it was used.*`ris up`"
 
@@ -18,15 +18,15 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def used(file: Path) -> Store:
+def used(file: Path) -> RequestStore:
     """A store that has written something."""
-    store = open_store(f"sqlite:///{file}")
+    store = open_request_store(f"sqlite:///{file}")
     write(store)
     yield store
     store.close()
 
 
-def write(store: Store) -> str:
+def write(store: RequestStore) -> str:
     return store.add_request("interactive", "1", {}, lifetime_s=10)
 
 
@@ -50,7 +50,7 @@ def test_nor_by_connections_that_are_opened_later(used, file):
 
 def test_another_file_in_its_place_is_not_written_into(used, file, tmp_path):
     other = tmp_path / "other.sqlite3"
-    open_store(f"sqlite:///{other}").close()
+    open_request_store(f"sqlite:///{other}").close()
     other.replace(file)
     before = file.read_bytes()
     with pytest.raises(Unreachable, match=SAYS):
@@ -77,7 +77,7 @@ def test_a_folder_in_its_place_is_noticed(used, file):
 def test_a_new_start_takes_the_file_that_is_there(used, file, tmp_path):
     shutil.copy(file, tmp_path / "copy")
     (tmp_path / "copy").replace(file)
-    assert write(open_store(f"sqlite:///{file}"))
+    assert write(open_request_store(f"sqlite:///{file}"))
 
 
 def test_in_memory_there_is_no_file():

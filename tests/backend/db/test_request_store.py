@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from backend.base.errors import BadSettings, Unreachable
 from backend.db import database
 from backend.db import request_store as module
-from backend.db.request_store import Answer, Connection, KnownImage, Region, Store, open_store
+from backend.db.request_store import Answer, KnownImage, ProjectConnection, Region, RequestStore, open_request_store
 from backend.label_studio.messages import Message
 
 BODY = {
@@ -23,7 +23,7 @@ BODY = {
 }
 
 
-def add(store: Store, **fields) -> str:
+def add(store: RequestStore, **fields) -> str:
     given = {"kind": "interactive", "task": "5", "body": BODY, "lifetime_s": 60, "project": 1, "user": 7, **fields}
     return store.add_request(**given)
 
@@ -36,7 +36,7 @@ def an_answer(*region_ids: str) -> Answer:
     return Answer("the dog", "Object", "match", "v1", "fp", "sha", 1, 1, candidates, [0], handed_out)
 
 
-def count(store: Store, table: sa.Table) -> int:
+def count(store: RequestStore, table: sa.Table) -> int:
     with store._engine.connect() as db:
         return db.scalar(sa.select(sa.func.count()).select_from(table))
 
@@ -155,7 +155,7 @@ def test_encoding_was_tried_lately_unless_it_expired(store):
 
 def test_a_database_that_is_locked_is_unreachable(tmp_path, monkeypatch):
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0)
-    locked = open_store(f"sqlite:///{tmp_path / 'ris.sqlite3'}")
+    locked = open_request_store(f"sqlite:///{tmp_path / 'ris.sqlite3'}")
     other = sqlite3.connect(tmp_path / "ris.sqlite3", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(Unreachable, match=r"locked.*DATABASE_URL"):
@@ -170,7 +170,7 @@ def test_what_could_not_be_written_is_not_shown(store):
     sa.event.listen(store._engine, "connect", lambda db, _: db.execute("PRAGMA query_only = ON"))
     store._engine.dispose()
     with pytest.raises(Unreachable, match="readonly") as caught:
-        store.save_connection(Connection(1, "http://ls", token, "<View/>"))
+        store.save_connection(ProjectConnection(1, "http://ls", token, "<View/>"))
     assert token not in "".join(traceback.format_exception(caught.value))
 
 
@@ -250,8 +250,8 @@ def test_prompt_is_remembered_by_project_task_and_result(store):
 
 
 def test_connection_is_replaced_by_the_newer_one(store):
-    store.save_connection(Connection(1, "http://old", None, "<View/>"))
-    newer = Connection(1, "http://new", "secret", "<View></View>", {"a": 1})
+    store.save_connection(ProjectConnection(1, "http://old", None, "<View/>"))
+    newer = ProjectConnection(1, "http://new", "secret", "<View></View>", {"a": 1})
     store.save_connection(newer)
     assert store.get_connection(1) == newer
     assert store.get_connection(2) is None
@@ -259,7 +259,7 @@ def test_connection_is_replaced_by_the_newer_one(store):
 
 
 def test_token_is_not_shown():
-    assert "secret" not in repr(Connection(1, "http://ls", "secret", "<View/>"))
+    assert "secret" not in repr(ProjectConnection(1, "http://ls", "secret", "<View/>"))
 
 
 def test_image_is_known_by_project_and_url_for_a_while(store, monkeypatch):
@@ -296,7 +296,7 @@ def test_counts_are_by_kind_state_decision_and_action(store):
 
 def test_file_and_its_new_folder_are_private(tmp_path):
     file = tmp_path / "state" / "ris.sqlite3"
-    open_store(f"sqlite:///{file}").add_webhook("x", None, "{}")
+    open_request_store(f"sqlite:///{file}").add_webhook("x", None, "{}")
     assert stat.S_IMODE(os.stat(file.parent).st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.glob("ris.sqlite3*")} == {0o600}
 
@@ -304,7 +304,7 @@ def test_file_and_its_new_folder_are_private(tmp_path):
 def test_readable_file_is_made_private(tmp_path):
     file = tmp_path / "ris.sqlite3"
     file.touch(0o644)
-    open_store(f"sqlite:///{file}")
+    open_request_store(f"sqlite:///{file}")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -319,7 +319,7 @@ def test_sqlite_survives_a_crash_and_keeps_references(store):
 
 def _open_and_write(url: str, barrier, writes: int) -> None:
     barrier.wait()
-    store = open_store(url)
+    store = open_request_store(url)
     for i in range(writes):
         store.add_webhook(f"{os.getpid()}", i, "{}")
 
@@ -333,7 +333,7 @@ def test_processes_that_open_a_fresh_file_at_once_all_succeed(tmp_path):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert sorted(open_store(url).counts()["webhook"].values()) == [30, 30, 30]
+    assert sorted(open_request_store(url).counts()["webhook"].values()) == [30, 30, 30]
 
 
 def test_reader_does_not_wait_for_a_writer(store):
@@ -345,20 +345,20 @@ def test_reader_does_not_wait_for_a_writer(store):
 
 def test_unusable_url_names_the_setting():
     with pytest.raises(BadSettings, match="DATABASE_URL"):
-        open_store("no url at all")
+        open_request_store("no url at all")
 
 
 def test_file_that_is_no_database_is_reported(tmp_path):
     file = tmp_path / "ris.sqlite3"
     file.write_bytes(b"not a database, but long enough to be taken for one" * 50)
     with pytest.raises(Unreachable, match=r"ris\.sqlite3"):
-        open_store(f"sqlite:///{file}")
+        open_request_store(f"sqlite:///{file}")
 
 
 def test_folder_that_cannot_be_made_is_reported(tmp_path):
     Path(tmp_path / "file").touch()
     with pytest.raises(Unreachable, match="RIS_STATE_DIR"):
-        open_store(f"sqlite:///{tmp_path / 'file' / 'ris.sqlite3'}")
+        open_request_store(f"sqlite:///{tmp_path / 'file' / 'ris.sqlite3'}")
 
 
 def test_database_is_readable_by_other_tools(tmp_path, store):

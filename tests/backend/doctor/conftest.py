@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.settings_origin import read
 from backend.settings.environment import Settings
 from tests.backend.doctor.looking import MakeCase
@@ -19,9 +19,9 @@ def make_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeCase:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
-    def make(project: int | None = None, url: str | None = None, **variables: object) -> Case:
+    def make(project: int | None = None, url: str | None = None, **variables: object) -> DoctorContext:
         for name, value in {"RIS_PROFILE": "demo", "RIS_STATE_DIR": tmp_path / "state", **variables}.items():
             monkeypatch.setenv(name, str(value))
-        return Case(read(), project, url)
+        return DoctorContext(read(), project, url)
 
     return make

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.examination import Section, examine
 from backend.doctor.finding import Finding
 
-MakeCase = Callable[..., Case]
+MakeCase = Callable[..., DoctorContext]
 """Makes a case from variables, and from a project and an address."""
 
 
-def look(check: Callable[[Case], Iterator[Finding]], case: Case) -> dict[str, Finding]:
+def look(check: Callable[[DoctorContext], Iterator[Finding]], case: DoctorContext) -> dict[str, Finding]:
     """What one section finds, by name."""
     return {finding.name: finding for finding in examine(case, [Section("Section", check)])}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from backend.base.errors import BadSettings
 from backend.base.redaction import HIDDEN
 from backend.commands.doctor import FIELDS, doctor
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from backend.doctor.examination import SECTIONS, Section, examine
 from backend.doctor.finding import Finding, exit_code, fail, failure_of, ok, skip, warn
 from tests.backend.doctor.looking import MakeCase
@@ -53,11 +53,11 @@ def test_exit_code_is_that_of_the_most_important_failure(findings: list[Finding]
 
 
 def test_check_that_raises_or_hangs_is_a_finding_and_the_others_go_on(make_case: MakeCase):
-    def break_down(_case: Case) -> Iterator[Finding]:
+    def break_down(_case: DoctorContext) -> Iterator[Finding]:
         yield ok("before", "seen")
         raise KeyError("x")
 
-    def hang(_case: Case) -> Iterator[Finding]:
+    def hang(_case: DoctorContext) -> Iterator[Finding]:
         time.sleep(30)
         yield ok("never", "")
 
@@ -80,10 +80,10 @@ def test_every_failure_of_a_machine_where_nothing_runs_has_a_remedy(make_case: M
 
 
 @pytest.fixture
-def secretive(make_case: MakeCase, serve) -> Callable[..., tuple[Case, list[str]]]:
+def secretive(make_case: MakeCase, serve) -> Callable[..., tuple[DoctorContext, list[str]]]:
     """A case with a secret in every setting that can hold one, and a Label Studio that says them all back."""
 
-    def make(at: str = "@", sql: str = "postgresql+psycopg") -> tuple[Case, list[str]]:
+    def make(at: str = "@", sql: str = "postgresql+psycopg") -> tuple[DoctorContext, list[str]]:
         redis, database, password, hook = secrets = [f"secret-{i}-of-mine" for i in range(4)]
         login = b64encode(f"label-studio:{password}".encode()).decode()
         echo = serve(lambda request: (400, {}, json.dumps([request.headers, *secrets, TOKEN, login]).encode()))

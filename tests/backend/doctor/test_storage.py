@@ -9,13 +9,13 @@ from alembic.config import Config
 
 from backend.db.database import MIGRATIONS, open_database
 from backend.doctor import storage
-from backend.doctor.context import Case
+from backend.doctor.context import DoctorContext
 from tests.backend.doctor.looking import MakeCase, look
 
 pytestmark = pytest.mark.slow
 
 
-def database_case(make_case: MakeCase, file: Path) -> Case:
+def database_case(make_case: MakeCase, file: Path) -> DoctorContext:
     open_database(f"sqlite:///{file}").dispose()
     return make_case(DATABASE_URL=f"sqlite:///{file}")
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from backend.db.request_store import Connection, Store
+from backend.db.request_store import ProjectConnection, RequestStore
 from backend.doctor import images, service, studio
-from backend.label_studio.check import Point
+from backend.label_studio.check import Check
 from tests.backend.doctor.looking import MakeCase, look
 from tests.backend.stand_in import Answer, Call, recorded, route
 from tests.backend.stand_in_tasks import Row, TaskRoutes, UploadRoutes
@@ -168,14 +168,16 @@ def test_project_that_is_not_there_is_named(make_case: MakeCase, serve):
         pytest.param("DI", False, "fail", "does not reach http://ris:9090: DI", id="not reached"),
     ],
 )
-def test_label_studio_reaches_us_if_its_setup_arrives(make_case, serve, store: Store, row_state, arrives, state, says):
+def test_label_studio_reaches_us_if_its_setup_arrives(
+    make_case, serve, store: RequestStore, row_state, arrives, state, says
+):
     def ask_backends() -> list[dict]:
         if arrives:
-            store.save_connection(Connection(1, "http://studio", "t", CONFIG))
+            store.save_connection(ProjectConnection(1, "http://studio", "t", CONFIG))
         row = {"id": 1, "url": "http://ris:9090/", "title": "x", "state": row_state, "readable_state": row_state}
         return [row]
 
-    store.save_connection(Connection(1, "http://studio", "t", CONFIG))
+    store.save_connection(ProjectConnection(1, "http://studio", "t", CONFIG))
     url = serve(FakeStudio(ask_backends)).url
     sql = store._engine.url.render_as_string()
     case = make_case(1, "http://ris:9090", LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=TOKEN, DATABASE_URL=sql)
@@ -192,17 +194,17 @@ def test_backend_that_is_not_connected_is_a_bad_setting(make_case: MakeCase, ser
 @pytest.mark.parametrize(
     ("point", "state", "says"),
     [
-        (Point("interactive", "ok", "Auto-Annotation is offered"), "ok", ""),
+        (Check("interactive", "ok", "Auto-Annotation is offered"), "ok", ""),
         (
-            Point("interactive", "change", "offers Auto-Annotation"),
+            Check("interactive", "change", "offers Auto-Annotation"),
             "fail",
             "Run: ris connect (interactive: offers",
         ),
-        (Point("label config", "change", "gets a place for messages"), "warn", "Run: ris connect"),
-        (Point("webhook", "problem", "is blocked", "Unblock it."), "fail", "Unblock it."),
+        (Check("label config", "change", "gets a place for messages"), "warn", "Run: ris connect"),
+        (Check("webhook", "problem", "is blocked", "Unblock it."), "fail", "Unblock it."),
     ],
 )
-def test_point_of_a_connection_is_a_finding(point: Point, state: str, says: str):
+def test_point_of_a_connection_is_a_finding(point: Check, state: str, says: str):
     finding = studio.judge_point(point, "ris connect")
     assert (finding.state, says in finding.remedy, finding.exit_code) == (state, True, 2 * (state == "fail"))
 

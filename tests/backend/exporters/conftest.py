@@ -10,11 +10,11 @@ import pytest
 from PIL import Image as Pil
 
 from backend.base.errors import ImageUnreachable
-from backend.corrections.store import Ledger, open_ledger
-from backend.db.request_store import Store
+from backend.corrections.store import CorrectionStore, open_correction_store
+from backend.db.request_store import RequestStore
 from backend.exporters.export import export
-from backend.exporters.planning import Choice
-from backend.exporters.request import Order
+from backend.exporters.planning import ExportFilter
+from backend.exporters.request import ExportRequest
 from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, box, brush, event, hand_out, rle, send
 
 RING = box(2, 2, 12, 12) & ~box(5, 5, 4, 4)
@@ -33,14 +33,14 @@ def png(address: str, task: str) -> bytes:
 
 
 @pytest.fixture
-def ledger(store: Store) -> Iterator[Ledger]:
-    opened = open_ledger(store._engine.url.render_as_string(hide_password=False))
+def correction_store(store: RequestStore) -> Iterator[CorrectionStore]:
+    opened = open_correction_store(store._engine.url.render_as_string(hide_password=False))
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def project(store: Store, ledger: Ledger) -> Ledger:
+def project(store: RequestStore, correction_store: CorrectionStore) -> CorrectionStore:
     """Task 1: a ring with a hole, and a thing in two parts. Task 2: two annotators agree on one of two things. Task 3: two
     things by one name, a region without any, and a sentence that means nothing. Task 4: skipped. Task 10: its image is gone."""
     hand_out(store, 1, [("ring", 1)], [rle(2, 2, 12, 12), rle(20, 2)], expression="the ring", label="Dog")
@@ -63,22 +63,29 @@ def project(store: Store, ledger: Ledger) -> Ledger:
         event(annotation(6, 10, [brush("r10", box(0, 0), "gone")]), data={"image": "/missing.png"}),
         event(annotation(7, 3, [brush("elsewhere", box(0, 0), "foreign")], completed_by=3)),
     )
-    ledger.read_events()
-    return ledger
+    correction_store.read_events()
+    return correction_store
 
 
 Export = Callable[..., Path]
 
 
 @pytest.fixture
-def export_as(project: Ledger, tmp_path: Path) -> Export:
+def export_as(project: CorrectionStore, tmp_path: Path) -> Export:
     """Exports the project: `export_as("coco", shares=…)`; the folder."""
 
-    def run(format: str, name: str = "", fetch=png, ledger: Ledger = project, report=lambda _: None, **given) -> Path:
+    def run(
+        format: str,
+        name: str = "",
+        fetch=png,
+        correction_store: CorrectionStore = project,
+        report=lambda _: None,
+        **given,
+    ) -> Path:
         about = {key: given.pop(key) for key in ("images", "hard_negatives", "is_replaced") if key in given}
         folder = tmp_path / (name or format)
-        order = Order(format, folder, Choice(PROJECT, **given), title="Small", licence="CC0", **about)
-        export(ledger, order, fetch=fetch, pool=tmp_path / "pool", max_pixels=10_000_000, report=report)
+        order = ExportRequest(format, folder, ExportFilter(PROJECT, **given), title="Small", licence="CC0", **about)
+        export(correction_store, order, fetch=fetch, pool=tmp_path / "pool", max_pixels=10_000_000, report=report)
         return folder
 
     return run

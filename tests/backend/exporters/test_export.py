@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pil
 
 from backend.base.errors import ImageUnreachable
-from backend.exporters.splits import Groups, Shares
+from backend.exporters.splits import SplitGroups, SplitShares
 from ris_core.errors import BadInput, UnknownName
 from ris_core.geometry.masks import from_rle
 from tests.backend.corrections.made import annotation, box, brush, event, hand_out, rle, send
@@ -36,7 +36,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_same_ledger_gives_the_same_bytes(export_as, format):
-    given = {"shares": Shares(0.6, 0.2, 0.2), "hard_negatives": True}
+    given = {"shares": SplitShares(0.6, 0.2, 0.2), "hard_negatives": True}
     first, second = (digest(export_as(format, name, **given)) for name in ("a", "b"))
     assert len(first) >= 4
     assert first == second
@@ -90,9 +90,9 @@ def test_what_a_machine_predicted_is_not_verified(export_as, store, project):
     assert [line["sentences"] for line in predictions] == [["the machine's"]]
 
 
-def test_hard_negatives_are_what_was_refused(export_as, store, ledger, tmp_path):
+def test_hard_negatives_are_what_was_refused(export_as, store, correction_store, tmp_path):
     hand_out(store, 2, [("refused", 1)], [rle(25, 15)], kind="open", at=10, expression="the refused one")
-    ledger.judge_again(7, "2")
+    correction_store.judge_again(7, "2")
     lines = (export_as("jsonl", hard_negatives=True) / "hard-negatives.jsonl").read_text().splitlines()
     [refused] = map(json.loads, lines)
     assert (refused["expression"], refused["mask"]) == ("the refused one", rle(25, 15))
@@ -154,48 +154,48 @@ def test_a_picture_that_is_not_answered_is_left_out_and_the_others_stay(export_a
     assert len(list((folder / "images").iterdir())) == len({line["image"]["key"] for line in records(folder)}) > 0
 
 
-def test_the_split_hangs_on_the_image_alone(export_as, store, ledger):
-    shares = Shares(0.5, 0.25, 0.25)
+def test_the_split_hangs_on_the_image_alone(export_as, store, correction_store):
+    shares = SplitShares(0.5, 0.25, 0.25)
     before = {line["image"]["key"]: line["split"] for line in records(export_as("jsonl", "before", shares=shares))}
     for task in range(30, 60):
         send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), "new")])))
-    ledger.read_events()
+    correction_store.read_events()
     after = {line["image"]["key"]: line["split"] for line in records(export_as("jsonl", "after", shares=shares))}
     assert {key: after[key] for key in before} == before
     assert set(after.values()) == {"train", "val", "test"}
 
 
-def test_one_image_of_two_tasks_is_in_one_split(export_as, store, ledger):
+def test_one_image_of_two_tasks_is_in_one_split(export_as, store, correction_store):
     for task in range(30, 50):
         send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), f"n{task}")])))
-    ledger.read_events()
-    found = export_as("jsonl", shares=Shares(0.4, 0.3, 0.3), fetch=lambda address, task: png("the same", task))
+    correction_store.read_events()
+    found = export_as("jsonl", shares=SplitShares(0.4, 0.3, 0.3), fetch=lambda address, task: png("the same", task))
     assert len({(line["image"]["key"], line["split"]) for line in records(found)}) == 1
     assert len({line["image"]["file"] for line in records(found)}) == 1
 
 
-def test_a_field_of_the_task_may_name_the_split_and_the_group(export_as, store, ledger):
+def test_a_field_of_the_task_may_name_the_split_and_the_group(export_as, store, correction_store):
     for task in range(30, 50):
         data = {"image": f"/{task}.png", "part": "val" if task % 2 else "test", "video": f"v{task % 4}"}
         send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), f"n{task}")]), data=data))
-    ledger.read_events()
+    correction_store.read_events()
     named = {str(line["sentences"]): line["split"] for line in records(export_as("jsonl", "named", split_field="part"))}
     assert (named["['n30']"], named["['n31']"], named["['x']"]) == ("test", "val", "train")
-    grouped = records(export_as("jsonl", "grouped", group_field="video", shares=Shares(0.4, 0.3, 0.3)))
+    grouped = records(export_as("jsonl", "grouped", group_field="video", shares=SplitShares(0.4, 0.3, 0.3)))
     splits = {(line["group"], line["split"]) for line in grouped if line["group"]}
     assert len(splits) == 4
 
 
-def test_an_image_in_two_named_splits_is_refused(export_as, store, ledger):
+def test_an_image_in_two_named_splits_is_refused(export_as, store, correction_store):
     for task, part in ((30, "val"), (31, "test")):
         send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), "n")]), data={"image": "/a", "p": part}))
-    ledger.read_events()
+    correction_store.read_events()
     with pytest.raises(BadInput, match=r"task 31 .*'val' and 'test'"):
         export_as("jsonl", split_field="p")
 
 
 def test_groups_that_share_an_image_are_one():
-    groups = Groups([("a", "1"), ("b", "1"), ("b", "2"), ("c", "2"), ("d", "3"), ("e", "")])
+    groups = SplitGroups([("a", "1"), ("b", "1"), ("b", "2"), ("c", "2"), ("d", "3"), ("e", "")])
     keys = [groups.key_of(image) for image in "abcde"]
     assert keys[0] == keys[1] == keys[2] != keys[3]
     assert keys[4] == "e"
@@ -204,7 +204,7 @@ def test_groups_that_share_an_image_are_one():
 @pytest.mark.parametrize("text", ["0.8", "0.8/0.2", "0.8/0.1/0.2", "a/b/c", "1.2/-0.1/-0.1"])
 def test_shares_that_make_no_sense_are_refused(text):
     with pytest.raises(BadInput, match="--split"):
-        Shares.read(text)
+        SplitShares.read(text)
 
 
 def test_what_exists_is_only_replaced_when_asked(export_as):
@@ -237,10 +237,10 @@ SPLITS = [
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("split", SPLITS, ids=ascii)
 def test_a_split_that_is_no_plain_name_is_refused_and_nothing_is_written(
-    export_as, store, ledger, tmp_path, format, split
+    export_as, store, correction_store, tmp_path, format, split
 ):
     send(store, event(annotation(30, 30, [brush("n", box(0, 0), "n")]), data={"image": "/a", "p": split}))
-    ledger.read_events()
+    correction_store.read_events()
     before = sorted(str(one) for one in tmp_path.rglob("*"))
     with pytest.raises(BadInput, match=r"split of task 30, its field 'p'") as refused:
         export_as(format, "deep/er/set", split_field="p", fetch=png)
@@ -249,11 +249,11 @@ def test_a_split_that_is_no_plain_name_is_refused_and_nothing_is_written(
     assert new <= {str(tmp_path / "deep"), str(tmp_path / "deep/er")}
 
 
-def test_splits_that_are_one_file_on_some_disks_are_refused(export_as, store, ledger):
+def test_splits_that_are_one_file_on_some_disks_are_refused(export_as, store, correction_store):
     for task, part in ((30, "Val"), (31, "val")):
         data = {"image": f"/{task}", "p": part}
         send(store, event(annotation(task, task, [brush(f"n{task}", box(0, 0), "n")]), data=data))
-    ledger.read_events()
+    correction_store.read_events()
     with pytest.raises(BadInput, match=r"'Val' and 'val'"):
         export_as("coco", split_field="p")
 
@@ -275,18 +275,18 @@ def test_an_export_that_fails_leaves_nothing(export_as, tmp_path):
 KILLED = """
 import sys, time
 from pathlib import Path
-from backend.corrections.store import open_ledger
+from backend.corrections.store import open_correction_store
 from backend.exporters.export import export
-from backend.exporters.request import Order
-from backend.exporters.planning import Choice
+from backend.exporters.request import ExportRequest
+from backend.exporters.planning import ExportFilter
 from tests.backend.exporters.conftest import PROMPT, png
 url, folder = sys.argv[1:]
 def hold(scenes):
     if scenes == 2:
         print("half", flush=True)
         time.sleep(60)
-order = Order("masks", Path(folder), Choice(7), "killed")
-export(open_ledger(url), order, fetch=png, pool=Path(folder), max_pixels=10**7, report=hold)
+order = ExportRequest("masks", Path(folder), ExportFilter(7), "killed")
+export(open_correction_store(url), order, fetch=png, pool=Path(folder), max_pixels=10**7, report=hold)
 """
 
 
@@ -325,10 +325,10 @@ NASTY = "$x$ | <b>bold</b>\n# [a](b) \ud800 \u2028 \x1b[2J `code`"
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_text_of_any_kind_is_text_in_every_file(export_as, store, ledger, tmp_path, format):
+def test_text_of_any_kind_is_text_in_every_file(export_as, store, correction_store, tmp_path, format):
     drawn = [brush("n", box(0, 0), NASTY, label=NASTY), {**PROMPT, "value": {"text": [f"none: other {NASTY}"]}}]
     send(store, event(annotation(30, 30, drawn), data={"image": f"/{NASTY}", "video": NASTY}))
-    ledger.read_events()
+    correction_store.read_events()
     folder = export_as(format, only=(), group_field="video", hard_negatives=True)
     for file in folder.rglob("*"):
         if file.suffix == ".json":
@@ -344,10 +344,12 @@ def test_text_of_any_kind_is_text_in_every_file(export_as, store, ledger, tmp_pa
 
 def test_a_title_and_a_licence_are_text(project, tmp_path):
     from backend.exporters.export import export
-    from backend.exporters.planning import Choice
-    from backend.exporters.request import Order
+    from backend.exporters.planning import ExportFilter
+    from backend.exporters.request import ExportRequest
 
-    order = Order("jsonl", tmp_path / "set", Choice(7), title="a\n# b <script> | \udcff", licence="x | y\n| z | 1 |")
+    order = ExportRequest(
+        "jsonl", tmp_path / "set", ExportFilter(7), title="a\n# b <script> | \udcff", licence="x | y\n| z | 1 |"
+    )
     export(project, order, fetch=png, pool=tmp_path / "pool", max_pixels=10**7)
     lines = (tmp_path / "set" / "README.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == r"# a # b &lt;script&gt; \| " + "\ufffd"
@@ -355,18 +357,18 @@ def test_a_title_and_a_licence_are_text(project, tmp_path):
 
 
 def test_a_project_that_nothing_is_known_of_is_refused(project, store, tmp_path):
-    from backend.db.request_store import Connection
+    from backend.db.request_store import ProjectConnection
     from backend.exporters.export import export
-    from backend.exporters.planning import Choice
-    from backend.exporters.request import Order
+    from backend.exporters.planning import ExportFilter
+    from backend.exporters.request import ExportRequest
 
     def write() -> None:
-        order = Order("coco", tmp_path / "set", Choice(999), title="t")
+        order = ExportRequest("coco", tmp_path / "set", ExportFilter(999), title="t")
         export(project, order, fetch=png, pool=tmp_path / "pool", max_pixels=10**7)
 
     with pytest.raises(BadInput, match="Nothing is known of project 999"):
         write()
     assert not (tmp_path / "set").exists()
-    store.save_connection(Connection(999, None, None, "<View/>"))
+    store.save_connection(ProjectConnection(999, None, None, "<View/>"))
     write()
     assert (tmp_path / "set" / "README.md").exists()

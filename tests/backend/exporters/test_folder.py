@@ -270,7 +270,7 @@ def test_what_was_being_replaced_when_the_process_was_killed_is_there_again(tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_an_export_that_is_told_to_end_leaves_nothing(export_as, project, tmp_path, number):
-    program = KILLED.replace("export(open_ledger", "with tidy_end(): export(open_ledger").replace(
+    program = KILLED.replace("export(open_correction_store", "with tidy_end(): export(open_correction_store").replace(
         "import sys, time", "import sys, time\nfrom backend.exporters.files import tidy_end"
     )
     command = [sys.executable, "-c", program, project._engine.url.render_as_string(), str(tmp_path / "masks")]

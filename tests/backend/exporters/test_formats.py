@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pil
 from pycocotools.coco import COCO
 
-from backend.exporters.splits import Shares
+from backend.exporters.splits import SplitShares
 from ris_core.evaluation.refer import read_refer
 from ris_core.geometry.masks import from_rle, iou
 from tests.backend.corrections.made import box
@@ -176,7 +176,7 @@ class REFER(Refer):
 
 @pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "coco-polygons", "masks", "jsonl"])
 def test_the_card_says_how_the_format_is_read(export_as, format, monkeypatch, capsys):
-    root = export_as(format, shares=Shares(1.0, 0.0, 0.0))
+    root = export_as(format, shares=SplitShares(1.0, 0.0, 0.0))
     [code] = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
     monkeypatch.setitem(sys.modules, "refer", SimpleNamespace(REFER=REFER))
     monkeypatch.chdir(root)

@@ -22,21 +22,21 @@ SIDE = 256
 EXPORT = """
 import re, sys
 from pathlib import Path
-from backend.corrections.store import open_ledger
+from backend.corrections.store import open_correction_store
 from backend.exporters.export import export
-from backend.exporters.request import Order
-from backend.exporters.planning import Choice
-from backend.exporters.splits import Shares
+from backend.exporters.request import ExportRequest
+from backend.exporters.planning import ExportFilter
+from backend.exporters.splits import SplitShares
 url, project, folder = sys.argv[1:]
-order = Order("refcoco", Path(folder), Choice(int(project), shares=Shares(0.8, 0.1, 0.1)), "large", images="none")
-counts = export(open_ledger(url), order, fetch=None, pool=Path(folder), max_pixels=10**7)
+order = ExportRequest("refcoco", Path(folder), ExportFilter(int(project), shares=SplitShares(0.8, 0.1, 0.1)), "large", images="none")
+counts = export(open_correction_store(url), order, fetch=None, pool=Path(folder), max_pixels=10**7)
 kilobytes = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
 print(counts.targets, 1024 * int(kilobytes))
 """
 """`getrusage` would say what the process that started it has taken, where that is more."""
 
 
-def fill(ledger, project: int, regions: int) -> int:
+def fill(correction_store, project: int, regions: int) -> int:
     """20 regions a task; the bytes that their masks take."""
     noise = box(20, 20, 200, 200, (SIDE, SIDE))
     noise[::2, ::5] ^= True
@@ -54,7 +54,7 @@ def fill(ledger, project: int, regions: int) -> int:
         "seen_at": START,
     }
     judged = {"outcome": "missed", "label": "Object", "is_relabelled": False, "is_reworded": False}
-    with ledger.writing() as db:
+    with correction_store.writing() as db:
         for task in range(1, regions // PER_TASK + 1):
             row = {"annotation": 10**6 * project + task, "project": project, "task": str(task), "image": f"/{task}.png"}
             number = db.execute(sa.insert(annotation_version).values(**version, **row)).inserted_primary_key[0]
@@ -63,10 +63,10 @@ def fill(ledger, project: int, regions: int) -> int:
     return sum(len(mask["counts"]) for mask in masks) * regions // PER_TASK
 
 
-def measure(ledger, project: int, folder: Path) -> tuple[int, int]:
+def measure(correction_store, project: int, folder: Path) -> tuple[int, int]:
     """Targets written, and the most memory that was taken, in bytes."""
     root = str(Path(__file__).parents[3])
-    command = [sys.executable, "-c", EXPORT, ledger._engine.url.render_as_string(), str(project), str(folder)]
+    command = [sys.executable, "-c", EXPORT, correction_store._engine.url.render_as_string(), str(project), str(folder)]
     env = {**os.environ, "PYTHONPATH": root}
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=250, check=True)
     targets, peak = map(int, done.stdout.split())
@@ -74,9 +74,11 @@ def measure(ledger, project: int, folder: Path) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_masks_and_is_less_than_a_gibibyte_for_100_000_regions(ledger, tmp_path):
-    sizes = {project: fill(ledger, project, regions) for project, regions in ((1, SMALL), (2, LARGE))}
-    (small, before), (large, after) = (measure(ledger, project, tmp_path / str(project)) for project in sizes)
+def test_memory_does_not_grow_with_the_masks_and_is_less_than_a_gibibyte_for_100_000_regions(
+    correction_store, tmp_path
+):
+    sizes = {project: fill(correction_store, project, regions) for project, regions in ((1, SMALL), (2, LARGE))}
+    (small, before), (large, after) = (measure(correction_store, project, tmp_path / str(project)) for project in sizes)
     assert (small, large) == (SMALL, LARGE)
     assert after - before < (sizes[2] - sizes[1]) / 2
     assert before + (after - before) * (HUGE - SMALL) / (LARGE - SMALL) < GIB

@@ -72,7 +72,7 @@ def ask(*texts, tasks=None, prompt_id="p1", **changes):
 
 
 def requests_of(client):
-    return client.app.state.desk.store.counts()["request"]
+    return client.app.state.predict_service.store.counts()["request"]
 
 
 def metric(client, line):
@@ -93,7 +93,7 @@ def test_nothing_that_needs_a_redis_keeps_health_or_setup_waiting(make_client):
         assert client.get("/health").status_code == 200
         assert client.post("/setup", json={"project": "7.1", "schema": XML}).json() == {"model_version": "toy.loading"}
         assert time.monotonic() - began < 3
-        assert client.app.state.desk.store.get_connection(7).label_config == XML
+        assert client.app.state.predict_service.store.get_connection(7).label_config == XML
 
 
 def test_health_and_setup_answer_while_annotators_wait(make_client):
@@ -120,7 +120,7 @@ def test_setup_keeps_the_connection(make_client, extra):
         "extra_params": extra,
     }
     assert client.post("/setup", json=body).json() == {"model_version": "toy.loading"}
-    kept = client.app.state.desk.store.get_connection(7)
+    kept = client.app.state.predict_service.store.get_connection(7)
     assert (kept.hostname, kept.access_token, kept.label_config, kept.extra_params) == (
         "http://studio",
         "t",
@@ -131,7 +131,7 @@ def test_setup_keeps_the_connection(make_client, extra):
 
 def test_setup_and_versions_tell_what_the_worker_said(make_client):
     client = make_client()
-    client.app.state.desk.conn.set(queueing.MODEL_VERSION_KEY, "toy.v1")
+    client.app.state.predict_service.conn.set(queueing.MODEL_VERSION_KEY, "toy.v1")
     assert client.post("/setup", json={}).json() == {"model_version": "toy.v1"}
     assert client.get("/versions").json() == {"versions": ["toy.v1"]}
 
@@ -151,9 +151,9 @@ def test_what_is_asked_is_queued_with_all_the_worker_needs_and_no_token(make_cli
     assert client.post("/predict", json=ask("the dog; the cat")).json() == {
         "results": [{"result": [], "score": 0.0, "model_version": "toy.loading"}]
     }
-    desk = client.app.state.desk
-    [job_id] = queueing._queue(desk.conn, "interactive").job_ids
-    request = desk.store.get_request(job_id)
+    predict_service = client.app.state.predict_service
+    [job_id] = queueing._queue(predict_service.conn, "interactive").job_ids
+    request = predict_service.store.get_request(job_id)
     assert (request.kind, request.project, request.task, request.prompt_id) == ("interactive", 7, "1", "p1")
     assert request.body == {
         "data": {"image": "/a.png"},
@@ -168,11 +168,12 @@ def test_what_is_asked_is_queued_with_all_the_worker_needs_and_no_token(make_cli
 
 def test_only_the_entry_that_changed_is_asked(make_client):
     client = make_client()
-    desk = client.app.state.desk
+    predict_service = client.app.state.predict_service
     for texts in (["a"], ["a", "b"], ["a2", "b"]):
         client.post("/predict", json=ask(*texts))
     asked = [
-        desk.store.get_request(job).body["expressions"] for job in queueing._queue(desk.conn, "interactive").job_ids
+        predict_service.store.get_request(job).body["expressions"]
+        for job in queueing._queue(predict_service.conn, "interactive").job_ids
     ]
     assert asked == [["a"], ["b"], ["a2"]]
 
@@ -186,9 +187,9 @@ def test_a_newer_expression_releases_who_waits_for_the_older(make_client):
         newer = pool.submit(client.post, "/predict", json=ask("a", "b"))
         assert older.result(timeout=10).json()["results"][0]["result"] == []
         assert requests_of(client) == {"interactive/superseded": 1, "interactive/queued": 1}
-        desk = client.app.state.desk
-        for job_id in queueing._queue(desk.conn, "interactive").job_ids:
-            queueing.announce(desk.conn, job_id)
+        predict_service = client.app.state.predict_service
+        for job_id in queueing._queue(predict_service.conn, "interactive").job_ids:
+            queueing.announce(predict_service.conn, job_id)
         newer.result(timeout=10)
 
 
@@ -217,7 +218,7 @@ def test_an_opened_task_is_encoded_and_its_own_expression_asked(make_client):
         assert client.post("/predict", json=ask(tasks=[opened])).json() == {"results": [[]]}
     assert time.monotonic() - began < 5
     assert requests_of(client) == {"encode/queued": 2, "open/queued": 1}
-    assert queueing.queue_lengths(client.app.state.desk.conn) == {"interactive": 1, "bulk": 2}
+    assert queueing.queue_lengths(client.app.state.predict_service.conn) == {"interactive": 1, "bulk": 2}
 
 
 def test_a_batch_is_refused_with_as_many_results_as_tasks(make_client):
@@ -233,7 +234,7 @@ def test_a_bad_task_leaves_the_others_alone(make_client):
     client = make_client()
     answer = client.post("/predict", json=ask(tasks=[None, {"id": 2}, task(3)]))
     assert answer.json() == {"results": [[], [], []]}
-    [run] = client.app.state.desk.ledger.list_runs()
+    [run] = client.app.state.predict_service.run_store.list_runs()
     assert run.spec.tasks == (3,)
 
 
@@ -303,7 +304,7 @@ def test_a_secret_of_a_project_may_be_any_text(make_client):
         '{"project": "7.1", "schema": "\\udfff", "access_token": "a\\u0000\\ud83d\\ude00", "extra_params": {"b": NaN}}'
     )
     assert client.post("/setup", content=body).status_code == 200
-    kept = client.app.state.desk.store.get_connection(7)
+    kept = client.app.state.predict_service.store.get_connection(7)
     assert (kept.label_config, kept.access_token, kept.extra_params) == ("\ufffd", "a\ufffd\U0001f600", {"b": None})
 
 
@@ -317,8 +318,10 @@ def test_what_is_nested_too_deeply_to_be_written_again_is_refused(make_client, d
 def test_events_that_wait_for_the_database_keep_nobody_else(make_client, monkeypatch):
     client = make_client()
     is_free = threading.Event()
-    keep_event = client.app.state.desk.keep_event
-    monkeypatch.setattr(client.app.state.desk, "keep_event", lambda raw: is_free.wait(60) and keep_event(raw))
+    keep_event = client.app.state.predict_service.keep_event
+    monkeypatch.setattr(
+        client.app.state.predict_service, "keep_event", lambda raw: is_free.wait(60) and keep_event(raw)
+    )
     with ThreadPoolExecutor(20) as pool:
         waiting = [pool.submit(client.post, "/webhook", json={"action": "PROJECT_UPDATED"}) for _ in range(20)]
         try:
@@ -362,7 +365,7 @@ def test_every_event_is_kept_as_it_came(make_client, body, status, action, proje
 
 
 def webhooks_of(client):
-    with client.app.state.desk.store._engine.connect() as db:
+    with client.app.state.predict_service.store._engine.connect() as db:
         return list(db.execute(select(request_store.webhook)))
 
 
@@ -419,7 +422,7 @@ def test_web_pages_cannot_post(make_client):
 
 def test_what_nobody_expected_is_told_to_the_log_only(make_client, monkeypatch):
     client = make_client()
-    monkeypatch.setattr(client.app.state.desk, "predict", lambda _call: 1 / 0)
+    monkeypatch.setattr(client.app.state.predict_service, "predict", lambda _call: 1 / 0)
     with capture_logs() as logged:
         answer = client.post("/predict", json=ask("a"))
     assert [entry["exc_info"] for entry in logged if entry["event"] == "unexpected"] == [True]
@@ -436,9 +439,9 @@ def test_metrics_are_what_happened(make_client):
     info = queueing.WorkerInfo(
         "w1", queueing.this_machine(), 1, time.time() - 10, "toy", "cpu", "toy.v1", "ready", jobs=4
     )
-    queueing.report_worker(client.app.state.desk.conn, info)
+    queueing.report_worker(client.app.state.predict_service.conn, info)
     on_gpu = dataclasses.replace(info, name="w2", device="cuda:1", gpu_used=3 << 30, gpu_total=8 << 30)
-    queueing.report_worker(client.app.state.desk.conn, on_gpu)
+    queueing.report_worker(client.app.state.predict_service.conn, on_gpu)
     expected = {
         'ris_http_requests_total{endpoint="/health",status="200"}': 1,
         'ris_http_requests_total{endpoint="other",status="404"}': 1,
@@ -460,7 +463,7 @@ def test_metrics_are_what_happened(make_client):
 
 def test_metrics_without_the_database_are_the_others(make_client, monkeypatch):
     client = make_client()
-    monkeypatch.setattr(client.app.state.desk.store, "counts", raise_unreachable)
+    monkeypatch.setattr(client.app.state.predict_service.store, "counts", raise_unreachable)
     assert metric(client, "ris_sql_up") == 0
     assert metric(client, "ris_redis_up") == 1
 

@@ -72,7 +72,8 @@ def client(studio, _redis_server_url, tmp_path_factory):
         )
         try:
             wait_until(
-                lambda: queueing.model_version(opened.app.state.desk.conn), lambda: (state / "worker.log").read_text()
+                lambda: queueing.model_version(opened.app.state.predict_service.conn),
+                lambda: (state / "worker.log").read_text(),
             )
             for request in recorded.values():
                 if request["path"] == "/predict":
@@ -81,7 +82,7 @@ def client(studio, _redis_server_url, tmp_path_factory):
         finally:
             worker.terminate()
             worker.wait(20)
-            opened.app.state.desk.conn.flushdb()
+            opened.app.state.predict_service.conn.flushdb()
 
 
 def connect(client, studio, predict_body):
@@ -134,7 +135,7 @@ def test_every_recorded_request_is_answered_in_the_form_label_studio_takes(clien
     elif path == "/setup":
         assert body["model_version"].startswith("toy.global_local.")
     elif path == "/versions":
-        assert body == {"versions": [client.app.state.desk.model_version()]}
+        assert body == {"versions": [client.app.state.predict_service.model_version()]}
     elif path == "/predict":
         request = recorded[name]["body"]
         assert len(body["results"]) == len(request["tasks"])
@@ -156,7 +157,7 @@ def test_an_expression_comes_back_as_its_mask(client, colour):
     assert_label_studio_takes(result, recorded[name]["body"]["label_config"])
     np.testing.assert_array_equal(mask_of(region), (toy_pixels(*SIZE_HW) == COLOURS[colour]).all(-1))
     assert region["meta"]["text"] == [f"the {colour} square"]
-    assert result["model_version"] == client.app.state.desk.model_version()
+    assert result["model_version"] == client.app.state.predict_service.model_version()
 
 
 def test_the_second_of_two_prompts_is_answered_then_the_edited_first(client):
@@ -180,7 +181,7 @@ def test_no_region_id_is_handed_out_twice_and_each_is_on_record(client):
     answers = [replay(client, name, params=typed(name, "the red square")).json()["results"][0] for _ in range(3)]
     ids = [region["id"] for answer in answers for region in answer["result"]]
     assert len(set(ids)) == 3
-    with client.app.state.desk.store._engine.connect() as db:
+    with client.app.state.predict_service.store._engine.connect() as db:
         assert set(ids) <= set(db.scalars(select(request_store.region.c.id)))
 
 
@@ -227,7 +228,7 @@ def test_an_image_that_cannot_be_fetched_is_an_empty_answer_with_its_reason_on_r
         "results"
     ]
     assert result["result"] == []
-    with client.app.state.desk.store._engine.connect() as db:
+    with client.app.state.predict_service.store._engine.connect() as db:
         [failed] = db.execute(select(request_store.request).where(request_store.request.c.task == "77"))
     assert (failed.state, "does not exist (404)" in failed.error) == ("failed", True)
     assert 'ris_tasks_total{kind="interactive",outcome="failed"}' in client.get("/metrics").text
@@ -238,7 +239,7 @@ def test_an_opened_task_with_an_expression_is_answered_once_it_is_in_the_cache(c
     label_config = (ROOT / "label_config" / "expression_from_task.xml").read_text()
     data = {"image": "/data/upload/1/opened.png", "expression": "the green square"}
     tasks = [{**recorded["predict_open_unlabelled_task.json"]["body"]["tasks"][0], "data": data}]
-    desk = client.app.state.desk
+    predict_service = client.app.state.predict_service
 
     def open_task():
         return replay(client, "predict_open_unlabelled_task.json", tasks=tasks, label_config=label_config).json()[
@@ -247,8 +248,8 @@ def test_an_opened_task_with_an_expression_is_answered_once_it_is_in_the_cache(c
 
     def is_encoded():
         return (
-            desk.store.counts()["request"].get("encode/queued", 0)
-            + desk.store.counts()["request"].get("encode/running", 0)
+            predict_service.store.counts()["request"].get("encode/queued", 0)
+            + predict_service.store.counts()["request"].get("encode/running", 0)
             == 0
         )
 
@@ -262,7 +263,7 @@ def test_an_opened_task_with_an_expression_is_answered_once_it_is_in_the_cache(c
 def test_webhooks_are_on_record_with_their_bodies(client):
     name = "webhook_annotation_created.json"
     replay(client, name)
-    with client.app.state.desk.store._engine.connect() as db:
+    with client.app.state.predict_service.store._engine.connect() as db:
         row = db.execute(
             select(request_store.webhook)
             .where(request_store.webhook.c.action == "ANNOTATION_CREATED")

@@ -68,7 +68,12 @@ class Target:
     """An app with a store, Redis and a worker; looks at every answer and at every line of the log."""
 
     def __init__(self, app: FastAPI, portal: BlockingPortal, logged: list[Any], worker_log: Path) -> None:
-        self.desk, self._portal, self._logged, self.worker_log = app.state.desk, portal, logged, worker_log
+        self.predict_service, self._portal, self._logged, self.worker_log = (
+            app.state.predict_service,
+            portal,
+            logged,
+            worker_log,
+        )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://backend", auth=(USER, PASSWORD))
         self.answered = self.events = 0
@@ -87,7 +92,7 @@ class Target:
         return answer
 
     def kept_events(self) -> int:
-        with self.desk.store._engine.connect() as db:
+        with self.predict_service.store._engine.connect() as db:
             return db.scalar(select(func.count()).select_from(request_store.webhook))
 
 
@@ -117,14 +122,14 @@ def target(_redis_server_url, tmp_path_factory):
         command = [sys.executable, "-m", "tests.toy_worker"]
         worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:
-            while not queueing.model_version(found.desk.conn):
+            while not queueing.model_version(found.predict_service.conn):
                 assert worker.poll() is None, worker_log.read_text()
                 time.sleep(0.05)
             yield found
         finally:
             worker.terminate()
             worker.wait(20)
-            found.desk.conn.flushdb()
+            found.predict_service.conn.flushdb()
 
 
 # What the document allows, and what it does not

@@ -16,8 +16,8 @@ from label_studio_sdk.label_interface import LabelInterface
 
 from backend.db import tables
 from backend.inference.feature_cache import FeatureCache
-from backend.inference.service import Service
-from backend.interactive.predict import Desk
+from backend.inference.service import InferenceService
+from backend.interactive.predict import PredictService
 from backend.label_studio import messages, protocol
 from backend.label_studio.images import ImageFetcher
 from backend.label_studio.label_config import MESSAGE_NAME
@@ -28,8 +28,8 @@ from demo.scenes import make_scene
 from ris_core.geometry import masks
 from ris_core.profiles import read_profile
 from ris_core.proposers._tiny_sam import TinyImageEncoder
-from ris_core.proposers.sam import Component
-from ris_core.runtime.weights import Store as Weights
+from ris_core.proposers.sam import SamProposer
+from ris_core.runtime.weights import WeightStore as Weights
 from ris_core.types import Proposals
 from tests.toy import toy_segmenter
 
@@ -52,9 +52,9 @@ def data_uri() -> str:
 
 
 @pytest.fixture(scope="module")
-def sam() -> Component:
+def sam() -> SamProposer:
     settings = {**read_profile("demo")["proposer"]["settings"], "points_per_side": 4}
-    return Component(Weights(), **settings)
+    return SamProposer(Weights(), **settings)
 
 
 @pytest.fixture
@@ -62,11 +62,11 @@ def bench(store, redis_url, tmp_path, sam, monkeypatch):
     """A desk, and a service that works on what it queues."""
     monkeypatch.setattr(sam, "_seen", None)
     segmenter = dataclasses.replace(toy_segmenter(), proposer=sam)
-    service = Service(store, FeatureCache(tmp_path, 1 << 24), ImageFetcher(), segmenter, 1_000_000, top_k=3)
+    service = InferenceService(store, FeatureCache(tmp_path, 1 << 24), ImageFetcher(), segmenter, 1_000_000, top_k=3)
     monkeypatch.setattr(wiring, "service", lambda: service)
-    desk = Desk(store, queueing.connect(redis_url), "toy", deadline_s=60, max_queued=9)
-    queueing.report_worker(desk.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", "ready"))
-    return SimpleNamespace(desk=desk, service=service, store=store)
+    predict_service = PredictService(store, queueing.connect(redis_url), "toy", deadline_s=60, max_queued=9)
+    queueing.report_worker(predict_service.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", "ready"))
+    return SimpleNamespace(predict_service=predict_service, service=service, store=store)
 
 
 @pytest.fixture
@@ -79,12 +79,12 @@ def encoder_calls(monkeypatch) -> list[int]:
 
 def work(bench) -> None:
     """Do the next job, if one waits."""
-    if taken := queueing.take(bench.desk.conn, "w", 0.01):
+    if taken := queueing.take(bench.predict_service.conn, "w", 0.01):
         queue, job_id = taken
-        job = queueing._queue(bench.desk.conn, queue).fetch_job(job_id)
+        job = queueing._queue(bench.predict_service.conn, queue).fetch_job(job_id)
         jobs.ALLOWED[job.func_name](*job.args)
-        queueing.announce(bench.desk.conn, job_id)
-        queueing.drop_taken(bench.desk.conn, "w", queue, job_id)
+        queueing.announce(bench.predict_service.conn, job_id)
+        queueing.drop_taken(bench.predict_service.conn, "w", queue, job_id)
 
 
 def send(bench, *results, config=CONFIG, drafts=()) -> dict:
@@ -95,7 +95,7 @@ def send(bench, *results, config=CONFIG, drafts=()) -> dict:
         "params": {"context": {"result": list(results)}},
     }
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(bench.desk.predict, protocol.read_predict(body))
+        waiting = pool.submit(bench.predict_service.predict, protocol.read_predict(body))
         while not waiting.done():
             work(bench)
     [result] = waiting.result().results
@@ -200,7 +200,7 @@ def test_label_is_the_clicks_own_else_a_guess_that_is_told(bench, config, label,
 @pytest.mark.parametrize(("draw", "said"), [(click, "this click"), (box, "this box")])
 def test_nothing_found_is_told(bench, monkeypatch, draw, said):
     nothing = Proposals.from_masks(np.zeros((0, *SIZE_HW), bool))
-    monkeypatch.setattr(Component, "mask", lambda *_: nothing)
+    monkeypatch.setattr(SamProposer, "mask", lambda *_: nothing)
     answer = send(bench, draw(5))
     assert (regions(answer), told(answer)) == ([], [f"Nothing found for {said}: undo it, so that it is not submitted."])
     [record] = rows(bench.store, tables.answer)

@@ -18,9 +18,9 @@ from label_studio_sdk.converter.brush import decode_rle, mask2rle
 
 from backend.db import tables
 from backend.inference.feature_cache import FeatureCache
-from backend.inference.refinement_state import LIFETIME_S, Choice, Standings, read_choice
-from backend.inference.service import Service
-from backend.interactive.predict import Desk
+from backend.inference.refinement_state import LIFETIME_S, CandidateChoice, RefinementStates, read_choice
+from backend.inference.service import InferenceService
+from backend.interactive.predict import PredictService
 from backend.label_studio import messages, protocol
 from backend.label_studio.images import ImageFetcher
 from backend.label_studio.label_config import MESSAGE_NAME
@@ -28,7 +28,7 @@ from backend.transport import queueing
 from backend.transport.queueing import WorkerInfo
 from backend.worker import jobs, wiring
 from ris_core.geometry import masks
-from ris_core.methods.global_local import Component as GlobalLocal
+from ris_core.methods.global_local import GlobalLocalMethod as GlobalLocal
 from ris_core.types import Image, Proposals
 from ris_core.types.prompts import PromptEmbedding, Prompts
 from tests.toy import GridProposer, toy_png, toy_segmenter
@@ -71,21 +71,23 @@ def bench(store, redis_url, tmp_path, monkeypatch):
     """A desk, and a service that works on what it queues."""
     proposer = Pointable()
     segmenter = replace(toy_segmenter(), proposer=proposer)
-    service = Service(store, FeatureCache(tmp_path, 1 << 24), ImageFetcher(), segmenter, 1_000_000, top_k=3)
+    service = InferenceService(store, FeatureCache(tmp_path, 1 << 24), ImageFetcher(), segmenter, 1_000_000, top_k=3)
     monkeypatch.setattr(wiring, "service", lambda: service)
-    desk = Desk(store, queueing.connect(redis_url), "toy", deadline_s=60, max_queued=9)
-    queueing.report_worker(desk.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", "ready"))
-    return SimpleNamespace(desk=desk, service=service, store=store, proposer=proposer, draft=None, config=CONFIG)
+    predict_service = PredictService(store, queueing.connect(redis_url), "toy", deadline_s=60, max_queued=9)
+    queueing.report_worker(predict_service.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", "ready"))
+    return SimpleNamespace(
+        predict_service=predict_service, service=service, store=store, proposer=proposer, draft=None, config=CONFIG
+    )
 
 
 def work(bench) -> None:
     """Do the next job, if one waits."""
-    if taken := queueing.take(bench.desk.conn, "w", 0.01):
+    if taken := queueing.take(bench.predict_service.conn, "w", 0.01):
         queue, job_id = taken
-        job = queueing._queue(bench.desk.conn, queue).fetch_job(job_id)
+        job = queueing._queue(bench.predict_service.conn, queue).fetch_job(job_id)
         jobs.ALLOWED[job.func_name](*job.args)
-        queueing.announce(bench.desk.conn, job_id)
-        queueing.drop_taken(bench.desk.conn, "w", queue, job_id)
+        queueing.announce(bench.predict_service.conn, job_id)
+        queueing.drop_taken(bench.predict_service.conn, "w", queue, job_id)
 
 
 def send(bench, *results, task=5) -> dict:
@@ -98,7 +100,7 @@ def send(bench, *results, task=5) -> dict:
     }
     call = protocol.read_predict(protocol.parse_json(json.dumps(body)))
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(bench.desk.predict, call)
+        waiting = pool.submit(bench.predict_service.predict, call)
         while not waiting.done():
             work(bench)
     return waiting.result().results[0]
@@ -156,13 +158,13 @@ def rows(store, table) -> list[dict]:
 # Other candidates
 
 CHOICES = {
-    "#2": Choice("", 2),
-    "next": Choice("", None),
-    " Other. ": Choice("", None),
-    "the red apple #3": Choice("the red apple", 3),
-    "the red apple, next": Choice("the red apple", None),
-    "the dog#2": Choice("the dog", 2),
-    "the other": Choice("the", None),
+    "#2": CandidateChoice("", 2),
+    "next": CandidateChoice("", None),
+    " Other. ": CandidateChoice("", None),
+    "the red apple #3": CandidateChoice("the red apple", 3),
+    "the red apple, next": CandidateChoice("the red apple", None),
+    "the dog#2": CandidateChoice("the dog", 2),
+    "the other": CandidateChoice("the", None),
     "another": None,
     "the next one": None,
     "#": None,
@@ -377,10 +379,10 @@ def test_two_annotators_mend_their_own(bench):
 def test_what_was_offered_survives_a_restart_and_grows_old(bench, monkeypatch):
     type_(bench, "the red square")
     save_draft(bench)
-    assert Standings(bench.store).get(7, "5", "p").offer.answer.expression == "the red square"
+    assert RefinementStates(bench.store).get(7, "5", "p").offer.answer.expression == "the red square"
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + LIFETIME_S + 1)
-    assert Standings(bench.store).get(7, "5", "p") is None
+    assert RefinementStates(bench.store).get(7, "5", "p") is None
     assert shown(send(bench, click("green"))) == {"green"}
     type_(bench, "the blue square", task=6, prompt_id="r")
     assert [row["task"] for row in rows(bench.store, tables.standing)] == ["6"]  # what is old goes

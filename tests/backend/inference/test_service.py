@@ -9,10 +9,10 @@ from PIL import Image as Pil
 from structlog.testing import capture_logs
 
 from backend.db import request_store as tables
-from backend.db.request_store import Connection
+from backend.db.request_store import ProjectConnection
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.segmenters import Segmenters
-from backend.inference.service import WARM_UP_TEXT, Service
+from backend.inference.service import WARM_UP_TEXT, InferenceService
 from backend.label_studio.images import ImageFetcher
 from ris_core import load_segmenter
 from ris_core.geometry import masks
@@ -35,10 +35,10 @@ def service(store, tmp_path):
     return make_service(store, tmp_path)
 
 
-def make_service(store, tmp_path, segmenter=None, max_pixels=10_000, **more) -> Service:
+def make_service(store, tmp_path, segmenter=None, max_pixels=10_000, **more) -> InferenceService:
     fetcher = ImageFetcher(local_files_root=tmp_path)
     cache = FeatureCache(tmp_path / "features", 1 << 20)
-    return Service(store, cache, fetcher, segmenter or toy_segmenter(), max_pixels, top_k=3, **more)
+    return InferenceService(store, cache, fetcher, segmenter or toy_segmenter(), max_pixels, top_k=3, **more)
 
 
 def ask(
@@ -395,10 +395,10 @@ def test_token_of_a_connection_goes_only_with_its_own_hostname(store, tmp_path):
             return toy_png()
 
     cache = FeatureCache(tmp_path, 0)
-    service = Service(store, cache, Recorder(), toy_segmenter(), 10_000, 3)
-    store.save_connection(Connection(1, "http://label-studio", "secret", CONFIG))
+    service = InferenceService(store, cache, Recorder(), toy_segmenter(), 10_000, 3)
+    store.save_connection(ProjectConnection(1, "http://label-studio", "secret", CONFIG))
     ask(service, "the blue square", url="/data/upload/a.png")
-    store.save_connection(Connection(1, "http://other", "secret", CONFIG))
+    store.save_connection(ProjectConnection(1, "http://other", "secret", CONFIG))
     ask(service, "the blue square", url="/data/upload/b.png")
     assert asked == [
         ("/data/upload/a.png", "http://label-studio", "secret", "5"),

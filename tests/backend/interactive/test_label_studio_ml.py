@@ -42,22 +42,22 @@ class StandIn:
 
 
 @pytest.fixture
-def desk(tmp_path, redis_url):
+def predict_service(tmp_path, redis_url):
     settings = Settings(
         _env_file=None, RIS_STATE_DIR=tmp_path, REDIS_URL=redis_url, RIS_PROFILE="toy", PREDICT_DEADLINE=0.2
     )
-    opened = desk_module.open_desk(settings)
+    opened = desk_module.open_predict_service(settings)
     yield opened
     opened.store.close()
 
 
 @pytest.fixture(params=["1.0.9", "2.x"])
-def backend_class(request, desk, monkeypatch):
+def backend_class(request, predict_service, monkeypatch):
     """`RisBackend` on each base class, at the desk of the test."""
     if request.param == "2.x":
         monkeypatch.setattr(label_studio_ml_model, "LabelStudioMLBase", StandIn)
     module = importlib.reload(label_studio_ml)
-    monkeypatch.setattr(module, "_desk", lambda: desk)
+    monkeypatch.setattr(module, "_desk", lambda: predict_service)
     assert (request.param == "2.x") == module.BASE_TAKES_PROJECT
     yield module.RisBackend
     monkeypatch.undo()
@@ -77,27 +77,29 @@ def make(backend_class, body):
     )
 
 
-def jobs_of(desk, queue):
-    return [desk.store.get_request(job_id) for job_id in queueing._queue(desk.conn, queue).job_ids]
+def jobs_of(predict_service, queue):
+    return [
+        predict_service.store.get_request(job_id) for job_id in queueing._queue(predict_service.conn, queue).job_ids
+    ]
 
 
-def test_a_recorded_prompt_is_queued(backend_class, desk):
+def test_a_recorded_prompt_is_queued(backend_class, predict_service):
     body = body_of("predict_interactive_textarea.json")
     results = make(backend_class, body).predict(
         body["tasks"], context=body["params"]["context"], login=None, password=None
     )
     assert results == [{"result": [], "score": 0.0, "model_version": "toy.loading"}]  # no worker runs here
-    [request] = jobs_of(desk, "interactive")
+    [request] = jobs_of(predict_service, "interactive")
     assert (request.project, request.task, request.body["expressions"]) == (5, "1216", ["the dog left of the bench"])
     assert request.body["label_config"] == body["label_config"]
 
 
-def test_the_workers_answer_is_handed_on(backend_class, desk, monkeypatch):
+def test_the_workers_answer_is_handed_on(backend_class, predict_service, monkeypatch):
     answer = {"result": [{"id": "a"}], "score": 0.5, "model_version": "v"}
 
     def work(_conn, request_id, _timeout_s):
-        assert desk.store.start_request(request_id)
-        return desk.store.finish_request(request_id, answer)
+        assert predict_service.store.start_request(request_id)
+        return predict_service.store.finish_request(request_id, answer)
 
     monkeypatch.setattr(queueing, "wait_for", work)
     body = body_of("predict_interactive_textarea.json")
@@ -119,7 +121,7 @@ def test_every_task_gets_an_entry(backend_class, name, empty):
     assert results == [empty] * len(body["tasks"])
 
 
-def test_events_are_kept(backend_class, desk):
+def test_events_are_kept(backend_class, predict_service):
     body = body_of("webhook_annotation_created.json")
     model = make(backend_class, {"project": "1", "label_config": body["project"]["label_config"]})
     event, data = body["action"], {key: value for key, value in body.items() if key != "action"}
@@ -127,25 +129,25 @@ def test_events_are_kept(backend_class, desk):
         assert model.fit(event, data) == {}
     else:
         assert model.process_event(event, data, "job", {}) == {}
-    assert desk.store.counts()["webhook"] == {"ANNOTATION_CREATED": 1}
+    assert predict_service.store.counts()["webhook"] == {"ANNOTATION_CREATED": 1}
 
 
-def test_under_1_0_9_the_connection_comes_with_the_model(desk, monkeypatch):
-    monkeypatch.setattr(label_studio_ml, "_desk", lambda: desk)
+def test_under_1_0_9_the_connection_comes_with_the_model(predict_service, monkeypatch):
+    monkeypatch.setattr(label_studio_ml, "_desk", lambda: predict_service)
     body = body_of("predict_interactive_textarea.json")
     make(label_studio_ml.RisBackend, body).predict(body["tasks"], context=body["params"]["context"])
-    kept = desk.store.get_connection(5)
+    kept = predict_service.store.get_connection(5)
     assert (kept.hostname, kept.access_token) == ("http://studio", "t")
 
 
-def test_under_2_x_the_model_version_is_the_workers(desk, monkeypatch):
+def test_under_2_x_the_model_version_is_the_workers(predict_service, monkeypatch):
     monkeypatch.setattr(label_studio_ml_model, "LabelStudioMLBase", StandIn)
-    desk.conn.set(queueing.MODEL_VERSION_KEY, "toy.v1")
-    desk.set_up(protocol.read_setup({"project": "8.1", "extra_params": {"profile": "other"}}))
-    queueing.report_version(desk.conn, "other", "other.v2")
+    predict_service.conn.set(queueing.MODEL_VERSION_KEY, "toy.v1")
+    predict_service.set_up(protocol.read_setup({"project": "8.1", "extra_params": {"profile": "other"}}))
+    queueing.report_version(predict_service.conn, "other", "other.v2")
     try:
         module = importlib.reload(label_studio_ml)
-        monkeypatch.setattr(module, "_desk", lambda: desk)
+        monkeypatch.setattr(module, "_desk", lambda: predict_service)
         assert module.RisBackend(project_id="7", label_config="<View/>").values == {"model_version": "toy.v1"}
         assert module.RisBackend(project_id="8.1", label_config="<View/>").values == {"model_version": "other.v2"}
     finally:

@@ -37,7 +37,7 @@ def make_client(tmp_path, redis_url):
         client = TestClient(create_app(settings), raise_server_exceptions=False).__enter__()
         opened.append(client)
         worker = queueing.WorkerInfo("w", "elsewhere", 1, time.time(), "toy", "cpu", "toy.v1", "ready")
-        queueing.report_worker(client.app.state.desk.conn, worker)
+        queueing.report_worker(client.app.state.predict_service.conn, worker)
         return client
 
     yield make
@@ -51,7 +51,7 @@ def ask_all(client: TestClient, number: int, waiting: int, **changes) -> list:
     def post(i: int):
         return client.post("/predict", json=ask("a", tasks=[task(i)], prompt_id=f"p{i}", **changes))
 
-    conn = client.app.state.desk.conn
+    conn = client.app.state.predict_service.conn
     with ThreadPoolExecutor(number) as pool:
         answers = [pool.submit(post, i) for i in range(number)]
         deadline = time.monotonic() + 50

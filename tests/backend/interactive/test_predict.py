@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from backend.base.errors import Busy, Unreachable
 from backend.db import database, request_store
 from backend.inference.feature_cache import FeatureCache
-from backend.inference.service import Service
+from backend.inference.service import InferenceService
 from backend.interactive import pending
-from backend.interactive.predict import Desk
+from backend.interactive.predict import PredictService
 from backend.label_studio import messages, protocol
 from backend.label_studio.images import ImageFetcher
 from backend.transport import queueing
@@ -52,15 +52,15 @@ class Bench:
         self.encoder = CountingEncoder()
         self.studio = studio
         cache, fetcher = FeatureCache(folder / "features", 1 << 22), ImageFetcher()
-        self.service = Service(store, cache, fetcher, toy_segmenter(encoder=self.encoder), 10_000, 3, ahead=5)
-        self.desk = Desk(store, self.conn, "toy", deadline_s, max_queued)
+        self.service = InferenceService(store, cache, fetcher, toy_segmenter(encoder=self.encoder), 10_000, 3, ahead=5)
+        self.predict_service = PredictService(store, self.conn, "toy", deadline_s, max_queued)
         self._is_over = threading.Event()
 
     def connect(self, **extra_params) -> None:
         setup = {"project": f"{PROJECT}.1", "schema": CONFIG, "extra_params": extra_params}
         if self.studio:
             setup |= {"hostname": self.studio.url, "access_token": TOKEN}
-        self.desk.set_up(protocol.read_setup(setup))
+        self.predict_service.set_up(protocol.read_setup(setup))
 
     def report(self, state="ready") -> None:
         queueing.report_worker(self.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", state))
@@ -92,7 +92,7 @@ class Bench:
             self._thread.join()
 
     def open(self, *task_ids):
-        return self.desk.predict(call(*task_ids, context=None))
+        return self.predict_service.predict(call(*task_ids, context=None))
 
     def requests(self, **values):
         with self.store._engine.connect() as db:
@@ -167,7 +167,9 @@ def call(*task_ids, context=(), config=CONFIG, **data):
 
 
 def ask(bench, text, task_id=1, config=CONFIG, prompt_id="p1", **data):
-    return bench.desk.predict(call(task_id, context=[typed(text, prompt_id=prompt_id)], config=config, **data))
+    return bench.predict_service.predict(
+        call(task_id, context=[typed(text, prompt_id=prompt_id)], config=config, **data)
+    )
 
 
 def told(answers):
@@ -302,13 +304,13 @@ def test_none_without_an_expression_asks_nothing(bench):
 
 
 def test_an_opened_task_whose_field_says_that_nothing_is_meant_is_not_asked(bench):
-    bench.desk.predict(call(1, context=None, expression="none: the giraffe"))
+    bench.predict_service.predict(call(1, context=None, expression="none: the giraffe"))
     assert [request["kind"] for request in bench.requests()] == ["encode"]
 
 
 def test_a_click_is_told_that_it_is_not_answered(bench):
     click = {"type": "keypointlabels", "from_name": "click", "value": {"x": 1, "y": 1}}
-    answers = bench.desk.predict(call(1, context=[click]))
+    answers = bench.predict_service.predict(call(1, context=[click]))
     assert (told(answers), answers.outcomes) == (messages.TEXTS["click"], {"idle": 1})
 
 
@@ -331,7 +333,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("result", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_what_is_asked_of_another_image_is_told_which_one_is_answered(bench, result):
-    answers = bench.desk.predict(call(1, context=[result], config=TWO_IMAGES))
+    answers = bench.predict_service.predict(call(1, context=[result], config=TWO_IMAGES))
     assert (told(answers), bench.requests()) == ("Only the image “image” is answered here.", [])
 
 
@@ -346,7 +348,7 @@ FOREIGN = {
 @pytest.mark.parametrize("result", FOREIGN.values(), ids=FOREIGN)
 def test_what_does_not_concern_us_is_neither_answered_nor_told(bench, result):
     config = CONFIG.replace("<View>", '<View><TextArea name="comment" toName="image"/><Text name="text" value="$t"/>')
-    answers = bench.desk.predict(call(1, context=[result], config=config))
+    answers = bench.predict_service.predict(call(1, context=[result], config=config))
     assert (answers.results[0]["result"], bench.requests(), answers.told) == ([], [], {})
 
 
@@ -354,7 +356,7 @@ def test_a_project_can_name_the_field_that_is_its_prompt(bench):
     bench.connect(prompt="comment")
     bench.start_worker()
     config = CONFIG.replace("<View>", '<View><TextArea name="comment" toName="image"/>')
-    answers = bench.desk.predict(call(1, context=[typed("the red square", name="comment")], config=config))
+    answers = bench.predict_service.predict(call(1, context=[typed("the red square", name="comment")], config=config))
     assert len(regions(answers)) == 1
 
 
@@ -427,7 +429,7 @@ QUIET = {
 
 @pytest.mark.parametrize("context", QUIET.values(), ids=QUIET)
 def test_where_nothing_was_asked_nothing_is_told_or_taken_away(bench, context):
-    answers = bench.desk.predict(call(1, context=context))
+    answers = bench.predict_service.predict(call(1, context=context))
     assert (answers.results[0]["result"], answers.outcomes) == ([], {"idle": 1})
     assert bench.requests() == []
 
@@ -449,10 +451,10 @@ def test_a_message_is_no_region_handed_out(bench):
 def test_an_opened_task_is_told_nothing(bench):
     """Label Studio would keep it as a prediction."""
     bench.start_worker()
-    bench.desk.predict(call(1, context=None, expression="the red square"))
+    bench.predict_service.predict(call(1, context=None, expression="the red square"))
     while bench.store.counts()["request"].get("encode/done") != 1:
         time.sleep(0.01)
-    answers = bench.desk.predict(call(1, context=None, expression="the square"))
+    answers = bench.predict_service.predict(call(1, context=None, expression="the square"))
     assert [one["from_name"] for one in answers.results[0]["result"]] == ["brush"]
     assert answers.told == {}
 
@@ -463,7 +465,7 @@ def test_an_opened_task_is_told_nothing(bench):
 def test_without_a_worker_nobody_waits(bench):
     began = time.monotonic()
     answers = ask(bench, "the red square")
-    assert time.monotonic() - began < bench.desk._deadline_s / 2
+    assert time.monotonic() - began < bench.predict_service._deadline_s / 2
     assert (told(answers), answers.outcomes) == (messages.TEXTS["no_worker"], {"expired": 1})
     [request] = bench.requests()
     assert (request["state"], request["error"]) == ("expired", "no worker was running")
@@ -581,7 +583,7 @@ def test_an_answer_that_was_there_before_redis_went_away_is_handed_out(bench, mo
 
 def test_a_database_that_is_locked_is_told(tmp_path, redis_url, studio, monkeypatch):
     monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0)
-    opened = request_store.open_store(f"sqlite:///{tmp_path / 'locked.sqlite3'}")
+    opened = request_store.open_request_store(f"sqlite:///{tmp_path / 'locked.sqlite3'}")
     bench = Bench(opened, redis_url, tmp_path, studio)
     bench.report()
     other = sqlite3.connect(tmp_path / "locked.sqlite3", isolation_level=None)
@@ -658,23 +660,28 @@ def test_a_profile_that_does_not_exist_is_told_by_its_name(bench):
 
 def test_a_projects_expression_field_is_asked_when_a_task_is_opened(bench):
     bench.connect(expression_field="caption")
-    bench.desk.predict(call(1, context=None, caption="the red square", expression="the blue square"))
+    bench.predict_service.predict(call(1, context=None, caption="the red square", expression="the blue square"))
     assert [request["body"]["expressions"] for request in bench.requests(kind="open")] == [["the red square"]]
 
 
 def test_the_version_of_a_project_is_that_of_its_profile(bench):
     bench.report()
-    assert bench.desk.model_version(PROJECT) == bench.desk.model_version() == "toy.v1"
+    assert bench.predict_service.model_version(PROJECT) == bench.predict_service.model_version() == "toy.v1"
     bench.connect(profile="other")
-    assert bench.desk.model_version(PROJECT) == bench.desk.known_version(PROJECT) == "other.loading"
+    assert (
+        bench.predict_service.model_version(PROJECT) == bench.predict_service.known_version(PROJECT) == "other.loading"
+    )
     queueing.report_version(bench.conn, "other", "other.v2")
-    assert (bench.desk.model_version(PROJECT), bench.desk.model_version()) == ("other.v2", "toy.v1")
+    assert (bench.predict_service.model_version(PROJECT), bench.predict_service.model_version()) == (
+        "other.v2",
+        "toy.v1",
+    )
 
 
 def test_the_profile_of_a_project_is_known_after_a_restart(bench):
     bench.connect(profile="other")
     queueing.report_version(bench.conn, "other", "other.v2")
-    again = Desk(bench.store, bench.conn, "toy", 1.0, 1)
+    again = PredictService(bench.store, bench.conn, "toy", 1.0, 1)
     assert (again.model_version(PROJECT), again.known_version()) == ("other.v2", "toy.loading")
 
 
@@ -783,7 +790,7 @@ ACTIONS = {
 
 @pytest.mark.parametrize(("raw", "action"), ACTIONS.values(), ids=ACTIONS)
 def test_every_event_is_kept_under_an_action_that_can_be_shown(bench, raw, action):
-    assert bench.desk.keep_event(raw)[0] == action
+    assert bench.predict_service.keep_event(raw)[0] == action
     with bench.store._engine.connect() as db:
         assert db.execute(sa.select(request_store.webhook.c.action, request_store.webhook.c.body)).all() == [
             (action, raw.decode())

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from backend.base.errors import ImageUnreachable
-from backend.label_studio.image_addresses import Site, clean, is_data_route, resolve, shown
+from backend.label_studio.image_addresses import LabelStudioSite, clean, is_data_route, resolve, shown
 from backend.label_studio.images import ImageFetcher
 
 PNG = b"\x89PNG not really"
@@ -62,7 +62,7 @@ class TestSubPaths:
 
 class TestSchemes:
     def test_http_and_https_are_the_same_site_at_their_own_ports(self):
-        site = Site("https://ls.example", TOKEN, True, other_url="http://outside.example")
+        site = LabelStudioSite("https://ls.example", TOKEN, True, other_url="http://outside.example")
         assert resolve("http://ls.example/data/upload/1/a.png", site) == "https://ls.example/data/upload/1/a.png"
         assert resolve("http://LS.example:80/a", site) == "https://ls.example/a"
         assert resolve("https://outside.example/a", site) == "https://ls.example/a"

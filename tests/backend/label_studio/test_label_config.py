@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from backend.base.errors import BadConfig
 from backend.label_studio import config_tags
 from backend.label_studio.label_config import find_message_area, read_config
-from backend.label_studio.prompt import Prompt, pick_label, read_prompt
+from backend.label_studio.prompt import ParsedPrompt, pick_label, read_prompt
 from tests.backend.configs import BRUSH, IMAGE, MESSAGE_AREA, PROMPT, ROOT, config_of, control_of, request_body
 
 patiently = settings(deadline=None, max_examples=50)
@@ -127,7 +127,7 @@ def test_the_place_for_messages_is_no_prompt():
     told = {"type": "textarea", "from_name": "ris_message", "id": "a", "value": {"text": ["Nothing found."]}}
     typed = {"type": "textarea", "from_name": "prompt", "id": "b", "value": {"text": ["the dog"]}}
     assert read_prompt([told], config) is None
-    assert read_prompt([typed, told], config) == Prompt("b", ("the dog",))
+    assert read_prompt([typed, told], config) == ParsedPrompt("b", ("the dog",))
 
 
 AREAS = {

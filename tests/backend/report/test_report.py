@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from backend.corrections.store import open_ledger
-from backend.db.request_store import Connection
+from backend.corrections.store import open_correction_store
+from backend.db.request_store import ProjectConnection
 from backend.report.data import find, find_address
 from backend.report.overlays import OFFERED_RGB, SAVED_RGB, draw_case
 from backend.report.page import render
@@ -20,7 +20,7 @@ from tests.backend.exporters.conftest import png
 
 
 @pytest.fixture
-def ledger(store):
+def correction_store(store):
     """Two annotators, one of them thorough: accepted, edited, rejected, missed, one <foreign>."""
     hand_out(store, 1, [("a", 1), ("b", 2)], [rle(0, 0), rle(20, 0)], kind="open", at=10, expression="the <b>box</b>")
     hand_out(store, 2, [("c", 1)], [rle(0, 0)], expression="two; boxes")
@@ -33,14 +33,14 @@ def ledger(store):
         event(annotation(2, 2, second, completed_by=2, lead_time=30.0)),
         event(annotation(3, 3, [brush("m", box(0, 0))], completed_by=2, lead_time=90.0)),
     )
-    opened = open_ledger(store._engine.url.render_as_string(hide_password=False))
+    opened = open_correction_store(store._engine.url.render_as_string(hide_password=False))
     opened.read_events()
     yield opened
     opened.close()
 
 
-def test_findings_are_what_annotators_did(ledger):
-    found = find(ledger, PROJECT, lambda one: "plural" if "two" in (one.outcome.expression or "") else "noun")
+def test_findings_are_what_annotators_did(correction_store):
+    found = find(correction_store, PROJECT, lambda one: "plural" if "two" in (one.outcome.expression or "") else "noun")
     assert found.all.counts == {"accepted": 1, "rejected": 1, "missed": 2, "edited": 1, "foreign": 1}
     assert found.groups["annotator"]["2"].counts == {"edited": 1, "foreign": 1, "missed": 1}
     assert found.groups["kind"]["plural"].counts == {"edited": 1}
@@ -72,8 +72,8 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_page_needs_nothing_else_and_says_it_all(ledger):
-    html = render(find(ledger, PROJECT, lambda one: "noun"), "Corrections & more", png)
+def test_the_page_needs_nothing_else_and_says_it_all(correction_store):
+    html = render(find(correction_store, PROJECT, lambda one: "noun"), "Corrections & more", png)
     page = Page(html)
     assert page.stack == []
     assert all(source.startswith("data:image/") for source in page.sources)
@@ -90,18 +90,18 @@ def test_the_page_needs_nothing_else_and_says_it_all(ledger):
     assert [max(Pil.open(BytesIO(picture)).size) for picture in pictures] == [320, 320]
 
 
-def test_the_same_ledger_gives_the_same_page(ledger):
-    assert render(find(ledger, PROJECT), "t", png) == render(find(ledger, PROJECT), "t", png)
+def test_the_same_ledger_gives_the_same_page(correction_store):
+    assert render(find(correction_store, PROJECT), "t", png) == render(find(correction_store, PROJECT), "t", png)
 
 
-def test_an_empty_project_has_a_page(store, ledger):
-    page = Page(render(find(ledger, 99), "nothing yet"))
+def test_an_empty_project_has_a_page(store, correction_store):
+    page = Page(render(find(correction_store, 99), "nothing yet"))
     assert page.stack == []
     assert "what became of 0 regions" in page.text
     assert "proposals that were" not in page.text
 
 
-def test_the_headline_counts_what_nobody_took(store, ledger):
+def test_the_headline_counts_what_nobody_took(store, correction_store):
     hand_out(store, 4, [("said", 1)], [rle(0, 0)], expression="asked first")
     hand_out(store, 4, [("again", 1)], [rle(20, 0)], expression="asked then")
     hand_out(store, 5, [("left", 1)], [rle(0, 0)])
@@ -114,8 +114,8 @@ def test_the_headline_counts_what_nobody_took(store, ledger):
         event(annotation(5, 5, [])),
         event(annotation(6, 6, [brush("third", box(20, 15), "the one")])),
     )
-    ledger.read_events()
-    found = find(ledger, PROJECT)
+    correction_store.read_events()
+    found = find(correction_store, PROJECT)
     assert found.all.counts["unanswered"] == 3
     # offered: 3 before, two wordings, one left, and one query of three candidates
     page = Page(render(found, "t"))
@@ -124,23 +124,23 @@ def test_the_headline_counts_what_nobody_took(store, ledger):
 
 
 @pytest.mark.parametrize("address", ["http://studio.example/ls/", "https://studio.example"])
-def test_every_case_leads_to_its_task(ledger, address):
-    found = find(ledger, PROJECT)
+def test_every_case_leads_to_its_task(correction_store, address):
+    found = find(correction_store, PROJECT)
     links = [source for source in Page(render(found, "t", png, address)).sources if not source.startswith("data:")]
     start = f"{address.rstrip('/')}/projects/{PROJECT}/data?task="
     assert links == [f"{start}{one.task}" for one in found.worst]
 
 
 @pytest.mark.parametrize("address", ["", "javascript:alert(1)", "studio.example"])
-def test_what_is_no_address_is_no_link(ledger, address):
-    assert "<a " not in render(find(ledger, PROJECT), "t", png, address)
+def test_what_is_no_address_is_no_link(correction_store, address):
+    assert "<a " not in render(find(correction_store, PROJECT), "t", png, address)
 
 
-def test_the_address_is_the_one_that_label_studio_gives_for_people(store, ledger):
-    assert find_address(ledger, PROJECT) is None
+def test_the_address_is_the_one_that_label_studio_gives_for_people(store, correction_store):
+    assert find_address(correction_store, PROJECT) is None
     given = ("https://studio.example", None, "<View/>", {})
-    store.save_connection(Connection(PROJECT, *given))
-    assert find_address(ledger, PROJECT) == "https://studio.example"
+    store.save_connection(ProjectConnection(PROJECT, *given))
+    assert find_address(correction_store, PROJECT) == "https://studio.example"
 
 
 def test_a_case_shows_both_outlines_around_the_masks():
@@ -154,16 +154,16 @@ def test_a_case_may_lack_one_side(offered, saved):
     assert max(Pil.open(BytesIO(draw_case(None, offered, saved))).size) == 320
 
 
-def test_images_that_cannot_be_had_are_grey(ledger):
-    html = render(find(ledger, PROJECT), "t", lambda address, task: b"no image")
+def test_images_that_cannot_be_had_are_grey(correction_store):
+    html = render(find(correction_store, PROJECT), "t", lambda address, task: b"no image")
     assert json.dumps(html).count("data:image/png") == 2
 
 
 @pytest.mark.parametrize("size", [(20_000, 10_000), (8000, 7000)])
-def test_a_picture_that_is_too_large_is_drawn_on_grey_and_the_page_is_made(ledger, size):
+def test_a_picture_that_is_too_large_is_drawn_on_grey_and_the_page_is_made(correction_store, size):
     buffer = BytesIO()
     Pil.new("1", size).save(buffer, "PNG")
-    assert "Worst cases" in Page(render(find(ledger, PROJECT), "t", lambda *_: buffer.getvalue())).text
+    assert "Worst cases" in Page(render(find(correction_store, PROJECT), "t", lambda *_: buffer.getvalue())).text
 
 
 NASTY = [
@@ -185,7 +185,7 @@ def test_labels_of_any_text_are_text_in_plots_and_on_the_page(store):
     for number, label in enumerate(NASTY):
         result = [brush(f"r{number}", box(0, 0), label, label=label)]
         send(store, event(annotation(number + 1, number + 1, result)))
-    opened = open_ledger(store._engine.url.render_as_string(hide_password=False))
+    opened = open_correction_store(store._engine.url.render_as_string(hide_password=False))
     opened.read_events()
     found = find(opened, PROJECT)
     opened.close()

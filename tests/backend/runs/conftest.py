@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from backend.db.request_store import Store
+from backend.db.request_store import RequestStore
 from backend.inference.feature_cache import FeatureCache
-from backend.inference.service import Service
+from backend.inference.service import InferenceService
 from backend.label_studio.images import ImageFetcher
-from backend.runs import supervisor as stewards
-from backend.runs.execution import Means, work
+from backend.runs import supervisor as supervisors
+from backend.runs.execution import RunContext, work
 from backend.runs.spec import RunSpec
-from backend.runs.store import Ledger, Run, open_ledger
-from backend.runs.studio_client import RunStudio
-from backend.runs.supervisor import Steward
-from backend.runs.worker_state import Shift
+from backend.runs.store import Run, RunStore, open_run_store
+from backend.runs.studio_client import RunClient
+from backend.runs.supervisor import RunSupervisor
+from backend.runs.worker_state import WorkerState
 from backend.transport import queueing
 from tests.backend.runs.fake_studio import PROJECT, FakeStudio
 from tests.toy import toy_png, toy_segmenter
@@ -36,15 +36,17 @@ class Rig:
         is_wanted: Whether an annotator waits.
     """
 
-    def __init__(self, ledger: Ledger, store: Store, conn, folder: Path, studio: FakeStudio, url: str) -> None:
-        self.ledger, self.items, self.conn, self.studio, self.url = ledger, ledger.items, conn, studio, url
+    def __init__(
+        self, run_store: RunStore, store: RequestStore, conn, folder: Path, studio: FakeStudio, url: str
+    ) -> None:
+        self.run_store, self.items, self.conn, self.studio, self.url = run_store, run_store.items, conn, studio, url
         self.segmenter = toy_segmenter()
         cache = FeatureCache(folder / "features", 1 << 30)
         self.fetcher = ImageFetcher(label_studio_url=url, timeout_s=5.0)
-        self.service = Service(store, cache, self.fetcher, self.segmenter, 10_000_000, 5)
+        self.service = InferenceService(store, cache, self.fetcher, self.segmenter, 10_000_000, 5)
         self.is_wanted = False
-        self.shift, self.steward = self.hire("me")
-        self.means = Means(ledger, self.service, self.shift, lambda: self.is_wanted)
+        self.worker_state, self.supervisor = self.hire("me")
+        self.means = RunContext(run_store, self.service, self.worker_state, lambda: self.is_wanted)
 
     def fetch_from(self, url: str) -> None:
         """Have images fetched from another Label Studio than the one that has the tasks."""
@@ -52,11 +54,13 @@ class Rig:
         self.service = replace(self.service, fetcher=self.fetcher)
         self.means = replace(self.means, service=self.service)
 
-    def hire(self, name: str) -> tuple[Shift, Steward]:
+    def hire(self, name: str) -> tuple[WorkerState, RunSupervisor]:
         """Another worker's shift and steward."""
-        shift = Shift()
-        shift.begin(name)
-        return shift, Steward(self.ledger, self.conn, lambda _: RunStudio(self.url, "token", 5.0), shift)
+        worker_state = WorkerState()
+        worker_state.begin(name)
+        return worker_state, RunSupervisor(
+            self.run_store, self.conn, lambda _: RunClient(self.url, "token", 5.0), worker_state
+        )
 
     def add_tasks(self, count: int, **data: object) -> list[int]:
         """Tasks of one toy picture each; their ids."""
@@ -68,9 +72,9 @@ class Rig:
     def start(self, *expressions: str, **spec: object) -> Run:
         """A run that has been planned."""
         wanted = RunSpec(PROJECT, expressions=expressions, **spec)
-        run = self.ledger.add_run(wanted, self.segmenter.model_version)
-        self.steward.tick()
-        return self.ledger.get(run.id)
+        run = self.run_store.add_run(wanted, self.segmenter.model_version)
+        self.supervisor.tick()
+        return self.run_store.get(run.id)
 
     def work(self, run: Run) -> int:
         """What a worker does in one job."""
@@ -81,28 +85,28 @@ class Rig:
         for _ in range(ticks):
             self.work(run)
             self.skip_pauses(run)
-            self.steward.tick()
-            if (now := self.ledger.get(run.id)).state not in ("planning", "running", "cancelling"):
+            self.supervisor.tick()
+            if (now := self.run_store.get(run.id)).state not in ("planning", "running", "cancelling"):
                 return now
-        return self.ledger.get(run.id)
+        return self.run_store.get(run.id)
 
     def skip_pauses(self, run: Run) -> None:
         """As if the pauses of a run, of its items and of whoever holds its lease were over."""
-        with self.ledger._writing() as db:
+        with self.run_store._writing() as db:
             db.exec_driver_sql(f"UPDATE run SET hold_until = 0, push_at = 0 WHERE id = '{run.id}'")
             db.exec_driver_sql(f"UPDATE item SET retry_at = 0 WHERE run = '{run.id}'")
 
     def let_lease_end(self, run: Run) -> None:
-        with self.ledger._writing() as db:
+        with self.run_store._writing() as db:
             db.exec_driver_sql(f"UPDATE run SET lease_until = {time.time() - 1} WHERE id = '{run.id}'")
 
     def age_running(self, run: Run, seconds: float = 1000.0) -> None:
         """As if everything at work had been begun earlier."""
-        with self.ledger._writing() as db:
+        with self.run_store._writing() as db:
             db.exec_driver_sql(f"UPDATE item SET started_at = started_at - {seconds} WHERE run = '{run.id}'")
 
     def states(self, run: Run) -> dict[str, int]:
-        return self.ledger.tallies.counts(run.id)
+        return self.run_store.counts.by_state(run.id)
 
 
 @pytest.fixture
@@ -111,8 +115,8 @@ def database_url(tmp_path):
 
 
 @pytest.fixture
-def ledger(database_url):
-    opened = open_ledger(database_url)
+def run_store(database_url):
+    opened = open_run_store(database_url)
     yield opened
     opened.close()
 
@@ -123,7 +127,7 @@ def studio():
 
 
 @pytest.fixture
-def rig(ledger, store, redis_url, tmp_path, studio, serve, monkeypatch):
-    monkeypatch.setattr(stewards, "REST", 0.0)
+def rig(run_store, store, redis_url, tmp_path, studio, serve, monkeypatch):
+    monkeypatch.setattr(supervisors, "REST", 0.0)
     monkeypatch.setattr(queueing, "TURN_MS", 1)
-    return Rig(ledger, store, queueing.connect(redis_url), tmp_path, studio, serve(studio).url)
+    return Rig(run_store, store, queueing.connect(redis_url), tmp_path, studio, serve(studio).url)

@@ -44,12 +44,12 @@ def test_run_is_started_watched_and_treated(client, rig):
     started = client.post("/runs", json={"project": PROJECT, "expressions": [RED], "name": "evening"})
     assert (started.status_code, started.json()["state"]) == (201, "planning")
     run = started.json()["id"]
-    rig.steward.tick()
+    rig.supervisor.tick()
     assert client.get(f"/runs/{run}").json()["items"] == {"new": 2}
     assert client.post(f"/runs/{run}/pause").json()["state"] == "paused"
     assert client.post(f"/runs/{run}/pause").status_code == 400
     assert client.post(f"/runs/{run}/resume").json()["state"] == "running"
-    rig.carry_on(rig.ledger.get(run))
+    rig.carry_on(rig.run_store.get(run))
     [listed] = client.get("/runs").json()["runs"]
     assert (listed["state"], listed["items"], len(rig.studio.predictions)) == ("done", {"done": 2}, 2)
     assert client.get(f"/runs/{run}/failures").json() == {"failures": []}
@@ -70,7 +70,7 @@ WRONG = {
 def test_what_cannot_be_asked_is_answered_400(client, rig, body):
     answer = client.post("/runs", json=body)
     assert (answer.status_code, answer.json()["error"]) == (400, "BadRun")
-    assert rig.ledger.list_runs() == []
+    assert rig.run_store.list_runs() == []
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/runs/zzz"), ("POST", "/runs/zzz/pause")])
@@ -85,9 +85,9 @@ def test_unknown_verb_is_answered_404(client):
 def test_retrieved_tasks_become_a_run_and_are_answered_at_once(client, rig):
     rig.add_tasks(3, expression=RED)
     assert retrieve(client, rig).json() == {"results": [[], [], []]}
-    [run] = rig.ledger.list_runs()
+    [run] = rig.run_store.list_runs()
     assert (run.state, run.spec.name) == ("planning", "Retrieve Predictions")
-    rig.steward.tick()
+    rig.supervisor.tick()
     assert rig.carry_on(run).state == "done"
     assert [len(rig.studio.of(task)) for task in rig.studio.tasks] == [1, 1, 1]
 
@@ -106,7 +106,7 @@ def test_retrieved_tasks_that_cannot_be_answered_are_a_failed_run_with_its_reaso
         tasks = [{"id": task, "data": fields} for task, fields in rig.studio.tasks.items()]
         more = {**more, "tasks": tasks}
     assert retrieve(client, rig, **more).json() == {"results": [[], []]}
-    [run] = rig.ledger.list_runs()
+    [run] = rig.run_store.list_runs()
     assert (run.state, reason in run.note) == ("failed", True)
 
 

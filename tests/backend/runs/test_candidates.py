@@ -40,7 +40,7 @@ def test_each_other_candidate_has_a_version_of_its_own_and_the_best_has_the_runs
 
 def test_scores_and_the_label_stream_go_by_the_best(rig, done):
     assert rig.studio.project["model_version"] == done.model_version
-    assert rig.ledger.tallies.count_written(PROJECT, done.model_version) == 2
+    assert rig.run_store.counts.count_written(PROJECT, done.model_version) == 2
 
 
 def test_without_a_number_only_the_best_is_written(rig):

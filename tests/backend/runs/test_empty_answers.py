@@ -6,19 +6,19 @@ import json
 import pytest
 
 from backend.runs import control
-from backend.runs.studio_client import RunStudio
-from backend.runs.writer import MAX_REPAIRS, Pusher
+from backend.runs.studio_client import RunClient
+from backend.runs.writer import MAX_REPAIRS, PredictionWriter
 
 RED, BLUE = "Red: the red square", "Blue: the blue square"
 NOTHING = {"min_score": 1.0}
 """Candidates of the toy score less than this."""
 
 
-def pusher(rig, run, name="me"):
+def prediction_writer(rig, run, name="me"):
     """What writes for a steward of that name, who takes over."""
     rig.let_lease_end(run)
-    fence = rig.ledger.take_lease(run.id, name)
-    return Pusher(rig.ledger, RunStudio(rig.url, "token", 5.0), rig.ledger.get(run.id), fence)
+    fence = rig.run_store.take_lease(run.id, name)
+    return PredictionWriter(rig.run_store, RunClient(rig.url, "token", 5.0), rig.run_store.get(run.id), fence)
 
 
 def stand(rig, task):
@@ -35,7 +35,7 @@ def foreign(rig, task, id):
 
 def forget_notes(rig, run, **values):
     """As if an older version of this program had written an item."""
-    with rig.ledger._writing() as db:
+    with rig.run_store._writing() as db:
         changed = ", ".join([f"{name} = '{value}'" for name, value in values.items()] + ["before = NULL"])
         db.exec_driver_sql(f"UPDATE item SET {changed} WHERE run = '{run.id}'")
 
@@ -78,7 +78,7 @@ def test_replacing_nothing_by_nothing_goes_on_where_it_was_interrupted(rig, at):
     rig.carry_on(rig.start(RED, **NOTHING))
     run = rig.start(BLUE, mode="replace", **NOTHING)
     rig.work(run)
-    writer = pusher(rig, run, "who dies")
+    writer = prediction_writer(rig, run, "who dies")
     if at == "before sending":
         writer._send = lambda made: None
     elif at == "after sending":
@@ -100,7 +100,7 @@ def test_others_predictions_without_regions_stay(rig):
     others.append(foreign(rig, task, 901))
     run = rig.start(BLUE, mode="replace", **NOTHING)
     rig.work(run)
-    writer = pusher(rig, run)
+    writer = prediction_writer(rig, run)
     send = writer._studio.import_predictions
 
     def send_beside_another(*arguments):
@@ -119,7 +119,7 @@ def test_one_without_regions_is_never_taken_for_a_double(rig):
     [task] = rig.add_tasks(1)
     run = rig.start(RED, **NOTHING)
     rig.work(run)
-    pusher(rig, run).push()
+    prediction_writer(rig, run).push()
     another = foreign(rig, task, 900)
     run = rig.carry_on(run)
     assert (run.state, another in rig.studio.of(task), len(rig.studio.of(task))) == ("done", True, 2)
@@ -130,7 +130,7 @@ def test_anothers_is_not_taken_for_the_own_that_was_not_written(rig):
     foreign(rig, task, 900)
     run = rig.start(RED, **NOTHING)
     rig.work(run)
-    writer = pusher(rig, run, "who dies")
+    writer = prediction_writer(rig, run, "who dies")
     writer._send = lambda made: None
     writer.push()
     rig.let_lease_end(run)
@@ -189,7 +189,7 @@ def test_run_whose_predictions_keep_going_pauses_and_says_so(rig):
     assert (run.state, run.repairs) == ("paused", MAX_REPAIRS + 1)
     assert f"ris run resume {run.id}" in run.note
     rig.studio.loses = False
-    control.resume(rig.ledger, run)
+    control.resume(rig.run_store, run)
     run = rig.carry_on(run)
     assert (run.state, run.repairs, len(rig.studio.predictions)) == ("done", 0, 2)
 
@@ -203,7 +203,7 @@ def test_replaced_answers_are_not_written_again_by_a_late_sweep(rig):
     assert (run.state, later.state) == ("done", "done")
     new = rig.studio.of(first)
     rig.studio.tasks[second]["image"] = rig.studio.tasks[first]["image"]
-    control.retry(rig.ledger, run)
+    control.retry(rig.run_store, run)
     rig.let_lease_end(run)
     assert rig.carry_on(run).state == "done"
     assert (rig.studio.of(first), len(rig.studio.of(second))) == (new, 1)
@@ -228,7 +228,7 @@ def test_same_mask_for_the_same_words_is_not_added(rig, words):
     assert [rig.studio.of(task) for task in tasks] == before
     [item, _] = rig.items.in_state(run.id, "unchanged")
     assert len(item.queries) == 2
-    with rig.ledger._reading() as db:
+    with rig.run_store._reading() as db:
         told = db.exec_driver_sql(f"SELECT error FROM item WHERE run = '{run.id}'").scalars().all()
     assert all("Nothing to add" in text for text in told)
     again = rig.start(words, mode="add")

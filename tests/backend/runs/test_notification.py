@@ -21,11 +21,11 @@ RED = "the red thing"
 
 def end_run(rig, notify: str) -> list:
     """Make a run that has ended, have its listener told; what is logged."""
-    run = rig.ledger.add_run(RunSpec(PROJECT, expressions=(RED,), notify=notify), "toy.v1")
-    rig.ledger.change(run.id, "failed", "so it is")
+    run = rig.run_store.add_run(RunSpec(PROJECT, expressions=(RED,), notify=notify), "toy.v1")
+    rig.run_store.change(run.id, "failed", "so it is")
     with capture_logs() as logged:
-        rig.steward.tick()
-    assert rig.ledger.list_untold() == []
+        rig.supervisor.tick()
+    assert rig.run_store.list_untold() == []
     return logged
 
 
@@ -79,9 +79,9 @@ def test_metadata_services_are_told_nothing(rig, host):
 def test_what_is_no_address_is_refused_and_not_shown(rig, store, notify):
     rig.conn.set("ris:model_version", "toy.v1")
     with pytest.raises(BadRun, match="notify") as caught:
-        create(rig.ledger, store, rig.conn, read_spec({"project": PROJECT, "expressions": [RED], "notify": notify}))
+        create(rig.run_store, store, rig.conn, read_spec({"project": PROJECT, "expressions": [RED], "notify": notify}))
     assert SECRET not in str(caught.value)
-    assert rig.ledger.list_runs() == []
+    assert rig.run_store.list_runs() == []
 
 
 def test_a_field_that_is_no_text_is_not_shown():
@@ -92,14 +92,14 @@ def test_a_field_that_is_no_text_is_not_shown():
 
 def test_blanks_around_an_address_do_no_harm(rig, store):
     rig.conn.set("ris:model_version", "toy.v1")
-    run = create(rig.ledger, store, rig.conn, RunSpec(PROJECT, expressions=(RED,), notify=" http://h/x\n"))
+    run = create(rig.run_store, store, rig.conn, RunSpec(PROJECT, expressions=(RED,), notify=" http://h/x\n"))
     assert run.spec.notify == "http://h/x"
 
 
 def test_no_answer_shows_the_address(rig):
     notify = f"https://me:hunter2x@hooks.example/services/{SECRET}"
-    run = rig.ledger.add_run(RunSpec(PROJECT, expressions=(RED,), notify=notify), "toy.v1")
-    seen = summary.look(rig.ledger, run.id, None)
+    run = rig.run_store.add_run(RunSpec(PROJECT, expressions=(RED,), notify=notify), "toy.v1")
+    seen = summary.look(rig.run_store, run.id, None)
     assert not any(secret in f"{seen.to_json()}{seen.to_text()}" for secret in (SECRET, "hunter2x"))
 
 

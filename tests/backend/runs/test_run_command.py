@@ -50,7 +50,7 @@ def started(ris, rig):
     """The newest run of the ledger, after `ris run start` on two tasks."""
     rig.add_tasks(2)
     ris("run", "start", "--project", str(PROJECT), "--expression", RED, "--name", "evening")
-    return rig.ledger.list_runs()[0]
+    return rig.run_store.list_runs()[0]
 
 
 def test_start_plans_at_once_and_status_tells_how_it_stands(ris, rig, started):
@@ -91,8 +91,8 @@ def test_wait_exits_non_zero_on_failures_and_failures_are_told(ris, rig):
     bad, _ = rig.add_tasks(2)
     rig.studio.tasks[bad]["image"] = "data:image/png;base64,AAAA"
     ris("run", "start", "--project", "3", "--expression", RED)
-    rig.carry_on(rig.ledger.list_runs()[0])
-    run = rig.ledger.list_runs()[0].id
+    rig.carry_on(rig.run_store.list_runs()[0])
+    run = rig.run_store.list_runs()[0].id
     assert ris("run", "wait", run)[1] == 1
     assert f"task {bad}  image unreadable" in ris("run", "failures", run)[0]
     assert json.loads(ris("run", "failures", run, "--json")[0])[0]["task"] == bad
@@ -121,14 +121,14 @@ WRONG = {
 def test_what_cannot_be_asked_is_refused(ris, rig, options):
     with pytest.raises(BadRun):
         ris("run", "start", "--project", "3", *options)
-    assert rig.ledger.list_runs() == []
+    assert rig.run_store.list_runs() == []
 
 
 def test_run_that_is_planned_first_is_told_while_another_waits_for_it(ris, rig, monkeypatch):
     rig.add_tasks(1)
-    first = rig.ledger.add_run(RunSpec(PROJECT, expressions=(RED,)), rig.segmenter.model_version)
-    rig.ledger.hold_writing(first.id, "Label Studio does not answer", 0, 0)
-    monkeypatch.setattr("backend.commands.run.time.sleep", lambda _: rig.skip_pauses(first) or rig.steward.tick())
+    first = rig.run_store.add_run(RunSpec(PROJECT, expressions=(RED,)), rig.segmenter.model_version)
+    rig.run_store.hold_writing(first.id, "Label Studio does not answer", 0, 0)
+    monkeypatch.setattr("backend.commands.run.time.sleep", lambda _: rig.skip_pauses(first) or rig.supervisor.tick())
     _, code = ris("run", "start", "--project", str(PROJECT), "--expression", RED)
     assert code == 0
     assert f"The run {first.id} is planned first. Label Studio does not answer" in ris.told[-1]
@@ -149,7 +149,7 @@ WRONG_PROJECT = {
 def test_view_that_the_project_does_not_have_is_said_at_once(ris, rig, view):
     with pytest.raises(BadRun, match=f"has no view {view}"):
         ris("run", "start", "--project", str(PROJECT), "--expression", RED, "--view", view)
-    assert [run.state for run in rig.ledger.list_runs()] == ["failed"]  # it does not stand in the way of others
+    assert [run.state for run in rig.run_store.list_runs()] == ["failed"]  # it does not stand in the way of others
 
 
 @pytest.mark.parametrize(("number", "changes", "said"), WRONG_PROJECT.values(), ids=WRONG_PROJECT)
@@ -177,12 +177,12 @@ def test_preview_draws_a_sheet_and_says_what_all_will_take(ris, rig, tmp_path, m
     rig.add_tasks(6)
     sheet = tmp_path / "sheet.png"
     command = ("run", "start", "--project", "3", "--expression", RED, "--preview", "3", "--sheet", str(sheet))
-    sleep = lambda _: (rig.work(rig.ledger.list_runs()[0]), rig.steward.tick())  # noqa: E731
+    sleep = lambda _: (rig.work(rig.run_store.list_runs()[0]), rig.supervisor.tick())  # noqa: E731
     monkeypatch.setattr("backend.commands.run.time.sleep", sleep)
     out, _ = ris(*command)
     assert cv2.imread(str(sheet)).shape == (720, 640, 3)
     assert "6 tasks: about 0 s" in out
-    run = rig.ledger.list_runs()[0]
+    run = rig.run_store.list_runs()[0]
     assert f"ris run resume {run.id}" in out
     assert rig.states(run) == {"ready": 3, "held": 3}
     ris("run", "resume", run.id)
@@ -196,4 +196,4 @@ def test_warm_refuses_a_cache_that_is_too_small(ris, rig, monkeypatch):
         ris("warm", "--project", "3")
     monkeypatch.setenv("CACHE_BYTES", str(1 << 30))
     assert "fill the cache" in ris("warm", "--project", "3")[0]
-    assert rig.carry_on(rig.ledger.list_runs()[0]).state == "done"
+    assert rig.carry_on(rig.run_store.list_runs()[0]).state == "done"

@@ -60,7 +60,7 @@ def test_what_a_field_says_to_be_absent_is_not_looked_for(rig):
     [nothing] = rig.add_tasks(1, say="none: the giraffe")
     run = rig.carry_on(rig.start(expression_field="say"))
     assert (labels_of(rig, both), rig.studio.of(nothing)) == (["Red"], [])
-    [failure] = rig.ledger.tallies.failures(run.id)
+    [failure] = rig.run_store.counts.failures(run.id)
     assert "nothing is meant, so nothing is looked for" in failure.error
 
 
@@ -165,10 +165,10 @@ def test_replaced_predictions_are_deleted_by_id_and_annotations_of_them_are_on_r
 def test_runs_of_a_project_are_planned_one_after_the_other(rig):
     rig.add_tasks(2)
     version = rig.segmenter.model_version
-    first, second = (rig.ledger.add_run(RunSpec(PROJECT, expressions=(RED,)), version) for _ in range(2))
-    rig.steward.tick()
-    rig.steward.tick()
-    assert (rig.states(first), rig.ledger.get(second.id).skipped) == ({"new": 2}, 2)
+    first, second = (rig.run_store.add_run(RunSpec(PROJECT, expressions=(RED,)), version) for _ in range(2))
+    rig.supervisor.tick()
+    rig.supervisor.tick()
+    assert (rig.states(first), rig.run_store.get(second.id).skipped) == ({"new": 2}, 2)
 
 
 # Failures
@@ -193,7 +193,7 @@ def test_failed_items_are_tried_again_with_the_image_address_that_the_task_has_n
     run = rig.carry_on(rig.start(RED, push=push))
     assert rig.states(run) == {"failed": 1}
     rig.studio.tasks[task]["image"] = picture(1)
-    assert control.retry(rig.ledger, run) == 1
+    assert control.retry(rig.run_store, run) == 1
     run = rig.carry_on(run)
     assert (run.state, rig.states(run), len(rig.studio.of(task))) == ("done", {"done": 1}, push)
     assert rig.items.get(run.id, task).image == picture(1)
@@ -207,11 +207,11 @@ def test_tasks_whose_data_was_wrong_are_tried_again_with_what_it_says_now(rig):
     rig.studio.tasks[silent]["say"] = RED
     rig.studio.tasks[blank]["image"] = picture(2)
     del rig.studio.tasks[gone]
-    assert control.retry(rig.ledger, run) == 3
+    assert control.retry(rig.run_store, run) == 3
     run = rig.carry_on(run)
     assert rig.states(run) == {"done": 2, "failed": 1}
     assert [labels_of(rig, task) for task in (silent, blank)] == [["Red"], ["Blue"]]
-    assert [(one.task, one.reason) for one in rig.ledger.tallies.failures(run.id)] == [(gone, "task gone")]
+    assert [(one.task, one.reason) for one in rig.run_store.counts.failures(run.id)] == [(gone, "task gone")]
 
 
 def test_retry_waits_for_a_studio_that_is_down(rig):
@@ -219,7 +219,7 @@ def test_retry_waits_for_a_studio_that_is_down(rig):
     rig.studio.tasks[task]["image"] = "data:image/png;base64,AAAA"
     run = rig.carry_on(rig.start(RED))
     rig.studio.tasks[task]["image"], rig.studio.outage = picture(1), 503
-    control.retry(rig.ledger, run)
+    control.retry(rig.run_store, run)
     assert (rig.carry_on(run, ticks=3).state, rig.states(run)) == ("running", {"retrying": 1})
     rig.studio.outage = None
     assert (rig.carry_on(run).state, rig.states(run)) == ("done", {"done": 1})
@@ -232,7 +232,7 @@ def test_retried_item_that_replaces_keeps_its_queries(rig):
     run = rig.carry_on(rig.start(BLUE, mode="add"))
     assert rig.states(run) == {"failed": 1}
     rig.studio.tasks[task]["image"] = picture(1)
-    assert control.retry(rig.ledger, run) == 1
+    assert control.retry(rig.run_store, run) == 1
     rig.carry_on(run)
     assert labels_of(rig, task) == ["Red", "Blue"]
 
@@ -258,7 +258,7 @@ def test_image_server_that_is_down_holds_the_run_and_costs_no_item(rig, monkeypa
     monkeypatch.setattr(rig.fetcher, "fetch", fetch)
     assert rig.work(run) == 1  # and no further one
     assert rig.work(run) == 0
-    held = rig.ledger.get(run.id)
+    held = rig.run_store.get(run.id)
     assert (held.strikes, rig.states(run)) == (1, {"new": 2})
     assert "cannot be had" in held.note
     for _ in range(10):  # for longer than other images are tried
@@ -319,7 +319,7 @@ def test_why_a_picture_cannot_be_opened_is_told_apart(rig, content, reason):
     [task] = rig.add_tasks(1)
     rig.studio.tasks[task]["image"] = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     rig.carry_on(rig.start(RED))
-    assert rig.ledger.tallies.count_all() == {("failed", reason): 1}
+    assert rig.run_store.counts.count_all() == {("failed", reason): 1}
 
 
 def test_refused_token_pauses_the_run_and_says_so(rig):
@@ -331,7 +331,7 @@ def test_refused_token_pauses_the_run_and_says_so(rig):
     assert "token" in paused.note
     assert f"ris run resume {run.id}" in paused.note
     rig.studio.outage = None
-    rig.ledger.change(run.id, "running", None)
+    rig.run_store.change(run.id, "running", None)
     assert (rig.carry_on(run).state, rig.studio.imports[-1], len(rig.studio.predictions)) == ("done", 2, 2)
 
 
@@ -340,8 +340,8 @@ def test_studio_that_is_down_delays_writing(rig):
     run = rig.start(RED)
     rig.work(run)
     rig.studio.outage = 503
-    rig.steward.tick()
-    waiting = rig.ledger.get(run.id)
+    rig.supervisor.tick()
+    waiting = rig.run_store.get(run.id)
     assert (waiting.state, waiting.push_strikes, rig.states(run)) == ("running", 1, {"writing": 2})
     assert "503" in waiting.note
     rig.studio.outage = None
@@ -378,7 +378,7 @@ def test_worker_of_another_version_pauses_the_run(rig):
     run = rig.start(RED)
     rig.segmenter.proposer.fingerprint["cells"] = 3
     rig.work(run)
-    paused = rig.ledger.get(run.id)
+    paused = rig.run_store.get(run.id)
     assert (paused.state, rig.states(run)) == ("paused", {"new": 1})
     assert run.model_version in paused.note
 
@@ -391,24 +391,24 @@ def test_run_whose_version_is_gone_is_finished_with_another_and_each_item_says_w
     rig.is_wanted = False
     rig.segmenter.proposer.fingerprint["cells"] = 3
     rig.work(run)
-    paused = rig.ledger.get(run.id)
+    paused = rig.run_store.get(run.id)
     version = rig.segmenter.model_version
     assert f"ris run resume {run.id} --with-version {version}" in paused.note
-    control.resume(rig.ledger, paused, version)
+    control.resume(rig.run_store, paused, version)
     over = rig.carry_on(run)
     assert (over.state, over.model_version) == ("done", version)
     assert [rig.items.get(run.id, task).model_version for task in (first, second)] == [run.model_version, version]
     written = [[one["model_version"] for one in rig.studio.of(task)] for task in (first, second)]
     assert written == [[run.model_version], [version]]
-    assert rig.ledger.tallies.count_written(PROJECT, run.model_version) == 1
-    assert f"(1 by {run.model_version})" in summary.look(rig.ledger, run.id, 1).to_text()
+    assert rig.run_store.counts.count_written(PROJECT, run.model_version) == 1
+    assert f"(1 by {run.model_version})" in summary.look(rig.run_store, run.id, 1).to_text()
 
 
 def test_run_at_work_without_workers_of_its_version_takes_another(rig):
     rig.add_tasks(1)
     run = rig.start(RED)
     rig.segmenter.proposer.fingerprint["cells"] = 3
-    control.resume(rig.ledger, run, rig.segmenter.model_version)
+    control.resume(rig.run_store, run, rig.segmenter.model_version)
     assert rig.carry_on(run).state == "done"
     assert [one["model_version"] for one in rig.studio.predictions] == [rig.segmenter.model_version]
 
@@ -418,7 +418,7 @@ def test_tasks_that_another_run_answers_at_the_new_version_are_left_to_it(rig):
     old = rig.start(RED)
     rig.segmenter.proposer.fingerprint["cells"] = 3
     new = rig.start(RED, tasks=(both,))
-    control.resume(rig.ledger, old, rig.segmenter.model_version)
+    control.resume(rig.run_store, old, rig.segmenter.model_version)
     rig.carry_on(new)
     rig.carry_on(old)
     assert [rig.items.get(old.id, task).state for task in (both, only)] == ["cancelled", "done"]
@@ -429,7 +429,7 @@ def test_tasks_that_another_run_answers_at_the_new_version_are_left_to_it(rig):
 def test_version_that_can_be_none_is_refused(rig, version):
     rig.add_tasks(1)
     with pytest.raises(BadRun, match="give one as workers say it"):
-        control.resume(rig.ledger, rig.start(RED), version)
+        control.resume(rig.run_store, rig.start(RED), version)
 
 
 def test_item_that_kills_three_workers_fails_and_the_run_goes_on(rig):
@@ -438,7 +438,7 @@ def test_item_that_kills_three_workers_fails_and_the_run_goes_on(rig):
     for i in range(3):
         assert rig.items.claim(run.id, f"victim-{i}").task == poison
         rig.age_running(run)
-        rig.steward.tick()
+        rig.supervisor.tick()
     run = rig.carry_on(run)
     assert (run.state, rig.states(run)) == ("done", {"done": 1, "failed": 1})
     assert len(rig.studio.of(other)) == 1
@@ -449,7 +449,7 @@ def test_late_answer_of_a_worker_that_was_given_up_changes_nothing(rig):
     run = rig.start(RED)
     late = rig.items.claim(run.id, "stopped")
     rig.age_running(run)
-    rig.steward.tick()
+    rig.supervisor.tick()
     assert rig.items.claim(run.id, "next").attempt == 2
     assert not rig.items.finish(late, [], "sha", "fp", "v", {})
     assert not rig.items.fail(late, "x", "y")
@@ -466,19 +466,19 @@ def test_job_ends_when_an_annotator_waits_or_the_worker_is_to_stop(rig):
     assert rig.work(run) == 1
     rig.is_wanted = False
     assert execution.work(rig.means, run.id, 0.0) == 0
-    rig.shift.end()
+    rig.worker_state.end()
     assert rig.work(run) == 0
 
 
 def test_paused_run_rests_and_cancelled_run_ends(rig):
     rig.add_tasks(3)
     run = rig.start(RED)
-    rig.ledger.change(run.id, "paused", None)
+    rig.run_store.change(run.id, "paused", None)
     assert rig.work(run) == 0
-    rig.ledger.change(run.id, "running", None)
+    rig.run_store.change(run.id, "running", None)
     rig.is_wanted = True
     rig.work(run)
-    rig.ledger.change(run.id, "cancelling", None)
+    rig.run_store.change(run.id, "cancelling", None)
     assert rig.carry_on(run).state == "cancelled"
     assert (rig.states(run), rig.studio.predictions) == ({"cancelled": 3}, [])
 
@@ -490,7 +490,7 @@ def test_preview_does_a_few_tasks_and_waits(rig):
     run = rig.carry_on(run)
     assert (run.state, rig.states(run), rig.studio.predictions) == ("preview", {"ready": 2, "held": 3}, [])
     rig.items.release_held(run.id)
-    rig.ledger.change(run.id, "running", None)
+    rig.run_store.change(run.id, "running", None)
     assert (rig.carry_on(run).state, len(rig.studio.predictions)) == ("done", 5)
 
 
@@ -499,7 +499,7 @@ def test_queue_holds_a_few_jobs_however_many_tasks_there_are(rig):
     run = rig.start(RED)
     for _ in range(3):
         time.sleep(0.01)  # until it is this worker's turn again
-        rig.steward.tick()
+        rig.supervisor.tick()
     assert rig.states(run) == {"new": 250}
     assert rig.conn.lrange("rq:queue:bulk", 0, -1) == [f"run-{run.id}-{i}".encode() for i in range(2)]
 
@@ -508,7 +508,7 @@ def test_end_is_told_once(rig, serve):
     listener = serve(lambda request: (200, {}, b""))
     rig.add_tasks(1)
     run = rig.carry_on(rig.start(RED, notify=f"{listener.url}/told", name="evening"))
-    rig.steward.tick()
+    rig.supervisor.tick()
     [request] = listener.seen
     told = json.loads(request.body)
     assert (told["run"], told["state"], told["items"], told["name"]) == (run.id, "done", {"done": 1}, "evening")

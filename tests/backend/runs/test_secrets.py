@@ -24,12 +24,12 @@ from fastapi.testclient import TestClient
 from backend.base import logs
 from backend.commands import cli
 from backend.db.database import open_database
-from backend.db.request_store import open_store, reaching
+from backend.db.request_store import open_request_store, reaching
 from backend.http.app import create_app
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.images import ImageFetcher
 from backend.label_studio.reachability import ask_backend
-from backend.runs.studio_client import RunStudio
+from backend.runs.studio_client import RunClient
 from backend.settings.environment import read_settings
 from backend.transport import queueing
 from backend.worker.worker import RisWorker
@@ -148,16 +148,16 @@ def tell(heard: Said, work) -> None:
 def test_calls_of_label_studio_and_images(said, broken_http):
     url = "http://127.0.0.1:1"
     for token in (TOKEN, f"{TOKEN}\n", f"{TOKEN}.b.c", f"tö{TOKEN}"):
-        tell(said, lambda token=token: LabelStudio(url, token).request("GET", f"/api/projects/?token={TOKEN}"))
-        tell(said, lambda token=token: RunStudio(url, token).show_version(1, "v"))
+        tell(said, lambda token=token: LabelStudioClient(url, token).request("GET", f"/api/projects/?token={TOKEN}"))
+        tell(said, lambda token=token: RunClient(url, token).show_version(1, "v"))
         tell(said, lambda token=token: ImageFetcher(url, token, timeout_s=2).fetch("/data/upload/1/x.png"))
     tell(said, lambda: ask_backend(url, ("ls", PASSWORD)))
 
 
 def test_answers_of_label_studio(said, echo):
     for _ in range(5):
-        tell(said, lambda: LabelStudio(echo, TOKEN).request("POST", "/api/x", {"a": 1}))
-        tell(said, lambda: LabelStudio(echo, f"{TOKEN}.b.c").request("GET", "/api/x"))
+        tell(said, lambda: LabelStudioClient(echo, TOKEN).request("POST", "/api/x", {"a": 1}))
+        tell(said, lambda: LabelStudioClient(echo, f"{TOKEN}.b.c").request("GET", "/api/x"))
         tell(said, lambda: ImageFetcher(echo, TOKEN).fetch("/data/upload/1/x.png"))
 
 
@@ -210,7 +210,7 @@ def test_a_run_whose_work_breaks_down(said, rig, monkeypatch):
 
     monkeypatch.setattr("backend.label_studio.images.ImageFetcher.fetch", fail)
     rig.carry_on(run, ticks=3)
-    found = rig.ledger.tallies.failures(run.id)
+    found = rig.run_store.counts.failures(run.id)
     assert found
     said.write(f"{found} {rig.ledger.get(run.id).note}")
 
@@ -218,7 +218,7 @@ def test_a_run_whose_work_breaks_down(said, rig, monkeypatch):
 def test_a_run_whose_label_studio_breaks_down(said, rig, broken_http):
     rig.add_tasks(1)
     run = rig.start("the red thing")
-    rig.steward.tick()
+    rig.supervisor.tick()
     said.write(f"{rig.ledger.get(run.id).note}")
 
 
@@ -235,7 +235,7 @@ def test_the_backend(said, monkeypatch, redis_url):
 
     login = ("ls", PASSWORD)
     for kind in (ValueError, RisError):
-        monkeypatch.setattr(client.app.state.desk, "predict", raising(kind))
+        monkeypatch.setattr(client.app.state.predict_service, "predict", raising(kind))
         answer = client.post("/predict", json=ask("a"), auth=login)
         assert answer.status_code == 500
         said.write(answer.text)
@@ -259,7 +259,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands(said, broken_http, monkeypatch, tmp_path, command):
-    open_store(f"sqlite:///{tmp_path}/ris.sqlite3").close()
+    open_request_store(f"sqlite:///{tmp_path}/ris.sqlite3").close()
     monkeypatch.setattr(sys, "argv", ["ris", *command.split()])
     monkeypatch.setattr("backend.doctor.models.check_device", lambda _case: iter(()))
     with suppress(SystemExit):
@@ -268,7 +268,7 @@ def test_commands(said, broken_http, monkeypatch, tmp_path, command):
 
 
 def test_commands_that_break_down(said, monkeypatch, tmp_path, capsys):
-    open_store(f"sqlite:///{tmp_path}/ris.sqlite3").close()
+    open_request_store(f"sqlite:///{tmp_path}/ris.sqlite3").close()
 
     def fail(*_args: object, **_kwargs: object) -> None:
         raise ValueError(quoting())

@@ -9,67 +9,67 @@ from tests.backend.runs.fake_studio import PROJECT
 RED, BLUE = "Red: the red square", "Blue: the blue square"
 
 
-def named(ledger, id, name="", **spec):
+def named(run_store, id, name="", **spec):
     """A run of this id."""
-    made = ledger.add_run(RunSpec(PROJECT, expressions=("x",), name=name, **spec))
-    with ledger._writing() as db:
+    made = run_store.add_run(RunSpec(PROJECT, expressions=("x",), name=name, **spec))
+    with run_store._writing() as db:
         db.exec_driver_sql(f"UPDATE run SET id = '{id}' WHERE id = '{made.id}'")
     return id
 
 
-def test_a_run_is_named_by_id_then_by_name_then_by_the_beginning_of_its_id(ledger):
-    named(ledger, "aaaa1111", "bbbb2222")
-    named(ledger, "bbbb2222", "evening")
-    named(ledger, "cccc3333", "aaaa")
-    named(ledger, "cccc4444", "100%")
-    assert ledger.get("bbbb2222").id == "bbbb2222"  # not the run of that name
-    assert ledger.get("aaaa").id == "cccc3333"  # not the run that begins so
-    assert ledger.get("aaaa1").id == "aaaa1111"
-    assert ledger.get("evening").id == "bbbb2222"
-    assert ledger.get("100%").id == "cccc4444"
+def test_a_run_is_named_by_id_then_by_name_then_by_the_beginning_of_its_id(run_store):
+    named(run_store, "aaaa1111", "bbbb2222")
+    named(run_store, "bbbb2222", "evening")
+    named(run_store, "cccc3333", "aaaa")
+    named(run_store, "cccc4444", "100%")
+    assert run_store.get("bbbb2222").id == "bbbb2222"  # not the run of that name
+    assert run_store.get("aaaa").id == "cccc3333"  # not the run that begins so
+    assert run_store.get("aaaa1").id == "aaaa1111"
+    assert run_store.get("evening").id == "bbbb2222"
+    assert run_store.get("100%").id == "cccc4444"
     for nobody in ("", "%", "_", "cccc5", "even", "Evening", "\x00", "\ud800", "a" * 200):
         with pytest.raises(BadRun, match="names no run"):
-            ledger.get(nobody)
+            run_store.get(nobody)
 
 
-def test_several_that_are_meant_are_listed(ledger):
-    named(ledger, "cccc3333", "twice")
-    named(ledger, "cccc4444", "twice")
+def test_several_that_are_meant_are_listed(run_store):
+    named(run_store, "cccc3333", "twice")
+    named(run_store, "cccc4444", "twice")
     for what in ("twice", "cccc"):
         with pytest.raises(BadRun, match=r"several runs: cccc4444 \(twice\), project 3, planning; cccc3333") as refused:
-            ledger.get(what)
+            run_store.get(what)
         assert "Give the id of one" in str(refused.value)
     for number in range(6):
-        named(ledger, f"dddd000{number}")
+        named(run_store, f"dddd000{number}")
     with pytest.raises(BadRun, match="; and others"):
-        ledger.get("dddd")
+        run_store.get("dddd")
 
 
 def test_refused_is_told_from_failed(rig):
     rig.add_tasks(1)
     rig.carry_on(rig.start(RED))
     refused = rig.start(BLUE)
-    seen = summary.look(rig.ledger, refused.id, 1)
+    seen = summary.look(rig.run_store, refused.id, 1)
     assert (refused.state, seen.state, seen.to_json()["is_refused"]) == ("failed", "refused", True)
     assert "refused" in summary.table([seen])
     assert "nothing was begun" in seen.to_text()
-    broken = rig.ledger.add_run(RunSpec(PROJECT, expressions=("x",)))
-    rig.ledger.change(broken.id, "failed", "The token is not accepted.")
-    assert summary.look(rig.ledger, broken.id, 1).state == "failed"
+    broken = rig.run_store.add_run(RunSpec(PROJECT, expressions=("x",)))
+    rig.run_store.change(broken.id, "failed", "The token is not accepted.")
+    assert summary.look(rig.run_store, broken.id, 1).state == "failed"
     with pytest.raises(BadRun, match="is refused, so nothing"):
-        control.retry(rig.ledger, rig.ledger.get(refused.id))
+        control.retry(rig.run_store, rig.run_store.get(refused.id))
 
 
 def test_what_found_nothing_and_what_is_unsure_is_counted(rig):
     rig.add_tasks(2)
     run = rig.carry_on(rig.start(RED, min_score=1.0))
-    seen = summary.look(rig.ledger, run.id, 1)
+    seen = summary.look(rig.run_store, run.id, 1)
     assert (seen.nothing_found, seen.unsure) == (2, 0)
     assert "answers    2 nothing found" in seen.to_text()
     assert summary.table([seen]).splitlines()[1].split()[3:7] == ["2", "2", "0", "0"]
-    with rig.ledger._writing() as db:
+    with rig.run_store._writing() as db:
         db.exec_driver_sql("UPDATE item SET unfound = 0, unsure = 1 WHERE task = 1")
-    told = summary.look(rig.ledger, run.id, 1).to_json()
+    told = summary.look(rig.run_store, run.id, 1).to_json()
     assert (told["nothing_found"], told["unsure"]) == (1, 1)
 
 
@@ -84,16 +84,16 @@ def test_an_unsure_answer_is_counted_when_it_is_recorded(rig):
     ]
     answers.append({**answer, "decision": "match", "selected": [], "repeats": 0})
     rig.items.finish(item, answers, "ab", "fp", "v", {})
-    assert rig.ledger.tallies.found(run.id) == (1, 1)
+    assert rig.run_store.counts.found(run.id) == (1, 1)
 
 
 def test_a_run_that_is_over_shows_its_own_rate(rig):
     rig.add_tasks(4)
     run = rig.carry_on(rig.start(RED))
-    with rig.ledger._writing() as db:  # long ago: three in a row, 2 s each, and one that was tried again a day later
+    with rig.run_store._writing() as db:  # long ago: three in a row, 2 s each, and one that was tried again a day later
         for task, ended in ((1, 2.0), (2, 4.0), (3, 6.0), (4, 90_000.0)):
             db.exec_driver_sql(f"UPDATE item SET started_at = {ended - 2}, finished_at = {ended} WHERE task = {task}")
-    seen = summary.look(rig.ledger, run.id, 1)
+    seen = summary.look(rig.run_store, run.id, 1)
     assert seen.per_s == pytest.approx(4 / 6)
     assert "0.67 tasks/s while it was at work" in seen.to_text()
     assert "worker" not in seen.to_text()
@@ -102,8 +102,8 @@ def test_a_run_that_is_over_shows_its_own_rate(rig):
 def test_what_others_wrote_commands_no_terminal(rig):
     rig.add_tasks(1)
     run = rig.start("the \x1b[2J\u202ered\nsquare")
-    rig.ledger.change(run.id, "paused", "It said \x1b]0;owned\x07\ud800.")
-    seen = summary.look(rig.ledger, run.id, 1)
+    rig.run_store.change(run.id, "paused", "It said \x1b]0;owned\x07\ud800.")
+    seen = summary.look(rig.run_store, run.id, 1)
     for text in (seen.to_text(), summary.table([seen])):
         assert text.replace("\n", "").isprintable()
     assert len(summary.table([seen]).splitlines()) == 2
@@ -112,12 +112,12 @@ def test_what_others_wrote_commands_no_terminal(rig):
 def test_verbs_with_nothing_to_do_say_so(rig):
     rig.add_tasks(1)
     run = rig.carry_on(rig.start(RED))
-    number = control.retry(rig.ledger, run)
-    assert control.tell(rig.ledger, run, "retry", number) == "Nothing is tried again: no task failed."
+    number = control.retry(rig.run_store, run)
+    assert control.tell(rig.run_store, run, "retry", number) == "Nothing is tried again: no task failed."
     with pytest.raises(BadRun, match="is done, so there is nothing to cancel"):
-        control.cancel(rig.ledger, run)
-    assert "none is left out" in control.tell(rig.ledger, run, "cancel", 0)
-    assert control.tell(rig.ledger, run, "cancel", 1) == "1 tasks."
+        control.cancel(rig.run_store, run)
+    assert "none is left out" in control.tell(rig.run_store, run, "cancel", 0)
+    assert control.tell(rig.run_store, run, "cancel", 1) == "1 tasks."
 
 
 def test_failures_that_others_took_up_are_said_so(rig):
@@ -127,4 +127,6 @@ def test_failures_that_others_took_up_are_said_so(rig):
     first = rig.carry_on(rig.start(RED))
     rig.studio.tasks[task]["image"] = picture
     rig.carry_on(rig.start(RED))
-    assert "taken up the 1 that failed" in control.tell(rig.ledger, first, "retry", control.retry(rig.ledger, first))
+    assert "taken up the 1 that failed" in control.tell(
+        rig.run_store, first, "retry", control.retry(rig.run_store, first)
+    )

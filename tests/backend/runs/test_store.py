@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from backend.db.request_store import open_store
+from backend.db.request_store import open_request_store
 from backend.db.run_tables import item as item_table
 from backend.db.run_tables import run as run_table
 from backend.db.tables import metadata
-from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, Planned
+from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, PlannedItem
 from backend.runs.queries import Query
 from backend.runs.spec import BadRun, RunSpec
-from backend.runs.store import LeaseLost, open_ledger
+from backend.runs.store import LeaseLost, open_run_store
 
 ROOT = Path(__file__).parents[3]
 DOG, CAT = Query("the dog", "Dog"), Query("the cat")
@@ -30,35 +30,35 @@ def database_url(request, tmp_path):
     return request.getfixturevalue("postgres_url")
 
 
-def make_run(ledger, tasks=3, state="running", **spec):
-    run = ledger.add_run(RunSpec(3, expressions=("the dog",), **spec), "v1", state, label_config="<View/>")
-    ledger.items.add(run.id, [Planned(task, f"/data/{task}.png", (DOG,)) for task in range(1, tasks + 1)])
+def make_run(run_store, tasks=3, state="running", **spec):
+    run = run_store.add_run(RunSpec(3, expressions=("the dog",), **spec), "v1", state, label_config="<View/>")
+    run_store.items.add(run.id, [PlannedItem(task, f"/data/{task}.png", (DOG,)) for task in range(1, tasks + 1)])
     return run
 
 
-def finish(ledger, item):
-    return ledger.items.finish(item, [{"selected": []}], "sha", "fp", "v1", {"encode_s": 0.5})
+def finish(run_store, item):
+    return run_store.items.finish(item, [{"selected": []}], "sha", "fp", "v1", {"encode_s": 0.5})
 
 
 def test_tables_are_migrated_as_they_are_used(database_url):
-    ledger = open_ledger(database_url)
-    with ledger._engine.connect() as db:
+    run_store = open_run_store(database_url)
+    with run_store._engine.connect() as db:
         assert compare_metadata(MigrationContext.configure(db), metadata) == []
 
 
-def test_run_is_what_was_asked_and_is_found_by_id_beginning_and_name(ledger):
+def test_run_is_what_was_asked_and_is_found_by_id_beginning_and_name(run_store):
     spec = RunSpec(3, expressions=("a", "b"), tasks=(1, 2), name="evening", mode="add", min_score=0.5)
-    run = ledger.add_run(spec, "v1")
-    assert [ledger.get(key).spec for key in (run.id, run.id[:3], "evening")] == [spec] * 3
+    run = run_store.add_run(spec, "v1")
+    assert [run_store.get(key).spec for key in (run.id, run.id[:3], "evening")] == [spec] * 3
     for nothing in ("", "morning", "%"):
         with pytest.raises(BadRun, match="no run"):
-            ledger.get(nothing)
+            run_store.get(nothing)
 
 
-def test_items_are_added_once_and_claimed_once_in_order(ledger):
-    run = make_run(ledger)
-    assert ledger.items.add(run.id, [Planned(1, "x", ()), Planned(9, "y", (DOG, CAT))]) == 1
-    claimed = [ledger.items.claim(run.id, "w") for _ in range(5)]
+def test_items_are_added_once_and_claimed_once_in_order(run_store):
+    run = make_run(run_store)
+    assert run_store.items.add(run.id, [PlannedItem(1, "x", ()), PlannedItem(9, "y", (DOG, CAT))]) == 1
+    claimed = [run_store.items.claim(run.id, "w") for _ in range(5)]
     assert [one and (one.task, one.image, one.attempt) for one in claimed] == [
         (1, "/data/1.png", 1),
         (2, "/data/2.png", 1),
@@ -70,117 +70,117 @@ def test_items_are_added_once_and_claimed_once_in_order(ledger):
 
 
 @pytest.mark.parametrize("state", ["planning", "paused", "cancelling", "done"])
-def test_nothing_is_claimed_of_a_run_that_rests(ledger, state):
-    assert ledger.items.claim(make_run(ledger, state=state).id, "w") is None
+def test_nothing_is_claimed_of_a_run_that_rests(run_store, state):
+    assert run_store.items.claim(make_run(run_store, state=state).id, "w") is None
 
 
-def test_answer_is_kept_until_it_is_written(ledger):
-    run = make_run(ledger, 1)
-    assert finish(ledger, ledger.items.claim(run.id, "w"))
-    fence = ledger.take_lease(run.id, "s")
-    [item] = ledger.items.take_ready(run.id, fence, 10)
+def test_answer_is_kept_until_it_is_written(run_store):
+    run = make_run(run_store, 1)
+    assert finish(run_store, run_store.items.claim(run.id, "w"))
+    fence = run_store.take_lease(run.id, "s")
+    [item] = run_store.items.take_ready(run.id, fence, 10)
     assert (item.state, item.answers) == ("writing", ({"selected": []},))
-    assert ledger.items.move(run.id, fence, [1], "done") == 1
-    assert ledger.tallies.count_written(3, "v1") == 1
-    assert ledger.tallies.stage_seconds() == {"encode": 0.5}
-    assert not ledger.items.has_open(run.id)
+    assert run_store.items.move(run.id, fence, [1], "done") == 1
+    assert run_store.counts.count_written(3, "v1") == 1
+    assert run_store.counts.stage_seconds() == {"encode": 0.5}
+    assert not run_store.items.has_open(run.id)
 
 
-def test_image_that_cannot_be_had_is_tried_later_and_not_for_ever(ledger):
-    run = make_run(ledger, 1)
+def test_image_that_cannot_be_had_is_tried_later_and_not_for_ever(run_store):
+    run = make_run(run_store, 1)
     for _ in range(MAX_DEFERRALS):
-        late = ledger.items.claim(run.id, "w")
+        late = run_store.items.claim(run.id, "w")
         assert late.attempt == 1
-        ledger.items.defer(late, "down", -1.0)
-    assert ledger.tallies.counts(run.id) == {"failed": 1}
-    held = make_run(ledger, 1)
-    ledger.items.defer(ledger.items.claim(held.id, "w"), "down", 60.0)
-    assert ledger.items.claim(held.id, "w") is None
+        run_store.items.defer(late, "down", -1.0)
+    assert run_store.counts.by_state(run.id) == {"failed": 1}
+    held = make_run(run_store, 1)
+    run_store.items.defer(run_store.items.claim(held.id, "w"), "down", 60.0)
+    assert run_store.items.claim(held.id, "w") is None
 
 
-def test_workers_that_die_over_an_item_are_counted(ledger):
-    run = make_run(ledger, 1)
+def test_workers_that_die_over_an_item_are_counted(run_store):
+    run = make_run(run_store, 1)
     for i in range(MAX_ATTEMPTS):
-        ledger.items.claim(run.id, f"w{i}")
-        assert ledger.items.take_from(run.id, 1, "another") is None
-        state = ledger.items.take_from(run.id, 1, f"w{i}")
+        run_store.items.claim(run.id, f"w{i}")
+        assert run_store.items.take_from(run.id, 1, "another") is None
+        state = run_store.items.take_from(run.id, 1, f"w{i}")
     assert state == "failed"
-    [failure] = ledger.tallies.failures(run.id)
+    [failure] = run_store.counts.failures(run.id)
     assert failure.reason == "worker died"
 
 
-def test_lease_has_one_holder_and_every_change_of_hands_a_fence(ledger, monkeypatch):
-    run = make_run(ledger)
-    first = ledger.take_lease(run.id, "a")
-    assert ledger.take_lease(run.id, "b") is None
-    assert ledger.take_lease(run.id, "a") == first
+def test_lease_has_one_holder_and_every_change_of_hands_a_fence(run_store, monkeypatch):
+    run = make_run(run_store)
+    first = run_store.take_lease(run.id, "a")
+    assert run_store.take_lease(run.id, "b") is None
+    assert run_store.take_lease(run.id, "a") == first
     monkeypatch.setattr("backend.runs.store.LEASE_S", -1.0)
-    ledger.renew(run.id, first)
-    second = ledger.take_lease(run.id, "b")
+    run_store.renew(run.id, first)
+    second = run_store.take_lease(run.id, "b")
     assert second > first
     with pytest.raises(LeaseLost):
-        ledger.renew(run.id, first)
-    assert ledger.items.move(run.id, first, [1], "done") == 0
-    assert ledger.items.take_ready(run.id, first, 1) == []
+        run_store.renew(run.id, first)
+    assert run_store.items.move(run.id, first, [1], "done") == 0
+    assert run_store.items.take_ready(run.id, first, 1) == []
 
 
-def test_failed_items_are_planned_again_by_the_steward_alone(ledger):
-    run = make_run(ledger, 2)
-    fence = ledger.take_lease(run.id, "me")
+def test_failed_items_are_planned_again_by_the_steward_alone(run_store):
+    run = make_run(run_store, 2)
+    fence = run_store.take_lease(run.id, "me")
     for _ in range(2):
-        ledger.items.fail(ledger.items.claim(run.id, "w"), "lost", "image unreachable")
-    assert ledger.items.retry(run.id) == 2
-    assert ledger.items.claim(run.id, "w") is None
-    now = [Planned(1, "/data/new.png", (CAT,)), Planned(2, "", (), error="The task has no image address.")]
-    assert ledger.items.plan_again(run.id, fence - 1, now) == 0
-    assert ledger.items.plan_again(run.id, fence, now) == 2
-    begun = ledger.items.claim(run.id, "w")
+        run_store.items.fail(run_store.items.claim(run.id, "w"), "lost", "image unreachable")
+    assert run_store.items.retry(run.id) == 2
+    assert run_store.items.claim(run.id, "w") is None
+    now = [PlannedItem(1, "/data/new.png", (CAT,)), PlannedItem(2, "", (), error="The task has no image address.")]
+    assert run_store.items.plan_again(run.id, fence - 1, now) == 0
+    assert run_store.items.plan_again(run.id, fence, now) == 2
+    begun = run_store.items.claim(run.id, "w")
     assert (begun.task, begun.image, begun.queries, begun.attempt) == (1, "/data/new.png", (CAT,), 1)
-    assert [one.reason for one in ledger.tallies.failures(run.id)] == ["task data"]
+    assert [one.reason for one in run_store.counts.failures(run.id)] == ["task data"]
 
 
-def test_failed_replacement_is_tried_again_although_what_it_replaces_stands(ledger):
-    former = make_run(ledger, 1)
-    ledger.take_lease(former.id, "me")
-    finish(ledger, ledger.items.claim(former.id, "w"))
-    later = ledger.add_run(RunSpec(3, expressions=("the cat",), mode="replace"), "v1", "running")
-    ledger.items.add(later.id, [Planned(1, "/data/1.png", (CAT,), replaces=former.id)])
-    ledger.items.fail(ledger.items.claim(later.id, "w"), "lost", "image unreachable")
-    assert ledger.items.retry(later.id) == 1
+def test_failed_replacement_is_tried_again_although_what_it_replaces_stands(run_store):
+    former = make_run(run_store, 1)
+    run_store.take_lease(former.id, "me")
+    finish(run_store, run_store.items.claim(former.id, "w"))
+    later = run_store.add_run(RunSpec(3, expressions=("the cat",), mode="replace"), "v1", "running")
+    run_store.items.add(later.id, [PlannedItem(1, "/data/1.png", (CAT,), replaces=former.id)])
+    run_store.items.fail(run_store.items.claim(later.id, "w"), "lost", "image unreachable")
+    assert run_store.items.retry(later.id) == 1
 
 
-def test_known_tasks_are_those_of_runs_that_stand(ledger):
-    run, other = make_run(ledger, 2), make_run(ledger, 0)
-    assert set(ledger.items.known(3, "v1", [1, 2, 7], but=other.id)) == {1, 2}
-    assert ledger.items.known(3, "v2", [1], but=other.id) == {}
-    assert ledger.items.known(4, "v1", [1], but=other.id) == {}
-    assert ledger.items.known(3, "v1", [1], but=run.id) == {}
-    ledger.items.cancel(run.id)
-    assert ledger.items.known(3, "v1", [1], but=other.id) == {}
+def test_known_tasks_are_those_of_runs_that_stand(run_store):
+    run, other = make_run(run_store, 2), make_run(run_store, 0)
+    assert set(run_store.items.known(3, "v1", [1, 2, 7], but=other.id)) == {1, 2}
+    assert run_store.items.known(3, "v2", [1], but=other.id) == {}
+    assert run_store.items.known(4, "v1", [1], but=other.id) == {}
+    assert run_store.items.known(3, "v1", [1], but=run.id) == {}
+    run_store.items.cancel(run.id)
+    assert run_store.items.known(3, "v1", [1], but=other.id) == {}
 
 
-def test_pauses_grow_and_end_with_the_first_success(ledger):
-    run = make_run(ledger)
-    pauses = [ledger.hold_writing(run.id, "down", 5.0, 60.0) for _ in range(6)]
+def test_pauses_grow_and_end_with_the_first_success(run_store):
+    run = make_run(run_store)
+    pauses = [run_store.hold_writing(run.id, "down", 5.0, 60.0) for _ in range(6)]
     assert pauses == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
-    assert ledger.get(run.id).note == "down"
-    ledger.rest(run.id, 0.0)
-    assert (ledger.get(run.id).push_strikes, ledger.get(run.id).note) == (0, None)
+    assert run_store.get(run.id).note == "down"
+    run_store.rest(run.id, 0.0)
+    assert (run_store.get(run.id).push_strikes, run_store.get(run.id).note) == (0, None)
 
 
-def test_several_workers_see_one_outage_once(ledger):
-    run = make_run(ledger)
-    ledger.hold(run.id, "down", 5.0, 60.0)
-    ledger.hold(run.id, "down", 5.0, 60.0)
-    assert ledger.get(run.id).strikes == 1
+def test_several_workers_see_one_outage_once(run_store):
+    run = make_run(run_store)
+    run_store.hold(run.id, "down", 5.0, 60.0)
+    run_store.hold(run.id, "down", 5.0, 60.0)
+    assert run_store.get(run.id).strikes == 1
 
 
-def test_counts_are_told_apart_for_metrics(ledger):
-    run = make_run(ledger, 2)
-    ledger.items.fail(ledger.items.claim(run.id, "w"), "damaged", "image unreadable")
-    assert ledger.tallies.count_all() == {("new", ""): 1, ("failed", "image unreadable"): 1}
-    assert ledger.tallies.count_runs() == {"running": 1}
-    assert ledger.tallies.answered_since(run.id, time.time() - 60) == 1
+def test_counts_are_told_apart_for_metrics(run_store):
+    run = make_run(run_store, 2)
+    run_store.items.fail(run_store.items.claim(run.id, "w"), "damaged", "image unreadable")
+    assert run_store.counts.count_all() == {("new", ""): 1, ("failed", "image unreadable"): 1}
+    assert run_store.counts.count_runs() == {"running": 1}
+    assert run_store.counts.answered_since(run.id, time.time() - 60) == 1
 
 
 HAMMER = """
@@ -195,14 +195,14 @@ print(mine)
 
 
 @pytest.mark.slow
-def test_processes_at_once_claim_every_item_once_and_lose_no_update(ledger, database_url):
-    run = make_run(ledger, 400)
+def test_processes_at_once_claim_every_item_once_and_lose_no_update(run_store, database_url):
+    run = make_run(run_store, 400)
     command = [sys.executable, "-c", HAMMER, database_url, run.id]
     processes = [subprocess.Popen([*command, f"w{i}"], cwd=ROOT, stdout=subprocess.PIPE, text=True) for i in range(3)]
     numbers = [int(process.communicate(timeout=120)[0]) for process in processes]
     assert sum(numbers) == 400
-    assert ledger.tallies.counts(run.id) == {"ready": 400}
-    with ledger._reading() as db:
+    assert run_store.counts.by_state(run.id) == {"ready": 400}
+    with run_store._reading() as db:
         assert db.scalar(sa.select(sa.func.max(item_table.c.attempts))) == 1
 
 
@@ -211,9 +211,9 @@ def test_processes_that_open_a_fresh_database_migrate_it_once(database_url):
     command = [
         sys.executable,
         "-c",
-        "import sys; from backend.db.request_store import open_store; open_store(sys.argv[1])",
+        "import sys; from backend.db.request_store import open_request_store; open_request_store(sys.argv[1])",
     ]
     processes = [subprocess.Popen([*command, database_url], cwd=ROOT) for _ in range(3)]
     assert [process.wait(120) for process in processes] == [0, 0, 0]
-    with open_store(database_url)._engine.connect() as db:
+    with open_request_store(database_url)._engine.connect() as db:
         assert db.scalar(sa.select(sa.func.count()).select_from(run_table)) == 0

@@ -3,8 +3,8 @@
 import pytest
 
 from backend.runs.store import LeaseLost
-from backend.runs.studio_client import RunStudio
-from backend.runs.writer import Pusher
+from backend.runs.studio_client import RunClient
+from backend.runs.writer import PredictionWriter
 
 RED = "Red: the red square"
 
@@ -18,11 +18,11 @@ def ready(rig):
     return run
 
 
-def pusher(rig, run, name="me"):
+def prediction_writer(rig, run, name="me"):
     """What writes for a steward of that name, who takes over."""
     rig.let_lease_end(run)
-    fence = rig.ledger.take_lease(run.id, name)
-    return Pusher(rig.ledger, RunStudio(rig.url, "token", 5.0), rig.ledger.get(run.id), fence)
+    fence = rig.run_store.take_lease(run.id, name)
+    return PredictionWriter(rig.run_store, RunClient(rig.url, "token", 5.0), rig.run_store.get(run.id), fence)
 
 
 def counts(rig):
@@ -32,7 +32,7 @@ def counts(rig):
 def test_written_once_when_the_answer_is_lost(rig, ready):
     """Label Studio carried the import out, and died before it said so."""
     rig.studio.forgets = True
-    rig.steward.tick()
+    rig.supervisor.tick()
     assert (rig.states(ready), counts(rig)) == ({"writing": 3}, [1, 1, 1])
     rig.studio.forgets = False
     assert rig.carry_on(ready).state == "done"
@@ -41,7 +41,7 @@ def test_written_once_when_the_answer_is_lost(rig, ready):
 
 
 def test_written_once_when_the_writer_dies_before_sending(rig, ready):
-    fence = rig.ledger.take_lease(ready.id, "me")
+    fence = rig.run_store.take_lease(ready.id, "me")
     assert len(rig.items.take_ready(ready.id, fence, 2)) == 2
     assert rig.carry_on(ready).state == "done"
     assert counts(rig) == [1, 1, 1]
@@ -49,11 +49,11 @@ def test_written_once_when_the_writer_dies_before_sending(rig, ready):
 
 def test_stopped_writer_sends_nothing_once_another_took_over(rig, ready, monkeypatch):
     """The process stands still between announcing and sending; meanwhile somebody else does its work."""
-    slow = pusher(rig, ready, "slow")
+    slow = prediction_writer(rig, ready, "slow")
     send = slow._studio.import_predictions
 
     def stand_still(*arguments):
-        pusher(rig, ready, "quick").push()
+        prediction_writer(rig, ready, "quick").push()
         return send(*arguments)
 
     monkeypatch.setattr(slow._studio, "import_predictions", stand_still)
@@ -64,9 +64,9 @@ def test_stopped_writer_sends_nothing_once_another_took_over(rig, ready, monkeyp
 
 
 def test_last_byte_is_not_sent_after_the_lease_is_lost(rig, ready):
-    slow = pusher(rig, ready, "slow")
+    slow = prediction_writer(rig, ready, "slow")
     body = [{"task": 1, "result": [], "model_version": "v", "score": 0.0}]
-    pusher(rig, ready, "quick")
+    prediction_writer(rig, ready, "quick")
     with pytest.raises(LeaseLost):
         slow._studio.import_predictions(3, body, slow._check)
     assert (rig.studio.imports, rig.studio.predictions) == ([], [])
@@ -74,7 +74,7 @@ def test_last_byte_is_not_sent_after_the_lease_is_lost(rig, ready):
 
 def test_double_is_found_by_the_sweep_and_deleted(rig, ready):
     """It slipped through the fence: stopped for longer than a lease between the check and the last byte."""
-    writer = pusher(rig, ready)
+    writer = prediction_writer(rig, ready)
     writer.push()
     rig.studio.predictions += [{**one, "id": 100 + one["id"]} for one in rig.studio.predictions]
     assert rig.carry_on(ready).state == "done"
@@ -83,7 +83,7 @@ def test_double_is_found_by_the_sweep_and_deleted(rig, ready):
 
 
 def test_writer_that_finds_its_lease_lost_too_late_has_the_run_swept_again(rig, ready, monkeypatch):
-    slow = pusher(rig, ready, "slow")
+    slow = prediction_writer(rig, ready, "slow")
     send = slow._studio.import_predictions
 
     def stand_still_after_the_check(project, predictions, check):
@@ -101,7 +101,7 @@ def test_writer_that_finds_its_lease_lost_too_late_has_the_run_swept_again(rig, 
 
 
 def test_prediction_that_is_gone_is_written_again(rig, ready):
-    pusher(rig, ready).push()
+    prediction_writer(rig, ready).push()
     rig.studio.predictions.pop()
     assert rig.carry_on(ready).state == "done"
     assert counts(rig) == [1, 1, 1]
@@ -126,7 +126,7 @@ def test_prediction_without_regions_is_recognised_too(rig):
     run = rig.start(RED, min_score=1.0)
     rig.work(run)
     rig.studio.forgets = True
-    rig.steward.tick()
+    rig.supervisor.tick()
     rig.studio.forgets = False
     assert rig.carry_on(run).state == "done"
     assert counts(rig) == [1, 1]
@@ -144,7 +144,7 @@ def test_replacement_that_was_interrupted_is_carried_on(rig):
     rig.carry_on(rig.start(RED))
     run = rig.start("Blue: the blue square", mode="replace")
     rig.work(run)
-    writer = pusher(rig, run)
+    writer = prediction_writer(rig, run)
     writer._remove_replaced = lambda item: None  # killed before it deletes
     writer.push()
     assert (rig.states(run), len(rig.studio.of(task))) == ({"replacing": 1}, 2)
@@ -155,9 +155,9 @@ def test_replacement_that_was_interrupted_is_carried_on(rig):
 
 def test_cancelled_while_writing_what_arrived_is_done(rig, ready):
     rig.studio.forgets = True
-    rig.steward.tick()
+    rig.supervisor.tick()
     rig.studio.forgets = False
-    rig.ledger.change(ready.id, "cancelling", None)
+    rig.run_store.change(ready.id, "cancelling", None)
     assert rig.carry_on(ready).state == "cancelled"
     assert rig.states(ready) == {"done": 3}
 
@@ -165,7 +165,7 @@ def test_cancelled_while_writing_what_arrived_is_done(rig, ready):
 def test_task_that_goes_while_its_prediction_is_looked_up_fails_alone(rig, ready):
     """Label Studio answers 400, not an empty list, when it is asked for the predictions of a task that it does not have."""
     rig.studio.forgets = True
-    rig.steward.tick()
+    rig.supervisor.tick()
     rig.studio.forgets = False
     del rig.studio.tasks[2]
     run = rig.carry_on(ready)

@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 from backend.transport import queueing, redis_server
 from backend.transport.queueing import ENCODE_TASK, SEGMENT_TASK
 from backend.worker import jobs
-from backend.worker.worker import AllowedJob, Refused
+from backend.worker.worker import AllowedJob, JobRefused
 from tests.toy import toy_png
 
 pytestmark = pytest.mark.slow
@@ -290,7 +290,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("name", "args", "kwargs"), REFUSED.values(), ids=REFUSED)
 def test_job_that_is_none_of_ours_is_refused(redis_url, name, args, kwargs):
-    with pytest.raises(Refused, match="Job j"):
+    with pytest.raises(JobRefused, match="Job j"):
         _ = a_job(queueing.connect(redis_url), name, *args, **kwargs).func
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ris_core.encoders import _gem
-from ris_core.encoders.clip import QUIRKS, Component
+from ris_core.encoders.clip import QUIRKS, ClipEncoder
 from ris_core.geometry import spatial_guidance
 from ris_core.methods._similarity import unit
 from tests.ris_core import golden
@@ -20,9 +20,9 @@ IMAGE, ARRAYS = golden.image_a(), golden.arrays("gem_vitb16_a")
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Component:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> ClipEncoder:
     file = golden.write_clip(tmp_path_factory.mktemp("golden") / "clip.safetensors", "ViT-B-16-quickgelu")
-    clip = Component(
+    clip = ClipEncoder(
         local_store(clip=file), "clip", model="ViT-B-16-quickgelu", features=["heat"], quirks=tuple(QUIRKS)
     )
     file.unlink()
@@ -30,18 +30,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Component:
 
 
 @pytest.fixture(scope="module")
-def before(clip: Component) -> list[torch.Tensor]:
+def before(clip: ClipEncoder) -> list[torch.Tensor]:
     with torch.inference_mode():
         return _gem.inputs(clip.tower, clip.views.square(IMAGE.pixels, clip.grounding.px))
 
 
 @pytest.fixture(scope="module")
-def texts(clip: Component) -> np.ndarray:
+def texts(clip: ClipEncoder) -> np.ndarray:
     return unit(clip.encode_texts([f"a photo of a {phrase}." for phrase in ARRAYS["phrases"]]))
 
 
 @torch.inference_mode()
-def tokens(clip: Component, before: list[torch.Tensor], **settings: Any) -> np.ndarray:
+def tokens(clip: ClipEncoder, before: list[torch.Tensor], **settings: Any) -> np.ndarray:
     return _gem.ground(clip.tower, before, clip.grounding._replace(**settings)).numpy()
 
 
@@ -55,15 +55,15 @@ def assert_heat(found: np.ndarray, name: str) -> None:
     assert_close(maps[:, 8::16, 8::16], ARRAYS[f"heat448_{name}sub16"], HEAT)
 
 
-def test_the_recipe_gives_the_recorded_weights(clip: Component):
+def test_the_recipe_gives_the_recorded_weights(clip: ClipEncoder):
     golden.assert_recipe("ViT-B-16-quickgelu", clip.texts.net.state_dict())
 
 
-def test_settings_are_the_papers(clip: Component):
+def test_settings_are_the_papers(clip: ClipEncoder):
     assert clip.grounding == (448, 6, 1, None)
 
 
-def test_image(clip: Component):
+def test_image(clip: ClipEncoder):
     assert_same(clip.views.square(IMAGE.pixels, 448).numpy()[:, :, ::8, ::8], ARRAYS["input_sub8"])
 
 
@@ -71,7 +71,7 @@ def test_texts(texts: np.ndarray):
     assert_same_features(texts, ARRAYS["text_embedding"])
 
 
-def test_grounded_tokens_and_heat(clip: Component, before: list[torch.Tensor], texts: np.ndarray):
+def test_grounded_tokens_and_heat(clip: ClipEncoder, before: list[torch.Tensor], texts: np.ndarray):
     found = tokens(clip, before)
     assert_same_features(found[ARRAYS["tokens_idx"]], ARRAYS["feat_gem"])
     maps = likeness(found[1:], texts)
@@ -88,7 +88,7 @@ def test_grounded_tokens_and_heat(clip: Component, before: list[torch.Tensor], t
     assert_close(at_size[:, ::8, ::8], ARRAYS["heat_hw_sub8"], HEAT)
 
 
-def test_ordinary_tokens(clip: Component, before: list[torch.Tensor], texts: np.ndarray):
+def test_ordinary_tokens(clip: ClipEncoder, before: list[torch.Tensor], texts: np.ndarray):
     found = tokens(clip, before, blocks=0)
     assert_same_features(found[ARRAYS["tokens_idx"]], ARRAYS["feat_ori"])
     assert_heat(likeness(found[1:], texts), "ori_")
@@ -104,6 +104,6 @@ def test_ordinary_tokens(clip: Component, before: list[torch.Tensor], texts: np.
     ],
 )
 def test_other_settings(
-    clip: Component, before: list[torch.Tensor], texts: np.ndarray, name: str, settings: dict[str, Any]
+    clip: ClipEncoder, before: list[torch.Tensor], texts: np.ndarray, name: str, settings: dict[str, Any]
 ):
     assert_heat(likeness(tokens(clip, before, **settings)[1:], texts), name)

@@ -1,7 +1,7 @@
 import pytest
 
 from ris_core.errors import BadInput
-from ris_core.evaluation.beside import Beside
+from ris_core.evaluation.beside import EarlierRun
 from ris_core.evaluation.journal import Journal
 from tests.ris_core.evaluation.made import asked, outcome, record
 
@@ -19,7 +19,7 @@ def other(tmp_path):
 
 
 def test_methods_of_another_run_are_named_after_their_profile_and_the_oracle_stays(other):
-    beside = Beside.read(other)
+    beside = EarlierRun.read(other)
     assert beside.calibrated == {"m (demo-paper)": True}
     joined = beside.join(OURS, DATASET)
     assert [list(r.asked[0].outcomes) for r in joined] == [["guided", "oracle", "m (demo-paper)"]] * 2
@@ -29,14 +29,14 @@ def test_methods_of_another_run_are_named_after_their_profile_and_the_oracle_sta
 
 def test_runs_over_other_expressions_are_not_compared(other):
     with pytest.raises(BadInput, match="is a run over scenes test digest, this one is over scenes tune other"):
-        Beside.read(other).join(OURS, ["scenes", "tune", "other"])
+        EarlierRun.read(other).join(OURS, ["scenes", "tune", "other"])
 
 
 def test_a_run_that_lacks_an_image_is_not_compared(other):
     with pytest.raises(BadInput, match="lacks 1 of the images, 3 among them"):
-        Beside.read(other).join([*OURS, record("3")], DATASET)
+        EarlierRun.read(other).join([*OURS, record("3")], DATASET)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"There is no run in .*: it has no journal\.jsonl\. Name the --out of a run"):
-        Beside.read(tmp_path)
+        EarlierRun.read(tmp_path)

@@ -1,11 +1,11 @@
 import pytest
 
 from ris_core.errors import BadImage, BadInput
-from ris_core.evaluation.dataset import Dataset, Item, open_pixels, shuffled
+from ris_core.evaluation.dataset import Dataset, DatasetItem, open_pixels, shuffled
 
 
 def item(name, part="main"):
-    return Item(name, load=lambda: None, part=part)
+    return DatasetItem(name, load=lambda: None, part=part)
 
 
 def test_a_limit_takes_the_first_images_of_each_part():

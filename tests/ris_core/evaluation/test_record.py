@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from ris_core.evaluation.record import Outcome, Record, judge, judge_oracle, overlap
+from ris_core.evaluation.record import ImageRecord, ScoredAnswer, judge, judge_oracle, overlap
 from ris_core.types import Prediction
 from tests.ris_core.evaluation.made import asked, outcome, record
 from tests.toy import LastWordParser
@@ -32,7 +32,7 @@ def judged(made, *targets):
 
 def test_an_answer_is_counted_in_pixels():
     outcome = judged(prediction(strip(0, 30), strip(10, 50)), strip(10, 50))
-    assert outcome == Outcome(200, 500, 300, 500, first_hit=2, score=0.9)
+    assert outcome == ScoredAnswer(200, 500, 300, 500, first_hit=2, score=0.9)
 
 
 def test_exactly_half_is_right():
@@ -51,15 +51,15 @@ def test_a_candidate_may_be_all_targets_together():
 
 def test_nothing_selected_is_an_empty_answer_whose_first_candidate_is_kept_in_mind():
     outcome = judged(prediction(strip(0, 30), selected=()), strip(20, 40))
-    assert outcome == Outcome(0, 200, 0, 400, first_hit=0, score=0.9)
+    assert outcome == ScoredAnswer(0, 200, 0, 400, first_hit=0, score=0.9)
 
 
 def test_nothing_meant_makes_no_candidate_right():
-    assert judged(prediction(strip(0, 30))) == Outcome(0, 300, 300, 300, first_hit=0, score=0.9)
+    assert judged(prediction(strip(0, 30))) == ScoredAnswer(0, 300, 300, 300, first_hit=0, score=0.9)
 
 
 def test_no_candidate_at_all_is_silence():
-    assert judged(prediction(selected=()), strip(0, 10)) == Outcome(0, 100, 0, 100, first_hit=0, score=0.0)
+    assert judged(prediction(selected=()), strip(0, 10)) == ScoredAnswer(0, 100, 0, 100, first_hit=0, score=0.0)
 
 
 def test_a_score_that_is_no_number_can_be_written_down():
@@ -85,4 +85,4 @@ def test_the_oracle_chooses_best(proposals, targets, expected):
 
 def test_records_survive_json():
     made = record("7", asked(outcome(1, 2, hit=1, score=0.25), kind="ordinal"), part="x", objects=[(5, 0.5)])
-    assert Record.from_json(json.loads(json.dumps(made.to_json()))) == made
+    assert ImageRecord.from_json(json.loads(json.dumps(made.to_json()))) == made

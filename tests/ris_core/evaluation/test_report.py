@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ris_core.evaluation import markdown
-from ris_core.evaluation.bootstrap import Estimate
+from ris_core.evaluation.bootstrap import ConfidenceInterval
 from ris_core.evaluation.dataset import Dataset
 from ris_core.evaluation.report import build
 from tests.ris_core.evaluation.made import asked, outcome, record
@@ -38,7 +38,7 @@ def report(dataset=SCENES, records=RECORDS, calibrated=None, **more):
 def rows(title, made=None):
     """Values of a table by label, to six decimals; estimates without their intervals."""
     table = next(t for t in (made or report()).tables if t.title == title)
-    cells = {r.label: [c.value if isinstance(c, Estimate) else c for c in r.cells] for r in table.rows}
+    cells = {r.label: [c.value if isinstance(c, ConfidenceInterval) else c for c in r.cells] for r in table.rows}
     return {label: [round(c, 6) if isinstance(c, float) else c for c in row] for label, row in cells.items()}
 
 

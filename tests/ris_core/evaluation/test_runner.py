@@ -14,7 +14,7 @@ from ris_core.evaluation.journal import Journal
 from ris_core.evaluation.refer import read_refer
 from ris_core.evaluation.report import build
 from ris_core.evaluation.runner import run
-from ris_core.methods.global_local import Component as GlobalLocal
+from ris_core.methods.global_local import GlobalLocalMethod as GlobalLocal
 from tests.ris_core.evaluation.files import BLUE, GREEN, RED, annotation, ref, write_refer
 from tests.toy import ColourEncoder, toy_segmenter
 

@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ris_core.geometry import placement
-from ris_core.geometry.placement import Layout
+from ris_core.geometry.placement import ProposalLayout
 
 
 def layout(
     *centres_xy: tuple[float, float], sizes: tuple[float, ...] = (), size_hw: tuple[int, int] = (100, 200)
-) -> Layout:
+) -> ProposalLayout:
     """Squares around centres, 10 px large unless sizes are given."""
     sides = np.array(sizes or (10.0,) * len(centres_xy))
     corner = np.array(centres_xy) - sides[:, None] / 2
-    return Layout(np.concatenate([corner, np.stack([sides, sides], 1)], 1), sides**2, size_hw)
+    return ProposalLayout(np.concatenate([corner, np.stack([sides, sides], 1)], 1), sides**2, size_hw)
 
 
 def likely(values: np.ndarray) -> list[int]:
@@ -163,7 +163,7 @@ def test_what_is_first_by_a_measure(keyword, first):
             [140, 80, 50, 15],
         ]
     )
-    sizes = Layout(boxes.astype(float), boxes[:, 2] * boxes[:, 3].astype(float), (100, 200))
+    sizes = ProposalLayout(boxes.astype(float), boxes[:, 2] * boxes[:, 3].astype(float), (100, 200))
     assert placement.measure(sizes, keyword).argmax() == first
 
 

@@ -17,7 +17,7 @@ from ris_core.language import grammar, lexicon
 from ris_core.language.parser import Parser
 from ris_core.language.referents import read
 from ris_core.language.values import Clause, Referent
-from ris_core.methods.guided import Component
+from ris_core.methods.guided import GuidedMethod
 from ris_core.runtime.weights import BUNDLED_FOLDER
 from ris_core.types import EncodedImage
 
@@ -72,13 +72,13 @@ def image(count: int) -> EncodedImage:
 
 IMAGES = [image(count) for count in (1, 2, 7)]
 METHODS = [
-    Component(without=["negatives", "colours"]),
-    Component(negatives=("dog",), without=["colours"], calibration="demo"),
+    GuidedMethod(without=["negatives", "colours"]),
+    GuidedMethod(negatives=("dog",), without=["colours"], calibration="demo"),
 ]
 
 
 def judge(
-    expression: Expression, methods: Sequence[Component] = METHODS, images: Sequence[EncodedImage] = IMAGES
+    expression: Expression, methods: Sequence[GuidedMethod] = METHODS, images: Sequence[EncodedImage] = IMAGES
 ) -> None:
     """Ask it of every image by every method."""
     for method, encoded in itertools.product(methods, images):
@@ -96,7 +96,7 @@ def asked(referent: Referent) -> Expression:
 
 @pytest.mark.parametrize("keyword", sorted(MEASURES))
 def test_everything_that_can_be_ordered_by_is_measured(keyword):
-    layout = placement.Layout(np.array([[0.0, 0, 10, 20], [30, 30, 5, 5]]), np.array([200.0, 25]), SIZE_HW)
+    layout = placement.ProposalLayout(np.array([[0.0, 0, 10, 20], [30, 30, 5, 5]]), np.array([200.0, 25]), SIZE_HW)
     assert np.isfinite(placement.measure(layout, keyword)).all()
     for is_negated, rank in itertools.product((False, True), (1, 3)):
         judge(asked(Referent("dog", "dog", (Clause("rank", keyword, keyword, (), rank, is_negated),))))

@@ -6,7 +6,7 @@ import pytest
 from ris_core.errors import UnknownName
 from ris_core.methods._calibration import FOLDER, SUFFIX, Calibrator, Logistic
 from ris_core.profiles import read_profile
-from ris_core.runtime.weights import Store
+from ris_core.runtime.weights import WeightStore
 
 RNG = np.random.default_rng(0)
 
@@ -21,7 +21,7 @@ def test_a_fit_finds_the_weights_that_made_the_data():
     made = Logistic({"a": 1.5, "b": -0.7}, bias=0.3)
     features = {"a": RNG.normal(2, 3, 20_000), "b": RNG.normal(-1, 0.5, 20_000)}
     truth = RNG.random(20_000) < made(features)
-    fitted = Logistic.fit(features, truth, ridge=0)
+    fitted = Logistic.fit(features, truth, ridge=0.0)
     assert fitted.weights == pytest.approx(made.weights, abs=0.1)
     assert fitted.bias == pytest.approx(made.bias, abs=0.1)
 
@@ -76,5 +76,5 @@ def test_stored_calibrators_say_how_reliable_they_are(file):
 
 
 def test_the_calibrator_of_the_demo_profile_was_fitted_on_its_weights():
-    fitted_on, sections, store = Calibrator.load("demo").about["weights"], read_profile("demo"), Store()
+    fitted_on, sections, store = Calibrator.load("demo").about["weights"], read_profile("demo"), WeightStore()
     assert fitted_on == {part: store.digest(sections[part]["settings"]["weights"]) for part in ("proposer", "encoder")}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from ris_core.encoders.clip import HYBRID, QUIRKS, Component
+from ris_core.encoders.clip import HYBRID, QUIRKS, ClipEncoder
 from ris_core.geometry import spatial_guidance
 from ris_core.methods._similarity import softmax
 from ris_core.methods.hybrid_gl import FUSIONS
 from ris_core.methods.hybrid_gl import QUIRKS as METHOD_QUIRKS
-from ris_core.methods.hybrid_gl import Component as Method
+from ris_core.methods.hybrid_gl import HybridGLMethod as Method
 from ris_core.types import EncodedImage, Scores
 from tests.ris_core import golden
 from tests.ris_core.checkpoints import local_store
@@ -26,19 +26,19 @@ QUIRKS_OF_PAPER = sorted(set(METHOD_QUIRKS) - {"Q-KSHRINK"})
 
 
 @pytest.fixture(scope="module")
-def clip(vit_b_32: Path) -> Component:
-    return Component(
+def clip(vit_b_32: Path) -> ClipEncoder:
+    return ClipEncoder(
         local_store(clip=vit_b_32), "clip", model="ViT-B-32-quickgelu", features=HYBRID, quirks=tuple(QUIRKS)
     )
 
 
 @pytest.fixture(scope="module")
-def features(clip: Component) -> dict[str, np.ndarray]:
+def features(clip: ClipEncoder) -> dict[str, np.ndarray]:
     return clip.encode(IMAGE, PROPOSALS)
 
 
 @pytest.fixture(scope="module")
-def scores(clip: Component) -> list[Scores]:
+def scores(clip: ClipEncoder) -> list[Scores]:
     """Of the recorded features, with the recorded heat map in place of likenesses to patches."""
     method = Method(quirks=QUIRKS_OF_PAPER)
     features = {"hybrid_G2L": ARRAYS["G2L_b9"], "heat": ARRAYS["heat_448"][:, :, None]}
@@ -59,14 +59,14 @@ def of_candidates(scores: list[Scores], name: str) -> np.ndarray:
     return np.take_along_axis(part(scores, name), ARRAYS["maxidxs"], axis=1)
 
 
-def test_local_and_global_images(clip: Component):
+def test_local_and_global_images(clip: ClipEncoder):
     for name, found in {"local": clip.views.framed, "global": clip.views.blurred}.items():
         pictures = torch.stack(list(found(IMAGE.pixels, PROPOSALS.masks))).numpy()
         assert_same(pictures[:, :, ::8, ::8], ARRAYS[f"{name}_sub8"])
         assert_same(pictures[ARRAYS["full_idx"]], ARRAYS[f"{name}_full"])
 
 
-def test_masks_on_the_grid(clip: Component):
+def test_masks_on_the_grid(clip: ClipEncoder):
     assert_same(clip.views.framed_grids(PROPOSALS.masks).numpy().reshape(-1, 7, 7), ARRAYS["masks_small"])
 
 
@@ -78,7 +78,7 @@ def test_fusion_mode(features: dict[str, np.ndarray], fusion: str):
 
 @pytest.mark.parametrize("first", [6, 11])
 @torch.inference_mode()
-def test_fusion_from_another_block_on(clip: Component, first: int):
+def test_fusion_from_another_block_on(clip: ClipEncoder, first: int):
     tower = type(clip.tower)(clip.tower.visual, list(range(first, 12)), "ViT-B-32")
     masks = PROPOSALS.masks[::3]
     share = clip.views.framed_grids(masks)
@@ -90,7 +90,7 @@ def test_fusion_from_another_block_on(clip: Component, first: int):
     assert_same_features(found.numpy(), ARRAYS[f"G2L_b{first}"][::3])
 
 
-def test_texts(clip: Component):
+def test_texts(clip: ClipEncoder):
     method = Method(quirks=QUIRKS_OF_PAPER)
     texts = [method.texts(expression) for expression in ASKED]
     for key, recorded in {"sentence": "sentence", "noun_phrase": "noun_phrase"}.items():

@@ -9,7 +9,7 @@ from ris_core import EncodedImage, Expression, Proposals
 from ris_core.errors import BadInput, UnknownName
 from ris_core.language.values import Clause, Referent
 from ris_core.methods._calibration import Calibrator, Logistic
-from ris_core.methods.guided import IMPROVEMENTS, Component
+from ris_core.methods.guided import IMPROVEMENTS, GuidedMethod
 from ris_core.types import NO_CHANCE
 
 NOUNS = ("dog", "cat", "tree")
@@ -48,7 +48,7 @@ def thing(phrase: str, *clauses: Clause, number: int | None = 1, excluded: tuple
 
 
 def score(image: EncodedImage, expression: Expression, calibrator: Calibrator | None = None, **settings):
-    method = Component(negatives=NOUNS, **settings)
+    method = GuidedMethod(negatives=NOUNS, **settings)
     method.calibrator = calibrator
     features = {name: feature(text) for name, text in method.texts(expression).items()}
     return method.score(image, expression, features, SCALE)
@@ -209,15 +209,15 @@ def test_leaving_out_numbers_and_exclusions():
 
 
 def test_rival_nouns_and_colours_are_asked_for_only_if_they_count():
-    texts = Component(negatives=NOUNS).texts(asked(thing("red dog")))
+    texts = GuidedMethod(negatives=NOUNS).texts(asked(thing("red dog")))
     assert {"red dog", "dog", "cat", "tree", "blue dog"} <= set(texts)
-    assert set(Component(negatives=NOUNS, without=["negatives", "colours"]).texts(asked(thing("red dog")))) == {
+    assert set(GuidedMethod(negatives=NOUNS, without=["negatives", "colours"]).texts(asked(thing("red dog")))) == {
         "red dog"
     }
 
 
 def test_templates_dress_every_phrase():
-    texts = Component(templates=["{}", "a photo of a {}"], without=["colours"]).texts(asked(thing("red dog")))
+    texts = GuidedMethod(templates=["{}", "a photo of a {}"], without=["colours"]).texts(asked(thing("red dog")))
     assert set(texts) == {"red dog", "a photo of a red dog"}
 
 
@@ -311,8 +311,8 @@ def test_an_expression_that_was_not_read_is_its_noun_phrase():
 
 
 def test_settings_change_with_everything_that_decides():
-    base = Component().settings
-    others = [Component(**s).settings for s in ({"visual_mix": 0.1}, {"negatives": ["dog"]}, {"without": ["rank"]})]
+    base = GuidedMethod().settings
+    others = [GuidedMethod(**s).settings for s in ({"visual_mix": 0.1}, {"negatives": ["dog"]}, {"without": ["rank"]})]
     assert all(other != base for other in others)
 
 
@@ -326,4 +326,4 @@ def test_settings_change_with_everything_that_decides():
 )
 def test_bad_settings_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
-        Component(**settings)
+        GuidedMethod(**settings)

@@ -15,7 +15,7 @@ from ris_core.methods import global_local, hybrid_gl
 from ris_core.profiles import COMPONENTS, catalog, load_segmenters, profile_names, profile_weights, read_profile
 from ris_core.proposers import sam
 from ris_core.proposers._tiny_sam import TinyImageEncoder
-from ris_core.runtime.weights import REGISTRY, Store
+from ris_core.runtime.weights import REGISTRY, WeightStore
 from ris_core.types import Image, Proposals
 
 pytestmark = pytest.mark.slow
@@ -88,11 +88,11 @@ class TestPaper:
     def test_the_papers_parser_is_asked_for_before_anything_large(self, tmp_path):
         assert read_profile("paper")["parser"]["package"] == "en_core_web_lg"
         with pytest.raises(WeightsMissing, match=r"en_none .* Get it with: python -m spacy download en_none"):
-            load_segmenter("paper", store=Store(tmp_path, offline=True), parser="en_none")
+            load_segmenter("paper", store=WeightStore(tmp_path, offline=True), parser="en_none")
 
     def test_another_parser_keeps_the_quirks(self, tmp_path):
         with pytest.raises(WeightsMissing, match=r"sam_vit_h_4b8939\.pth"):
-            load_segmenter("paper", store=Store(tmp_path, offline=True), parser={"weights": "parser-tiny"})
+            load_segmenter("paper", store=WeightStore(tmp_path, offline=True), parser={"weights": "parser-tiny"})
         paper = load_segmenter(
             "paper",
             parser={"weights": "parser-tiny"},
@@ -121,7 +121,7 @@ def test_the_demo_says_that_it_is_one():
 
 def test_missing_weights_are_never_replaced(tmp_path):
     with pytest.raises(WeightsMissing) as caught:
-        load_segmenter("base", store=Store(tmp_path, offline=True))
+        load_segmenter("base", store=WeightStore(tmp_path, offline=True))
     message = str(caught.value)
     assert caught.value.exit_code == 3
     assert "sam_vit_b_01ec64.pth" in message

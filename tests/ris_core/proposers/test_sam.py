@@ -17,8 +17,8 @@ from ris_core.errors import BadInput, UnknownName
 from ris_core.geometry import boxes, masks
 from ris_core.profiles import read_profile
 from ris_core.proposers._tiny_sam import TinyImageEncoder
-from ris_core.proposers.sam import QUIRKS, Component, _clean, _enlarge
-from ris_core.runtime.weights import Store, Weight
+from ris_core.proposers.sam import QUIRKS, SamProposer, _clean, _enlarge
+from ris_core.runtime.weights import Weight, WeightStore
 from ris_core.types import Image, Proposals
 from ris_core.types.prompts import PromptEmbedding, Prompts
 from tests.ris_core.checkpoints import local_store, sha256, write_sam
@@ -39,12 +39,12 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory) -> WeightStore:
     return local_store(tiny=write_sam(tmp_path_factory.mktemp("sam") / "sam.safetensors", "tiny"))
 
 
-def make(store: Store, **changes: Any) -> Component:
-    return Component(store, "tiny", **{**SETTINGS, **changes})
+def make(store: WeightStore, **changes: Any) -> SamProposer:
+    return SamProposer(store, "tiny", **{**SETTINGS, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def image() -> Image:
 
 
 @pytest.fixture(scope="module")
-def proposals(store: Store, image: Image) -> Proposals:
+def proposals(store: WeightStore, image: Image) -> Proposals:
     found = make(store).propose(image)
     assert len(found) >= 3
     return found
@@ -75,11 +75,11 @@ def test_proposals_overlap_less_than_the_limit_and_the_best_come_first(proposals
     assert (np.diff(proposals.predicted_iou * proposals.stability) <= 1e-6).all()
 
 
-def test_a_lower_limit_on_overlap_keeps_fewer(store: Store, image: Image, proposals: Proposals):
+def test_a_lower_limit_on_overlap_keeps_fewer(store: WeightStore, image: Image, proposals: Proposals):
     assert 0 < len(make(store, max_mask_iou=0.6).propose(image)) < len(proposals)
 
 
-def test_proposals_are_limited_to_the_best(store: Store, image: Image, proposals: Proposals):
+def test_proposals_are_limited_to_the_best(store: WeightStore, image: Image, proposals: Proposals):
     best = make(store, max_proposals=2).propose(image)
     np.testing.assert_array_equal(best.masks, proposals.masks[:2])
 
@@ -97,7 +97,7 @@ def test_small_holes_and_islands_are_dropped():
     assert cleaned["predicted_iou"] <= 1
 
 
-def test_small_masks_are_dropped(store: Store, image: Image, monkeypatch: pytest.MonkeyPatch):
+def test_small_masks_are_dropped(store: WeightStore, image: Image, monkeypatch: pytest.MonkeyPatch):
     shares = make(store, max_mask_iou=1.0).propose(image).masks.mean((1, 2))
     limit = float(np.unique(shares)[:2].mean())  # between two, so that no rounding decides
     monkeypatch.setattr("ris_core.proposers.sam.remove_small_regions", lambda mask, *args, **kwargs: (mask, False))
@@ -105,7 +105,7 @@ def test_small_masks_are_dropped(store: Store, image: Image, monkeypatch: pytest
     assert len(kept) == (shares >= limit).sum() < len(shares)
 
 
-def test_same_masks_as_the_stock_generator(store: Store, image: Image):
+def test_same_masks_as_the_stock_generator(store: WeightStore, image: Image):
     """Without the filters of our own, the proposals are what `segment_anything` generates."""
     limits = {"pred_iou_thresh": 0.33, "stability_score_thresh": 0.2}
     ours = make(store, min_area_ratio=0.0, max_mask_iou=1.0, max_proposals=1000, **limits)
@@ -140,11 +140,11 @@ class TestPublished:
 
     def propose(self, *quirks: str, pixels: np.ndarray = PIXELS, **changes: Any) -> Proposals:
         settings = {**read_profile("demo")["proposer"]["settings"], **self.ASKS, "max_proposals": 1000, **changes}
-        return Component(Store(), quirks=quirks, **settings).propose(Image.from_array(pixels))
+        return SamProposer(WeightStore(), quirks=quirks, **settings).propose(Image.from_array(pixels))
 
     @pytest.mark.parametrize("area", [0, 100, 800])
     def test_both_quirks_give_the_stock_generators_list(self, area: int):
-        net = Component(Store(), **read_profile("demo")["proposer"]["settings"]).net
+        net = SamProposer(WeightStore(), **read_profile("demo")["proposer"]["settings"]).net
         stock = SamAutomaticMaskGenerator(net, min_mask_region_area=area, **self.ASKS).generate(self.PIXELS)
         found = self.propose(*QUIRKS, min_mask_region_area=area)
         assert_same_masks(found.masks, [record["segmentation"] for record in stock])
@@ -185,7 +185,7 @@ def overlap(found: Proposals) -> float:
 
 
 @pytest.mark.parametrize("quirks", [(), tuple(QUIRKS)])
-def test_nothing_good_enough_is_no_proposal(store: Store, image: Image, quirks: tuple[str, ...]):
+def test_nothing_good_enough_is_no_proposal(store: WeightStore, image: Image, quirks: tuple[str, ...]):
     nothing = make(store, pred_iou_thresh=1.0, quirks=quirks).propose(image)
     assert nothing.masks.shape == (0, *image.size_hw)
     assert nothing.boxes_xywh.shape == (0, 4)
@@ -202,14 +202,16 @@ def test_nothing_good_enough_is_no_proposal(store: Store, image: Image, quirks: 
 )
 @pytest.mark.parametrize("crop_n_layers", [0, 1])
 @pytest.mark.parametrize("quirks", [(), tuple(QUIRKS)])
-def test_odd_images_are_survived(store: Store, shape: tuple[int, int], crop_n_layers: int, quirks: tuple[str, ...]):
+def test_odd_images_are_survived(
+    store: WeightStore, shape: tuple[int, int], crop_n_layers: int, quirks: tuple[str, ...]
+):
     pixels = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     component = make(store, points_per_side=2, crop_n_layers=crop_n_layers, quirks=quirks)
     found = component.propose(Image.from_array(pixels))
     assert found.masks.shape[1:] == shape
 
 
-def test_large_images_are_worked_on_small(store: Store, image: Image):
+def test_large_images_are_worked_on_small(store: WeightStore, image: Image):
     pixels = image.pixels.repeat(10, 0).repeat(10, 1)
     component = make(store, points_per_side=1)
     seen: list[tuple[int, ...]] = []
@@ -226,11 +228,11 @@ def test_enlarged_mask_keeps_its_share_and_place():
     np.testing.assert_array_equal(boxes.from_masks(large[None])[0], [150, 100, 300, 200])
 
 
-def test_proposals_repeat_exactly(store: Store, image: Image, proposals: Proposals):
+def test_proposals_repeat_exactly(store: WeightStore, image: Image, proposals: Proposals):
     np.testing.assert_array_equal(make(store).propose(image).masks, proposals.masks)
 
 
-def test_fingerprint_tells_settings_and_weights_apart_but_not_batches(store: Store, tmp_path: Path):
+def test_fingerprint_tells_settings_and_weights_apart_but_not_batches(store: WeightStore, tmp_path: Path):
     same, batched = make(store), make(store, points_per_batch=3)
     assert same.fingerprint == batched.fingerprint
     assert make(store, max_mask_iou=0.5).fingerprint != same.fingerprint
@@ -238,7 +240,7 @@ def test_fingerprint_tells_settings_and_weights_apart_but_not_batches(store: Sto
     assert make(other).fingerprint != same.fingerprint
 
 
-def test_embedding_is_the_same_for_all_settings_but_not_for_other_weights(store: Store, tmp_path: Path):
+def test_embedding_is_the_same_for_all_settings_but_not_for_other_weights(store: WeightStore, tmp_path: Path):
     other = local_store(tiny=write_other(tmp_path / "other.safetensors"))
     assert make(store).embed_fp == make(store, max_mask_iou=0.5).embed_fp != make(other).embed_fp
 
@@ -250,7 +252,7 @@ def write_other(file: Path) -> Path:
     return file
 
 
-def test_unknown_architecture_names_those_there_are(store: Store):
+def test_unknown_architecture_names_those_there_are(store: WeightStore):
     with pytest.raises(UnknownName, match=r"vit_x.*vit_b"):
         make(store, architecture="vit_x")
 
@@ -266,7 +268,7 @@ def test_unknown_architecture_names_those_there_are(store: Store):
         {"crop_n_points_downscale_factor": 3, "points_per_side": 2, "crop_n_layers": 1},
     ],
 )
-def test_setting_out_of_range_is_named(store: Store, setting: dict[str, float]):
+def test_setting_out_of_range_is_named(store: WeightStore, setting: dict[str, float]):
     with pytest.raises(BadInput, match=next(iter(setting))):
         make(store, **setting)
 
@@ -281,15 +283,15 @@ def vit_b(tmp_path: Path) -> Iterator[Path]:
 def test_published_checkpoint_format_is_loaded(vit_b: Path):
     """SAM ViT-B's own .pth, verified by its digest, is loaded whole, and is not taken for another architecture."""
     weight = Weight("sam-vit-b", vit_b.name, sha256=sha256(vit_b), url="http://127.0.0.1:9/", profile="base")
-    store = Store(vit_b.parent, offline=True, registry={weight.name: weight})
-    loaded = Component(store, "sam-vit-b", **{**SETTINGS, "architecture": "vit_b"})
+    store = WeightStore(vit_b.parent, offline=True, registry={weight.name: weight})
+    loaded = SamProposer(store, "sam-vit-b", **{**SETTINGS, "architecture": "vit_b"})
     expected = torch.load(vit_b, mmap=True, weights_only=True)
     state = loaded.net.state_dict()
     assert state.keys() == expected.keys()
     assert all(torch.equal(state[name], expected[name]) for name in expected)
     assert loaded.fingerprint["digest"] == weight.sha256
     with pytest.raises(BadInput, match="not a SAM of the architecture 'tiny'"):
-        Component(store, "sam-vit-b", **SETTINGS)
+        SamProposer(store, "sam-vit-b", **SETTINGS)
 
 
 # Clicks and boxes
@@ -317,7 +319,7 @@ def encoder_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def uncleaned(store: Store) -> Component:
+def uncleaned(store: WeightStore) -> SamProposer:
     return make(store, max_mask_iou=1.0)
 
 
@@ -331,7 +333,7 @@ ASKED = {
 
 
 @pytest.mark.parametrize(("prompts", "rounds"), ASKED.values(), ids=ASKED)
-def test_same_masks_as_the_stock_predictor(uncleaned: Component, image: Image, prompts: Prompts, rounds: list[Any]):
+def test_same_masks_as_the_stock_predictor(uncleaned: SamProposer, image: Image, prompts: Prompts, rounds: list[Any]):
     """Asked once for each prompt, with the best mask of before: three masks for a single click, else one."""
     stock, best = SamPredictor(uncleaned.net), None
     stock.set_image(image.pixels)
@@ -347,7 +349,7 @@ def test_same_masks_as_the_stock_predictor(uncleaned: Component, image: Image, p
     np.testing.assert_allclose(found.predicted_iou, iou[order].clip(0, 1), rtol=1e-5)
 
 
-def test_candidates_of_a_click_are_told_apart_like_proposals(store: Store, image: Image):
+def test_candidates_of_a_click_are_told_apart_like_proposals(store: WeightStore, image: Image):
     component = make(store, max_mask_iou=0.3)
     found = component.mask(component.embed(image), prompt(CLICK))
     assert 1 <= len(found) <= 3
@@ -356,7 +358,7 @@ def test_candidates_of_a_click_are_told_apart_like_proposals(store: Store, image
     assert overlap(found) <= 0.3
 
 
-def test_specks_of_what_is_pointed_at_are_dropped(store: Store, image: Image):
+def test_specks_of_what_is_pointed_at_are_dropped(store: WeightStore, image: Image):
     raw, clean = make(store), make(store, min_area_ratio=0.1)
     raw_mask, clean_mask = (pick(c.mask(c.embed(image), prompt(box=BOX))) for c in (raw, clean))
     assert count_parts(raw_mask) > count_parts(clean_mask) == 1
@@ -368,7 +370,7 @@ def count_parts(mask: np.ndarray) -> int:
 
 @pytest.mark.parametrize("crop_n_layers", [0, 1])
 def test_embedding_of_an_image_that_was_proposed_costs_nothing(
-    store: Store, image: Image, encoder_calls: list[int], crop_n_layers: int
+    store: WeightStore, image: Image, encoder_calls: list[int], crop_n_layers: int
 ):
     component, crops = make(store, crop_n_layers=crop_n_layers, points_per_side=2), 4 * crop_n_layers
     proposals = component.propose(image)
@@ -383,7 +385,7 @@ def test_embedding_of_an_image_that_was_proposed_costs_nothing(
     np.testing.assert_allclose(embedding.array, fresh.array, rtol=1e-2, atol=1e-3)  # float16
 
 
-def test_clicks_on_an_embedded_image_run_no_image_encoder(store: Store, image: Image, encoder_calls: list[int]):
+def test_clicks_on_an_embedded_image_run_no_image_encoder(store: WeightStore, image: Image, encoder_calls: list[int]):
     component = make(store)
     embedding = component.embed(image)
     for prompts in (prompt(CLICK), prompt(CLICK, OTHER_CLICK), prompt(box=BOX)):
@@ -391,14 +393,14 @@ def test_clicks_on_an_embedded_image_run_no_image_encoder(store: Store, image: I
     assert encoder_calls == [1]
 
 
-def test_embedding_of_other_weights_is_refused(store: Store, image: Image):
+def test_embedding_of_other_weights_is_refused(store: WeightStore, image: Image):
     embedding = PromptEmbedding(image.sha256, image.size_hw, np.zeros((128, 16, 16), np.float16), "other")
     with pytest.raises(BadInput, match=r"embedded as other.*Embed it"):
         make(store).mask(embedding, prompt(CLICK))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2), (1, 2000), (300, 4)])
-def test_odd_images_can_be_clicked_on(store: Store, shape: tuple[int, int]):
+def test_odd_images_can_be_clicked_on(store: WeightStore, shape: tuple[int, int]):
     component = make(store)
     embedding = component.embed(Image.from_array(np.full((*shape, 3), 127, np.uint8)))
     assert embedding.array.shape == (128, 16, 16)
@@ -406,8 +408,8 @@ def test_odd_images_can_be_clicked_on(store: Store, shape: tuple[int, int]):
 
 
 @pytest.fixture(scope="module")
-def demo() -> Component:
-    return Component(Store(), **read_profile("demo")["proposer"]["settings"])
+def demo() -> SamProposer:
+    return SamProposer(WeightStore(), **read_profile("demo")["proposer"]["settings"])
 
 
 def things(seed: int) -> Iterator[tuple[np.ndarray, tuple[float, float], tuple[float, ...]]]:
@@ -419,7 +421,7 @@ def things(seed: int) -> Iterator[tuple[np.ndarray, tuple[float, float], tuple[f
         yield thing.mask, (x + 0.5, y + 0.5), (left, upper, left + width, upper + height)
 
 
-def test_what_is_pointed_at_is_found(demo: Component):
+def test_what_is_pointed_at_is_found(demo: SamProposer):
     by_click, by_box = [], []
     for seed in (32, 38, 24):
         embedding = demo.embed(Image.from_array(make_scene(seed).image))
@@ -434,7 +436,7 @@ def measure(found: Proposals, truth: np.ndarray) -> float:
     return float(masks.iou(found.masks[:1], truth[None])[0, 0])
 
 
-def test_clicks_at_a_larger_picture_are_at_its_pixels(demo: Component):
+def test_clicks_at_a_larger_picture_are_at_its_pixels(demo: SamProposer):
     scene, (_, (x, y), _) = make_scene(32).image, next(things(32))
     small = pick(demo.mask(demo.embed(Image.from_array(scene)), prompt((x, y))))
     large = Image.from_array(scene.repeat(5, 0).repeat(5, 1))
@@ -443,7 +445,7 @@ def test_clicks_at_a_larger_picture_are_at_its_pixels(demo: Component):
     assert masks.iou(found[None, 2::5, 2::5], small[None])[0, 0] >= 0.9
 
 
-def test_second_click_adds_a_thing_and_a_negative_one_takes_it_away(demo: Component):
+def test_second_click_adds_a_thing_and_a_negative_one_takes_it_away(demo: SamProposer):
     (two, inside_two, _), (one, inside_one, _) = list(things(38))[:2]
     embedding = demo.embed(Image.from_array(make_scene(38).image))
     joined = pick(demo.mask(embedding, prompt(inside_one, inside_two)))

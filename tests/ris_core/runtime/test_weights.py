@@ -13,7 +13,7 @@ import huggingface_hub
 import pytest
 
 from ris_core.errors import UnknownName, WeightsMissing
-from ris_core.runtime.weights import REGISTRY, Store, Weight
+from ris_core.runtime.weights import REGISTRY, Weight, WeightStore
 from tests.ris_core.checkpoints import REVISION, write_hub_file
 
 pytestmark = pytest.mark.slow
@@ -70,7 +70,7 @@ HUB = {"thing": Weight("thing", "thing/model.bin", sha256=SHA256, hub_repo=REPO,
 
 
 def test_downloads_once_and_reports_progress(server: str, tmp_path: Path):
-    store = Store(tmp_path / "new", offline=False, registry=by_url(f"{server}/thing.pth"))
+    store = WeightStore(tmp_path / "new", offline=False, registry=by_url(f"{server}/thing.pth"))
     seen: list[tuple[str, int, int]] = []
     store.pull(["thing"], progress=lambda *report: seen.append(report))
     assert store.locate("thing").read_bytes() == CONTENT
@@ -80,21 +80,21 @@ def test_downloads_once_and_reports_progress(server: str, tmp_path: Path):
 
 @pytest.mark.parametrize("path", ["/short.pth", "/missing.pth"])
 def test_broken_download_leaves_nothing(server: str, tmp_path: Path, path: str):
-    store = Store(tmp_path, offline=False, registry=by_url(server + path))
+    store = WeightStore(tmp_path, offline=False, registry=by_url(server + path))
     with pytest.raises(WeightsMissing, match=r"download from .* failed"):
         store.locate("thing")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_download_of_other_bytes_leaves_nothing(server: str, tmp_path: Path):
-    store = Store(tmp_path, offline=False, registry=by_url(f"{server}/thing.pth", sha256="0" * 64))
+    store = WeightStore(tmp_path, offline=False, registry=by_url(f"{server}/thing.pth", sha256="0" * 64))
     with pytest.raises(WeightsMissing, match=f"gives sha256 {SHA256}, not 0000"):
         store.locate("thing")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_file_names_file_folder_and_command(tmp_path: Path):
-    store = Store(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
+    store = WeightStore(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
     with pytest.raises(WeightsMissing) as caught:
         store.locate("thing")
     assert caught.value.exit_code == 3
@@ -104,7 +104,7 @@ def test_missing_file_names_file_folder_and_command(tmp_path: Path):
 
 def test_wrong_bytes_name_both_digests(tmp_path: Path):
     (tmp_path / "thing.pth").write_bytes(b"something else")
-    store = Store(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
+    store = WeightStore(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
     found = hashlib.sha256(b"something else").hexdigest()
     with pytest.raises(WeightsMissing, match=f"has sha256 {found}, not {SHA256}"):
         store.locate("thing")
@@ -114,7 +114,7 @@ def test_wrong_bytes_name_both_digests(tmp_path: Path):
 def test_file_changed_after_its_verification_is_noticed(tmp_path: Path):
     file = tmp_path / "thing.pth"
     file.write_bytes(CONTENT)
-    store = Store(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
+    store = WeightStore(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
     assert store.locate("thing") == file
     file.write_bytes(CONTENT + b"!")
     with pytest.raises(WeightsMissing, match="delete it"):
@@ -123,7 +123,7 @@ def test_file_changed_after_its_verification_is_noticed(tmp_path: Path):
 
 def test_verified_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "thing.pth").write_bytes(CONTENT)
-    store = Store(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
+    store = WeightStore(tmp_path, offline=True, registry=by_url("http://127.0.0.1:9/thing.pth"))
     store.locate("thing")
     monkeypatch.setattr("ris_core.runtime.weights._sha256", lambda path: pytest.fail(f"{path} was read again"))
     assert store.locate("thing") == tmp_path / "thing.pth"
@@ -133,37 +133,39 @@ def test_verified_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Mon
 def test_mounted_hub_folder_is_found_offline(tmp_path: Path, below: str):
     (tmp_path / "model.bin").write_bytes(CONTENT)
     snapshot = write_hub_file(tmp_path / below, REPO, tmp_path / "model.bin")
-    assert Store(tmp_path, offline=True, registry=HUB).locate("thing") == snapshot
+    assert WeightStore(tmp_path, offline=True, registry=HUB).locate("thing") == snapshot
 
 
 def test_mounted_plain_file_of_a_hub_is_found_offline(tmp_path: Path):
     (tmp_path / "thing").mkdir()
     (tmp_path / "thing" / "model.bin").write_bytes(CONTENT)
-    assert Store(tmp_path, offline=True, registry=HUB).locate("thing") == tmp_path / "thing" / "model.bin"
+    assert WeightStore(tmp_path, offline=True, registry=HUB).locate("thing") == tmp_path / "thing" / "model.bin"
 
 
 def test_downloads_from_a_hub_into_its_own_layout(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", partial(huggingface_hub.hf_hub_download, endpoint=server))
     seen: list[tuple[str, int, int]] = []
-    [path] = Store(tmp_path, offline=False, registry=HUB).pull(["thing"], progress=lambda *report: seen.append(report))
+    [path] = WeightStore(tmp_path, offline=False, registry=HUB).pull(
+        ["thing"], progress=lambda *report: seen.append(report)
+    )
     assert path.read_bytes() == CONTENT
     assert path.is_relative_to(tmp_path / "hub" / "models--org--model" / "snapshots" / REVISION)
     assert seen[-1] == ("thing", len(CONTENT), len(CONTENT))
-    assert Store(tmp_path, offline=True, registry=HUB).locate("thing") == path
+    assert WeightStore(tmp_path, offline=True, registry=HUB).locate("thing") == path
 
 
 def test_hub_without_the_file_is_a_clear_error(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", partial(huggingface_hub.hf_hub_download, endpoint=server))
     gone = replace(HUB["thing"], hub_repo="org/gone")
     with pytest.raises(WeightsMissing, match="org/gone failed"):
-        Store(tmp_path, offline=False, registry={"thing": gone}).locate("thing")
+        WeightStore(tmp_path, offline=False, registry={"thing": gone}).locate("thing")
 
 
 def test_folder_that_lacks_a_file_is_missing(tmp_path: Path):
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "config.json").write_text("{}")
     weight = Weight("half", str(tmp_path / "half"), contains=("config.json", "model.safetensors"))
-    store = Store(tmp_path, offline=True, registry={"half": weight})
+    store = WeightStore(tmp_path, offline=True, registry={"half": weight})
     with pytest.raises(WeightsMissing, match=r"model\.safetensors is missing.*make demo-train"):
         store.locate("half")
     assert store.status("half").state == "missing"
@@ -175,13 +177,13 @@ def test_digest_of_a_folder_covers_names_and_contents(tmp_path: Path):
         folder = tmp_path / f"{name}{content}"
         (folder / "sub").mkdir(parents=True)
         (folder / "sub" / name).write_text(content)
-        digests.add(Store(registry={"it": Weight("it", str(folder))}).digest("it"))
+        digests.add(WeightStore(registry={"it": Weight("it", str(folder))}).digest("it"))
     assert len(digests) == 3
 
 
 def test_unknown_weights_name_those_there_are():
     with pytest.raises(UnknownName, match="sam-vit-b"):
-        Store().locate("sam-vit-x")
+        WeightStore().locate("sam-vit-x")
 
 
 @pytest.mark.parametrize("weight", [w for w in REGISTRY.values() if not w.bundled], ids=lambda weight: weight.name)

@@ -9,8 +9,8 @@ from demo.scenes import make_scene
 from ris_core.errors import BadInput
 from ris_core.geometry import boxes, masks
 from ris_core.profiles import read_profile
-from ris_core.proposers.sam import Component
-from ris_core.runtime.weights import Store
+from ris_core.proposers.sam import SamProposer
+from ris_core.runtime.weights import WeightStore
 from ris_core.segmentation.correction import correct, is_reframing
 from ris_core.types import Image, Proposals
 from ris_core.types.prompts import PromptEmbedding, Prompts
@@ -117,13 +117,13 @@ def test_box_around_what_a_mask_shows_frames_it_anew(box, expected):
 
 
 @pytest.fixture(scope="module")
-def sam() -> Component:
-    return Component(Store(), **read_profile("demo")["proposer"]["settings"])
+def sam() -> SamProposer:
+    return SamProposer(WeightStore(), **read_profile("demo")["proposer"]["settings"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("seed", "one", "other"), [(32, 0, 2), (24, 0, 2), (1, 0, 1)])
-def test_another_thing_is_added_and_taken_away_again(sam: Component, seed: int, one: int, other: int):
+def test_another_thing_is_added_and_taken_away_again(sam: SamProposer, seed: int, one: int, other: int):
     scene = make_scene(seed)
     embedding, (first, second) = sam.embed(Image.from_array(scene.image)), (scene.objects[i].mask for i in (one, other))
     at = inside(second)
@@ -134,7 +134,7 @@ def test_another_thing_is_added_and_taken_away_again(sam: Component, seed: int, 
 
 
 @pytest.mark.slow
-def test_mask_of_another_size_than_the_image_is_refused(sam: Component):
+def test_mask_of_another_size_than_the_image_is_refused(sam: SamProposer):
     embedding = sam.embed(Image.from_array(np.zeros((*SIZE_HW, 3), np.uint8)))
     with pytest.raises(BadInput, match="Resize the mask"):
         sam.mask(embedding, prompts((ON_RED, True), mask=RED.T))

@@ -131,7 +131,7 @@ class TestAMethodThatDecides:
 
 def test_features_that_were_not_encoded_are_named():
     segmenter = toy_segmenter()
-    other = replace(segmenter, method=hybrid_gl.Component(guided=False), method_name="hybrid_gl")
+    other = replace(segmenter, method=hybrid_gl.HybridGLMethod(guided=False), method_name="hybrid_gl")
     with pytest.raises(
         BadInput, match=r"without hybrid_G2L, which hybrid_gl reads\. Encode it with a segmenter of this"
     ):
@@ -167,7 +167,7 @@ class TestWhatIsNotMeant:
     def ask(self, referent, method="guided", quirks=frozenset()):
         segmenter = toy_segmenter()
         if method == "guided":
-            segmenter = replace(segmenter, method=guided.Component(), method_name="guided")
+            segmenter = replace(segmenter, method=guided.GuidedMethod(), method_name="guided")
         segmenter.parser.quirks = quirks
         expression = Expression("all but it", "all but it", "tree", "tree", (), "none", "none", False, (referent,))
         return segmenter.segment(segmenter.encode(IMAGE), expression)

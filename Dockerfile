@@ -11,7 +11,6 @@ RUN make dependencies PYTHON=python3 TORCH_INDEX="${TORCH_INDEX}"
 COPY pyproject.toml README.md LICENSE THIRD_PARTY_NOTICES.md ./
 COPY ris_core ris_core
 COPY backend backend
-COPY demo demo
 COPY label_config label_config
 RUN make install image-folders PYTHON=python3
 

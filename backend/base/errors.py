@@ -82,6 +82,25 @@ def too_large(name: str, max_bytes: int) -> ImageUnreachable:
     )
 
 
+EXTRAS = {"matplotlib": "export", "pyarrow": "export", "psycopg": "postgres", "label_studio_ml": "adapter"}
+"""Packages that the backend runs without, each with the extra of this distribution that brings it."""
+NOT_INSTALLED = ("demo", "benchmarks")
+"""Packages of the repository that the distribution leaves out."""
+
+
+def missing_package(error: ModuleNotFoundError) -> BadInput | None:
+    """The error of a package that an extra, or a checkout of the repository, would have brought; None for a module of ours."""
+    name = (error.name or "").partition(".")[0]
+    if name in NOT_INSTALLED:
+        return BadInput(
+            f"The folder {name} is not part of the installed package.", "Run this in a checkout of the repository."
+        )
+    if name in ("", "backend", "ris_core"):
+        return None
+    extra = EXTRAS.get(name, "backend")
+    return BadInput(f"The package {name} is not installed.", f"Run: pip install 'label-studio-ris[{extra}]'")
+
+
 class Unreachable(RisError):
     """A service that is needed does not answer."""
 

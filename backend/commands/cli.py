@@ -4,10 +4,11 @@ import io
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
+from backend.base.errors import missing_package
 from backend.base.logs import configure_logging, report_crashes
 from backend.base.redaction import hide
 from backend.commands import bench as benchmarks
@@ -70,11 +71,17 @@ def main() -> None:
     try:
         app()
     except RisError as error:
-        print(f"ris: {lines(hide(str(error)))}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except Exception:  # typer's own hook would show it as it is
+        _refuse(error)
+    except Exception as error:  # typer's own hook would show it as it is
+        if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)):
+            _refuse(missing)
         print(hide(traceback.format_exc()), file=sys.stderr)
         sys.exit(RisError.exit_code)
+
+
+def _refuse(error: RisError) -> NoReturn:
+    print(f"ris: {lines(hide(str(error)))}", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 def command_table(*, benchmarks: bool = False) -> str:

@@ -32,7 +32,7 @@ def open_database(database_url: str) -> sa.Engine:
     except (sa.exc.ArgumentError, ImportError) as error:
         raise BadSettings(
             f"DATABASE_URL cannot be used ({reason_of(error)}).",
-            "Give sqlite:////folder/file.sqlite3 or postgresql+psycopg://….",
+            "Give sqlite:////folder/file.sqlite3, or give postgresql+psycopg://… and run pip install 'label-studio-ris[postgres]'.",
         ) from error
     except OSError as error:
         raise Unreachable(

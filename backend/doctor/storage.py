@@ -30,7 +30,7 @@ def check_database(case: DoctorContext) -> Iterator[Finding]:
     try:
         engine = open_existing(case.settings.sql_url)
     except (sa.exc.ArgumentError, ImportError) as error:
-        remedy = "Give sqlite:////folder/file.sqlite3 or postgresql+psycopg://…, and install the driver."
+        remedy = "Give sqlite:////folder/file.sqlite3, or give postgresql+psycopg://… and run pip install 'label-studio-ris[postgres]'."
         yield fail("Server", f"DATABASE_URL {where} cannot be used ({reason_of(error)})", remedy, BAD)
         return
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():

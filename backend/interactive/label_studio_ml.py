@@ -10,10 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from label_studio_ml.model import LabelStudioMLBase
-
 from backend.interactive import predict
 from backend.label_studio import protocol
+
+try:
+    from label_studio_ml.model import LabelStudioMLBase
+except ModuleNotFoundError as error:
+    raise ImportError("The adapter needs label-studio-ml. Run: pip install 'label-studio-ris[adapter]'") from error
 
 BASE_TAKES_PROJECT = "project_id" in inspect.signature(LabelStudioMLBase.__init__).parameters
 """2.x is made for a project; 1.0.9 for a label config."""

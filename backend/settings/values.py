@@ -187,7 +187,8 @@ def read_database_url(text: str) -> str:
     except (sa.exc.NoSuchModuleError, ImportError):
         name = text.partition(":")[0]
         raise ValueError(
-            f"nothing here speaks to {name}; write sqlite:///… or postgresql+psycopg://…, and install the driver"
+            f"no driver for {name} is installed; write sqlite:///…, "
+            "or write postgresql+psycopg://… and run pip install 'label-studio-ris[postgres]'"
         ) from None
     except (sa.exc.ArgumentError, ValueError):
         raise ValueError(_HOW_TO_ESCAPE) from None

@@ -27,9 +27,9 @@ def main() -> None:
         build, final = split_stages(ROOT / "Dockerfile")
         work = build_in(root, build)
         env = read_environment(root, final)
-        scene = ["python", "-m", "demo.draw_scene", "32", str(root / "scene.png")]
-        ask = ["ris", "segment", str(root / "scene.png"), "the orange frog", "--profile", "demo"]
-        for command in (["ris", "--help"], scene, ask):
+        scene = str(root / "scene.png")
+        subprocess.run([sys.executable, "-m", "demo.draw_scene", "32", scene], cwd=ROOT, check=True)
+        for command in (["ris", "--help"], ["ris", "segment", scene, "the orange frog", "--profile", "demo"]):
             print("+", shlex.join(command), flush=True)
             subprocess.run(command, cwd=work, env=env, check=True)
     print("Every line ran.")

@@ -143,7 +143,7 @@ REFUSED = [
     ("REDIS_URL", f"redis://:{HIDDEN_IN}/x@h:1", "%2F"),
     ("REDIS_URL", f"redis://:{HIDDEN_IN}@h:port", "%2F"),
     ("REDIS_URL", f"http://:{HIDDEN_IN}@h", "must begin with redis://"),
-    ("DATABASE_URL", f"postgres://me:{HIDDEN_IN}@h/d", "nothing here speaks to postgres"),
+    ("DATABASE_URL", f"postgres://me:{HIDDEN_IN}@h/d", "no driver for postgres is installed"),
     ("DATABASE_URL", f"me:{HIDDEN_IN}@h/d", "must begin with sqlite"),
     ("DATABASE_URL", f"postgresql+psycopg://me:{HIDDEN_IN}@h:port/d", "%2F"),
     ("IMAGE_HOSTS", "a.example,*.example", "is no host"),

@@ -29,7 +29,7 @@ PRODUCT := $(VENV)/.product
 TOOLS := $(VENV)/.tools
 STUDIO := .venv-ls/.label-studio
 
-.PHONY: help dependencies install demo up down lint check test test-portable docs measure tune demo-train chromium postgres image-folders image-check
+.PHONY: help dependencies install demo up down hooks lint check test test-portable docs measure tune demo-train chromium postgres image-folders image-check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -47,9 +47,13 @@ up: $(PRODUCT) ## Redis, a worker and the backend, for a Label Studio of yours (
 down: ## stop exactly what `make demo` or `make up` started
 	@if [ -x $(PY) ]; then RIS_STATE_DIR=$(STATE) $(PY) -m backend down; else echo "Nothing is installed, so nothing runs."; fi
 
-lint: $(TOOLS) ## style and types
+hooks: $(TOOLS) ## the checks of .pre-commit-config.yaml before each commit
+	$(VENV)/bin/pre-commit install
+
+lint: $(TOOLS) ## style, types and spelling
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/codespell
 	$(VENV)/bin/mypy
 
 check: lint ## style, types and unit tests: seconds
@@ -89,7 +93,7 @@ chromium: ## Chromium for the browser tests: where this is root on Debian, else 
 	else echo "No Chromium, and no right to install it: the browser tests will be skipped. Remedy: apt install chromium"; fi
 
 $(VENV)/bin/python:
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there. Install it, or name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or give its path: make PYTHON=PATH $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
 # TORCH_INDEX: torch and torchvision from there; what requirements.txt asks for is then in place.
@@ -110,7 +114,7 @@ $(TOOLS): requirements-dev.txt $(PRODUCT)
 
 # In an environment of its own: 160 packages, some of them in other versions than ours.
 $(STUDIO): Makefile
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there. Install it, or name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or give its path: make PYTHON=PATH $(MAKECMDGOALS)"; exit 2; }
 	@echo "Installing $(LABEL_STUDIO) into .venv-ls: a minute or two, once …"
 	@test -x .venv-ls/bin/python || $(PYTHON) -m venv .venv-ls
 	.venv-ls/bin/python $(PIP) $(LABEL_STUDIO)

@@ -63,7 +63,7 @@ def _postgres_server_url() -> Iterator[str]:
 def postgres_url(_postgres_server_url: str) -> str:
     """URL of an empty database of a real PostgreSQL."""
     name = f"t{uuid.uuid4().hex[:10]}"
-    with sa.create_engine(_postgres_server_url, isolation_level="AUTOCOMMIT").connect() as db:
+    with sa.create_engine(_postgres_server_url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect() as db:
         db.exec_driver_sql(f"CREATE DATABASE {name}")
     return _postgres_server_url.replace("/postgres?", f"/{name}?")
 

@@ -52,7 +52,8 @@ def test_segment_answers_with_one_document_and_a_picture(scene, scene_file, tmp_
     assert document["model_version"].startswith("demo-scenes-only.guided.")
     answer = from_rle(document["candidates"][document["selected"][0]]["mask"])
     assert iou(answer[None], scene.objects[expression.targets[0]].mask[None])[0, 0] > 0.6
-    assert Pil.open(overlay).width == scene.image.shape[1]
+    with Pil.open(overlay) as picture:
+        assert picture.width == scene.image.shape[1]
     assert "knows only its own synthetic scenes" in done.stderr
 
 

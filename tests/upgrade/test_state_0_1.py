@@ -108,7 +108,7 @@ def is_guessed(table: str, row: dict[str, Any]) -> bool:
 
 def test_every_row_is_there_but_the_deletions_that_were_guessed(yesterday: Yesterday):
     open_request_store(yesterday.url).close()
-    with sa.create_engine(yesterday.url).connect() as db:
+    with sa.create_engine(yesterday.url, poolclass=sa.NullPool).connect() as db:
         assert sum(map(len, yesterday.rows.values())) > 90
         for table, rows in yesterday.rows.items():
             now = [row._mapping for row in db.execute(sa.text(f'SELECT * FROM "{table}"'))]
@@ -121,7 +121,7 @@ def test_every_row_is_there_but_the_deletions_that_were_guessed(yesterday: Yeste
 def test_outcomes_are_what_they_were(yesterday: Yesterday):
     open_corrections(yesterday.url).close()
     wanted = "SELECT region, outcome, offered_region, iou, label, expression FROM outcome ORDER BY region, version_id"
-    with sa.create_engine(yesterday.url).connect() as db:
+    with sa.create_engine(yesterday.url, poolclass=sa.NullPool).connect() as db:
         found = [dict(row._mapping) for row in db.execute(sa.text(wanted))]
     key = lambda row: json.dumps(row, sort_keys=True)  # noqa: E731  (databases sort text differently)
     assert sorted(found, key=key) == sorted(SAID["outcomes"], key=key)

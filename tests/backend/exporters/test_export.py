@@ -263,6 +263,9 @@ def test_no_such_format(export_as):
         export_as("yolo")
 
 
+@pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning"
+)  # a writer that is dropped closes its file as it goes
 def test_an_export_that_fails_leaves_nothing(export_as, tmp_path):
     def fail(scenes: int) -> None:
         raise ImageUnreachable("the network is gone")

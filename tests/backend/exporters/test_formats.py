@@ -88,6 +88,7 @@ def test_grefcoco_has_several_targets_and_none_where_somebody_said_so(export_as)
     assert (len(case["boxes"].targets), len(case["the zebra"].targets)) == (2, 0)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # pycocotools leaves it open
 def test_coco_is_what_pycocotools_reads(export_as, capsys):
     root = export_as("coco")
     coco = COCO(root / "annotations" / "instances.json")
@@ -174,6 +175,9 @@ class REFER(Refer):
         return {"mask": self.mask(ref["ann_id"])}
 
 
+@pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning"
+)  # the card's few lines, and pycocotools, leave it open
 @pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "coco-polygons", "masks", "jsonl"])
 def test_the_card_says_how_the_format_is_read(export_as, format, monkeypatch, capsys):
     root = export_as(format, shares=SplitShares(1.0, 0.0, 0.0))

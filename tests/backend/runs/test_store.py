@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,7 @@ def finish(run_store, item):
 
 
 def test_tables_are_migrated_as_they_are_used(database_url):
-    run_store = open_run_store(database_url)
-    with run_store._engine.connect() as db:
+    with closing(open_run_store(database_url)) as run_store, run_store._engine.connect() as db:
         assert compare_metadata(MigrationContext.configure(db), metadata) == []
 
 

@@ -6,15 +6,14 @@ Label Studio. What Label Studio's API says outweighs events, unless it contradic
 
 import time
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.base.errors import Unreachable
 from backend.corrections.annotations import AnnotationEvent, AnnotationVersion, Source
 from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
+from backend.db.upsert import insert_if_absent
 
 SETTLE_S = 60.0
 """So long after an event of a deletion the API may still list what it is about: the event can overtake the transaction."""
@@ -70,15 +69,7 @@ def add_event(db: sa.Connection, event: AnnotationEvent, source: Source, seen_at
 
 def insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless the same fact is there; whether it was new."""
-    # PostgreSQL's driver does not count rows that were inserted, so they are asked for
-    return db.execute(insert_unless_there(db.dialect.name, table), dict(row)).first() is not None
-
-
-@lru_cache
-def insert_unless_there(dialect: str, table: sa.Table) -> Any:
-    """A query that inserts rows unless they are there."""
-    insert = (postgresql if dialect == "postgresql" else sqlite).insert(table)
-    return insert.on_conflict_do_nothing().returning(*table.primary_key)
+    return db.execute(insert_if_absent(db.dialect.name, table), dict(row)).first() is not None
 
 
 _PLACES = sa.select(

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from backend.base.redaction import reason_of
 from backend.corrections.annotations import AnnotationEvent, AnnotationVersion, Source, list_problems, read_event
-from backend.corrections.facts import Task, add_event, insert_new, insert_unless_there
+from backend.corrections.facts import Task, add_event, insert_new
 from backend.corrections.offered_regions import OfferedRegionsOfTask
 from backend.corrections.outcomes import judge
 from backend.db.correction_tables import (
@@ -28,9 +28,9 @@ from backend.db.correction_tables import (
     to_judge,
     webhook_read,
 )
-from backend.db.database import open_database
-from backend.db.request_store import reaching
+from backend.db.database import open_database, translate_errors
 from backend.db.tables import webhook
+from backend.db.upsert import insert_if_absent
 from backend.label_studio.drawn_regions import DrawnRegion
 from ris_core.errors import BadInput
 
@@ -83,13 +83,13 @@ class CorrectionStore:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection for queries."""
-        with reaching(), self._reader.connect() as db:
+        with translate_errors(), self._reader.connect() as db:
             yield db
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """One transaction, on disk when it returns: raw events that a power loss takes are asked for again, this is not."""
-        with reaching(), self._engine.connect() as db:
+        with translate_errors(), self._engine.connect() as db:
             is_sqlite = db.dialect.name == "sqlite"
             if is_sqlite:
                 _set_synchronous(db, "FULL")
@@ -119,7 +119,7 @@ class CorrectionStore:
                     tasks |= added.tasks
                     problems = "; ".join([*([problem] if problem else []), *added.refused])
                     notes.append({"webhook_id": row.id, "read_at": time.time(), "problem": problems or None})
-                db.execute(insert_unless_there(db.dialect.name, webhook_read), notes)
+                db.execute(insert_if_absent(db.dialect.name, webhook_read), notes)
                 _judge_all(db, tasks)
             done += len(rows)
         return done

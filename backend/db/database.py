@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from backend.base.errors import BadSettings, Unreachable
+from backend.base.errors import BadSettings, Busy, Unreachable
 from backend.base.redaction import reason_of
+from ris_core.errors import BadInput
 from ris_core.output.plain_text import whole
 
 BUSY_TIMEOUT_S = 30
@@ -48,6 +49,31 @@ def open_database(database_url: str) -> sa.Engine:
             f"The database {where} cannot be opened ({reason}).", "Check DATABASE_URL and that it runs."
         ) from error
     return engine
+
+
+@contextlib.contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raise our own errors where SQLAlchemy raises its own, without the statement: its values may be secrets.
+
+    Raises:
+        Busy: If all connections of this process are in use for too long.
+        Unreachable: If the database is locked, its disk is full, or its server is gone.
+        BadInput: If a value does not fit its column.
+    """
+    try:
+        yield
+    except sa.exc.TimeoutError as error:  # of this process's pool of connections
+        raise Busy("Too many ask the database at once.", "Try again later.") from error
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        cause = getattr(error, "orig", None)  # without the statement and its values
+        raise Unreachable(
+            f"The database cannot be used ({reason_of(cause or error, lines=1)}).",
+            "Check DATABASE_URL, that the database runs, and the free space on its disk.",
+        ) from cause
+    except sa.exc.DataError as error:  # PostgreSQL's columns are narrower than SQLite's
+        raise BadInput(
+            f"A value is out of range for the database ({reason_of(error.orig or error, lines=1)})."
+        ) from error.orig
 
 
 def _make_engine(url: sa.URL) -> sa.Engine:

@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from backend.base.errors import Busy, Unreachable
-from backend.base.redaction import reason_of
-from backend.db.database import open_database
+from backend.db.database import open_database, translate_errors
 from backend.db.tables import answer, connection, image_source, prompt, region, request, webhook
-from ris_core.errors import BadInput
+from backend.db.upsert import upsert
 
 Json = Mapping[str, Any]
 Kind = Literal["interactive", "open", "encode", "ahead"]
@@ -320,7 +317,7 @@ class RequestStore:
             "updated_at": time.time(),
         }
         with self._writing() as db:
-            _upsert(db, prompt, row)
+            upsert(db, prompt, row)
 
     def last_prompt(self, project: int | None, task: str, prompt_id: str) -> tuple[str, ...]:
         """The texts seen last of one TextArea result; empty if it is new."""
@@ -347,7 +344,7 @@ class RequestStore:
             "updated_at": time.time(),
         }
         with self._writing() as db:
-            _upsert(db, connection, row)
+            upsert(db, connection, row)
 
     def get_connection(self, project: int | None) -> ProjectConnection | None:
         """What a project's /setup said last."""
@@ -369,7 +366,7 @@ class RequestStore:
             "fetched_at": time.time(),
         }
         with self._writing() as db:
-            _upsert(db, image_source, row)
+            upsert(db, image_source, row)
 
     def known_image(self, project: int | None, url: str) -> KnownImage | None:
         """Which image was behind a URL less than `SOURCE_LIFETIME_S` ago."""
@@ -397,31 +394,13 @@ class RequestStore:
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         """One transaction."""
-        with reaching(), self._engine.begin() as db:
+        with translate_errors(), self._engine.begin() as db:
             yield db
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with reaching(), self._reader.connect() as db:
+        with translate_errors(), self._reader.connect() as db:
             yield db
-
-
-@contextmanager
-def reaching() -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.TimeoutError as error:  # of our own pool of connections
-        raise Busy("Too many ask the database at once.", "Try again later.") from error
-    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        cause = getattr(error, "orig", None)  # without the statement and its values
-        raise Unreachable(
-            f"The database cannot be used ({reason_of(cause or error, lines=1)}).",
-            "Check DATABASE_URL, that the database runs, and the free space on its disk.",
-        ) from cause
-    except sa.exc.DataError as error:  # PostgreSQL's columns are narrower than SQLite's
-        raise BadInput(
-            f"A value is out of range for the database ({reason_of(error.orig or error, lines=1)})."
-        ) from error.orig
 
 
 def _change_running(
@@ -460,16 +439,9 @@ def _insert_answer(db: sa.Connection, request_id: str, record: Answer) -> None:
         }
         row = {"answer_id": answer_id, **handed_out}
         if made.is_mended:
-            _upsert(db, region, row)
+            upsert(db, region, row)
         else:
             db.execute(sa.insert(region).values(row))
-
-
-def _upsert(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
-    insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert
-    keys = [column.name for column in table.primary_key]
-    changed = {name: value for name, value in row.items() if name not in keys}
-    db.execute(insert(table).values(row).on_conflict_do_update(index_elements=keys, set_=changed))
 
 
 def _count_by(db: sa.Connection, column: sa.Column[str]) -> dict[str, int]:

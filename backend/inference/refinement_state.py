@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from backend.db.request_store import Answer, RequestStore, reaching
+from backend.db.database import translate_errors
+from backend.db.request_store import Answer, RequestStore
 from backend.db.tables import answer, request, standing
+from backend.db.upsert import upsert
 from backend.inference.drafts import Draft, is_as_handed_out
 from backend.label_studio.protocol import Json
 from ris_core.geometry.masks import Rle
@@ -157,12 +158,9 @@ class RefinementStates:
             "offer": made.offer.to_json(),
             "updated_at": now,
         }
-        with reaching(), self._engine.begin() as db:
-            insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert
-            keys = ["project", "task", "prompt_id"]
-            changed = {name: value for name, value in row.items() if name not in keys}
+        with translate_errors(), self._engine.begin() as db:
             db.execute(sa.delete(standing).where(standing.c.updated_at < now - LIFETIME_S))
-            db.execute(insert(standing).values(row).on_conflict_do_update(index_elements=keys, set_=changed))
+            upsert(db, standing, row)
 
     def get(self, project: int | None, task: str, prompt_id: str) -> RefinementState | None:
         """What a prompt's annotator was offered last."""
@@ -221,7 +219,7 @@ class RefinementStates:
         )
         names = [name for name in Answer.__dataclass_fields__ if name != "regions"]
         query = sa.select(*(answer.c[name] for name in names)).join(request, request.c.id == answer.c.request_id)
-        with reaching(), self._engine.connect() as db:
+        with translate_errors(), self._engine.connect() as db:
             rows = db.execute(query.where(same).order_by(answer.c.id.desc()).limit(REMEMBERED)).mappings().all()
         found = next((row for row in rows if _fold(row["expression"]) == _fold(expression)), None)
         return (Answer(**found), 1 + max(found["selected"], default=-1)) if found else None
@@ -230,7 +228,7 @@ class RefinementStates:
         is_fresh = standing.c.updated_at > time.time() - LIFETIME_S
         same = (standing.c.project == (project or 0)) & (standing.c.task == task) & is_fresh
         columns = (standing.c.prompt_id, standing.c.user, standing.c.draft, standing.c.offer)
-        with reaching(), self._engine.connect() as db:
+        with translate_errors(), self._engine.connect() as db:
             rows = db.execute(sa.select(*columns).where(same).order_by(standing.c.updated_at.desc())).mappings().all()
         return [RefinementState(**{**row, "offer": LastAnswer.from_json(row["offer"])}) for row in rows]
 

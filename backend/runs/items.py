@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from backend.db.run_tables import answered_by, item, run
+from backend.db.upsert import insert_if_absent
 from backend.runs.item import (
     MAX_ATTEMPTS,
     MAX_DEFERRALS,
@@ -41,10 +41,9 @@ class RunItems:
         rows = [make_row(run_id, one, state) for one in planned]
         added = 0
         with self._writing() as db:
-            insert = (postgresql if db.dialect.name == "postgresql" else sqlite).insert
+            statement = insert_if_absent(db.dialect.name, item)
             for start in range(0, len(rows), INSERTED_AT_ONCE):
-                statement = insert(item).values(rows[start : start + INSERTED_AT_ONCE]).on_conflict_do_nothing()
-                added += len(db.execute(statement.returning(item.c.task)).all())
+                added += len(db.execute(statement.values(rows[start : start + INSERTED_AT_ONCE])).all())
         return added
 
     def known(self, project: int, model_version: str, tasks: Collection[int], but: str) -> dict[int, AnsweredTask]:

@@ -14,8 +14,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from backend.db.database import open_database
-from backend.db.request_store import reaching
+from backend.db.database import open_database, translate_errors
 from backend.db.run_tables import run
 from backend.runs.counts import RunCounts
 from backend.runs.items import RunItems
@@ -324,12 +323,12 @@ class RunStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with reaching(), self._engine.begin() as db:
+        with translate_errors(), self._engine.begin() as db:
             yield db
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with reaching(), self._reader.connect() as db:
+        with translate_errors(), self._reader.connect() as db:
             yield db
 
 

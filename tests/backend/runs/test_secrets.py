@@ -23,8 +23,8 @@ from fastapi.testclient import TestClient
 
 from backend.base import logs
 from backend.commands import cli
-from backend.db.database import open_database
-from backend.db.request_store import open_request_store, reaching
+from backend.db.database import open_database, translate_errors
+from backend.db.request_store import open_request_store
 from backend.http.app import create_app
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.images import ImageFetcher
@@ -174,7 +174,7 @@ def test_redis_and_databases(said, tmp_path, monkeypatch):
     for kind in (sa.exc.OperationalError, sa.exc.DataError):
 
         def work(kind=kind) -> None:
-            with reaching():
+            with translate_errors():
                 raise kind("SELECT", {"x": quoting()}, Exception(quoting()))
 
         tell(said, work)
@@ -212,14 +212,14 @@ def test_a_run_whose_work_breaks_down(said, rig, monkeypatch):
     rig.carry_on(run, ticks=3)
     found = rig.run_store.counts.failures(run.id)
     assert found
-    said.write(f"{found} {rig.ledger.get(run.id).note}")
+    said.write(f"{found} {rig.run_store.get(run.id).note}")
 
 
 def test_a_run_whose_label_studio_breaks_down(said, rig, broken_http):
     rig.add_tasks(1)
     run = rig.start("the red thing")
     rig.supervisor.tick()
-    said.write(f"{rig.ledger.get(run.id).note}")
+    said.write(f"{rig.run_store.get(run.id).note}")
 
 
 def test_what_rq_keeps_of_a_job(said, redis_url, monkeypatch):

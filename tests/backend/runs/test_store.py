@@ -185,11 +185,11 @@ def test_counts_are_told_apart_for_metrics(run_store):
 
 HAMMER = """
 import sys
-from backend.runs.store import open_ledger
-ledger, run, worker = open_ledger(sys.argv[1]), sys.argv[2], sys.argv[3]
+from backend.runs.store import open_run_store
+run_store, run, worker = open_run_store(sys.argv[1]), sys.argv[2], sys.argv[3]
 mine = 0
-while item := ledger.items.claim(run, worker):
-    mine += ledger.items.finish(item, [{"selected": []}], worker, "fp", "v", {})
+while item := run_store.items.claim(run, worker):
+    mine += run_store.items.finish(item, [{"selected": []}], worker, "fp", "v", {})
 print(mine)
 """
 

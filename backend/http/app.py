@@ -18,11 +18,11 @@ from starlette.requests import ClientDisconnect
 
 from backend.base.errors import Busy, Unreachable
 from backend.base.redaction import hide
-from backend.http import openapi
-from backend.http import runs as runs
+from backend.http import openapi, runs
 from backend.http.bodies import TooLarge, TooSlow, read_body, read_json
 from backend.http.metrics import Metrics
-from backend.interactive.predict import INVALID_EVENT, open_predict_service
+from backend.interactive.events import INVALID_EVENT, keep_event
+from backend.interactive.predict import open_predict_service
 from backend.label_studio import protocol
 from backend.settings.environment import Settings
 from ris_core.errors import BadInput, RisError, WeightsMissing
@@ -103,11 +103,13 @@ async def setup(request: Request) -> dict[str, str]:
     call = protocol.read_setup(await read_json(request, MAX_SETUP_BYTES, state.reading))
     with anyio.move_on_after(SETUP_TIMEOUT_S) as patience:
         # What takes longer is left to finish by itself; Label Studio repeats /setup whenever a page is opened.
-        await _in_thread(lambda: state.predict_service.set_up(call), state.recording, may_abandon=True)
-        await _in_thread(lambda: state.predict_service.model_version(call.project), state.asking, may_abandon=True)
+        await _in_thread(lambda: state.predict_service.projects.set_up(call), state.recording, may_abandon=True)
+        await _in_thread(
+            lambda: state.predict_service.projects.model_version(call.project), state.asking, may_abandon=True
+        )
     if patience.cancelled_caught:
         log.warning("the database or Redis is slow", project=call.project, waited_s=SETUP_TIMEOUT_S)
-    return {"model_version": state.predict_service.known_version(call.project)}
+    return {"model_version": state.predict_service.projects.known_version(call.project)}
 
 
 @_closed_pages.post("/predict")
@@ -134,7 +136,7 @@ async def webhook(request: Request) -> Response:
     """Keep an event as it came; what it means is found out later. Label Studio waits one second and never repeats it."""
     raw = await read_body(request, MAX_WEBHOOK_BYTES)
     state = request.app.state
-    action, project = await _in_thread(lambda: state.predict_service.keep_event(raw), state.recording)
+    action, project = await _in_thread(lambda: keep_event(state.predict_service.store, raw), state.recording)
     state.metrics.count_webhook(action)
     if action == INVALID_EVENT:
         return JSONResponse(
@@ -148,7 +150,7 @@ async def webhook(request: Request) -> Response:
 async def versions(request: Request) -> dict[str, list[str]]:
     """The model version that answers now."""
     state = request.app.state
-    return {"versions": [await _in_thread(state.predict_service.model_version, state.asking)]}
+    return {"versions": [await _in_thread(state.predict_service.projects.model_version, state.asking)]}
 
 
 @_closed_pages.get("/metrics")

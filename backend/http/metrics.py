@@ -10,7 +10,8 @@ from prometheus_client.registry import Collector
 
 from backend.base.errors import Unreachable
 from backend.http.runs_metrics import RunsCollector
-from backend.interactive.predict import PredictResponse, PredictService
+from backend.interactive.predict import PredictService
+from backend.interactive.responses import PredictResponse
 from backend.transport import queueing
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class Metrics:
         self._latency.labels(answers.kind).observe(seconds)
         for outcome, number in answers.outcomes.items():
             self._tasks.labels(answers.kind, outcome).inc(number)
-        for kind, number in answers.told.items():
+        for kind, number in answers.messages.items():
             self._messages.labels(kind).inc(number)
         if answers.outcomes["refused"]:
             self._batches.inc()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.interactive import predict
+from backend.interactive.events import keep_event
 from backend.label_studio import protocol
 
 try:
@@ -29,7 +30,7 @@ def _predict_service() -> predict.PredictService:
 
 
 class RisBackend(LabelStudioMLBase):
-    """Hands Label Studio's requests to the desk.
+    """Hands Label Studio's requests to the predict service.
 
     Args:
         project_id: Project, as 2.x gives it: "7" or "7.1795166623".
@@ -50,7 +51,7 @@ class RisBackend(LabelStudioMLBase):
     def setup(self) -> None:
         """2.x calls this when a model is made: report the worker's version."""
         if BASE_TAKES_PROJECT:
-            self.set("model_version", _predict_service().model_version(protocol.read_project(self.project_id)))
+            self.set("model_version", _predict_service().projects.model_version(protocol.read_project(self.project_id)))
 
     def predict(
         self, tasks: Sequence[Mapping[str, Any]], context: Mapping[str, Any] | None = None, **kwargs: Any
@@ -77,7 +78,7 @@ class RisBackend(LabelStudioMLBase):
         event = kwargs.get("event") or next((argument for argument in args if isinstance(argument, str)), None)
         data = kwargs.get("data") or next((argument for argument in args if isinstance(argument, Mapping)), {})
         if event:
-            _predict_service().keep_event(json.dumps({**data, "action": event}).encode())
+            keep_event(_predict_service().store, json.dumps({**data, "action": event}).encode())
         return {}
 
     def _remember_connection(self, call: protocol.PredictCall) -> None:
@@ -90,4 +91,4 @@ class RisBackend(LabelStudioMLBase):
                 "hostname": self.hostname,
                 "access_token": self.access_token,
             }
-            _predict_service().set_up(protocol.read_setup(setup))
+            _predict_service().projects.set_up(protocol.read_setup(setup))

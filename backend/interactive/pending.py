@@ -1,9 +1,9 @@
-"""Tickets: a request is recorded and queued, waited for as long as that is worth it, and given up."""
+"""Requests on their way: recorded and queued, waited for as long as that is worth it, and given up."""
 
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
@@ -11,6 +11,7 @@ import structlog
 
 from backend.base.errors import Unreachable
 from backend.db.request_store import Kind, Request, RequestStore
+from backend.interactive.questions import Question
 from backend.label_studio import messages
 from backend.label_studio.messages import Message
 from backend.label_studio.protocol import Json, Task
@@ -45,7 +46,7 @@ class PendingRequest:
 
 @dataclass(frozen=True)
 class CollectedAnswer:
-    """What came of a ticket: an answer, if there is one; the outcome, and what the annotator is told."""
+    """What came of a request: an answer, if there is one; the outcome, and what the annotator is told."""
 
     answer: Json | None
     outcome: str
@@ -67,35 +68,47 @@ class PendingRequests:
         self._deadline_s, self._max_queued = deadline_s, max_queued
         self._entering = threading.Lock()  # counting the queue and joining it are two steps
 
-    def ask(self, task: Task, prompt_id: str, body: Mapping[str, Any], is_watched: bool) -> PendingRequest:
-        """Queue what an annotator asks of a task; what was asked by the same prompt before is superseded.
+    def ask(self, question: Question, is_watched: bool) -> PendingRequest:
+        """Queue what an annotator asks of a task; what the same prompt asked before is superseded.
+
+        Args:
+            is_watched: Give up early if no worker can answer: the annotator can be told so.
 
         Raises:
             Unreachable: If the queue is full (`Busy`), or Redis or the database is down; the request is given up.
         """
-        request_id = self._record("interactive", task, body, self._deadline_s, prompt_id)
+        if not question.needs_worker:
+            return PendingRequest(message=question.message)
+        pending = self._ask(question, is_watched)
+        return replace(pending, message=pending.message or question.message)
+
+    def _ask(self, question: Question, is_watched: bool) -> PendingRequest:
+        task, source_id = question.task, question.source_id
+        request_id = self._record("interactive", task, question.body, self._deadline_s, source_id)
         try:
             if is_watched and queueing.workers_state(self._conn) == "none":
                 return self._without_worker(request_id)
             self._queue(request_id, queueing.SEGMENT_TASK, "interactive", self._deadline_s)
-            for older in self._store.supersede(task.project, task.id, prompt_id, request_id):
+            for older in self._store.supersede(task.project, task.id, source_id, request_id):
                 queueing.announce(self._conn, older)  # whoever waits for it need not wait until a worker drops it
         except Unreachable as error:
             self._store.give_up(request_id, str(error), messages.about_error(error).to_json())
             raise
         return PendingRequest(request_id, is_watched=is_watched)
 
-    def ask_opened(self, task: Task, body: Mapping[str, Any]) -> PendingRequest:
-        """Queue the expression of an opened task, to be answered from the cache or not at all.
+    def ask_opened(self, question: Question) -> PendingRequest:
+        """Queue the expressions of an opened task, if it has some, to be answered from the cache or not at all.
 
         Raises:
             Unreachable: As `ask` does.
         """
-        request_id = self._record("open", task, body, OPEN_DEADLINE_S)
+        if not question.needs_worker:
+            return PendingRequest(outcome="encoding")
+        request_id = self._record("open", question.task, question.body, OPEN_DEADLINE_S)
         self._queue(request_id, queueing.SEGMENT_TASK, "interactive", self._deadline_s)
         return PendingRequest(request_id, outcome="encoding")
 
-    def encode(self, task: Task, body: Mapping[str, Any], is_ahead: bool) -> None:
+    def encode(self, question: Question, is_ahead: bool) -> None:
         """Queue the encoding of an opened task, before those of tasks that may be opened later.
 
         Args:
@@ -105,7 +118,8 @@ class PendingRequests:
             Unreachable: As `ask` does.
         """
         function_name = queueing.ENCODE_AHEAD if is_ahead else queueing.ENCODE_TASK
-        request_id = self._record("encode", task, body, ENCODE_LIFETIME_S)
+        body = {**question.body, "expressions": []}
+        request_id = self._record("encode", question.task, body, ENCODE_LIFETIME_S)
         self._queue(request_id, function_name, "bulk", queueing.ENCODE_TIMEOUT_S, is_next=True)
 
     def collect(self, pending: PendingRequest, deadline: float) -> CollectedAnswer:

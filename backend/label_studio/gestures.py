@@ -114,6 +114,11 @@ def read_gesture(context: Sequence[Json] | None, config: LabelConfig) -> Gesture
     )
 
 
+def is_about_other_image(context: Sequence[Json] | None, config: LabelConfig) -> bool:
+    """Whether a context is about an image of the label config that is not the one which is answered."""
+    return any(config.is_other_image(result.get("to_name")) for result in context or ())
+
+
 def is_pointing(context: Sequence[Json] | None, config: LabelConfig) -> bool:
     """Whether a context is about something that was drawn on the config's image, though nothing in it can be answered."""
     drawn = (*CLICK_TYPES, *BOX_TYPES, *OTHER_SHAPES)

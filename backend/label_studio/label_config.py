@@ -1,8 +1,9 @@
 """Label configs: which image, prompt and controls a project has, as far as masks need them. Light: no torch, no numpy, no HTTP."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from backend.base.errors import BadConfig
 from backend.label_studio.config_tags import KINDS, Kind, Tag, read_tags
@@ -125,6 +126,11 @@ def read_config(xml: str) -> LabelConfig:
         is_prompt_named=is_named,
         other_images=tuple(tag.name for tag in tags if tag.kind == "image" and tag.name not in ("", image_name)),
     )
+
+
+def is_about_message(context: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a context is of our own message's TextArea, which an annotator cleared or changed."""
+    return bool(context) and context[-1].get("from_name") == MESSAGE_NAME
 
 
 def find_message_area(xml: str) -> str | None:

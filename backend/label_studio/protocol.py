@@ -202,6 +202,16 @@ def read_project(value: object) -> int | None:
     return int(match[0]) if match else None
 
 
+def read_event_action(raw: bytes | bytearray) -> tuple[str, int | None]:
+    """Action and project of a webhook's body; "" for an action that cannot be read."""
+    try:
+        event = parse_json(raw)
+    except ValueError:
+        event = None
+    event = event if isinstance(event, dict) else {}
+    return text_of(event.get("action")), read_project(event.get("project"))
+
+
 def prediction(regions: Sequence[Json], score: float, model_version: str) -> Json:
     """A prediction of one task as Label Studio takes it; score in [0, 1]."""
     return {"result": list(regions), "score": float(score), "model_version": model_version}

@@ -318,10 +318,9 @@ def test_what_is_nested_too_deeply_to_be_written_again_is_refused(make_client, d
 def test_events_that_wait_for_the_database_keep_nobody_else(make_client, monkeypatch):
     client = make_client()
     is_free = threading.Event()
-    keep_event = client.app.state.predict_service.keep_event
-    monkeypatch.setattr(
-        client.app.state.predict_service, "keep_event", lambda raw: is_free.wait(60) and keep_event(raw)
-    )
+    store = client.app.state.predict_service.store
+    add_webhook = store.add_webhook
+    monkeypatch.setattr(store, "add_webhook", lambda *event: is_free.wait(60) and add_webhook(*event))
     with ThreadPoolExecutor(20) as pool:
         waiting = [pool.submit(client.post, "/webhook", json={"action": "PROJECT_UPDATED"}) for _ in range(20)]
         try:

@@ -135,7 +135,7 @@ def test_every_recorded_request_is_answered_in_the_form_label_studio_takes(clien
     elif path == "/setup":
         assert body["model_version"].startswith("toy.global_local.")
     elif path == "/versions":
-        assert body == {"versions": [client.app.state.predict_service.model_version()]}
+        assert body == {"versions": [client.app.state.predict_service.projects.model_version()]}
     elif path == "/predict":
         request = recorded[name]["body"]
         assert len(body["results"]) == len(request["tasks"])
@@ -157,7 +157,7 @@ def test_an_expression_comes_back_as_its_mask(client, colour):
     assert_label_studio_takes(result, recorded[name]["body"]["label_config"])
     np.testing.assert_array_equal(mask_of(region), (toy_pixels(*SIZE_HW) == COLOURS[colour]).all(-1))
     assert region["meta"]["text"] == [f"the {colour} square"]
-    assert result["model_version"] == client.app.state.predict_service.model_version()
+    assert result["model_version"] == client.app.state.predict_service.projects.model_version()
 
 
 def test_the_second_of_two_prompts_is_answered_then_the_edited_first(client):

@@ -6,7 +6,8 @@ import pytest
 
 from backend.base.errors import Unreachable
 from backend.http.metrics import Metrics
-from backend.interactive.predict import PredictResponse, PredictService
+from backend.interactive.predict import PredictService
+from backend.interactive.responses import PredictResponse
 from backend.transport import queueing
 
 

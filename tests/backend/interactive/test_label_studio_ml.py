@@ -143,7 +143,7 @@ def test_under_1_0_9_the_connection_comes_with_the_model(predict_service, monkey
 def test_under_2_x_the_model_version_is_the_workers(predict_service, monkeypatch):
     monkeypatch.setattr(label_studio_ml_model, "LabelStudioMLBase", StandIn)
     predict_service.conn.set(queueing.MODEL_VERSION_KEY, "toy.v1")
-    predict_service.set_up(protocol.read_setup({"project": "8.1", "extra_params": {"profile": "other"}}))
+    predict_service.projects.set_up(protocol.read_setup({"project": "8.1", "extra_params": {"profile": "other"}}))
     queueing.report_version(predict_service.conn, "other", "other.v2")
     try:
         module = importlib.reload(label_studio_ml)

@@ -15,6 +15,7 @@ from backend.db import database, request_store
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.service import InferenceService
 from backend.interactive import pending
+from backend.interactive.events import keep_event
 from backend.interactive.predict import PredictService
 from backend.label_studio import messages, protocol
 from backend.label_studio.images import ImageFetcher
@@ -60,7 +61,7 @@ class Bench:
         setup = {"project": f"{PROJECT}.1", "schema": CONFIG, "extra_params": extra_params}
         if self.studio:
             setup |= {"hostname": self.studio.url, "access_token": TOKEN}
-        self.predict_service.set_up(protocol.read_setup(setup))
+        self.predict_service.projects.set_up(protocol.read_setup(setup))
 
     def report(self, state="ready") -> None:
         queueing.report_worker(self.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", state))
@@ -205,7 +206,7 @@ def test_a_mask_comes_with_what_is_to_be_known_about_it(bench, text, config, mes
     answers = ask(bench, text, config=config)
     assert (len(regions(answers)), told(answers)) == (1, message)
     assert answers.outcomes == {"answered": 1}
-    assert sum(answers.told.values()) == bool(message)
+    assert sum(answers.messages.values()) == bool(message)
 
 
 @pytest.mark.parametrize("config", [CONFIG, SILENT], ids=["with a place for messages", "without"])
@@ -217,7 +218,7 @@ def test_nothing_found_is_told_where_there_is_a_place_for_it(bench, config):
     is_told = config == CONFIG
     said = "Nothing found for “the red or blue square”. “next” shows what comes nearest."
     assert told(answers) == (said if is_told else None)
-    assert answers.told == (Counter(nothing_found=1) if is_told else Counter())
+    assert answers.messages == (Counter(nothing_found=1) if is_told else Counter())
 
 
 def bad_config(why):
@@ -273,7 +274,7 @@ EXPRESSIONS = {
 def test_an_expression_that_cannot_be_read_is_told(bench, text, says):
     bench.start_worker()
     answers = ask(bench, text)
-    assert (regions(answers), answers.told) == ([], {"bad_expression": 1})
+    assert (regions(answers), answers.messages) == ([], {"bad_expression": 1})
     assert says in told(answers)
 
 
@@ -349,7 +350,7 @@ FOREIGN = {
 def test_what_does_not_concern_us_is_neither_answered_nor_told(bench, result):
     config = CONFIG.replace("<View>", '<View><TextArea name="comment" toName="image"/><Text name="text" value="$t"/>')
     answers = bench.predict_service.predict(call(1, context=[result], config=config))
-    assert (answers.results[0]["result"], bench.requests(), answers.told) == ([], [], {})
+    assert (answers.results[0]["result"], bench.requests(), answers.messages) == ([], [], {})
 
 
 def test_a_project_can_name_the_field_that_is_its_prompt(bench):
@@ -385,7 +386,7 @@ def test_a_label_that_does_not_exist_is_told_also_where_the_rest_cannot_be_read(
     answers = ask(bench, text, config=TWO_LABELS)
     assert told(answers).startswith("Cat: the red square has a word that is not known.")
     assert told(answers).endswith("“Cat” is no label here; there are Thing, Dog.")
-    assert answers.told == {"bad_expression": 1}
+    assert answers.messages == {"bad_expression": 1}
 
 
 WITH_SEPARATOR = CONFIG.replace('<Label value="Object"/>', '<Label value="Thing"/><Label value="Square; red"/>')
@@ -456,7 +457,7 @@ def test_an_opened_task_is_told_nothing(bench):
         time.sleep(0.01)
     answers = bench.predict_service.predict(call(1, context=None, expression="the square"))
     assert [one["from_name"] for one in answers.results[0]["result"]] == ["brush"]
-    assert answers.told == {}
+    assert answers.messages == {}
 
 
 # No worker, no Redis, no room, no database
@@ -666,13 +667,19 @@ def test_a_projects_expression_field_is_asked_when_a_task_is_opened(bench):
 
 def test_the_version_of_a_project_is_that_of_its_profile(bench):
     bench.report()
-    assert bench.predict_service.model_version(PROJECT) == bench.predict_service.model_version() == "toy.v1"
+    assert (
+        bench.predict_service.projects.model_version(PROJECT)
+        == bench.predict_service.projects.model_version()
+        == "toy.v1"
+    )
     bench.connect(profile="other")
     assert (
-        bench.predict_service.model_version(PROJECT) == bench.predict_service.known_version(PROJECT) == "other.loading"
+        bench.predict_service.projects.model_version(PROJECT)
+        == bench.predict_service.projects.known_version(PROJECT)
+        == "other.loading"
     )
     queueing.report_version(bench.conn, "other", "other.v2")
-    assert (bench.predict_service.model_version(PROJECT), bench.predict_service.model_version()) == (
+    assert (bench.predict_service.projects.model_version(PROJECT), bench.predict_service.projects.model_version()) == (
         "other.v2",
         "toy.v1",
     )
@@ -682,7 +689,7 @@ def test_the_profile_of_a_project_is_known_after_a_restart(bench):
     bench.connect(profile="other")
     queueing.report_version(bench.conn, "other", "other.v2")
     again = PredictService(bench.store, bench.conn, "toy", 1.0, 1)
-    assert (again.model_version(PROJECT), again.known_version()) == ("other.v2", "toy.loading")
+    assert (again.projects.model_version(PROJECT), again.projects.known_version()) == ("other.v2", "toy.loading")
 
 
 # Encoding ahead
@@ -790,7 +797,7 @@ ACTIONS = {
 
 @pytest.mark.parametrize(("raw", "action"), ACTIONS.values(), ids=ACTIONS)
 def test_every_event_is_kept_under_an_action_that_can_be_shown(bench, raw, action):
-    assert bench.predict_service.keep_event(raw)[0] == action
+    assert keep_event(bench.store, raw)[0] == action
     with bench.store._engine.connect() as db:
         assert db.execute(sa.select(request_store.webhook.c.action, request_store.webhook.c.body)).all() == [
             (action, raw.decode())

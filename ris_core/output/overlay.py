@@ -1,4 +1,4 @@
-"""A prediction drawn over its image, for a person to judge."""
+"""Masks painted over their image, for a person to judge: one mask, or a whole prediction."""
 
 import cv2
 import numpy as np
@@ -9,30 +9,52 @@ from PIL import ImageDraw, ImageFont
 
 from ris_core.types import Image, Prediction
 
-ANSWER_RGB = (255, 77, 79)
-OTHER_RGB = (24, 144, 255)
-FILL = 0.5
-"""Opacity of the answer."""
+Rgb = tuple[int, int, int]
+"""A colour; each channel in [0, 255]."""
+
+ANSWER_RGB: Rgb = (255, 77, 79)
+OTHER_RGB: Rgb = (24, 144, 255)
+HALO_RGB: Rgb = (255, 255, 255)
+ANSWER_OPACITY = 0.5
 
 
 def draw(image: Image, prediction: Prediction) -> Pil.Image:
-    """The answer filled, the other candidates outlined with their ranks, a line of text below."""
-    pixels = image.pixels.astype(np.float32)
-    answer = prediction.answer
-    pixels[answer] = pixels[answer] * (1 - FILL) + np.array(ANSWER_RGB, np.float32) * FILL
-    canvas = pixels.astype(np.uint8)
+    """The image with the answer filled, all candidates outlined with their ranks, and a caption below."""
+    canvas = image.pixels.copy()
+    paint_mask(canvas, prediction.answer, ANSWER_RGB, opacity=ANSWER_OPACITY)
     thickness = max(1, round(min(image.size_hw) / 200))
-    for rank in reversed(range(len(prediction.masks))):
-        colour = ANSWER_RGB if rank in prediction.selected else OTHER_RGB
-        _outline(canvas, prediction.masks[rank], colour, thickness if rank in prediction.selected else 1)
+    for rank in reversed(range(len(prediction.masks))):  # the best candidate last, on top of the others
+        is_selected = rank in prediction.selected
+        colour = ANSWER_RGB if is_selected else OTHER_RGB
+        paint_mask(canvas, prediction.masks[rank], colour, outline_px=thickness if is_selected else 1)
     return _with_caption(Pil.fromarray(canvas), prediction)
 
 
-def _outline(
-    canvas: UInt8[ndarray, "h w 3"], mask: Bool[ndarray, "h w"], colour: tuple[int, int, int], px: int
+def paint_mask(
+    canvas: UInt8[ndarray, "h w 3"],
+    mask: Bool[ndarray, "h w"],
+    rgb: Rgb,
+    *,
+    opacity: float = 0.0,
+    outline_px: int = 0,
+    halo_px: int = 0,
 ) -> None:
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(canvas, contours, -1, colour, px)
+    """Paint a mask onto an image, in place.
+
+    Args:
+        canvas: uint8 (H, W, 3), RGB, contiguous.
+        mask: bool (H, W), of the same size.
+        opacity: Of the fill, in [0, 1]; 0 for no fill.
+        outline_px: Width of the outline; 0 for none. Holes are outlined too.
+        halo_px: Width of a white line under the outline, for objects of the outline's own colour; 0 for none.
+    """
+    if opacity:
+        canvas[mask] = canvas[mask] * (1 - opacity) + np.array(rgb) * opacity
+    if outline_px or halo_px:
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        for colour, width_px in ((HALO_RGB, halo_px), (rgb, outline_px)):
+            if width_px:
+                cv2.drawContours(canvas, contours, -1, colour, width_px)
 
 
 def _with_caption(image: Pil.Image, prediction: Prediction) -> Pil.Image:

@@ -60,6 +60,7 @@ FAULTS = {
     ),
     "an undefined name in a migration": ("backend/db/migrations/env.py", NAME, "nowhere"),
     "an undefined name in a test": ("tests/toy.py", NAME, "nowhere"),
+    "a misspelt word": ("tests/toy.py", "# t\x65h place\n", "t\x65h ==> the"),
     "a wrong type": ("demo/gallery.py", 'def look() -> int:\n    return "one"\n', "Incompatible return value"),
     "a wrong argument": (
         "backend/local/progress.py",

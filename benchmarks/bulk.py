@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import redis
 from jaxtyping import UInt8
 from numpy import ndarray
@@ -25,7 +26,7 @@ from backend.runs.item import PlannedItem
 from backend.runs.queries import Query
 from backend.runs.spec import RunSpec
 from backend.runs.store import Run, RunStore
-from backend.transport import queueing, redis_server
+from backend.transport import queueing, redis_client, redis_server, worker_registry
 from benchmarks.chaos import EXPRESSION
 from benchmarks.environment import CONFIG, SIDE_PX, BenchmarkEnvironment, LoadPlan
 from benchmarks.fake_model import make_segmenter
@@ -137,7 +138,7 @@ def _measure_rate(site: BenchmarkEnvironment, pictures: Sequence[str], version: 
     with site.running() as run_store:
         conn = _wait_for_workers(site.folder, site.plan.workers)
         began = time.monotonic()
-        run = _make_run(run_store, pictures, version or queueing.model_version(conn))
+        run = _make_run(run_store, pictures, version or worker_registry.model_version(conn))
         _wait(lambda: run_store.counts.by_state(run.id).get("done") == len(pictures))
         return len(pictures) / (time.monotonic() - began)
 
@@ -158,7 +159,7 @@ def _measure_memory(folder: Path, tasks: int) -> tuple[Memory, ...]:
     site = _site(folder, 1, 0.0)
     with site.running() as run_store:
         _wait_for_workers(folder, 1)
-        conn = queueing.connect(redis_server.resolve_url(None, folder))
+        conn = redis_client.connect(redis_server.resolve_url(None, folder))
         backend = site.backend
         assert backend
 
@@ -205,7 +206,7 @@ def _make_run(run_store: RunStore, pictures: Sequence[str], version: str | None)
 
 def _ask(store: RequestStore, folder: Path) -> float:
     """Seconds until an expression is answered that is typed now."""
-    conn = queueing.connect(redis_server.resolve_url(None, folder))
+    conn = redis_client.connect(redis_server.resolve_url(None, folder))
     body = {"data": {"image": _picture()}, "label_config": CONFIG, "expressions": [EXPRESSION], "extra_params": {}}
     began = time.monotonic()
     request = store.add_request("interactive", "1", body, lifetime_s=90, project=PROJECT)
@@ -233,8 +234,8 @@ def _as_address(pixels_bgr: UInt8[ndarray, "h w 3"]) -> str:
 
 
 def _wait_for_workers(folder: Path, number: int) -> redis.Redis:
-    conn = queueing.connect(redis_server.resolve_url(None, folder))
-    _wait(lambda: sum(worker.state == "ready" for worker in queueing.list_workers(conn)) == number)
+    conn = redis_client.connect(redis_server.resolve_url(None, folder))
+    _wait(lambda: sum(worker.state == "ready" for worker in worker_registry.list_workers(conn)) == number)
     return conn
 
 
@@ -248,7 +249,4 @@ def _wait(is_so: Callable[[], bool], timeout_s: float = 600.0) -> None:
 
 def _resident(pid: int) -> int:
     """Bytes of memory that a process holds."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return int(psutil.Process(pid).memory_info().rss)

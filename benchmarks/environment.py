@@ -24,7 +24,7 @@ from backend.base import processes
 from backend.runs.spec import RunSpec
 from backend.runs.store import RunStore, open_run_store
 from backend.runs.studio_client import RunClient
-from backend.transport import queueing, redis_server
+from backend.transport import redis_client, redis_server
 from benchmarks.fake_model import PROFILE
 
 CONFIG = """<View><Image name="image" value="$image"/><BrushLabels name="brush" toName="image" smart="false">
@@ -143,7 +143,7 @@ class BenchmarkEnvironment:
     def do(self, event: str) -> None:
         """Let one of the plan's things happen."""
         if event == "Redis killed":
-            conn = queueing.connect(redis_server.resolve_url(None, self.folder))
+            conn = redis_client.connect(redis_server.resolve_url(None, self.folder))
             os.kill(int(conn.info("server")["process_id"]), signal.SIGKILL)
             time.sleep(0.2)
             for kept in self.folder.glob("appendonly*"):  # a file, or from Redis 7 on a folder

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from backend.base.errors import BadSettings
+from backend.base.errors import BadSettings, Unreachable
 from backend.runs.spec import RunSpec
 from backend.runs.store import OVER, RunStore
-from backend.transport import queueing, redis_server
+from backend.transport import redis_client, redis_server
 from benchmarks import label_studio_server, postgres
 from benchmarks.chaos import EXPRESSION, ChaosReport, count
 from benchmarks.environment import BenchmarkEnvironment, LoadPlan, stand_in_command
@@ -153,11 +153,11 @@ def _redis(folder: Path) -> Iterator[str]:
 
 
 def _wait_for_redis(url: str) -> None:
-    conn, until = queueing.connect(url), time.monotonic() + START_TIMEOUT_S
+    conn, until = redis_client.connect(url), time.monotonic() + START_TIMEOUT_S
     while True:
         try:
-            return queueing.ping(conn)
-        except queueing.Unreachable:
+            return redis_client.ping(conn)
+        except Unreachable:
             if time.monotonic() > until:
                 raise
             time.sleep(0.1)

@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from backend.base import redaction
 from backend.db.request_store import RequestStore, open_request_store
-from backend.transport import queueing, redis_server
+from backend.transport import redis_client, redis_server
 from benchmarks import postgres
 
 settings.register_profile("busy machine", deadline=None)
@@ -44,7 +44,7 @@ def _redis_server_url() -> Iterator[str]:
 @pytest.fixture
 def redis_url(_redis_server_url: str) -> str:
     """URL of a real Redis with nothing in it."""
-    queueing.connect(_redis_server_url).flushdb()
+    redis_client.connect(_redis_server_url).flushdb()
     return _redis_server_url
 
 

@@ -2,6 +2,8 @@
 
 A record is a small JSON file under `<state_dir>/run`. A pid alone may be handed to a stranger once its process has
 ended, so the kernel's start time is kept beside it: the two name one process for good. Linux only (`/proc`).
+The start time is read by hand: psutil's `create_time` is in seconds since 1970 and changes when the clock is set, so a record
+would lose its process; its time since boot is not public, and records of version 0.1 hold clock ticks.
 """
 
 import contextlib
@@ -16,6 +18,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+import psutil
 
 from backend.base.errors import Unreachable
 from backend.base.redaction import reason_of
@@ -173,6 +177,16 @@ def children(state_dir: Path) -> list[Child]:
     names = {file.stem.removesuffix(_INNER) for file in (state_dir / "run").glob("*.json")}
     found = [find(name, state_dir) or find(name + _INNER, state_dir) for name in names]
     return sorted((child for child in found if child), key=lambda child: child.started_ticks)
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process of that id runs on this machine; a zombie does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except (
+        psutil.Error
+    ):  # it has ended, or is another user's and /proc hides it (hidepid): a signal tells the two apart
+        return bool(psutil.pid_exists(pid))
 
 
 def free_port(preferred: int = 0) -> int:

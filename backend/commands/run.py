@@ -201,9 +201,9 @@ def plan_here(settings: Settings, store: "RunStore", spec: "RunSpec") -> "Run":
     from backend.db.request_store import open_request_store
     from backend.runs import control, planner
     from backend.runs.spec import BadRun
-    from backend.transport import queueing, redis_server
+    from backend.transport import redis_client, redis_server
 
-    conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
+    conn = redis_client.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
     studio = open_studio(settings)
     run = control.create(store, open_request_store(settings.sql_url), conn, spec)
     told = ""
@@ -284,11 +284,11 @@ def show(settings: Settings, store: "RunStore", run_id: str) -> None:
 
 def _look(settings: Settings, store: "RunStore", run_id: str) -> "RunStatus":
     from backend.runs import summary
-    from backend.transport import queueing, redis_server
+    from backend.transport import redis_client, redis_server, worker_registry
 
     try:
-        conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
-        workers = sum(worker.state == "ready" for worker in queueing.list_workers(conn))
+        conn = redis_client.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
+        workers = sum(worker.state == "ready" for worker in worker_registry.list_workers(conn))
     except Unreachable:
         workers = None
     return summary.look(store, run_id, workers)

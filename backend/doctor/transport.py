@@ -9,8 +9,8 @@ from backend.base.redaction import mask_url
 from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
 from backend.settings.environment import Settings
-from backend.transport import queueing, redis_server
-from backend.transport.queueing import WorkerInfo
+from backend.transport import queueing, redis_client, redis_server, worker_registry
+from backend.transport.worker_registry import WorkerInfo
 
 OLDEST = (6, 2)
 """The first Redis that moves a job from list to list as workers need it."""
@@ -23,9 +23,9 @@ def check_redis(case: DoctorContext) -> Iterator[Finding]:
     settings = case.settings
     url = redis_server.resolve_url(settings.redis_url, settings.state_dir)
     where = mask_url(url) if settings.redis_url else f"unix socket {url.removeprefix('unix://')}"
-    conn = queueing.connect(url)
+    conn = redis_client.connect(url)
     try:
-        queueing.ping(conn)
+        redis_client.ping(conn)
     except Unreachable as error:
         yield _describe_silence(settings, where, error)
         return
@@ -39,11 +39,11 @@ def check_redis(case: DoctorContext) -> Iterator[Finding]:
 def check_workers(case: DoctorContext) -> Iterator[Finding]:
     """Who works, and whether with the settings of now."""
     settings = case.settings
-    conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
-    workers = [info for info in queueing.list_workers(conn) if not _has_ended(info)]
+    conn = redis_client.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
+    workers = [info for info in worker_registry.list_workers(conn) if worker_registry.is_running(info)]
     if not workers:
         remedy = f"Start one: `ris up`, or `ris worker`. What one said last is in {settings.state_dir / 'logs'}."
-        yield fail("Workers", f"none was heard of in the last {queueing.WORKER_TTL_S} s", remedy, UNREACHABLE)
+        yield fail("Workers", f"none was heard of in the last {worker_registry.WORKER_TTL_S} s", remedy, UNREACHABLE)
     for info in workers:
         yield judge_worker(info, settings.profile, settings.device, time.time())
     versions = sorted({info.model_version for info in workers if info.state == "ready"})
@@ -109,7 +109,9 @@ def judge_worker(info: WorkerInfo, profile: str, device: str, now: float) -> Fin
         remedy = f"RIS_PROFILE is {profile} and DEVICE {device} here. If these are right, `ris up` restarts the worker."
         return warn(name, seen, remedy)
     if silent_s > SILENT_S:
-        return warn(name, seen, f"After {queueing.WORKER_TTL_S} s it counts as dead. Look at its log and its machine.")
+        return warn(
+            name, seen, f"After {worker_registry.WORKER_TTL_S} s it counts as dead. Look at its log and its machine."
+        )
     if info.state == "loading":
         return warn(name, seen, "Wait: a profile's first start may download its weights.")
     return ok(name, seen)
@@ -121,11 +123,6 @@ def describe_age(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
-
-
-def _has_ended(info: WorkerInfo) -> bool:
-    """Whether a worker of this machine is known to be gone, although it was heard of lately."""
-    return info.machine == queueing.this_machine() and not queueing.process_exists(info.pid)
 
 
 def _describe_silence(settings: Settings, where: str, error: Unreachable) -> Finding:

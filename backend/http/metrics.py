@@ -12,7 +12,7 @@ from backend.base.errors import Unreachable
 from backend.http.runs_metrics import RunsCollector
 from backend.interactive.predict import PredictService
 from backend.interactive.responses import PredictResponse
-from backend.transport import queueing
+from backend.transport import queueing, worker_registry
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,7 @@ class _Lookup(Collector):
         try:
             lengths, workers = (
                 queueing.queue_lengths(self._predict_service.conn),
-                queueing.list_workers(self._predict_service.conn),
+                worker_registry.list_workers(self._predict_service.conn),
             )
         except Unreachable as error:
             log.warning("metrics without Redis", error=str(error))
@@ -124,7 +124,7 @@ def _record_gauges(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
     yield GaugeMetricFamily("ris_regions", "Regions handed out.", counts["region"]["all"])
 
 
-def _worker_gauges(workers: list[queueing.WorkerInfo]) -> Iterator[Metric]:
+def _worker_gauges(workers: list[worker_registry.WorkerInfo]) -> Iterator[Metric]:
     now = time.time()
     ready = [worker for worker in workers if worker.state == "ready"]
     yield GaugeMetricFamily("ris_worker_up", "Whether a worker is ready.", int(bool(ready)))

@@ -13,7 +13,7 @@ from backend.http.bodies import read_json
 from backend.runs import control, summary
 from backend.runs.spec import BadRun, RunSpec
 from backend.runs.store import RunStore
-from backend.transport import queueing
+from backend.transport import worker_registry
 
 Result = TypeVar("Result")
 
@@ -154,7 +154,7 @@ def _run_store(request: Request) -> RunStore:
 def _look(request: Request, run_id: str) -> dict[str, Any]:
     try:
         workers = sum(
-            worker.state == "ready" for worker in queueing.list_workers(request.app.state.predict_service.conn)
+            worker.state == "ready" for worker in worker_registry.list_workers(request.app.state.predict_service.conn)
         )
     except Unreachable:
         workers = None

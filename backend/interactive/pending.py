@@ -15,7 +15,7 @@ from backend.interactive.questions import Question
 from backend.label_studio import messages
 from backend.label_studio.messages import Message
 from backend.label_studio.protocol import Json, Task
-from backend.transport import queueing
+from backend.transport import queueing, worker_registry
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,7 @@ class PendingRequests:
         task, source_id = question.task, question.source_id
         request_id = self._record("interactive", task, question.body, self._deadline_s, source_id)
         try:
-            if is_watched and queueing.workers_state(self._conn) == "none":
+            if is_watched and worker_registry.workers_state(self._conn) == "none":
                 return self._without_worker(request_id)
             self._queue(request_id, queueing.SEGMENT_TASK, "interactive", self._deadline_s)
             for older in self._store.supersede(task.project, task.id, source_id, request_id):
@@ -158,7 +158,7 @@ class PendingRequests:
         while not self._is_over(pending, deadline):
             if (now := time.monotonic()) >= deadline:
                 break
-            state = queueing.workers_state(self._conn) if pending.is_watched else "ready"
+            state = worker_registry.workers_state(self._conn) if pending.is_watched else "ready"
             if state == "none":
                 return messages.say("no_worker")
             loading_since = (loading_since or now) if state == "loading" else None

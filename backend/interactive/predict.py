@@ -20,7 +20,7 @@ from backend.label_studio.label_config import is_about_message
 from backend.label_studio.protocol import PredictCall, Task
 from backend.runs.store import RunStore
 from backend.settings.environment import Settings, read_settings
-from backend.transport import queueing
+from backend.transport import redis_client
 from backend.transport.redis_server import resolve_url
 from ris_core.errors import RisError
 
@@ -200,7 +200,7 @@ def open_predict_service(settings: Settings | None = None) -> PredictService:
     store = open_request_store(settings.sql_url)
     return PredictService(
         store=store,
-        conn=queueing.connect(resolve_url(settings.redis_url, settings.state_dir)),
+        conn=redis_client.connect(resolve_url(settings.redis_url, settings.state_dir)),
         profile=settings.profile,
         deadline_s=settings.predict_deadline_s,
         max_queued=settings.max_queued,

@@ -10,7 +10,7 @@ from backend.db.request_store import ProjectConnection, RequestStore
 from backend.label_studio.label_config import LabelConfig, find_message_area, read_config
 from backend.label_studio.protocol import Json, PredictCall, SetupCall, Task
 from backend.settings.project import ProjectSettings, read_project_settings
-from backend.transport import queueing
+from backend.transport import worker_registry
 from ris_core.errors import RisError
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class Projects:
             if project is not None and project not in self._profiles:
                 self._read_settings(project, self._store.get_connection(project))
             profile = self._profiles.get(project)
-            if version := queueing.model_version(self._conn, profile):
+            if version := worker_registry.model_version(self._conn, profile):
                 self._versions[profile] = version
         except RisError as error:
             log.warning("the model version is not known", project=project, error=str(error))

@@ -16,7 +16,7 @@ from backend.base.errors import BadSettings, Unreachable
 from backend.base.processes import Child, Program
 from backend.local.progress import Steps
 from backend.settings.environment import Settings
-from backend.transport import queueing, redis_server
+from backend.transport import redis_client, redis_server, worker_registry
 
 STEPS = ("Redis", "Worker", "Backend")
 """The steps that `up` takes, in order."""
@@ -124,13 +124,13 @@ def _program(name: str, settings: Settings) -> Program:
 
 def _wait_for_worker(child: Child, redis_url: str, state_dir: Path, timeout_s: float) -> str:
     """Wait until the worker that this child supervises has its models; their version."""
-    conn = queueing.connect(redis_url)
+    conn = redis_client.connect(redis_url)
     version = ""
 
     def is_ready() -> bool:
         nonlocal version
         process = processes.find_supervised(child, state_dir)
-        ready = [info for info in queueing.list_workers(conn) if info.state == "ready"]
+        ready = [info for info in worker_registry.list_workers(conn) if info.state == "ready"]
         version = next((info.model_version for info in ready if process and info.pid == process.pid), "")
         return bool(version)
 

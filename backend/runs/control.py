@@ -13,7 +13,7 @@ from backend.runs.spec import BadRun, RunSpec
 from backend.runs.store import OVER, Run, RunStore, State
 from backend.settings.project import read_project_settings
 from backend.settings.values import read_listener_url
-from backend.transport import queueing
+from backend.transport import worker_registry
 
 _VERSION = re.compile(r"[\w.+-]{1,200}")
 
@@ -35,7 +35,7 @@ def create(run_store: RunStore, store: RequestStore, conn: redis.Redis, spec: Ru
         learn_address(spec.notify or "")
     connection = store.get_connection(spec.project)
     profile = read_project_settings(connection.extra_params if connection else {}).profile
-    version = queueing.model_version(conn, profile)
+    version = worker_registry.model_version(conn, profile)
     if version is None:
         raise Unreachable("No worker has said which model version it has. Start one with `ris up` or `ris worker`.")
     return run_store.add_run(spec, version)

@@ -17,7 +17,7 @@ from backend.runs.store import AT_WORK, LeaseLost, Run, RunStore
 from backend.runs.studio_client import RunClient
 from backend.runs.worker_state import WorkerState
 from backend.runs.writer import PredictionWriter
-from backend.transport import queueing
+from backend.transport import queueing, worker_registry
 from ris_core.errors import RisError
 
 log = structlog.get_logger(__name__)
@@ -71,10 +71,10 @@ class RunSupervisor:
         """
         runs = self._run_store.list_runs(AT_WORK)
         known = None
-        if (runs or self._run_store.items.running()) and queueing.take_turn(
+        if (runs or self._run_store.items.running()) and worker_registry.take_turn(
             self._conn
         ):  # else there is nothing to look after
-            known = {info.name: info for info in queueing.list_workers(self._conn)}
+            known = {info.name: info for info in worker_registry.list_workers(self._conn)}
         self._take_from_the_dead(known)
         for run in reversed(runs):
             if known is not None and run.state in ("running", "preview"):
@@ -105,7 +105,7 @@ class RunSupervisor:
 
     # Anybody's
 
-    def _take_from_the_dead(self, known: Mapping[str, queueing.WorkerInfo] | None) -> None:
+    def _take_from_the_dead(self, known: Mapping[str, worker_registry.WorkerInfo] | None) -> None:
         """Let items begin again that nobody has in hand; of other workers only if it is this one's turn to look after all."""
         now = time.time()
         for run_id, task, worker, began in self._run_store.items.running():
@@ -114,7 +114,7 @@ class RunSupervisor:
             elif known is None:
                 continue
             elif worker in known:
-                is_left = not queueing.is_running(known[worker])
+                is_left = not worker_registry.is_running(known[worker])
             else:
                 is_left = now - began > UNHEARD_S
             if is_left or now - began > 2 * JOB_TIMEOUT_S:

@@ -16,8 +16,9 @@ from pathlib import Path
 import redis
 import structlog
 
+from backend.base import processes
 from backend.base.errors import BadSettings, Unreachable
-from backend.transport import queueing
+from backend.transport import redis_client
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +51,9 @@ def ensure(redis_url: str | None, state_dir: Path) -> str:
         Unreachable: If the given Redis does not answer, or none can be found or started.
     """
     if redis_url:
-        conn = queueing.connect(redis_url)
+        conn = redis_client.connect(redis_url)
         _wait_until_loaded(conn)
-        queueing.ping(conn)
+        redis_client.ping(conn)
         if not is_durable(conn):
             log.warning(
                 "Redis keeps nothing on disk: waiting jobs are lost with it",
@@ -178,7 +179,7 @@ def _command(program: str, state_dir: Path, socket_file: Path) -> list[str]:
 def _end(pid: int) -> None:
     """SIGTERM until it is gone: Redis ignores it while it rewrites its file. In the end SIGKILL; a second is lost."""
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while queueing.process_exists(pid):
+    while processes.process_exists(pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
         _wait_until_gone(pid, RESEND_S)
@@ -186,7 +187,7 @@ def _end(pid: int) -> None:
 
 def _wait_until_gone(pid: int, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while queueing.process_exists(pid) and time.monotonic() < deadline:
+    while processes.process_exists(pid) and time.monotonic() < deadline:
         time.sleep(POLL_S)
 
 
@@ -203,7 +204,7 @@ def _process_id(state_dir: Path) -> int | None:
 
 
 def _client(state_dir: Path) -> redis.Redis:
-    return queueing.connect(resolve_url(None, state_dir))
+    return redis_client.connect(resolve_url(None, state_dir))
 
 
 def _recorded_pid(state_dir: Path) -> int | None:

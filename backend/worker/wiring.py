@@ -20,7 +20,7 @@ from backend.runs.studio_client import RunClient
 from backend.runs.supervisor import RunSupervisor
 from backend.runs.worker_state import WORKER_STATE
 from backend.settings.environment import Settings, read_settings
-from backend.transport import queueing
+from backend.transport import queueing, redis_client, worker_registry
 from backend.transport.redis_server import resolve_url
 from ris_core import load_segmenter
 from ris_core.runtime import weights
@@ -107,7 +107,7 @@ def build_service(settings: Settings) -> InferenceService:
 
 @functools.cache
 def _connect(settings: Settings) -> redis.Redis:
-    return queueing.connect(resolve_url(settings.redis_url, settings.state_dir))
+    return redis_client.connect(resolve_url(settings.redis_url, settings.state_dir))
 
 
 def _open_studio(settings: Settings, project: int) -> RunClient:
@@ -145,7 +145,7 @@ def _load_other(settings: Settings, profile: str) -> Segmenter:
     segmenter = load_segmenter(profile, device=settings.device, store=store)
     log.info("a further profile is loaded", profile=profile, model_version=segmenter.model_version)
     try:
-        queueing.report_version(_connect(settings), profile, segmenter.model_version)
+        worker_registry.report_version(_connect(settings), profile, segmenter.model_version)
     except Unreachable as error:
         log.warning("the version of a profile is not reported", profile=profile, error=str(error))
     return segmenter

@@ -31,8 +31,8 @@ from backend.base.errors import BadInput, Unreachable
 from backend.inference import gpu
 from backend.runs.worker_state import WORKER_STATE
 from backend.settings.environment import Settings, read_settings
-from backend.transport import queueing, redis_server
-from backend.transport.queueing import WorkerInfo
+from backend.transport import queueing, redis_client, redis_server, worker_registry
+from backend.transport.worker_registry import WorkerInfo
 from backend.worker import jobs, wiring
 
 log = structlog.get_logger(__name__)
@@ -62,11 +62,11 @@ def run_worker(settings: Settings) -> None:
         Unreachable: If Redis or the database does not answer.
         WeightsMissing: If the profile's weights are not there.
     """
-    conn = queueing.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
-    queueing.ping(conn)
+    conn = redis_client.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
+    redis_client.ping(conn)
     info = WorkerInfo(
         name=f"{os.getpid()}-{uuid.uuid4().hex[:8]}",
-        machine=queueing.this_machine(),
+        machine=worker_registry.this_machine(),
         pid=os.getpid(),
         started_at=time.time(),
         profile=settings.profile,
@@ -139,7 +139,7 @@ class Heartbeat:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(HEARTBEAT_S)
-        queueing.forget_worker(self._conn, self.info.name)
+        worker_registry.forget_worker(self._conn, self.info.name)
 
     def say(self, **changes: Any) -> None:
         """Report changed fields at once."""
@@ -167,7 +167,7 @@ class Heartbeat:
 
     def _report(self, info: WorkerInfo) -> None:
         with self._saying:
-            queueing.report_worker(self._conn, info, self._said)
+            worker_registry.report_worker(self._conn, info, self._said)
             self._said = info
 
     def _end_if_overrun(self) -> None:

@@ -28,8 +28,8 @@ from backend.base import processes
 from backend.base.errors import Unreachable
 from backend.base.processes import Program
 from backend.db.request_store import ProjectConnection
-from backend.transport import queueing, redis_server
-from backend.transport.queueing import WorkerInfo
+from backend.transport import redis_client, redis_server, worker_registry
+from backend.transport.worker_registry import WorkerInfo
 from backend.worker.worker import Heartbeat, RisWorker
 from tests.toy import toy_png
 
@@ -86,7 +86,7 @@ class Site:
         self.wait_until(self.is_whole)
 
     def start_redis(self) -> None:
-        self.conn = queueing.connect(redis_server.ensure(None, self.folder))
+        self.conn = redis_client.connect(redis_server.ensure(None, self.folder))
 
     def start_worker(self) -> None:
         program = Program("worker", impatient("tests.toy_worker"), self.environment)
@@ -152,7 +152,7 @@ class Site:
         return False
 
     def is_whole(self) -> bool:
-        return self.is_healthy() and any(info.state == "ready" for info in queueing.list_workers(self.conn))
+        return self.is_healthy() and any(info.state == "ready" for info in worker_registry.list_workers(self.conn))
 
     def query(self, sql: str, *values: object) -> list[tuple]:
         with contextlib.closing(sqlite3.connect(self.folder / "ris.sqlite3", timeout=PATIENCE_S)) as db, db:
@@ -205,7 +205,7 @@ class Site:
     def kill_redis(self) -> None:
         pid = self.conn.info("server")["process_id"]
         os.kill(pid, signal.SIGKILL)
-        self.wait_until(lambda: not queueing.process_exists(pid))
+        self.wait_until(lambda: not processes.process_exists(pid))
 
     def worker_pid(self) -> int:
         return processes.find_supervised(self.worker, self.folder).pid
@@ -386,8 +386,8 @@ def test_database_that_cannot_be_tidied_does_not_end_the_worker(redis_url):
         tried.append(1)
         raise Unreachable("The database cannot be used (locked).")
 
-    conn = queueing.connect(redis_url)
-    info = WorkerInfo("w", queueing.this_machine(), os.getpid(), time.time(), "toy", "cpu")
+    conn = redis_client.connect(redis_url)
+    info = WorkerInfo("w", worker_registry.this_machine(), os.getpid(), time.time(), "toy", "cpu")
     RisWorker(conn, Heartbeat(conn, info), tidy).run_maintenance_tasks()
     assert tried == [1]
 

@@ -28,7 +28,7 @@ from backend.runs import control, summary
 from backend.runs.execution import RunContext, work
 from backend.runs.store import open_run_store
 from backend.runs.worker_state import WorkerState
-from backend.transport import queueing, redis_server
+from backend.transport import redis_client, redis_server, worker_registry
 from benchmarks import postgres
 from tests.toy import toy_segmenter
 
@@ -202,5 +202,5 @@ def short_folder() -> Iterator[Path]:
 
 def test_redis_has_what_it_had(short_folder: Path):
     shutil.copy2(FROZEN / "state" / "appendonly.aof", short_folder)
-    conn = queueing.connect(redis_server.ensure(None, short_folder))
-    assert queueing.model_version(conn, "demo") == SAID["run status"]["model_version"]
+    conn = redis_client.connect(redis_server.ensure(None, short_folder))
+    assert worker_registry.model_version(conn, "demo") == SAID["run status"]["model_version"]

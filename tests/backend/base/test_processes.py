@@ -17,6 +17,7 @@ from backend.base.processes import Child, Program
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[3]
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
 
 
@@ -88,6 +89,23 @@ def test_stranger_with_a_reused_pid_is_left_alone(state_dir: Path):
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_zombie_does_not_run_and_a_process_that_was_waited_for_does_not_exist():
+    with subprocess.Popen(["true"]) as process:
+        wait_for(lambda: not processes.process_exists(process.pid))
+        os.kill(process.pid, 0)  # still in the process table
+    assert not processes.process_exists(process.pid)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_process_of_another_user_exists():
+    program = (
+        "import os; from backend.base.processes import process_exists; parent = os.getppid(); "
+        "os.setuid(65534); print(process_exists(parent))"
+    )
+    output = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
+    assert output == "True\n"
 
 
 def test_readiness_error_quotes_the_end_of_the_log(state_dir: Path):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from backend.doctor import transport
-from backend.transport import queueing
-from backend.transport.queueing import WorkerInfo
+from backend.transport import queueing, redis_client, worker_registry
+from backend.transport.worker_registry import WorkerInfo
 from tests.backend.doctor.looking import MakeCase, look
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ WORKER = WorkerInfo(
 
 
 def test_redis_is_described(make_case: MakeCase, redis_url: str):
-    queueing.enqueue(queueing.connect(redis_url), queueing.SEGMENT_TASK, "r1")
+    queueing.enqueue(redis_client.connect(redis_url), queueing.SEGMENT_TASK, "r1")
     found = look(transport.check_redis, make_case(REDIS_URL=redis_url))
     assert {name: finding.state for name, finding in found.items()} == dict.fromkeys(
         ("Server", "Persistence", "Memory", "Queues"), "ok"
@@ -30,7 +30,7 @@ def test_redis_is_described(make_case: MakeCase, redis_url: str):
 
 
 def test_redis_that_wants_another_password_is_a_failure(make_case: MakeCase, redis_url: str):
-    conn = queueing.connect(redis_url)
+    conn = redis_client.connect(redis_url)
     conn.config_set("requirepass", "right-one")
     try:
         found = look(transport.check_redis, make_case(REDIS_URL=redis_url.replace("unix://", "unix://:wrong-one@")))
@@ -79,10 +79,10 @@ def test_worker_is_judged_by_what_it_says_of_itself(worker: WorkerInfo, state: s
 
 
 def test_workers_that_answer_differently_are_noticed(make_case: MakeCase, redis_url: str):
-    conn, case = queueing.connect(redis_url), make_case(REDIS_URL=redis_url)
+    conn, case = redis_client.connect(redis_url), make_case(REDIS_URL=redis_url)
     assert look(transport.check_workers, case)["Workers"].exit_code == 4
     for i in (1, 2):
-        queueing.report_worker(conn, replace(WORKER, name=f"w{i}", pid=i, model_version=f"demo.{i}"))
+        worker_registry.report_worker(conn, replace(WORKER, name=f"w{i}", pid=i, model_version=f"demo.{i}"))
     found = look(transport.check_workers, case)
     assert set(found) == {"Worker 1", "Worker 2", "Versions"}
     assert "demo.1, demo.2" in found["Versions"].value
@@ -91,6 +91,6 @@ def test_workers_that_answer_differently_are_noticed(make_case: MakeCase, redis_
 def test_worker_whose_process_has_ended_is_none(make_case: MakeCase, redis_url: str):
     with subprocess.Popen(["true"]) as ended:
         pass
-    info = replace(WORKER, machine=queueing.this_machine(), pid=ended.pid)
-    queueing.report_worker(queueing.connect(redis_url), info)
+    info = replace(WORKER, machine=worker_registry.this_machine(), pid=ended.pid)
+    worker_registry.report_worker(redis_client.connect(redis_url), info)
     assert list(look(transport.check_workers, make_case(REDIS_URL=redis_url))) == ["Workers"]

@@ -18,7 +18,7 @@ from backend.http import app as app_module
 from backend.http.app import create_app
 from backend.label_studio import protocol
 from backend.settings.environment import Settings
-from backend.transport import queueing
+from backend.transport import queueing, worker_registry
 
 pytestmark = pytest.mark.slow
 
@@ -131,7 +131,7 @@ def test_setup_keeps_the_connection(make_client, extra):
 
 def test_setup_and_versions_tell_what_the_worker_said(make_client):
     client = make_client()
-    client.app.state.predict_service.conn.set(queueing.MODEL_VERSION_KEY, "toy.v1")
+    client.app.state.predict_service.conn.set(worker_registry.MODEL_VERSION_KEY, "toy.v1")
     assert client.post("/setup", json={}).json() == {"model_version": "toy.v1"}
     assert client.get("/versions").json() == {"versions": ["toy.v1"]}
 
@@ -435,12 +435,12 @@ def test_metrics_are_what_happened(make_client):
     client.get("/health")
     client.post("/predict", json=ask("a"))
     client.get("/nothing/here")
-    info = queueing.WorkerInfo(
-        "w1", queueing.this_machine(), 1, time.time() - 10, "toy", "cpu", "toy.v1", "ready", jobs=4
+    info = worker_registry.WorkerInfo(
+        "w1", worker_registry.this_machine(), 1, time.time() - 10, "toy", "cpu", "toy.v1", "ready", jobs=4
     )
-    queueing.report_worker(client.app.state.predict_service.conn, info)
+    worker_registry.report_worker(client.app.state.predict_service.conn, info)
     on_gpu = dataclasses.replace(info, name="w2", device="cuda:1", gpu_used=3 << 30, gpu_total=8 << 30)
-    queueing.report_worker(client.app.state.predict_service.conn, on_gpu)
+    worker_registry.report_worker(client.app.state.predict_service.conn, on_gpu)
     expected = {
         'ris_http_requests_total{endpoint="/health",status="200"}': 1,
         'ris_http_requests_total{endpoint="other",status="404"}': 1,

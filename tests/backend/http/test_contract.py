@@ -20,7 +20,7 @@ from sqlalchemy import select
 from backend.db import request_store
 from backend.http.app import create_app
 from backend.settings.environment import Settings
-from backend.transport import queueing
+from backend.transport import worker_registry
 from tests.toy import COLOURS, toy_pixels, toy_png
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ def client(studio, _redis_server_url, tmp_path_factory):
         )
         try:
             wait_until(
-                lambda: queueing.model_version(opened.app.state.predict_service.conn),
+                lambda: worker_registry.model_version(opened.app.state.predict_service.conn),
                 lambda: (state / "worker.log").read_text(),
             )
             for request in recorded.values():

@@ -34,7 +34,7 @@ from backend.http.app import create_app
 from backend.http.openapi import make_document
 from backend.interactive import predict
 from backend.settings.environment import Settings
-from backend.transport import queueing
+from backend.transport import worker_registry
 from tests.toy import toy_png
 
 pytestmark = pytest.mark.slow
@@ -122,7 +122,7 @@ def target(_redis_server_url, tmp_path_factory):
         command = [sys.executable, "-m", "tests.toy_worker"]
         worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:
-            while not queueing.model_version(found.predict_service.conn):
+            while not worker_registry.model_version(found.predict_service.conn):
                 assert worker.poll() is None, worker_log.read_text()
                 time.sleep(0.05)
             yield found

@@ -8,12 +8,12 @@ from backend.base.errors import Unreachable
 from backend.http.metrics import Metrics
 from backend.interactive.predict import PredictService
 from backend.interactive.responses import PredictResponse
-from backend.transport import queueing
+from backend.transport import redis_client
 
 
 @pytest.fixture
 def predict_service(store, redis_url):
-    return PredictService(store, queueing.connect(redis_url), "toy", 1.0, 10)
+    return PredictService(store, redis_client.connect(redis_url), "toy", 1.0, 10)
 
 
 def lines(metrics):

@@ -6,7 +6,7 @@ import pytest
 
 from backend.inference import gpu
 from backend.inference.gpu import GpuMemory
-from backend.transport import queueing
+from backend.transport import redis_client, worker_registry
 from backend.worker.worker import Heartbeat
 
 FREE = {"cuda": 5, "cuda:1": 3}
@@ -54,10 +54,10 @@ def test_torch_is_not_loaded_for_it(monkeypatch):
 
 def test_heartbeat_tells_it(torch, redis_url, monkeypatch):
     monkeypatch.setattr("backend.worker.worker.HEARTBEAT_S", 0.05)
-    conn = queueing.connect(redis_url)
-    info = queueing.WorkerInfo("w1", queueing.this_machine(), 1, time.time(), "toy", "cuda:1")
+    conn = redis_client.connect(redis_url)
+    info = worker_registry.WorkerInfo("w1", worker_registry.this_machine(), 1, time.time(), "toy", "cuda:1")
     with Heartbeat(conn, info):
         deadline = time.monotonic() + 10
-        while not (told := queueing.list_workers(conn)[0]).gpu_total and time.monotonic() < deadline:
+        while not (told := worker_registry.list_workers(conn)[0]).gpu_total and time.monotonic() < deadline:
             time.sleep(0.02)
     assert (told.gpu_used, told.gpu_total) == (5, 8)

@@ -24,8 +24,8 @@ from backend.interactive.predict import PredictService
 from backend.label_studio import messages, protocol
 from backend.label_studio.images import ImageFetcher
 from backend.label_studio.label_config import MESSAGE_NAME
-from backend.transport import queueing
-from backend.transport.queueing import WorkerInfo
+from backend.transport import queueing, redis_client, worker_registry
+from backend.transport.worker_registry import WorkerInfo
 from backend.worker import jobs, wiring
 from ris_core.geometry import masks
 from ris_core.methods.global_local import GlobalLocalMethod as GlobalLocal
@@ -73,8 +73,10 @@ def bench(store, redis_url, tmp_path, monkeypatch):
     segmenter = replace(toy_segmenter(), proposer=proposer)
     service = InferenceService(store, FeatureCache(tmp_path, 1 << 24), ImageFetcher(), segmenter, 1_000_000, top_k=3)
     monkeypatch.setattr(wiring, "service", lambda: service)
-    predict_service = PredictService(store, queueing.connect(redis_url), "toy", deadline_s=60, max_queued=9)
-    queueing.report_worker(predict_service.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", "ready"))
+    predict_service = PredictService(store, redis_client.connect(redis_url), "toy", deadline_s=60, max_queued=9)
+    worker_registry.report_worker(
+        predict_service.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", "ready")
+    )
     return SimpleNamespace(
         predict_service=predict_service, service=service, store=store, proposer=proposer, draft=None, config=CONFIG
     )

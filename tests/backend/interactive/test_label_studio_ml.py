@@ -15,7 +15,7 @@ from backend.interactive import label_studio_ml
 from backend.interactive import predict as desk_module
 from backend.label_studio import protocol
 from backend.settings.environment import Settings
-from backend.transport import queueing
+from backend.transport import queueing, worker_registry
 
 pytestmark = pytest.mark.slow
 
@@ -142,9 +142,9 @@ def test_under_1_0_9_the_connection_comes_with_the_model(predict_service, monkey
 
 def test_under_2_x_the_model_version_is_the_workers(predict_service, monkeypatch):
     monkeypatch.setattr(label_studio_ml_model, "LabelStudioMLBase", StandIn)
-    predict_service.conn.set(queueing.MODEL_VERSION_KEY, "toy.v1")
+    predict_service.conn.set(worker_registry.MODEL_VERSION_KEY, "toy.v1")
     predict_service.projects.set_up(protocol.read_setup({"project": "8.1", "extra_params": {"profile": "other"}}))
-    queueing.report_version(predict_service.conn, "other", "other.v2")
+    worker_registry.report_version(predict_service.conn, "other", "other.v2")
     try:
         module = importlib.reload(label_studio_ml)
         monkeypatch.setattr(module, "_desk", lambda: predict_service)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from backend.http.app import create_app
 from backend.settings.environment import Settings
-from backend.transport import queueing
+from backend.transport import queueing, worker_registry
 from tests.backend.http.test_app import ask, task
 
 pytestmark = pytest.mark.slow
@@ -36,8 +36,8 @@ def make_client(tmp_path, redis_url):
         )
         client = TestClient(create_app(settings), raise_server_exceptions=False).__enter__()
         opened.append(client)
-        worker = queueing.WorkerInfo("w", "elsewhere", 1, time.time(), "toy", "cpu", "toy.v1", "ready")
-        queueing.report_worker(client.app.state.predict_service.conn, worker)
+        worker = worker_registry.WorkerInfo("w", "elsewhere", 1, time.time(), "toy", "cpu", "toy.v1", "ready")
+        worker_registry.report_worker(client.app.state.predict_service.conn, worker)
         return client
 
     yield make
@@ -59,7 +59,9 @@ def ask_all(client: TestClient, number: int, waiting: int, **changes) -> list:
             queueing.queue_lengths(conn)["interactive"] < waiting or sum(a.done() for a in answers) < number - waiting
         ):
             assert time.monotonic() < deadline, (queueing.queue_lengths(conn), Counter(a.done() for a in answers))
-            queueing.report_worker(conn, queueing.WorkerInfo("w", "elsewhere", 1, 1.0, "toy", "cpu", "v", "ready"))
+            worker_registry.report_worker(
+                conn, worker_registry.WorkerInfo("w", "elsewhere", 1, 1.0, "toy", "cpu", "v", "ready")
+            )
             time.sleep(0.1)
         for job in conn.lrange("rq:queue:interactive", 0, -1):
             queueing.announce(conn, job.decode())

@@ -19,8 +19,8 @@ from backend.interactive.events import keep_event
 from backend.interactive.predict import PredictService
 from backend.label_studio import messages, protocol
 from backend.label_studio.images import ImageFetcher
-from backend.transport import queueing
-from backend.transport.queueing import WorkerInfo
+from backend.transport import queueing, redis_client, worker_registry
+from backend.transport.worker_registry import WorkerInfo
 from backend.worker import jobs, wiring
 from ris_core.errors import BadExpression
 from tests.backend.stand_in_tasks import Row, TaskRoutes, UploadRoutes
@@ -49,7 +49,7 @@ class Bench:
     """A desk, and a worker's service that does what is queued when told to, or in a thread."""
 
     def __init__(self, store, redis_url, folder, studio, deadline_s=20.0, max_queued=100) -> None:
-        self.store, self.conn = store, queueing.connect(redis_url)
+        self.store, self.conn = store, redis_client.connect(redis_url)
         self.encoder = CountingEncoder()
         self.studio = studio
         cache, fetcher = FeatureCache(folder / "features", 1 << 22), ImageFetcher()
@@ -64,7 +64,7 @@ class Bench:
         self.predict_service.projects.set_up(protocol.read_setup(setup))
 
     def report(self, state="ready") -> None:
-        queueing.report_worker(self.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", state))
+        worker_registry.report_worker(self.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", state))
 
     def work(self) -> int:
         """Do all that waits; how many jobs that was."""
@@ -564,7 +564,7 @@ def test_a_redis_that_is_down_is_told(make_bench):
 
 def test_a_redis_that_goes_away_while_one_waits_is_told(bench, monkeypatch):
     bench.report()
-    monkeypatch.setattr(queueing, "wait_for", lambda *_: queueing.ping(queueing.connect("redis://127.0.0.1:1")))
+    monkeypatch.setattr(queueing, "wait_for", lambda *_: redis_client.ping(redis_client.connect("redis://127.0.0.1:1")))
     answers = ask(bench, "the red square")
     assert (told(answers), answers.outcomes) == (messages.TEXTS["unreachable"], {"expired": 1})
     bench.work()  # the job was not lost with it, but nobody waits for it
@@ -574,7 +574,7 @@ def test_a_redis_that_goes_away_while_one_waits_is_told(bench, monkeypatch):
 def test_an_answer_that_was_there_before_redis_went_away_is_handed_out(bench, monkeypatch):
     def work_and_go_away(*_):
         bench.work()
-        queueing.ping(queueing.connect("redis://127.0.0.1:1"))
+        redis_client.ping(redis_client.connect("redis://127.0.0.1:1"))
 
     bench.report()
     monkeypatch.setattr(queueing, "wait_for", work_and_go_away)
@@ -678,7 +678,7 @@ def test_the_version_of_a_project_is_that_of_its_profile(bench):
         == bench.predict_service.projects.known_version(PROJECT)
         == "other.loading"
     )
-    queueing.report_version(bench.conn, "other", "other.v2")
+    worker_registry.report_version(bench.conn, "other", "other.v2")
     assert (bench.predict_service.projects.model_version(PROJECT), bench.predict_service.projects.model_version()) == (
         "other.v2",
         "toy.v1",
@@ -687,7 +687,7 @@ def test_the_version_of_a_project_is_that_of_its_profile(bench):
 
 def test_the_profile_of_a_project_is_known_after_a_restart(bench):
     bench.connect(profile="other")
-    queueing.report_version(bench.conn, "other", "other.v2")
+    worker_registry.report_version(bench.conn, "other", "other.v2")
     again = PredictService(bench.store, bench.conn, "toy", 1.0, 1)
     assert (again.projects.model_version(PROJECT), again.projects.known_version()) == ("other.v2", "toy.loading")
 

@@ -18,7 +18,7 @@ from backend.runs.store import Run, RunStore, open_run_store
 from backend.runs.studio_client import RunClient
 from backend.runs.supervisor import RunSupervisor
 from backend.runs.worker_state import WorkerState
-from backend.transport import queueing
+from backend.transport import redis_client, worker_registry
 from tests.backend.runs.fake_studio import PROJECT, FakeStudio
 from tests.toy import toy_png, toy_segmenter
 
@@ -129,5 +129,5 @@ def studio():
 @pytest.fixture
 def rig(run_store, store, redis_url, tmp_path, studio, serve, monkeypatch):
     monkeypatch.setattr(supervisors, "REST", 0.0)
-    monkeypatch.setattr(queueing, "TURN_MS", 1)
-    return Rig(run_store, store, queueing.connect(redis_url), tmp_path, studio, serve(studio).url)
+    monkeypatch.setattr(worker_registry, "TURN_MS", 1)
+    return Rig(run_store, store, redis_client.connect(redis_url), tmp_path, studio, serve(studio).url)

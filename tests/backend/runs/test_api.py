@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from backend.http.app import create_app
 from backend.settings.environment import Settings
-from backend.transport import queueing
+from backend.transport import worker_registry
 from tests.backend.runs.fake_studio import CONFIG, PROJECT
 
 USER = ("label-studio", "secret")
@@ -14,7 +14,7 @@ RED = "Red: the red square"
 
 @pytest.fixture
 def client(rig, database_url, redis_url, tmp_path):
-    rig.conn.set(queueing.MODEL_VERSION_KEY, rig.segmenter.model_version)
+    rig.conn.set(worker_registry.MODEL_VERSION_KEY, rig.segmenter.model_version)
     settings = Settings(
         _env_file=None,
         RIS_STATE_DIR=tmp_path / "state",

@@ -2,13 +2,13 @@
 
 import pytest
 
-from backend.transport import queueing
+from backend.transport import queueing, redis_client, worker_registry
 from backend.transport.queueing import WORK_ON_RUN
 
 
 @pytest.fixture
 def conn(redis_url):
-    return queueing.connect(redis_url)
+    return redis_client.connect(redis_url)
 
 
 def fill(conn, *job_ids):
@@ -25,10 +25,10 @@ def test_jobs_that_wait_or_are_at_work_are_not_queued_again(conn):
 
 
 def test_one_process_at_a_time_has_its_turn(conn):
-    assert queueing.take_turn(conn)
-    assert not queueing.take_turn(conn)
+    assert worker_registry.take_turn(conn)
+    assert not worker_registry.take_turn(conn)
     conn.delete("ris:turn")
-    assert queueing.take_turn(conn)
+    assert worker_registry.take_turn(conn)
 
 
 def test_word_that_a_job_of_a_run_is_over_does_not_pile_up(conn):

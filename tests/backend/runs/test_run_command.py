@@ -11,7 +11,7 @@ from backend.base.errors import Unreachable
 from backend.commands.run import runs
 from backend.commands.warm import warm
 from backend.runs.spec import BadRun, RunSpec
-from backend.transport import queueing
+from backend.transport import worker_registry
 from tests.backend.runs.fake_studio import PROJECT
 
 RED = "Red: the red square"
@@ -29,7 +29,7 @@ def ris(rig, monkeypatch, database_url, redis_url, tmp_path):
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    rig.conn.set(queueing.MODEL_VERSION_KEY, rig.segmenter.model_version)
+    rig.conn.set(worker_registry.MODEL_VERSION_KEY, rig.segmenter.model_version)
     app = typer.Typer()
     app.add_typer(runs, name="run")
     app.command()(warm)
@@ -168,7 +168,7 @@ def test_other_queries_are_refused_at_once(ris, rig, started):
 
 
 def test_run_needs_a_worker_that_said_its_version(ris, rig):
-    rig.conn.delete(queueing.MODEL_VERSION_KEY)
+    rig.conn.delete(worker_registry.MODEL_VERSION_KEY)
     with pytest.raises(Unreachable, match="ris worker"):
         ris("run", "start", "--project", "3", "--expression", RED)
 

@@ -31,7 +31,7 @@ from backend.label_studio.images import ImageFetcher
 from backend.label_studio.reachability import ask_backend
 from backend.runs.studio_client import RunClient
 from backend.settings.environment import read_settings
-from backend.transport import queueing
+from backend.transport import redis_client
 from backend.worker.worker import RisWorker
 from ris_core.errors import RisError
 from tests.backend.http.test_app import ask
@@ -165,10 +165,10 @@ def test_redis_and_databases(said, tmp_path, monkeypatch):
     def fail(*_args: object, **_kwargs: object) -> None:
         raise redis.exceptions.ConnectionError(quoting())
 
-    conn = queueing.connect("redis://127.0.0.1:1")
+    conn = redis_client.connect("redis://127.0.0.1:1")
     monkeypatch.setattr(conn, "ping", fail)
-    tell(said, lambda: queueing.ping(conn))
-    tell(said, lambda: queueing.connect(f"redis://:{OF_REDIS}@h:x"))
+    tell(said, lambda: redis_client.ping(conn))
+    tell(said, lambda: redis_client.connect(f"redis://:{OF_REDIS}@h:x"))
     tell(said, lambda: open_database(f"nosuch://me:{OF_SQL}@h/d"))
     tell(said, lambda: open_database(f"postgresql+psycopg://me:{OF_SQL}@127.0.0.1:1/d?connect_timeout=2"))
     for kind in (sa.exc.OperationalError, sa.exc.DataError):

@@ -9,7 +9,7 @@ from backend.runs.item import PlannedItem
 from backend.runs.queries import Query
 from backend.runs.spec import RunSpec
 from backend.runs.store import RunStore
-from backend.transport import queueing
+from backend.transport import queueing, worker_registry
 from tests.backend.runs.conftest import picture
 from tests.backend.worker.test_worker import BODY, CONFIG, Bench
 from tests.toy import toy_segmenter
@@ -69,7 +69,7 @@ def test_full_disk_holds_a_run_until_there_is_room_again(bench, run):
     bench.wait_until_held()
     before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     bench.remove("hold")
-    bench.wait_until(lambda: queueing.list_workers(bench.conn)[0].jobs >= 2)
+    bench.wait_until(lambda: worker_registry.list_workers(bench.conn)[0].jobs >= 2)
     assert "done" not in run_store.counts.by_state(made.id)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
     bench.wait_until(lambda: run_store.counts.by_state(made.id) == {"done": 3})

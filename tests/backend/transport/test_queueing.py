@@ -5,18 +5,19 @@ import time
 import pytest
 
 from backend.base.errors import Busy, Unreachable
-from backend.transport import queueing
-from backend.transport.queueing import ENCODE_AHEAD, ENCODE_TASK, SEGMENT_TASK, WorkerInfo
+from backend.transport import queueing, redis_client, worker_registry
+from backend.transport.queueing import ENCODE_AHEAD, ENCODE_TASK, SEGMENT_TASK
+from backend.transport.worker_registry import WorkerInfo
 
 
 @pytest.fixture
 def conn(redis_url):
-    return queueing.connect(redis_url)
+    return redis_client.connect(redis_url)
 
 
 def info(name: str, **fields) -> WorkerInfo:
     given = {
-        "machine": queueing.this_machine(),
+        "machine": worker_registry.this_machine(),
         "pid": os.getpid(),
         "started_at": 1.0,
         "profile": "toy",
@@ -93,30 +94,9 @@ LIVING = {
 @pytest.mark.parametrize(("fields", "keeps"), LIVING.values(), ids=LIVING)
 def test_jobs_stay_with_workers_that_live(conn, fields, keeps):
     queueing.enqueue(conn, SEGMENT_TASK, "r1")
-    queueing.report_worker(conn, info("w", **fields))
+    worker_registry.report_worker(conn, info("w", **fields))
     queueing.take(conn, "w", 0.01)
     assert queueing.recover(conn) == ([] if keeps else ["r1"])
-
-
-def test_a_worker_that_redis_has_lost_is_none_until_it_has_said_all_again(conn):
-    conn.hset(queueing._worker_key("lost"), mapping={"last_seen": 1.0, "jobs": 7})
-    assert queueing.list_workers(conn) == []
-    assert queueing.workers_state(conn) == "none"
-
-
-def test_a_worker_says_only_what_changed_and_all_again_once_it_was_forgotten(conn):
-    first = info("w", state="ready", model_version="toy.1")
-    queueing.report_worker(conn, first)
-    conn.set(queueing.MODEL_VERSION_KEY, "another's")
-    later = info("w", state="ready", model_version="toy.1", jobs=5)
-    queueing.report_worker(conn, later, first)
-    [seen] = queueing.list_workers(conn)
-    assert (seen.jobs, seen.model_version, seen.state) == (5, "toy.1", "ready")
-    assert queueing.model_version(conn) == "another's"
-    conn.flushdb()
-    queueing.report_worker(conn, later, first)
-    [seen] = queueing.list_workers(conn)
-    assert (seen.jobs, seen.profile, queueing.model_version(conn)) == (5, later.profile, "toy.1")
 
 
 def test_dropped_job_is_not_recovered(conn):
@@ -124,58 +104,6 @@ def test_dropped_job_is_not_recovered(conn):
     queueing.take(conn, "dead", 0.01)
     queueing.drop_taken(conn, "dead", "interactive", "r1")
     assert queueing.recover(conn) == []
-
-
-def test_workers_are_listed_as_they_report_themselves(conn):
-    queueing.report_worker(conn, info("b", started_at=2.0))
-    queueing.report_worker(conn, info("a", state="ready", model_version="toy.1", jobs=3))
-    first, second = queueing.list_workers(conn)
-    assert (first.name, first.state, first.model_version, first.jobs, first.profile) == (
-        "a",
-        "ready",
-        "toy.1",
-        3,
-        "toy",
-    )
-    assert (second.name, second.state, second.model_version) == ("b", "loading", "")
-    assert abs(first.last_seen - time.time()) < 60
-    assert 0 < conn.ttl("ris:worker:a") <= queueing.WORKER_TTL_S
-
-
-def test_model_version_outlives_its_worker(conn):
-    assert queueing.model_version(conn) is None
-    queueing.report_worker(conn, info("a", state="ready", model_version="toy.1"))
-    queueing.report_worker(conn, info("b", state="loading"))
-    queueing.forget_worker(conn, "a")
-    assert queueing.model_version(conn) == "toy.1"
-    assert [worker.name for worker in queueing.list_workers(conn)] == ["b"]
-
-
-def test_version_of_a_profile_is_what_its_worker_reported(conn):
-    assert queueing.model_version(conn, "other") is None
-    queueing.report_worker(conn, info("a", state="ready", model_version="toy.1"))
-    queueing.report_version(conn, "other", "other.1")
-    versions = [queueing.model_version(conn, profile) for profile in (None, "toy", "other")]
-    assert versions == ["toy.1", "toy.1", "other.1"]
-
-
-WORKERS = {
-    "none was ever heard of": ([], [], "none"),
-    "one loads": ([{"state": "loading"}], [], "loading"),
-    "one is ready": ([{"state": "loading"}, {"state": "ready"}], [], "ready"),
-    "one has just gone": ([{"state": "ready"}], ["ris:worker:*"], "loading"),
-    "one has long gone": ([{"state": "ready"}], ["ris:worker:*", "ris:heard"], "none"),
-}
-
-
-@pytest.mark.parametrize(("reports", "gone", "state"), WORKERS.values(), ids=WORKERS)
-def test_state_of_the_workers_tells_what_waiting_is_worth(conn, reports, gone, state):
-    for i, fields in enumerate(reports):
-        queueing.report_worker(conn, info(f"w{i}", **fields))
-    assert all(0 < conn.ttl(key) <= queueing.WORKER_TTL_S for key in conn.keys("ris:heard"))
-    for key in [key for pattern in gone for key in conn.keys(pattern)]:
-        conn.delete(key)
-    assert queueing.workers_state(conn) == state
 
 
 def test_job_that_is_next_goes_before_those_that_wait(conn):
@@ -192,13 +120,13 @@ def test_redis_that_refuses_is_named_with_a_remedy(conn):
 
 
 def test_redis_that_is_not_there_is_named_with_a_remedy(tmp_path):
-    conn = queueing.connect(f"unix://{tmp_path}/none.sock")
+    conn = redis_client.connect(f"unix://{tmp_path}/none.sock")
     for call in (
-        queueing.ping,
+        redis_client.ping,
         queueing.queue_lengths,
-        queueing.list_workers,
-        queueing.workers_state,
-        queueing.model_version,
+        worker_registry.list_workers,
+        worker_registry.workers_state,
+        worker_registry.model_version,
     ):
         with pytest.raises(Unreachable, match="REDIS_URL"):
             call(conn)
@@ -210,11 +138,11 @@ def test_redis_that_is_not_there_is_named_with_a_remedy(tmp_path):
 
 def test_url_that_is_none_names_the_setting():
     with pytest.raises(Unreachable, match="REDIS_URL"):
-        queueing.connect("localhost:6379")
+        redis_client.connect("localhost:6379")
 
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("timeout_s", [1e-4, 5e-4, 9e-4])
 def test_a_wait_of_less_than_a_millisecond_ends(redis_url, timeout_s):
     """Redis rounds it down to zero, and zero is for ever; a deadline that is nearly over leaves just that."""
-    assert not queueing.wait_for(queueing.connect(redis_url), "nobody", timeout_s)
+    assert not queueing.wait_for(redis_client.connect(redis_url), "nobody", timeout_s)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from backend.base.errors import Unreachable
-from backend.transport import queueing, redis_server
+from backend.transport import queueing, redis_client, redis_server
 
 pytestmark = pytest.mark.slow
 
@@ -26,12 +26,12 @@ def state_dir():
 
 
 def pid_of(url: str) -> int:
-    return queueing.connect(url).info("server")["process_id"]
+    return redis_client.connect(url).info("server")["process_id"]
 
 
 def test_private_redis_is_durable_reachable_by_its_owner_only_and_not_on_the_network(state_dir):
     url = redis_server.ensure(None, state_dir)
-    conn = queueing.connect(url)
+    conn = redis_client.connect(url)
     assert redis_server.is_durable(conn)
     settings = conn.config_get("*")
     assert (settings["port"], settings["appendfsync"], settings["save"]) == ("0", "everysec", "")
@@ -50,20 +50,20 @@ def test_running_redis_is_reused_even_by_starters_at_once(state_dir):
         thread.join()
     assert len(set(urls)) == 1
     assert len(urls) == 3
-    queueing.connect(urls[0]).set("kept", "yes")
+    redis_client.connect(urls[0]).set("kept", "yes")
     pid = pid_of(urls[0])
     assert pid_of(redis_server.ensure(None, state_dir)) == pid
-    assert queueing.connect(urls[0]).get("kept") == b"yes"
+    assert redis_client.connect(urls[0]).get("kept") == b"yes"
 
 
 def test_what_was_queued_survives_a_killed_redis(state_dir):
     url = redis_server.ensure(None, state_dir)
-    conn = queueing.connect(url)
+    conn = redis_client.connect(url)
     queueing.enqueue(conn, queueing.SEGMENT_TASK, "r1")
     os.kill(pid_of(url), signal.SIGKILL)
     while redis_server.is_running(state_dir):
         pass
-    assert queueing.queue_lengths(queueing.connect(redis_server.ensure(None, state_dir)))["interactive"] == 1
+    assert queueing.queue_lengths(redis_client.connect(redis_server.ensure(None, state_dir)))["interactive"] == 1
 
 
 def test_stop_ends_the_own_redis_once(state_dir):
@@ -96,7 +96,7 @@ def test_long_folder_gets_a_socket_that_can_be_bound(state_dir):
     try:
         assert len(str(socket_file)) < 107
         assert stat.S_IMODE(socket_file.parent.stat().st_mode) == 0o700
-        queueing.ping(queueing.connect(url))
+        redis_client.ping(redis_client.connect(url))
     finally:
         redis_server.stop(long)
         shutil.rmtree(socket_file.parent, ignore_errors=True)
@@ -110,13 +110,13 @@ def test_given_redis_is_used_as_it_is(redis_url, state_dir):
 
 def test_given_redis_that_keeps_nothing_is_warned_about(state_dir, capsys):
     url = redis_server.ensure(None, state_dir)
-    queueing.connect(url).config_set("appendonly", "no")
+    redis_client.connect(url).config_set("appendonly", "no")
     redis_server.ensure(url, state_dir)
     assert "appendonly yes" in capsys.readouterr().out
 
 
 def test_stop_insists_while_redis_writes_its_file(state_dir):
-    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    conn = redis_client.connect(redis_server.ensure(None, state_dir))
     conn.config_set("appendonly", "no")
     conn.config_set("rdb-key-save-delay", 200_000)  # microseconds a key: the rewriting takes a second
     for i in range(5):
@@ -156,24 +156,24 @@ def fill(conn, number: int) -> None:
 
 
 def test_a_file_that_takes_a_while_to_load_is_waited_for(state_dir):
-    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    conn = redis_client.connect(redis_server.ensure(None, state_dir))
     conn.config_set("auto-aof-rewrite-percentage", 0)
     conn.set("first", "kept")
     fill(conn, 15_000)
     assert redis_server.stop(state_dir)
-    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    conn = redis_client.connect(redis_server.ensure(None, state_dir))
     assert not conn.info("persistence")["loading"]
     assert (conn.get("first"), redis_server.is_durable(conn)) == (b"kept", True)
 
 
 def test_a_redis_that_loads_is_waited_for_by_everybody_and_can_be_stopped(state_dir):
-    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    conn = redis_client.connect(redis_server.ensure(None, state_dir))
     conn.config_set("auto-aof-rewrite-percentage", 0)
     fill(conn, 15_000)
     redis_server.stop(state_dir)
     redis_server._start(state_dir)  # as another program does, which has not waited yet
     url = redis_server.ensure(None, state_dir)
-    queueing.ping(queueing.connect(url))
+    redis_client.ping(redis_client.connect(url))
     redis_server.stop(state_dir)
     redis_server._start(state_dir)
     assert redis_server.stop(state_dir)
@@ -181,7 +181,7 @@ def test_a_redis_that_loads_is_waited_for_by_everybody_and_can_be_stopped(state_
 
 
 def test_the_file_stays_small(state_dir):
-    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    conn = redis_client.connect(redis_server.ensure(None, state_dir))
     fill(conn, 100)  # what is worth keeping
     for _ in range(15):
         fill(conn, 100)
@@ -195,7 +195,7 @@ def test_the_file_stays_small(state_dir):
 
 
 def test_a_redis_of_an_older_version_keeps_its_file_small_too(state_dir):
-    conn = queueing.connect(redis_server.ensure(None, state_dir))
+    conn = redis_client.connect(redis_server.ensure(None, state_dir))
     conn.config_set("auto-aof-rewrite-min-size", "64mb")
     redis_server.ensure(None, state_dir)
     assert conn.config_get("auto-aof-rewrite-min-size") == {"auto-aof-rewrite-min-size": str(1 << 20)}

@@ -1,7 +1,7 @@
 import pytest
 
 from backend.settings.environment import read_settings
-from backend.transport import queueing
+from backend.transport import worker_registry
 from backend.worker import wiring
 from ris_core.errors import UnknownName, WeightsMissing
 
@@ -55,7 +55,7 @@ def test_other_profiles_are_loaded_when_asked_for_and_their_version_is_reported(
     settings = read_settings()
     version = wiring._load_other(settings, "demo").model_version
     assert version.startswith("demo-scenes-only.")
-    assert queueing.model_version(wiring.connection(), "demo") == version
+    assert worker_registry.model_version(wiring.connection(), "demo") == version
     with pytest.raises(WeightsMissing, match="ris models pull base"):  # and nothing is downloaded
         wiring._load_other(settings, "base")
 

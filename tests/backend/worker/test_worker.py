@@ -14,7 +14,7 @@ from rq.exceptions import DeserializationError
 from rq.job import Callback
 from rq.serializers import JSONSerializer
 
-from backend.transport import queueing, redis_server
+from backend.transport import queueing, redis_client, redis_server, worker_registry
 from backend.transport.queueing import ENCODE_TASK, SEGMENT_TASK
 from backend.worker import jobs
 from backend.worker.worker import AllowedJob, JobRefused
@@ -38,7 +38,7 @@ class Bench:
     """A store, a Redis and any number of worker processes on them."""
 
     def __init__(self, store, redis_url: str, folder: Path) -> None:
-        self.store, self.conn, self.folder = store, queueing.connect(redis_url), folder
+        self.store, self.conn, self.folder = store, redis_client.connect(redis_url), folder
         self._env = {
             **os.environ,
             "REDIS_URL": redis_url,
@@ -56,7 +56,8 @@ class Bench:
         if is_awaited:
             self.wait_until(
                 lambda: any(
-                    info.pid == process.pid and info.state == "ready" for info in queueing.list_workers(self.conn)
+                    info.pid == process.pid and info.state == "ready"
+                    for info in worker_registry.list_workers(self.conn)
                 )
             )
         return process
@@ -101,20 +102,20 @@ def bench(store, redis_url, tmp_path):
 
 def test_worker_answers_reports_itself_and_stops_when_told(bench):
     process = bench.start_worker()
-    [info] = queueing.list_workers(bench.conn)
+    [info] = worker_registry.list_workers(bench.conn)
     assert (info.pid, info.profile, info.device, info.state) == (process.pid, "toy", "auto", "ready")
     assert info.model_version.startswith("toy.global_local.")
-    assert queueing.model_version(bench.conn) == info.model_version
+    assert worker_registry.model_version(bench.conn) == info.model_version
     request_id = bench.ask()
     assert queueing.wait_for(bench.conn, request_id, 30)
     request = bench.store.get_request(request_id)
     assert request.state == "done"
     assert request.answer["result"][0]["meta"]["text"] == ["the blue square"]
     assert request.answer["model_version"] == info.model_version
-    bench.wait_until(lambda: queueing.list_workers(bench.conn)[0].jobs == 1)
+    bench.wait_until(lambda: worker_registry.list_workers(bench.conn)[0].jobs == 1)
     process.terminate()
     assert process.wait(20) == 0, bench.log()
-    assert queueing.list_workers(bench.conn) == []
+    assert worker_registry.list_workers(bench.conn) == []
     assert [key for key in bench.conn.keys("rq:*") if b"rq:workers" not in key and b"rq:worker:" not in key] == [
         b"rq:queues"
     ]
@@ -167,15 +168,17 @@ def test_worker_is_heard_of_while_it_loads_and_while_it_works(bench):
     bench.touch("hold-loading")
     bench.start_worker(is_awaited=False)
     bench.wait_until_held()
-    [loading] = queueing.list_workers(bench.conn)
+    [loading] = worker_registry.list_workers(bench.conn)
     assert (loading.state, loading.model_version) == ("loading", "")
     request_id = bench.ask()
     bench.remove("holding")
     bench.touch("hold")
     bench.remove("hold-loading")
     bench.wait_until_held()
-    [working] = queueing.list_workers(bench.conn)
-    bench.wait_until(lambda: queueing.list_workers(bench.conn)[0].last_seen > working.last_seen + 0.5, timeout_s=5)
+    [working] = worker_registry.list_workers(bench.conn)
+    bench.wait_until(
+        lambda: worker_registry.list_workers(bench.conn)[0].last_seen > working.last_seen + 0.5, timeout_s=5
+    )
     assert bench.state_of(request_id) == "running"
 
 
@@ -273,7 +276,7 @@ def a_job(conn, function_name: str, *args: object, **kwargs: object) -> AllowedJ
 
 
 def test_allowed_job_is_the_function_of_that_name(redis_url):
-    conn = queueing.connect(redis_url)
+    conn = redis_client.connect(redis_url)
     assert a_job(conn, SEGMENT_TASK, "r1").func is jobs.segment_task
     assert a_job(conn, ENCODE_TASK, "r1").func is jobs.encode_task
 
@@ -291,7 +294,7 @@ REFUSED = {
 @pytest.mark.parametrize(("name", "args", "kwargs"), REFUSED.values(), ids=REFUSED)
 def test_job_that_is_none_of_ours_is_refused(redis_url, name, args, kwargs):
     with pytest.raises(JobRefused, match="Job j"):
-        _ = a_job(queueing.connect(redis_url), name, *args, **kwargs).func
+        _ = a_job(redis_client.connect(redis_url), name, *args, **kwargs).func
 
 
 def test_names_of_jobs_are_those_that_the_queue_is_given():
@@ -301,7 +304,7 @@ def test_names_of_jobs_are_those_that_the_queue_is_given():
 
 
 def test_payload_that_is_not_json_is_not_unpickled(redis_url):
-    job = a_job(queueing.connect(redis_url), SEGMENT_TASK, "r1")
+    job = a_job(redis_client.connect(redis_url), SEGMENT_TASK, "r1")
     job.data = pickle.dumps(("os.system", None, ("ls",), {}))
     with pytest.raises(DeserializationError):
         _ = job.func

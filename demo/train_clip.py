@@ -35,7 +35,7 @@ FIRST_SEED = 1_000
 """First of the scene seeds the accuracy is measured on; far below those of training."""
 
 
-class Views(torch.utils.data.IterableDataset):
+class ClipScenes(torch.utils.data.IterableDataset):
     """Batches of consecutive scenes; batch k is the same whatever the number of workers."""
 
     def __init__(self, first: int, last: int, scenes: int) -> None:
@@ -243,7 +243,7 @@ def train(steps: int, scenes: int, out: Path, state_file: Path, workers: int, th
     optimiser = Optimiser([model, heads], muon_lr=2e-3, adam_lr=1.2e-3)
     parts = {"model": model, "heads": heads, "optimiser": optimiser}
     first = load_state(state_file, parts)
-    views = Views(first, steps, scenes)
+    views = ClipScenes(first, steps, scenes)
     data = torch.utils.data.DataLoader(views, batch_size=None, num_workers=workers, collate_fn=_same)
     progress = TrainingProgress(first, steps, "views")
     for step, batch in enumerate(data, first + 1):

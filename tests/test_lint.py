@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-CHECKED = ("ris_core", "backend", "demo", "benchmarks", "tests")
+CHECKED = ("ris_core", "backend", "demo", "benchmarks", "tools", "tests")
 CACHE = ".mypy_cache"
 """With what `make lint` left there a look takes seconds, without it a minute or two."""
 

@@ -1,4 +1,4 @@
-"""The HTTP face: what Label Studio calls. Answers `/health` and `/setup` at once, whatever the worker does; loads no model."""
+"""The HTTP app: what Label Studio calls. It answers `/health` and `/setup` at once, whatever the worker does, and loads no model."""
 
 import binascii
 import time
@@ -41,7 +41,7 @@ STATUS: dict[type[RisError], int] = {
     WeightsMissing: 503,
     RisError: 500,
 }
-"""How the errors of the tree are answered; a class that is not here is answered as its nearest parent."""
+"""HTTP status of each error; a class that is not listed has that of its nearest parent."""
 
 HUNG_UP = 499
 """Status under which a request is counted whose caller left before its body was complete; nobody reads it."""
@@ -55,7 +55,7 @@ SETUP_TIMEOUT_S = 2.0
 """Label Studio gives up on /setup after 3 s; its answer needs neither Redis nor the database."""
 
 QUICK_THREADS = 8
-"""Threads for what is over in milliseconds: as many for bodies as for SQL and for Redis, so that what hangs keeps nobody else.
+"""Threads for work of milliseconds, for bodies, SQL and Redis each: where one of them hangs, the others go on.
 
 Predictions wait in threads of their own.
 """
@@ -118,7 +118,7 @@ async def predict(request: Request) -> dict[str, Any]:
     began = time.perf_counter()
     state = request.app.state
     call = protocol.read_predict(await read_json(request, MAX_PREDICT_BYTES, state.reading))
-    if state.waiting.available_tokens < 1:  # a thread would be waited for without an end
+    if state.waiting.available_tokens < 1:  # otherwise this request would wait for a thread, with no deadline
         answers = await _in_thread(lambda: state.predict_service.turn_away(call), state.recording)
     else:
         answers = await _in_thread(lambda: state.predict_service.predict(call), state.waiting)
@@ -133,7 +133,7 @@ async def predict(request: Request) -> dict[str, Any]:
 
 @_closed_pages.post("/webhook")
 async def webhook(request: Request) -> Response:
-    """Keep an event as it came; what it means is found out later. Label Studio waits one second and never repeats it."""
+    """Keep an event as it came; it is read later. Label Studio waits one second and never repeats it."""
     raw = await read_body(request, MAX_WEBHOOK_BYTES)
     state = request.app.state
     action, project = await _in_thread(lambda: keep_event(state.predict_service.store, raw), state.recording)
@@ -167,7 +167,7 @@ async def describe() -> dict[str, Any]:
 
 
 class _Guard:
-    """Lets in Label Studio: basic auth, or the webhooks' bearer token. Without either set, whoever reaches this machine's loopback."""
+    """Lets Label Studio in: by basic auth, or by the bearer token of webhooks. Where neither is set, everybody who can connect."""
 
     def __init__(self, settings: Settings) -> None:
         self._user, self._password = settings.basic_auth_user or "", _reveal(settings.basic_auth_pass)
@@ -213,10 +213,10 @@ async def _in_thread(work: Callable[[], Result], limiter: CapacityLimiter, may_a
 
 async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    said = hide(str(error))
-    log.warning("refused", path=request.url.path, status=status, error=said)
+    message = hide(str(error))
+    log.warning("refused", path=request.url.path, status=status, error=message)
     headers = {"Retry-After": "5"} if status == 503 else None
-    return JSONResponse({"error": type(error).__name__, "message": said}, status, headers)
+    return JSONResponse({"error": type(error).__name__, "message": message}, status, headers)
 
 
 async def _give_up(request: Request, _error: Exception) -> Response:
@@ -225,7 +225,7 @@ async def _give_up(request: Request, _error: Exception) -> Response:
 
 
 async def _count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Count a request; answer what nobody expected without telling strangers about it."""
+    """Count a request; answer an unexpected error without its details, which stand in the log."""
     metrics: Metrics = request.app.state.metrics
     endpoint = request.url.path if request.url.path in _PATHS else "other"
     try:

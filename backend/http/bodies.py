@@ -1,4 +1,4 @@
-"""What callers send, read within bounds: bytes, seconds, nesting, and only what a database can keep."""
+"""Request bodies, read within limits of size, time and nesting, and made storable in a database."""
 
 import math
 import re
@@ -15,11 +15,11 @@ from ris_core.errors import BadInput
 BODY_TIMEOUT_S = 90.0
 """How long a body may take to come in; Label Studio itself gives up on /predict after 100 s."""
 MAX_DEPTH = 100
-"""Objects and lists in one another. Far below what Python can write again: what is read must be storable."""
+"""Nested objects and lists. Python's encoder fails at about 1000, and what is read must be written again."""
 
 _INT64 = range(-(2**63), 2**63)
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-"""Zero characters, which PostgreSQL refuses, and halves of surrogate pairs, which are no UTF-8."""
+"""NUL, which PostgreSQL refuses, and lone surrogates, which UTF-8 cannot hold."""
 
 
 class TooLarge(BadInput):
@@ -27,7 +27,7 @@ class TooLarge(BadInput):
 
 
 class TooSlow(BadInput):
-    """A body that does not come to an end."""
+    """A body that is not complete in time."""
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytearray:
@@ -52,10 +52,10 @@ async def read_json(request: Request, limit_bytes: int, limiter: CapacityLimiter
     """The body as JSON that can be stored.
 
     Args:
-        limiter: Of the threads that parse: what is large takes a while.
+        limiter: Of the threads that parse; large bodies take seconds.
 
     Raises:
-        BadInput: If it is no JSON, or nested more than `MAX_DEPTH` deep.
+        BadInput: If it is not JSON, or nested more than `MAX_DEPTH` deep.
         TooLarge, TooSlow: As `read_body`.
     """
     raw = await read_body(request, limit_bytes)
@@ -69,18 +69,18 @@ def _parse(raw: bytearray) -> Any:
         raise BadInput(f"The body is not JSON ({reason_of(error)}). Send what Label Studio sends.") from error
 
 
-def _make_storable(found: Any, depth_left: int) -> Any:
-    """The same JSON with the replacement character for what is no text, text for endless numbers, null for NaN and infinity."""
-    if isinstance(found, str):
-        return found if found.isascii() and "\0" not in found else _UNSTORABLE.sub("\ufffd", found)
-    if isinstance(found, int):
-        return found if found in _INT64 else str(found)
-    if isinstance(found, float):
-        return found if math.isfinite(found) else None
-    if not isinstance(found, dict | list):
-        return found
+def _make_storable(value: Any, depth_left: int) -> Any:
+    """The same JSON with U+FFFD for characters that cannot be stored, text for integers over 64 bits, null for NaN and infinity."""
+    if isinstance(value, str):
+        return value if value.isascii() and "\0" not in value else _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, int):
+        return value if value in _INT64 else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if not isinstance(value, dict | list):
+        return value
     if not depth_left:
         raise BadInput(f"The body is nested more than {MAX_DEPTH} deep. Send what Label Studio sends.")
-    if isinstance(found, list):
-        return [_make_storable(value, depth_left - 1) for value in found]
-    return {_make_storable(key, depth_left - 1): _make_storable(value, depth_left - 1) for key, value in found.items()}
+    if isinstance(value, list):
+        return [_make_storable(value, depth_left - 1) for value in value]
+    return {_make_storable(key, depth_left - 1): _make_storable(value, depth_left - 1) for key, value in value.items()}

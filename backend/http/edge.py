@@ -1,6 +1,6 @@
-"""What stands between the network and the app: which names it is called by, and how long callers may take to say what they want.
+"""Between the network and the app: which host names are accepted, and how long headers and bodies may take.
 
-The app itself says who may ask what. Neither is uvicorn's work: it waits for the end of headers for ever, and knows no names.
+uvicorn does neither: it waits for headers without a limit, and accepts every name. Logins are checked in the app.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ BODY_GRACE_S = 5.0
 """How much longer than `BODY_TIMEOUT_S` a body may hold a connection; within it the app has answered 408."""
 EVERY_HOST = "*"
 _OWN_NAMES = ("localhost", "host.docker.internal", "gateway.docker.internal", "host.containers.internal")
-"""Names of this machine: its own, and those by which containers on it call it."""
+"""Names of this machine, and those by which containers on it call it."""
 
 
 class HostCheck:
-    """Answers 400 to callers that have another name for this server than it has.
+    """Answers 400 to requests whose `Host` is not a name of this server.
 
-    A page in somebody's browser can have its own name lead to this machine's loopback and then read what is answered (DNS
-    rebinding). Addresses are always right: nobody's name leads elsewhere with them.
+    A page in a browser can point its own name at this machine's loopback and then read the answers (DNS rebinding). IP
+    addresses are always accepted: they cannot be pointed elsewhere.
 
     Args:
-        names: Names that are right besides those of this machine; `EVERY_HOST` among them lets all pass.
+        names: Names to accept besides those of this machine; `EVERY_HOST` among them accepts all.
     """
 
     def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
@@ -47,37 +47,37 @@ class HostCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         host = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"), "")
-        if scope["type"] != "http" or self._is_right(host):
+        if scope["type"] != "http" or self._is_accepted(host):
             await self._app(scope, receive, send)
             return
         log.warning("refused: another host", host=host, path=scope["path"])
         message = f"This server is not called {host[:80]!r}. Set ALLOWED_HOSTS if it is."
         await JSONResponse({"error": "BadHost", "message": message}, 400)(scope, receive, send)
 
-    def _is_right(self, host: str) -> bool:
+    def _is_accepted(self, host: str) -> bool:
         name = re.sub(r":\d*$", "", host).lower().removesuffix(".")
         is_known = EVERY_HOST in self._names or name in self._names or name.endswith(".localhost")
         return not name or is_known or _is_address(name)  # HTTP/1.0 has no Host
 
 
 class PunctualProtocol(H11Protocol):
-    """uvicorn's protocol, which also closes connections whose headers or body do not come to an end."""
+    """uvicorn's protocol that also closes connections whose headers or body are not complete in time."""
 
     _timer: asyncio.TimerHandle | None = None
     _awaits: object = None  # h11's state of the caller that the timer is for
 
     def connection_made(self, transport: Any) -> None:
-        """Somebody is there: the first request is awaited."""
+        """A caller connected: wait for its first request."""
         super().connection_made(transport)
         self._set_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes came, which may be the end of what is awaited, or the beginning of another request."""
+        """Bytes came: perhaps the end of headers or body, or the beginning of another request."""
         super().data_received(data)
         self._set_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is there any more."""
+        """The caller left."""
         self._stop_timer()
         super().connection_lost(exc)
 
@@ -87,7 +87,7 @@ class PunctualProtocol(H11Protocol):
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """Let the deadline of what is awaited run, unless it runs already."""
+        """Start the deadline of the part that is awaited, unless it runs already: single bytes do not renew it."""
         state = self.conn.their_state
         if state is self._awaits:
             return
@@ -104,12 +104,12 @@ class PunctualProtocol(H11Protocol):
             self._timer = None
 
     def _give_up(self) -> None:
-        log.info("a caller did not come to an end", client=self.client[0] if self.client else None)
+        log.info("a caller was too slow", client=self.client[0] if self.client else None)
         self.transport.close()
 
 
 def guard(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """The app behind a check of hosts, where that protects anything: without a login, or if the names are known."""
+    """The app behind a check of host names, where that protects something: without a login, or if names are set."""
     if settings.has_credentials and not settings.allowed_hosts:
         return app
     return HostCheck(app, (settings.host, *settings.allowed_hosts))

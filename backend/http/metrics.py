@@ -1,4 +1,4 @@
-"""What Prometheus reads: counted as requests come, or looked up in Redis and SQL when it asks."""
+"""Metrics for Prometheus: counted per request, or looked up in Redis and SQL at each scrape."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ WEBHOOK_ACTIONS = frozenset(
     for noun in ("ANNOTATION", "ANNOTATIONS", "TASKS", "PROJECT", "LABEL_LINK")
     for verb in ("CREATED", "UPDATED", "DELETED")
 ) | {"START_TRAINING", "invalid"}
-"""Actions that are counted by name; a sender could make up any number of others."""
+"""Actions that are counted by name; others share one label, since a sender could invent any number of them."""
 
 
 class Metrics:
@@ -75,7 +75,7 @@ class Metrics:
 
 
 class _Lookup(Collector):
-    """Numbers that others own; where a source is down its numbers are missing, and `ris_redis_up` says so."""
+    """Numbers from Redis and SQL; where one is down its numbers are missing, and `ris_redis_up` or `ris_sql_up` is 0."""
 
     def __init__(self, predict_service: PredictService) -> None:
         self._predict_service = predict_service
@@ -137,7 +137,7 @@ def _worker_gauges(workers: list[worker_registry.WorkerInfo]) -> Iterator[Metric
     )
     yield _gauge(
         "ris_worker_silence_seconds",
-        "Seconds since its last word.",
+        "Seconds since its last heart-beat.",
         "worker",
         {w.name: now - w.last_seen for w in workers},
     )

@@ -22,53 +22,7 @@ def make_document() -> Json:
             "description": "Credentials are needed where BASIC_AUTH_USER and BASIC_AUTH_PASS are set; "
             "/webhook also takes WEBHOOK_SECRET as a bearer token. Requests of web pages (with Origin) are refused.",
         },
-        "paths": {
-            "/": {"get": _health("root")},
-            "/health": {"get": _health("health")},
-            "/setup": {
-                "post": _operation(
-                    "setup",
-                    "A project was connected, or a page of it opened; answered at once.",
-                    {"200": _json("The model that answers.", _ref("ModelVersion"))},
-                    _ref("Setup"),
-                )
-            },
-            "/predict": {
-                "post": _operation(
-                    "predict",
-                    "Predict tasks: interactively, on opening one, or (as a run, answered with []) several at once.",
-                    {"200": _json("One entry a task, in their order.", _ref("Results"))},
-                    _ref("Predict"),
-                )
-            },
-            "/webhook": {
-                "post": _operation(
-                    "webhook",
-                    "Keep an event as it came. One that is no object with an action is kept too, and answered 400.",
-                    {"200": _json("It is kept.", _object({"status": {"const": "ok"}}))},
-                    _ref("Event"),
-                    security=[{"basic": []}, {"bearer": []}],
-                )
-            },
-            "/versions": {
-                "get": _operation(
-                    "versions",
-                    "The model version that answers now.",
-                    {"200": _json("It alone.", _object({"versions": {"type": "array", "items": {"type": "string"}}}))},
-                )
-            },
-            "/metrics": {
-                "get": _operation(
-                    "metrics",
-                    "Numbers for Prometheus.",
-                    {"200": {"description": "Its text.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
-                )
-            },
-            "/openapi.json": {
-                "get": _operation("openapi", "This document.", {"200": _json("It.", {"type": "object"})})
-            },
-            **runs.PATHS,
-        },
+        "paths": {**_paths(), **runs.PATHS},
         "components": {
             "schemas": {**_SCHEMAS, **runs.SCHEMAS},
             "responses": _ERRORS,
@@ -76,6 +30,66 @@ def make_document() -> Json:
                 "basic": {"type": "http", "scheme": "basic"},
                 "bearer": {"type": "http", "scheme": "bearer"},
             },
+        },
+    }
+
+
+def _paths() -> Json:
+    """Label Studio's endpoints, and those for operators; runs have a module of their own."""
+    return {
+        "/": {"get": _health("root")},
+        "/health": {"get": _health("health")},
+        "/setup": {
+            "post": _operation(
+                "setup",
+                "A project was connected, or one of its pages was opened; answered at once.",
+                {"200": _json("The model that answers.", _ref("ModelVersion"))},
+                _ref("Setup"),
+            )
+        },
+        "/predict": {
+            "post": _operation(
+                "predict",
+                "Predict tasks: interactively, on opening one, or (as a run, answered with []) several at once.",
+                {"200": _json("One entry a task, in their order.", _ref("Results"))},
+                _ref("Predict"),
+            )
+        },
+        "/webhook": {
+            "post": _operation(
+                "webhook",
+                "Keep an event as it came. A body that is not an object with an action is kept too, and answered 400.",
+                {"200": _json("The event is kept.", _object({"status": {"const": "ok"}}))},
+                _ref("Event"),
+                security=[{"basic": []}, {"bearer": []}],
+            )
+        },
+        "/versions": {
+            "get": _operation(
+                "versions",
+                "The model version that answers now.",
+                {
+                    "200": _json(
+                        "A list with this version alone.",
+                        _object({"versions": {"type": "array", "items": {"type": "string"}}}),
+                    )
+                },
+            )
+        },
+        "/metrics": {
+            "get": _operation(
+                "metrics",
+                "Numbers for Prometheus.",
+                {
+                    "200": {
+                        "description": "Prometheus's text format.",
+                        "content": {"text/plain": {"schema": {"type": "string"}}},
+                    }
+                },
+            )
+        },
+        "/openapi.json": {
+            "get": _operation("openapi", "This document.", {"200": _json("The document.", {"type": "object"})})
         },
     }
 
@@ -207,7 +221,7 @@ _ERRORS: Json = {
     "400": _json("The body cannot be read, or holds what cannot be kept.", _ref("Error")),
     "401": {**_json("Credentials are missing or wrong.", _ref("Refusal")), "headers": _CHALLENGE},
     "403": _json("The request comes from a web page.", _ref("Refusal")),
-    "408": _json("The body did not come to an end.", _ref("Error")),
+    "408": _json("The body was not complete in time.", _ref("Error")),
     "413": _json("The body is too large.", _ref("Error")),
     "500": _json("A fault of the backend; its log says what.", _ref("Error")),
     "503": {**_json("Redis or the database cannot be used, or the queue is full.", _ref("Error")), "headers": _RETRY},

@@ -1,4 +1,4 @@
-"""`/runs`: runs over HTTP. Records what is asked; planning and writing is the workers' stewards'."""
+"""`/runs`: runs over HTTP. Requests are recorded here; supervisors in the workers plan and write."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,7 +18,7 @@ from backend.transport import worker_registry
 Result = TypeVar("Result")
 
 MAX_SPEC_BYTES = 2 << 20
-VERBS: Mapping[str, Callable[..., int | None]] = {
+CONTROLS: Mapping[str, Callable[..., int | None]] = {
     "pause": control.pause,
     "resume": control.resume,
     "cancel": control.cancel,
@@ -36,8 +36,8 @@ async def list_runs(request: Request, project: str = "") -> dict[str, Any]:
         raise BadRun(f"The project is {project[:20]!r}; give its number.")
 
     def look() -> list[dict[str, Any]]:
-        found = run_store.list_runs(project=int(project) if project else None)
-        return [summary.look(run_store, run.id, None).to_json() for run in found]
+        runs_listed = run_store.list_runs(project=int(project) if project else None)
+        return [summary.look(run_store, run.id, None).to_json() for run in runs_listed]
 
     return {"runs": await _in_thread(request, look)}
 
@@ -56,7 +56,7 @@ async def start(request: Request) -> dict[str, Any]:
 
 @router.get("/runs/{run_id}")
 async def status(request: Request, run_id: str) -> dict[str, Any]:
-    """How a run stands."""
+    """State, counts and rate of a run."""
     return await _in_thread(request, partial(_look, request, run_id))
 
 
@@ -64,15 +64,15 @@ async def status(request: Request, run_id: str) -> dict[str, Any]:
 async def failures(request: Request, run_id: str) -> dict[str, Any]:
     """Why tasks of a run failed."""
     run_store = _run_store(request)
-    found = await _in_thread(request, lambda: run_store.counts.failures(run_store.get(run_id).id))
-    return {"failures": [vars(failure) for failure in found]}
+    run_failures = await _in_thread(request, lambda: run_store.counts.failures(run_store.get(run_id).id))
+    return {"failures": [vars(failure) for failure in run_failures]}
 
 
 @router.post("/runs/{run_id}/{verb}")
-async def treat(request: Request, run_id: str, verb: str, with_version: str | None = None) -> Any:
+async def control_run(request: Request, run_id: str, verb: str, with_version: str | None = None) -> Any:
     """Pause, resume (also with another model version), cancel a run, or try its failed tasks again."""
-    if verb not in VERBS:
-        return JSONResponse({"error": "NotFound", "message": f"Runs know {', '.join(VERBS)}, not {verb!r}."}, 404)
+    if verb not in CONTROLS:
+        return JSONResponse({"error": "NotFound", "message": f"Runs know {', '.join(CONTROLS)}, not {verb!r}."}, 404)
     run_store = _run_store(request)
     if with_version is not None and verb != "resume":
         raise BadRun(f"with_version is for resume, not for {verb}. Leave it out.")
@@ -80,9 +80,9 @@ async def treat(request: Request, run_id: str, verb: str, with_version: str | No
 
     def act() -> dict[str, Any]:
         run = run_store.get(run_id)
-        number = VERBS[verb](run_store, run, **how)
-        told = {} if number is None else {"changed": number, "told": control.tell(run_store, run, verb, number)}
-        return {**_look(request, run.id), **told}
+        number = CONTROLS[verb](run_store, run, **how)
+        change = {} if number is None else {"changed": number, "told": control.tell(run_store, run, verb, number)}
+        return {**_look(request, run.id), **change}
 
     return await _in_thread(request, act)
 
@@ -97,9 +97,9 @@ def read_spec(body: object) -> RunSpec:
         raise BadRun('The body must be an object, such as {"project": 3, "expressions": ["the dog"]}.')
     for name, value in body.items():
         if name not in _FIELDS or not _FIELDS[name](value):
-            known = ", ".join(sorted(_FIELDS))
-            is_ = "has a value" if name == "notify" else f"is {str(value)[:80]!r},"  # that may be secret
-            raise BadRun(f"The run's field {name!r} {is_} which cannot be used. Fields: {known}.")
+            fields = ", ".join(sorted(_FIELDS))
+            verb = "has a value" if name == "notify" else f"is {str(value)[:80]!r},"  # that may be secret
+            raise BadRun(f"The run's field {name!r} {verb} which cannot be used. Fields: {fields}.")
     if "project" not in body:
         raise BadRun("The run names no project. Give its number.")
     return RunSpec.from_json({name: value for name, value in body.items() if value is not None})

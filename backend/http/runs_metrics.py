@@ -16,19 +16,19 @@ RATE_S = 60.0
 
 
 class RunsCollector(Collector):
-    """Looks runs up in the ledger when Prometheus asks."""
+    """Looks runs up in the run store when Prometheus asks."""
 
     def __init__(self, run_store: RunStore) -> None:
-        self._tallies = run_store.counts
+        self._counts = run_store.counts
 
     def collect(self) -> Iterator[Metric]:
         """Runs and items by state, failures by reason, the rate, and the seconds of each stage; nothing if SQL is down."""
         try:
-            items, runs = self._tallies.count_all(), self._tallies.count_runs()
-            rate = self._tallies.answered_since(None, time.time() - RATE_S) / RATE_S
-            stages = self._tallies.stage_seconds()
+            items, runs = self._counts.count_all(), self._counts.count_runs()
+            rate = self._counts.answered_since(None, time.time() - RATE_S) / RATE_S
+            stages = self._counts.stage_seconds()
         except Unreachable as error:
-            log.warning("metrics without the ledger", error=str(error))
+            log.warning("metrics without the run store", error=str(error))
             return
         states: dict[str, int] = {}
         for (state, _), number in items.items():
@@ -39,7 +39,7 @@ class RunsCollector(Collector):
         yield _gauge("ris_run_failures", "Tasks of runs that failed.", "reason", failed)
         yield GaugeMetricFamily("ris_run_items_per_second", "Tasks of runs answered in a second, lately.", rate)
         yield _gauge("ris_run_stage_seconds", "Mean seconds of each stage of the last tasks.", "stage", stages)
-        from_cache = _share_from_cache(self._tallies.stage_counts())
+        from_cache = _share_from_cache(self._counts.stage_counts())
         if from_cache is not None:
             yield GaugeMetricFamily("ris_run_cache_hit_ratio", "Share of the last tasks out of the cache.", from_cache)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backend.http.runs import VERBS
+from backend.http.runs import CONTROLS
 
 Json = dict[str, Any]
 
@@ -71,7 +71,7 @@ PATHS: Json = {
             {"200": _answer("Run")},
             parameters=[
                 _ID,
-                {"name": "verb", "in": "path", "required": True, "schema": {"enum": list(VERBS)}},
+                {"name": "verb", "in": "path", "required": True, "schema": {"enum": list(CONTROLS)}},
                 {"name": "with_version", "in": "query", "description": "For resume only.", "schema": _TEXT},
             ],
         )

@@ -1,4 +1,4 @@
-"""The backend for those who run `label-studio-ml start`: a `LabelStudioMLBase` subclass for label-studio-ml 1.0.9 and 2.x.
+"""The backend for users of `label-studio-ml start`: a `LabelStudioMLBase` subclass for label-studio-ml 1.0.9 and 2.x.
 
 It queues the same jobs as our own HTTP app, so a worker must run, and is configured by the same environment variables.
 Prefer `ris serve`: the server of 1.0.9 has no authentication and loses webhooks that come in the same second.

@@ -133,14 +133,16 @@ class PendingRequests:
         """
         if pending.request_id is None:
             return CollectedAnswer(None, pending.outcome, pending.message)
-        told = self._wait(pending, deadline)
+        message = self._wait(pending, deadline)
         request = self._store.get_request(pending.request_id)
         if request is None:
             return CollectedAnswer(None, "failed")
         if request.state in ("queued", "running"):
-            log.warning("no answer in time", request=request.id, told=told.kind)
-            if not pending.is_watched or self._store.give_up(request.id, f"given up: {told.text}", told.to_json()):
-                return CollectedAnswer(None, "expired", told)
+            log.warning("no answer in time", request=request.id, told=message.kind)
+            if not pending.is_watched or self._store.give_up(
+                request.id, f"given up: {message.text}", message.to_json()
+            ):
+                return CollectedAnswer(None, "expired", message)
             request = self._store.get_request(request.id) or request  # it ended just now
         return _read(request, pending)
 
@@ -173,10 +175,10 @@ class PendingRequests:
         )
 
     def _without_worker(self, request_id: str) -> PendingRequest:
-        told = messages.say("no_worker")
-        self._store.give_up(request_id, "no worker was running", told.to_json())
+        message = messages.say("no_worker")
+        self._store.give_up(request_id, "no worker was running", message.to_json())
         log.warning("no worker is running", request=request_id)
-        return PendingRequest(outcome="expired", message=told)
+        return PendingRequest(outcome="expired", message=message)
 
     def _record(
         self, kind: Kind, task: Task, body: Mapping[str, Any], lifetime_s: float, prompt_id: str | None = None
@@ -192,10 +194,10 @@ class PendingRequests:
 
 def _read(request: Request, pending: PendingRequest) -> CollectedAnswer:
     """What a request that is over brought."""
-    told = Message.from_json(request.message) if request.message else None
+    message = Message.from_json(request.message) if request.message else None
     if request.state != "done":
         log.warning("no answer", request=request.id, task=request.task, state=request.state, error=request.error)
-        return CollectedAnswer(None, request.state, told)
+        return CollectedAnswer(None, request.state, message)
     if not request.answer:  # an opened task whose features are not in the cache yet
         return CollectedAnswer(None, pending.outcome)
-    return CollectedAnswer(request.answer, "answered" if request.answer["result"] else "unmatched", told)
+    return CollectedAnswer(request.answer, "answered" if request.answer["result"] else "unmatched", message)

@@ -1,1 +1,1 @@
-"""Components, one a file; see `ris_core.profiles.catalog`."""
+"""Encoders: region and text features, by CLIP. A component a file, found by `ris_core.profiles.catalog`."""

@@ -1,1 +1,1 @@
-"""Components, one a file; see `ris_core.profiles.catalog`."""
+"""Proposers: class-agnostic mask proposals, and masks of clicks and boxes. A component a file, found by `ris_core.profiles.catalog`."""

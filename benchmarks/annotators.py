@@ -7,9 +7,9 @@ from statistics import mean
 
 import numpy as np
 from jaxtyping import Bool, Float
-from label_studio_sdk.converter.brush import mask2rle
 from numpy import ndarray
 
+from backend.label_studio.brush import encode_brush
 from benchmarks.simulated_annotator import ACCEPTED_IOU, Mask, OfferedMask, RefinementLog, measure_iou, mend
 from ris_core.errors import BadInput
 from ris_core.evaluation.dataset import Dataset
@@ -226,6 +226,6 @@ def _sum_up(ways: Sequence[RefinementLog]) -> dict[str, float]:
 def _weigh(answers: Sequence[tuple[Mask, Mask]]) -> Iterator[BrushSize]:
     for smooth_px in (None, *SMOOTH_PX):
         made = [(mask if smooth_px is None else mask_cleaning.clean(mask, smooth_px), truth) for mask, truth in answers]
-        sizes = [len(json.dumps(mask2rle(mask.astype(np.uint8) * 255))) for mask, _ in made]
+        sizes = [len(json.dumps(encode_brush(mask))) for mask, _ in made]
         if made:
             yield BrushSize(smooth_px, mean(sizes), mean(measure_iou(mask, truth) for mask, truth in made))

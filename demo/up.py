@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from label_studio_sdk.converter.brush import decode_rle
 
 from backend.base import processes
 from backend.base.errors import Unreachable
 from backend.base.logs import configure_logging, report_crashes
 from backend.base.redaction import hide
+from backend.label_studio.brush import decode_brush
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.connect import connect
 from backend.local import stack
@@ -106,8 +106,7 @@ def start(state_dir: Path, label_studio_port: int = LABEL_STUDIO_PORT, backend_p
 
 def decode_mask(region: dict) -> np.ndarray:
     """bool (H, W) of a brush region as Label Studio holds it."""
-    pixels = decode_rle(region["value"]["rle"]).reshape(region["original_height"], region["original_width"], 4)
-    return pixels[..., 3] > 127  # edited masks have soft edges
+    return decode_brush(bytes(region["value"]["rle"]), (region["original_height"], region["original_width"]))
 
 
 def measure_overlap(mask: np.ndarray, truth: np.ndarray) -> float:

@@ -23,7 +23,7 @@ from backend.inference.refinement_state import (
 )
 from backend.inference.request_context import RequestContext
 from backend.inference.segmenters import Segmenters
-from backend.label_studio import messages, protocol, regions
+from backend.label_studio import messages, protocol
 from backend.label_studio.gestures import Gesture
 from backend.label_studio.messages import Message
 from backend.label_studio.prompt import split_label
@@ -98,7 +98,6 @@ class InferenceService:
         self.segmenter.encode(image)
         square = Proposals.from_masks((pixels[..., 1] == 0)[None])  # the proposer may have found nothing
         self.segmenter.segment(self.segmenter.encode(image, square), WARM_UP_TEXT, self.top_k)
-        regions.warm_up()
         if self.segmenter.warning:
             log.warning(self.segmenter.warning, model_version=self.model_version)
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
+from backend.label_studio.brush import encode_brush
 from backend.label_studio.label_config import Control
 from backend.label_studio.protocol import Json
 
@@ -64,18 +65,9 @@ def make_region(
     }
 
 
-def warm_up() -> None:
-    """Load what brush regions are made with, so that the first one does not wait for it."""
-    _as_brush(np.ones((1, 1), bool))
-
-
 def _as_brush(mask: Bool[ndarray, "h w"]) -> tuple[Json, Json]:
-    """Run lengths of the mask, exactly: 0 and 255, since Label Studio draws 1 invisibly."""
-    from label_studio_sdk.converter.brush import (
-        mask2rle,
-    )  # here: it takes seconds, and who only reads masks needs it not
-
-    return {"format": "rle", "rle": mask2rle(mask.astype(np.uint8) * 255)}, {}
+    """Run lengths of the mask, exactly."""
+    return {"format": "rle", "rle": encode_brush(mask)}, {}
 
 
 def _as_polygon(mask: Bool[ndarray, "h w"]) -> tuple[Json, Json]:

@@ -1,48 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from label_studio_sdk.converter.brush import decode_rle, mask2rle
+from label_studio_sdk.converter.brush import mask2rle
 
 from backend.label_studio import regions
-from backend.label_studio.brush import decode_brush
 from backend.label_studio.drawn_regions import read_drawn, read_texts
 from backend.label_studio.label_config import MESSAGE_NAME, read_config
 from ris_core.geometry.masks import from_rle, iou
-from tests.backend.corrections.made import CONFIG, HEIGHT, WIDTH, box, brush, recorded
-
-
-@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1), st.integers(0, 4))
-def test_run_lengths_are_read_as_label_studios_own_code_reads_them(height, width, seed, smoothness):
-    noise = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
-    values = np.repeat(noise, smoothness + 1, axis=1)
-    packed = mask2rle(values)
-    expected = decode_rle(packed).reshape(*values.shape, 4)[..., 3] > 127
-    np.testing.assert_array_equal(decode_brush(bytes(packed), values.shape), expected)
-
-
-def test_recorded_masks_are_read_as_label_studios_own_code_reads_them():
-    results = recorded("annotation_updated")["annotation"]["result"]
-    brushed = [result["value"]["rle"] for result in results if result["type"] == "brushlabels"]
-    assert brushed
-    for rle in brushed:
-        expected = decode_rle(rle).reshape(480, 640, 4)[..., 3] > 127
-        np.testing.assert_array_equal(decode_brush(bytes(rle), (480, 640)), expected)
-
-
-@pytest.mark.parametrize(
-    ("packed", "size_hw", "why"),
-    [
-        (b"", (2, 2), "cut short"),
-        (bytes(mask2rle(np.zeros((4, 4), np.uint8)))[:-2], (4, 4), "cut short"),
-        (bytes(mask2rle(np.zeros((4, 4), np.uint8))), (4, 5), "for an image of 4x5"),
-        (b"\0\0\0\0", (0, 0), "0x0"),
-        (b"\xff" * 40, (1 << 20, 1 << 20), "pixels"),
-    ],
-)
-def test_damaged_run_lengths_are_refused(packed, size_hw, why):
-    with pytest.raises(ValueError, match=why):
-        decode_brush(packed, size_hw)
+from tests.backend.corrections.made import CONFIG, HEIGHT, WIDTH, box, brush
 
 
 def one(*results):

@@ -67,7 +67,7 @@ test-portable: $(TOOLS) ## unit tests as on a processor of 2008: what is compute
 	$(OLD_PROCESSOR) $(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(QUICK) and not gpu"
 
 docs: $(TOOLS) ## write the generated tables of the docs anew
-	$(VENV)/bin/cog -r README.md docs/engineers/performance.md docs/engineers/settings.md
+	$(VENV)/bin/cog -r README.md docs/engineers/performance.md docs/engineers/settings.md docs/developers/architecture.md docs/developers/glossary.md
 
 measure: $(PRODUCT) ## the demo models on 300 scenes they were not trained on, as the model card states it
 	$(PY) -m demo.measure

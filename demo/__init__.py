@@ -1,1 +1,1 @@
-"""Synthetic scenes, the small models trained on them, and the weights the `demo` profile ships."""
+"""Synthetic scenes and expressions, the training of the demo models on them, and `make demo`."""

@@ -1,1 +1,1 @@
-"""What annotators changed: from raw events to outcomes."""
+"""What annotators changed: from raw events to the outcome of each region."""

@@ -1,1 +1,1 @@
-"""`ris doctor`: looks at everything an answer depends on, changes nothing, and says what is wrong with its remedy."""
+"""`ris doctor`: examines everything an answer depends on, and says what is wrong and how to mend it. Changes nothing."""

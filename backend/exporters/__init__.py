@@ -1,1 +1,1 @@
-"""Data sets from the ledger, one format a file."""
+"""Data sets from corrections, one format a file."""

@@ -1,1 +1,1 @@
-"""What annotators changed, as a page for people."""
+"""What annotators changed, as one HTML page."""

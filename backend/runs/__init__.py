@@ -1,1 +1,1 @@
-"""Bulk runs: what is asked of a whole project, computed once a task and written to Label Studio exactly once."""
+"""Bulk runs: expressions asked of a whole project; each task is answered once and written to Label Studio once."""

@@ -1,4 +1,4 @@
-"""The values of the method: frozen, numpy, parallel arrays on the N proposals; and the promises of its components."""
+"""The values of the method (frozen, numpy, parallel arrays on the N proposals) and the protocols of its components."""
 
 from ris_core.language.expression import Expression
 from ris_core.types.encoded_image import EncodedImage

@@ -22,15 +22,15 @@ def report(
     offline: Offline = False,
 ) -> None:
     """How good the proposals were, as one page that needs nothing else."""
-    from backend.report.data import find, find_address
+    from backend.report.data import read_report_data, read_studio_url
     from backend.report.page import render
 
     settings = read_settings()
     correction_store = open_fresh(settings, project, offline)
-    found = find(correction_store, project, None if no_kinds else by_kind(settings))
-    address = find_address(correction_store, project) or settings.label_studio_url or ""
+    data = read_report_data(correction_store, project, None if no_kinds else by_kind(settings))
+    address = read_studio_url(correction_store, project) or settings.label_studio_url or ""
     page = render(
-        found,
+        data,
         title or f"Corrections of project {project}",
         make_fetch(settings, project),
         address,
@@ -41,4 +41,4 @@ def report(
             part.write_text(page, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"The report cannot be written to {out} ({error.strerror}). Name another place.") from error
-    print(f"{sum(found.all.counts.values()):,} regions in {out}.")
+    print(f"{sum(data.all.counts.values()):,} regions in {out}.")

@@ -1,4 +1,4 @@
-"""What a report says, as values: read once from the ledger, by any group, with the worst cases."""
+"""The numbers and cases of a report, read once from the correction store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from backend.corrections.store import CorrectionStore
 from backend.db.tables import connection
 
 WORST = 12
-"""Cases that are shown."""
+"""How many of the worst cases the page shows."""
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """What is known about a project.
+    """What the report says about a project.
 
     Attributes:
-        all: Over everything.
-        groups: By name of the division and name of the group.
-        times: Of annotations with and without proposals.
-        worst: Corrections with masks, the least alike first.
-        images: Addresses of the images of their tasks.
+        all: Summary of all corrections.
+        groups: Summaries by the name of the division ("label", "annotator", …) and the name of the group.
+        times: Lead times of annotations with and without proposals.
+        worst: Corrections with their masks, the worst first.
+        images: Image address by task, of the tasks in `worst`.
     """
 
     project: int
@@ -34,44 +34,50 @@ class ReportData:
     images: Mapping[str, str | None]
 
 
-def find(correction_store: CorrectionStore, project: int, kind: Group | None = None) -> ReportData:
+def read_report_data(correction_store: CorrectionStore, project: int, kind: Group | None = None) -> ReportData:
     """Read a project's corrections.
 
     Args:
-        kind: Tells the kind of a correction's expression; without it there is no such division.
+        kind: Returns the kind of a correction's expression; without it, the page has no division by kind.
     """
     divisions: dict[str, Group] = {**GROUPS, **({"kind": kind} if kind else {})}
     groups: dict[str, dict[str, OutcomeSummary]] = {name: {} for name in divisions}
-    everything, bad = OutcomeSummary(), []
+    everything, ranking = OutcomeSummary(), []
     with correction_store.reading() as db:
-        for one in read_corrections(db, project):
-            everything.add(one)
-            for name, group in divisions.items():
-                groups[name].setdefault(group(one), OutcomeSummary()).add(one)
-            if (badness := _badness(one)) is not None:
-                bad.append((badness, one.task, one.annotation, one.outcome.region))
-        chosen = sorted(bad)[:WORST]
-        wanted = {key[1:] for key in chosen}
-        by_key = {
-            (one.task, one.annotation, one.outcome.region): one
-            for task in sorted({task for task, _, _ in wanted})
-            for one in read_corrections(db, project, task=task, with_masks=True)
+        # masks are large: the first pass reads every correction without them, the second only the worst with them
+        for correction in read_corrections(db, project):
+            everything.add(correction)
+            for name, group_of in divisions.items():
+                groups[name].setdefault(group_of(correction), OutcomeSummary()).add(correction)
+            if (quality := _quality(correction)) is not None:
+                ranking.append((quality, _key(correction)))
+        worst_keys = [key for _, key in sorted(ranking)[:WORST]]
+        tasks = {task for task, _, _ in worst_keys}
+        with_masks = {
+            _key(correction): correction
+            for task in sorted(tasks)
+            for correction in read_corrections(db, project, task=task, with_masks=True)
         }
-        images = read_images(db, project, {task for task, _, _ in wanted})
+        images = read_images(db, project, tasks)
         times = lead_times(db, project)
-    sorted_groups = {name: dict(sorted(found.items())) for name, found in groups.items()}
-    return ReportData(project, everything, sorted_groups, times, [by_key[key[1:]] for key in chosen], images)
+    sorted_groups = {name: dict(sorted(summaries.items())) for name, summaries in groups.items()}
+    worst = [with_masks[key] for key in worst_keys]
+    return ReportData(project, everything, sorted_groups, times, worst, images)
 
 
-def find_address(correction_store: CorrectionStore, project: int) -> str | None:
-    """Label Studio's address for people, as it says itself when it is connected; None if it never did."""
+def read_studio_url(correction_store: CorrectionStore, project: int) -> str | None:
+    """The address that Label Studio gave for itself when the project was connected; None if it never did."""
     with correction_store.reading() as db:
         return db.scalar(sa.select(connection.c.hostname).where(connection.c.project == project))
 
 
-def _badness(one: Correction) -> float | None:
-    """How alike what was offered is to what was saved; None of what says nothing about a proposal."""
-    told = one.outcome
-    if told.outcome in ("edited", "replaced"):
-        return told.iou
-    return -1.0 + (1 - (told.score or 0.0)) if told.outcome == "rejected" else None  # refused with confidence is worst
+def _quality(correction: Correction) -> float | None:
+    """How good a proposal was, for ranking: its IoU, or for a rejected one its negative score; None without a proposal."""
+    outcome = correction.outcome
+    if outcome.outcome in ("edited", "replaced"):
+        return outcome.iou
+    return -(outcome.score or 0.0) if outcome.outcome == "rejected" else None  # rejected at a high score is worst
+
+
+def _key(correction: Correction) -> tuple[str, int, str]:
+    return correction.task, correction.annotation, correction.outcome.region

@@ -1,4 +1,4 @@
-"""Plots as SVG, drawn by matplotlib without a display; the same numbers give the same bytes."""
+"""The plots of the report as SVG; equal numbers give equal bytes."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -23,23 +23,29 @@ COLOURS = {
     "unanswered": "#b5b5b5",
 }
 BINS = 20
+"""Bars of a histogram."""
 LONGEST_NAME = 60
-"""Characters of a group's name that are drawn."""
+"""Characters of a group's name on an axis; the rest is cut."""
+# a fixed salt: matplotlib otherwise gives SVG elements random ids
 _STYLE: Any = {"svg.hashsalt": "report", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def outcome_bars(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """One bar a group, divided by outcome in per cent."""
+    """A horizontal bar for each group, divided by outcome in per cent.
+
+    Args:
+        counts: Regions by group and outcome.
+    """
     figure, axes = _figure(6.4, 0.8 + 0.32 * len(counts))
-    names, places = list(counts)[::-1], np.arange(len(counts))
+    names, positions = list(counts)[::-1], np.arange(len(counts))  # matplotlib draws the first bar at the bottom
     totals = np.array([max(sum(counts[name].values()), 1) for name in names])
     left = np.zeros(len(names))
     for outcome in NAMES:
         share = np.array([counts[name].get(outcome, 0) for name in names]) / totals * 100
         if share.any():
-            axes.barh(places, share, left=left, color=COLOURS[outcome], label=outcome, height=0.7)
+            axes.barh(positions, share, left=left, color=COLOURS[outcome], label=outcome, height=0.7)
         left += share
-    axes.set_yticks(places, [_drawn(name) for name in names])
+    axes.set_yticks(positions, [_axis_text(name) for name in names])
     axes.set_xlabel("per cent of regions")
     axes.set_xlim(0, 100)
     if len(axes.patches):
@@ -48,36 +54,46 @@ def outcome_bars(counts: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def histogram(values: Mapping[str, Sequence[float]], label: str, limits: tuple[float, float] | None = None) -> str:
-    """Distributions over each other, as shares of each."""
+    """Overlaid histograms, each in per cent of its own values.
+
+    Args:
+        values: Samples by name; empty ones are left out.
+        label: Title of the x axis.
+        limits: Range of the x axis; without it, from 0 to the largest 98th percentile. Values outside count in the outer bins.
+    """
     figure, axes = _figure(4.2, 2.6)
-    given = {name: some for name, some in values.items() if len(some)}
-    top = max((float(np.percentile(some, 98)) for some in given.values()), default=1.0)
+    samples = {name: sample for name, sample in values.items() if len(sample)}
+    top = max((float(np.percentile(sample, 98)) for sample in samples.values()), default=1.0)
     low, high = limits or (0.0, top or 1.0)
     edges = np.linspace(low, high, BINS + 1)
-    for name, some in given.items():
-        kept = np.clip(some, low, high)
+    for name, sample in samples.items():
+        clipped = np.clip(sample, low, high)
         axes.hist(
-            kept, bins=edges, weights=np.full(len(kept), 100 / len(kept)), alpha=0.6, label=f"{name} ({len(some)})"
+            clipped,
+            bins=edges,
+            weights=np.full(len(clipped), 100 / len(clipped)),
+            alpha=0.6,
+            label=f"{name} ({len(sample)})",
         )
     axes.set_xlabel(label)
     axes.set_ylabel("per cent")
-    if given:
+    if samples:
         axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return _svg(figure)
 
 
 def reliability_diagram(judged: Sequence[JudgedProposal]) -> str:
-    """Of proposals by their score, the share that was right."""
+    """The share of right proposals over their score, in bins, beside the diagonal of perfect calibration."""
     figure, axes = _figure(4.2, 3.2)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")
     if judged:
         score, is_right = (np.array(column) for column in zip(*judged, strict=True))
         score = score.clip(0, 1)
-        bins = [one for one in reliability(score, is_right) if one.n]
-        axes.plot([one.score for one in bins], [one.right for one in bins], marker="o", color="#3d7fc4")
-        for one in bins:
+        bins = [bin for bin in reliability(score, is_right) if bin.n]
+        axes.plot([bin.score for bin in bins], [bin.right for bin in bins], marker="o", color="#3d7fc4")
+        for bin in bins:
             axes.annotate(
-                str(one.n), (one.score or 0, one.right or 0), xytext=(3, 4), textcoords="offset points", fontsize=7
+                str(bin.n), (bin.score or 0, bin.right or 0), xytext=(3, 4), textcoords="offset points", fontsize=7
             )
         error = float(calibration_error(binned(score, is_right).sum(axis=0)[None])[0])
         axes.set_title(f"expected calibration error {error:.3f}", fontsize=9)
@@ -88,10 +104,10 @@ def reliability_diagram(judged: Sequence[JudgedProposal]) -> str:
     return _svg(figure)
 
 
-def _drawn(name: str) -> str:
-    """A name as it is drawn: on one line, not endless, and "$" begins no formula."""
-    shown = one_line(whole(name))
-    return (shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}…").replace("$", r"\$")
+def _axis_text(name: str) -> str:
+    """A group's name on one line, cut at `LONGEST_NAME`; "$" is escaped, since matplotlib reads it as the start of a formula."""
+    text = one_line(whole(name))
+    return (text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…").replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

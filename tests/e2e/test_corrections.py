@@ -19,7 +19,7 @@ from backend.db.tables import answer
 from backend.label_studio import regions
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.label_config import read_config
-from backend.report.data import find
+from backend.report.data import read_report_data
 from backend.report.page import render
 from benchmarks.simulated_annotator import OfferedMask, RefinementLog, mend
 from demo.benchmark import read_scenes
@@ -172,10 +172,10 @@ def test_a_hundred_tasks_of_simulated_annotators(
     with correction_store.reading() as db:
         found = Counter(one.outcome.outcome for one in read_corrections(db, project.id))
     assert found == +expected
-    told = find(correction_store, project.id)
+    told = read_report_data(correction_store, project.id)
     assert told.all.counts == found
     assert (len(told.times.with_proposals), len(told.times.without_proposals)) == (
         TASKS - found["missed"],
         found["missed"],
     )
-    assert f"what became of {sum(found.values())} regions" in render(told, "Simulated annotators")
+    assert f"outcomes of {sum(found.values()):,} regions" in render(told, "Simulated annotators")

@@ -11,7 +11,7 @@ from PIL import Image as Pil
 
 from backend.corrections.store import open_correction_store
 from backend.db.request_store import ProjectConnection
-from backend.report.data import find, find_address
+from backend.report.data import read_report_data, read_studio_url
 from backend.report.overlays import OFFERED_RGB, SAVED_RGB, draw_case
 from backend.report.page import render
 from backend.report.plots import outcome_bars
@@ -39,15 +39,17 @@ def correction_store(store):
     opened.close()
 
 
-def test_findings_are_what_annotators_did(correction_store):
-    found = find(correction_store, PROJECT, lambda one: "plural" if "two" in (one.outcome.expression or "") else "noun")
-    assert found.all.counts == {"accepted": 1, "rejected": 1, "missed": 2, "edited": 1, "foreign": 1}
-    assert found.groups["annotator"]["2"].counts == {"edited": 1, "foreign": 1, "missed": 1}
-    assert found.groups["kind"]["plural"].counts == {"edited": 1}
-    assert found.times == ([10.0, 30.0], [90.0])
-    assert [one.outcome.outcome for one in found.worst] == ["rejected", "edited"]
-    assert sorted(found.all.judged) == [(0.7, False), (0.9, True), (0.9, True)]
-    assert found.all.accepted_share == pytest.approx(1 / 3)
+def test_the_data_are_what_annotators_did(correction_store):
+    data = read_report_data(
+        correction_store, PROJECT, lambda one: "plural" if "two" in (one.outcome.expression or "") else "noun"
+    )
+    assert data.all.counts == {"accepted": 1, "rejected": 1, "missed": 2, "edited": 1, "foreign": 1}
+    assert data.groups["annotator"]["2"].counts == {"edited": 1, "foreign": 1, "missed": 1}
+    assert data.groups["kind"]["plural"].counts == {"edited": 1}
+    assert data.times == ([10.0, 30.0], [90.0])
+    assert [one.outcome.outcome for one in data.worst] == ["rejected", "edited"]
+    assert sorted(data.all.judged) == [(0.7, False), (0.9, True), (0.9, True)]
+    assert data.all.accepted_share == pytest.approx(1 / 3)
 
 
 class Page(HTMLParser):
@@ -73,14 +75,14 @@ class Page(HTMLParser):
 
 
 def test_the_page_needs_nothing_else_and_says_it_all(correction_store):
-    html = render(find(correction_store, PROJECT, lambda one: "noun"), "Corrections & more", png)
+    html = render(read_report_data(correction_store, PROJECT, lambda one: "noun"), "Corrections & more", png)
     page = Page(html)
     assert page.stack == []
     assert all(source.startswith("data:image/") for source in page.sources)
     assert "http" not in re.sub(r"data:[^\"]+", "", html)
     assert "the <b>box</b>" in page.text  # escaped, not a tag
     assert "Of 3 proposals that were offered, 33% were taken as they were, 33% changed, 0% replaced" in page.text
-    assert "1 regions have ids that were handed out for other tasks" in page.text
+    assert "1 region has an id that was offered for another task" in page.text
     for title in ("By label", "By kind of expression", "By annotator", "By model version", "Worst cases"):
         assert title in page.text
     svgs = [b64decode(s.partition(",")[2]) for s in page.sources if s.startswith("data:image/svg")]
@@ -90,14 +92,16 @@ def test_the_page_needs_nothing_else_and_says_it_all(correction_store):
     assert [max(Pil.open(BytesIO(picture)).size) for picture in pictures] == [320, 320]
 
 
-def test_the_same_ledger_gives_the_same_page(correction_store):
-    assert render(find(correction_store, PROJECT), "t", png) == render(find(correction_store, PROJECT), "t", png)
+def test_the_same_corrections_give_the_same_page(correction_store):
+    assert render(read_report_data(correction_store, PROJECT), "t", png) == render(
+        read_report_data(correction_store, PROJECT), "t", png
+    )
 
 
 def test_an_empty_project_has_a_page(store, correction_store):
-    page = Page(render(find(correction_store, 99), "nothing yet"))
+    page = Page(render(read_report_data(correction_store, 99), "nothing yet"))
     assert page.stack == []
-    assert "what became of 0 regions" in page.text
+    assert "outcomes of 0 regions" in page.text
     assert "proposals that were" not in page.text
 
 
@@ -115,32 +119,32 @@ def test_the_headline_counts_what_nobody_took(store, correction_store):
         event(annotation(6, 6, [brush("third", box(20, 15), "the one")])),
     )
     correction_store.read_events()
-    found = find(correction_store, PROJECT)
-    assert found.all.counts["unanswered"] == 3
+    data = read_report_data(correction_store, PROJECT)
+    assert data.all.counts["unanswered"] == 3
     # offered: 3 before, two wordings, one left, and one query of three candidates
-    page = Page(render(found, "t"))
+    page = Page(render(data, "t"))
     assert "Of 8 proposals that were offered, 25% were taken as they were, 12% changed, 12% replaced" in page.text
     assert "12% deleted, 38% not taken: asked for in other words, passed over with “next”, or left." in page.text
 
 
 @pytest.mark.parametrize("address", ["http://studio.example/ls/", "https://studio.example"])
 def test_every_case_leads_to_its_task(correction_store, address):
-    found = find(correction_store, PROJECT)
-    links = [source for source in Page(render(found, "t", png, address)).sources if not source.startswith("data:")]
+    data = read_report_data(correction_store, PROJECT)
+    links = [source for source in Page(render(data, "t", png, address)).sources if not source.startswith("data:")]
     start = f"{address.rstrip('/')}/projects/{PROJECT}/data?task="
-    assert links == [f"{start}{one.task}" for one in found.worst]
+    assert links == [f"{start}{one.task}" for one in data.worst]
 
 
 @pytest.mark.parametrize("address", ["", "javascript:alert(1)", "studio.example"])
 def test_what_is_no_address_is_no_link(correction_store, address):
-    assert "<a " not in render(find(correction_store, PROJECT), "t", png, address)
+    assert "<a " not in render(read_report_data(correction_store, PROJECT), "t", png, address)
 
 
 def test_the_address_is_the_one_that_label_studio_gives_for_people(store, correction_store):
-    assert find_address(correction_store, PROJECT) is None
-    given = ("https://studio.example", None, "<View/>", {})
-    store.save_connection(ProjectConnection(PROJECT, *given))
-    assert find_address(correction_store, PROJECT) == "https://studio.example"
+    assert read_studio_url(correction_store, PROJECT) is None
+    connection = ("https://studio.example", None, "<View/>", {})
+    store.save_connection(ProjectConnection(PROJECT, *connection))
+    assert read_studio_url(correction_store, PROJECT) == "https://studio.example"
 
 
 def test_a_case_shows_both_outlines_around_the_masks():
@@ -155,7 +159,7 @@ def test_a_case_may_lack_one_side(offered, saved):
 
 
 def test_images_that_cannot_be_had_are_grey(correction_store):
-    html = render(find(correction_store, PROJECT), "t", lambda address, task: b"no image")
+    html = render(read_report_data(correction_store, PROJECT), "t", lambda address, task: b"no image")
     assert json.dumps(html).count("data:image/png") == 2
 
 
@@ -163,7 +167,10 @@ def test_images_that_cannot_be_had_are_grey(correction_store):
 def test_a_picture_that_is_too_large_is_drawn_on_grey_and_the_page_is_made(correction_store, size):
     buffer = BytesIO()
     Pil.new("1", size).save(buffer, "PNG")
-    assert "Worst cases" in Page(render(find(correction_store, PROJECT), "t", lambda *_: buffer.getvalue())).text
+    assert (
+        "Worst cases"
+        in Page(render(read_report_data(correction_store, PROJECT), "t", lambda *_: buffer.getvalue())).text
+    )
 
 
 NASTY = [
@@ -187,9 +194,9 @@ def test_labels_of_any_text_are_text_in_plots_and_on_the_page(store):
         send(store, event(annotation(number + 1, number + 1, result)))
     opened = open_correction_store(store._engine.url.render_as_string(hide_password=False))
     opened.read_events()
-    found = find(opened, PROJECT)
+    data = read_report_data(opened, PROJECT)
     opened.close()
-    html = render(found, "\ud800 <title> $")
+    html = render(data, "\ud800 <title> $")
     html.encode()
     assert "<img src=x" not in html
     assert "\x1b" not in html

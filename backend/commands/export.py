@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.commands.corrections import Offline, Project, open_fresh, split_names
-from backend.exporters.files import tidy_end
+from backend.exporters.files import exit_on_signals
 from backend.settings.environment import Settings, read_settings
 from ris_core.errors import BadInput
 
@@ -52,8 +52,7 @@ def export(
 ) -> None:
     """Write a data set; whole, or not at all."""
     from backend.exporters.export import export as write
-    from backend.exporters.planning import ExportFilter
-    from backend.exporters.request import ExportRequest
+    from backend.exporters.request import ExportFilter, ExportRequest
     from backend.exporters.splits import SplitShares
 
     if source not in ("annotations", "predictions", "both"):
@@ -73,7 +72,7 @@ def export(
     order = ExportRequest(
         format=format,
         folder=out,
-        choice=choice,
+        filter=choice,
         title=title or out.name,
         licence=licence,
         images=_mode(copy_images, link_images, no_images),
@@ -82,7 +81,7 @@ def export(
         version=_version(),
     )
     correction_store = open_fresh(settings, project, offline, with_predictions=source != "annotations")
-    with tidy_end():
+    with exit_on_signals():
         counts = write(
             correction_store,
             order,

@@ -7,7 +7,7 @@ import typer
 
 from backend.commands.corrections import Offline, Project, by_kind, open_fresh
 from backend.commands.export import make_fetch
-from backend.exporters.files import replacing, tidy_end
+from backend.exporters.files import exit_on_signals, replacing
 from backend.settings.environment import read_settings
 from ris_core.errors import BadInput
 
@@ -37,7 +37,7 @@ def report(
         settings.max_image_pixels,
     )
     try:
-        with tidy_end(), replacing(out) as part:
+        with exit_on_signals(), replacing(out) as part:
             part.write_text(page, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"The report cannot be written to {out} ({error.strerror}). Name another place.") from error

@@ -1,4 +1,4 @@
-"""A data set's card: what is in it, how it came about, and under which licence."""
+"""A data set's card: its content, its origin and its licence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from backend.exporters.request import ExportRequest
+from backend.exporters.request import ExportFilter, ExportRequest
 from backend.exporters.targets import AnnotatedImage
 from backend.label_studio.protocol import Json
 from ris_core.output.plain_text import markdown
@@ -50,9 +50,18 @@ for line in map(json.loads, open("records.jsonl")):
 
 @dataclass
 class CardCounts:
-    """What was written; `images` by key, `files` by name."""
+    """Counts of what was written.
 
-    scenes: int = 0
+    Attributes:
+        annotated_images: Tasks from which something was written.
+        images: Keys of the images.
+        files: Names of the image files.
+        absent: Sentences that mean nothing in their image.
+        newest: When the newest region was saved, seconds since 1970; 0 without regions.
+        by_address: Tasks whose image is known by its address only.
+    """
+
+    annotated_images: int = 0
     images: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
     targets: int = 0
@@ -71,16 +80,16 @@ class CardCounts:
     negatives: int = 0
     by_address: int = 0
 
-    def add(self, scene: AnnotatedImage) -> None:
-        """Count a scene."""
-        self.scenes += 1
-        self.images.add(scene.picture.key)
-        self.files.add(scene.picture.file_name)
-        self.absent += len(scene.absent)
-        for target in scene.targets:
+    def add(self, annotated: AnnotatedImage) -> None:
+        """Count an annotated image."""
+        self.annotated_images += 1
+        self.images.add(annotated.image.key)
+        self.files.add(annotated.image.file_name)
+        self.absent += len(annotated.absent)
+        for target in annotated.targets:
             self.targets += 1
             self.sentences += len(target.sentences)
-            self.by_split[scene.picture.split or "-"] += 1
+            self.by_split[annotated.image.split or "-"] += 1
             self.by_label[target.label or "-"] += 1
             self.by_outcome[target.sources[0].outcome or "predicted"] += 1
             self.unverified += not target.is_verified
@@ -91,40 +100,42 @@ class CardCounts:
                 self.newest = max(self.newest, source.updated_at)
 
     def count_negatives(self, negatives: Iterable[Json]) -> Iterator[Json]:
-        """Count hard negatives, and the images that they need, on their way."""
-        for one in negatives:
+        """Pass hard negatives on, and count them and the image files that they need."""
+        for negative in negatives:
             self.negatives += 1
-            self.files.add(one["image"])
-            yield one
+            self.files.add(negative["image"])
+            yield negative
 
 
-def render(order: ExportRequest, counts: CardCounts) -> str:
-    """The card as Markdown, in which what others wrote is text.
+def render(request: ExportRequest, counts: CardCounts) -> str:
+    """The card as Markdown, with titles and labels escaped: others wrote them.
 
-    It names no time but that of its newest region: the same ledger gives the same card.
+    The only time in it is that of the newest region, so that equal corrections give an equal card.
     """
-    return "\n".join(_lines(order, counts)) + "\n"
+    return "\n".join(_lines(request, counts)) + "\n"
 
 
-def _lines(order: ExportRequest, counts: CardCounts) -> Iterator[str]:
-    choice = order.choice
+def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:
+    export_filter = request.filter
     newest = datetime.fromtimestamp(counts.newest, UTC).isoformat(timespec="seconds") if counts.newest else "-"
     yield from (
-        f"# {markdown(order.title)}",
+        f"# {markdown(request.title)}",
         "",
-        f"Referring expressions and masks from Label Studio, project {choice.project}.",
+        f"Referring expressions and masks from Label Studio, project {export_filter.project}.",
         "",
     )
     facts = {
-        "licence": order.licence,
-        "format": order.format,
-        "made by": f"label-studio-ris {order.version}",
+        "licence": request.licence,
+        "format": request.format,
+        "made by": f"label-studio-ris {request.version}",
         "newest region": newest,
-        "regions": {"both": "annotations, and predictions of tasks without any"}.get(choice.source, choice.source),
-        "outcomes": ", ".join(choice.only) or "all",
-        "agreement at least": f"{choice.min_agreement:g}",
-        "splits": _splits(order),
-        "images": {"copy": "copied", "link": "linked", "none": "not included"}[order.images],
+        "regions": {"both": "annotations, and predictions of tasks without any"}.get(
+            export_filter.source, export_filter.source
+        ),
+        "outcomes": ", ".join(export_filter.only) or "all",
+        "agreement at least": f"{export_filter.min_agreement:g}",
+        "splits": _splits(export_filter),
+        "images": {"copy": "copied", "link": "linked", "none": "not included"}[request.images],
         "answered by": ", ".join(sorted(counts.versions)) or "-",
     }
     yield from ("| | |", "| --- | --- |", *(f"| {name} | {markdown(value)} |" for name, value in facts.items()), "")
@@ -144,19 +155,18 @@ def _lines(order: ExportRequest, counts: CardCounts) -> Iterator[str]:
     yield from ("| counts | |", "| --- | ---: |", *(f"| {name} | {number:,} |" for name, number in numbers.items()), "")
     splits = [split for split in sorted(counts.by_split) if split != "-"]
     split = max(splits, key=counts.by_split.__getitem__, default="")
-    reading = LOADING[order.format.removesuffix("-polygons")]
+    reading = LOADING[request.format.removesuffix("-polygons")]
     reading = reading.replace("{instances}", f"instances_{split}.json" if split else "instances.json")
-    yield from ("How it is read, in its folder:", "", "```python", *reading.splitlines(), "```", "")
+    yield from ("To read it, in its folder:", "", "```python", *reading.splitlines(), "```", "")
     for title, counter in (("split", counts.by_split), ("label", counts.by_label), ("outcome", counts.by_outcome)):
         rows = (f"| {markdown(name)} | {number:,} |" for name, number in sorted(counter.items()))
         yield from (f"| {title} | targets |", "| --- | ---: |", *rows, "")
 
 
-def _splits(order: ExportRequest) -> str:
-    choice = order.choice
-    if choice.split_field:
-        return f"as the tasks' field {choice.split_field!r} says"
-    if not choice.shares:
+def _splits(export_filter: ExportFilter) -> str:
+    if export_filter.split_field:
+        return f"as the tasks' field {export_filter.split_field!r} says"
+    if not export_filter.shares:
         return "none"
-    kept = f", images of one {choice.group_field!r} together" if choice.group_field else ""
-    return "/".join(f"{share:g}" for share in choice.shares) + f" by the images' sha256{kept}"
+    groups = f", images of one {export_filter.group_field!r} together" if export_filter.group_field else ""
+    return "/".join(f"{share:g}" for share in export_filter.shares) + f" by the images' sha256{groups}"

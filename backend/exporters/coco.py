@@ -1,7 +1,7 @@
-"""COCO: `annotations/instances.json`, or one file a split; masks as run lengths, exactly, or as polygons.
+"""COCO: `annotations/instances.json`, or one file for each split; masks as exact run lengths, or as polygons.
 
-Source: the format as https://cocodataset.org/#format-data describes it. What it has no place for (sentences, who and when) stands
-in keys of its own, which readers ignore.
+Source: the format as https://cocodataset.org/#format-data describes it. Sentences and provenance are in keys of
+their own, which readers of COCO ignore.
 """
 
 from collections.abc import Mapping
@@ -20,26 +20,27 @@ IMAGES = "images"
 
 
 class CocoWriter:
-    """Writes the format.
+    """Writes a data set as COCO.
 
     Args:
-        polygons: Outlines instead of run lengths: lossy, holes are filled.
+        polygons: Write polygons instead of run lengths; holes are filled.
     """
 
     def __init__(self, folder: Path, polygons: bool = False) -> None:
         self._folder, self._polygons = folder / "annotations", polygons
         self._files: dict[str, InstancesFile] = {}
 
-    def add(self, scene: AnnotatedImage) -> list[int | str]:
-        """Write a scene."""
-        file = self._file(scene.picture.split)
-        file.image_id(scene.picture)
-        drawn = [_outlines(target.mask) if self._polygons else target.mask for target in scene.targets]
-        made = (file.add(scene.picture, target, one) for target, one in zip(scene.targets, drawn, strict=True))
-        return [annotation["id"] for annotation in made]
+    def add(self, annotated: AnnotatedImage) -> list[int | str]:
+        """Write an annotation for each target; their ids."""
+        file = self._file(annotated.image.split)
+        file.image_id(annotated.image)  # an image without targets is listed too
+        return [
+            file.add(annotated.image, target, _to_polygons(target.mask) if self._polygons else target.mask)["id"]
+            for target in annotated.targets
+        ]
 
     def close(self, about: Mapping[str, Any]) -> None:
-        """Write what comes last."""
+        """Finish the files; without any image, an empty one."""
         if not self._files:
             self._file("")
         for file in self._files.values():
@@ -52,10 +53,12 @@ class CocoWriter:
         return self._files[split]
 
 
-def _outlines(rle: Rle) -> list[list[float]]:
-    """Outlines of a mask's parts as flat x, y lists, along the edges of pixels."""
+def _to_polygons(rle: Rle) -> list[list[float]]:
+    """A polygon along the outer pixel edges of each part of a mask, as x, y, x, y, …"""
     mask = from_rle(rle)
-    grid = np.zeros((2 * mask.shape[0] + 1, 2 * mask.shape[1] + 1), np.uint8)  # pixels odd, their edges even
+    grid = np.zeros(
+        (2 * mask.shape[0] + 1, 2 * mask.shape[1] + 1), np.uint8
+    )  # odd indices are pixels, even ones their edges
     grid[1::2, 1::2] = mask
     grid = cv2.dilate(grid, np.ones((3, 3), np.uint8))
     outlines, _ = cv2.findContours(grid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

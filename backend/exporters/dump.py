@@ -1,4 +1,4 @@
-"""The ledger as a file: a line of JSON, or a row of Parquet, for each region of each version."""
+"""Corrections as a file: a line of JSON, or a row of Parquet, for each region of each version."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from backend.corrections.queries import Correction
-from backend.exporters.files import replacing, tidy_end
+from backend.exporters.files import exit_on_signals, replacing
 from backend.label_studio.protocol import Json
 from ris_core.errors import BadInput
 from ris_core.output.plain_text import to_json, whole
@@ -32,28 +32,28 @@ _TYPES = {
         "offered_mask",
     ),
 }
-"""Columns of a Parquet file, by type; a mask is its COCO run lengths as JSON."""
+"""Columns of a Parquet file by pyarrow type; a mask is its COCO run lengths as JSON."""
 
 
 def write_dump(corrections: Iterable[Correction], file: Path) -> int:
-    """Write a .jsonl or .parquet file, whole or not at all; how many rows.
+    """Write a .jsonl or .parquet file, whole or not at all; returns the number of rows.
 
     Raises:
-        BadInput: If it is to be another kind of file, or cannot be written.
+        BadInput: If the name has another suffix, or the file cannot be written.
     """
     if file.suffix not in (".jsonl", ".parquet"):
-        raise BadInput(f"The dump {file} is neither .jsonl nor .parquet. Name a file that ends so.")
-    rows = (one.to_json() for one in corrections)
+        raise BadInput(f"The dump {file} is neither .jsonl nor .parquet. Choose one of these suffixes.")
+    rows = (correction.to_json() for correction in corrections)
     try:
-        with tidy_end(), replacing(file) as part:
+        with exit_on_signals(), replacing(file) as part:
             return _write_parquet(rows, part) if file.suffix == ".parquet" else _write_file(rows, part)
     except OSError as error:
-        raise BadInput(f"The dump cannot be written to {file} ({error.strerror}). Name another place.") from error
+        raise BadInput(f"The dump cannot be written to {file} ({error.strerror}). Name another file.") from error
 
 
 def write_lines(corrections: Iterable[Correction], stream: TextIO) -> int:
-    """Write lines of JSON; how many."""
-    return _write_lines((one.to_json() for one in corrections), stream)
+    """Write a line of JSON for each correction; returns their number."""
+    return _write_lines((correction.to_json() for correction in corrections), stream)
 
 
 def _write_file(rows: Iterator[Json], file: Path) -> int:
@@ -62,25 +62,25 @@ def _write_file(rows: Iterator[Json], file: Path) -> int:
 
 
 def _write_lines(rows: Iterator[Json], stream: TextIO) -> int:
-    written = 0
+    count = 0
     for row in rows:
         stream.write(to_json(row) + "\n")
-        written += 1
-    return written
+        count += 1
+    return count
 
 
 def _write_parquet(rows: Iterator[Json], file: Path) -> int:
-    import pyarrow  # here: only this needs it
+    import pyarrow  # here, not at the top: it is in an extra, and only Parquet needs it
     from pyarrow import parquet
 
     schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for kind, names in _TYPES.items() for name in names])
-    written = 0
+    count = 0
     with parquet.ParquetWriter(file, schema) as writer:
-        while some := list(islice(rows, ROWS)):
-            flat = [{name: _flat(value) for name, value in row.items()} for row in some]
+        while batch := list(islice(rows, ROWS)):
+            flat = [{name: _flat(value) for name, value in row.items()} for row in batch]
             writer.write_table(pyarrow.Table.from_pylist(flat, schema))
-            written += len(some)
-    return written
+            count += len(batch)
+    return count
 
 
 def _flat(value: object) -> object:

@@ -1,8 +1,12 @@
-"""Writing a data set: whole under its name, or not at all; the same bytes for the same ledger.
+"""Writes a data set, whole or not at all; equal corrections give equal bytes.
 
-Beside what the format has, every data set has: README.md, its card; provenance.jsonl, who made each target; unnamed.jsonl,
-regions without an expression; left-out.jsonl, what is not in it and why; hard-negatives.jsonl, if asked for; manifest.json, what
-an export wrote, without which nothing is replaced.
+Besides the files of its format, a data set has:
+    README.md: its card.
+    provenance.jsonl: who drew each target.
+    unnamed.jsonl: regions without an expression, if there are any.
+    left-out.jsonl: what is not in the data set, and why, if anything is not.
+    hard-negatives.jsonl: if requested.
+    manifest.json: every file with its sha256; a folder without it is never replaced.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,11 +16,12 @@ from typing import Any
 from backend.base.redaction import reason_of
 from backend.corrections.store import CorrectionStore
 from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco
+from backend.exporters.annotated_images import read_annotated_images, read_hard_negatives
 from backend.exporters.folder import new_folder
 from backend.exporters.image_files import Fetch, ImageFiles
-from backend.exporters.planning import ExportNotes, check_known, place_all
+from backend.exporters.planning import ExportNotes, plan_tasks
+from backend.exporters.project_tasks import check_project_known
 from backend.exporters.request import ExportRequest
-from backend.exporters.scenes import read_negatives, read_scenes
 from backend.exporters.targets import AnnotatedImage, DatasetWriter
 from ris_core.errors import BadInput, UnknownName
 from ris_core.output.plain_text import to_json
@@ -29,53 +34,55 @@ FORMATS: dict[str, tuple[Callable[[Path], DatasetWriter], str]] = {
     "masks": (masks.MaskWriter, masks.IMAGES),
     "jsonl": (jsonl.JsonLinesWriter, jsonl.IMAGES),
 }
-"""What writes a format, and where its images lie. The next format goes here, in a file of its own."""
+"""The writer of each format, and its folder of images. A new format is added here, in a module of its own."""
 
 
 def export(
     correction_store: CorrectionStore,
-    order: ExportRequest,
+    request: ExportRequest,
     *,
     fetch: Fetch | None,
     pool: Path,
     max_pixels: int,
-    report: Callable[[int], None] = lambda scenes: None,
+    report: Callable[[int], None] = lambda count: None,
 ) -> card.CardCounts:
     """Write a data set.
 
     Args:
         fetch: Gets images; None without Label Studio.
         pool: Folder of the images that are linked.
-        report: Is told the number of scenes written so far.
+        max_pixels: Largest image that is opened; tasks with larger ones are left out.
+        report: Called with the number of annotated images written so far.
 
     Raises:
         UnknownName: If there is no such format.
-        BadInput: If the folder exists and is not to be replaced, or is no data set of ours, or cannot be written.
+        BadInput: If nothing is known of the project; if the folder exists and is not to be replaced, or is not an unchanged
+            data set; or if it cannot be written.
     """
-    if order.format not in FORMATS:
-        raise UnknownName(f"No format named {order.format!r}. Available: {', '.join(FORMATS)}.")
-    make_writer, images_folder = FORMATS[order.format]
+    if request.format not in FORMATS:
+        raise UnknownName(f"No format named {request.format!r}. Available: {', '.join(FORMATS)}.")
+    make_writer, images_folder = FORMATS[request.format]
     try:
-        with new_folder(order.folder, order.is_replaced) as folder:
-            images = ImageFiles(order.images, folder / images_folder, fetch, pool, max_pixels)
-            findings = ExportNotes()
+        with new_folder(request.folder, request.is_replaced) as folder:
+            images = ImageFiles(request.images, folder / images_folder, fetch, pool, max_pixels)
+            notes = ExportNotes()
             with correction_store.reading() as db:
-                check_known(db, order.choice.project)
-                places = place_all(db, order.choice, images, findings)
-                scenes = read_scenes(db, order.choice, places, findings)
-                counts = _write(folder, make_writer(folder), scenes, order, report)
-                if order.hard_negatives:
-                    negatives = counts.count_negatives(read_negatives(db, order.choice.project, places))
+                check_project_known(db, request.filter.project)
+                placements = plan_tasks(db, request.filter, images, notes)
+                annotated_images = read_annotated_images(db, request.filter, placements, notes)
+                counts = _write(folder, make_writer(folder), annotated_images, request, report)
+                if request.hard_negatives:
+                    negatives = counts.count_negatives(read_hard_negatives(db, request.filter.project, placements))
                     _write_lines(folder / "hard-negatives.jsonl", negatives)
             images.keep_only(counts.files)
-            _write_lines(folder / "unnamed.jsonl", findings.unnamed)
-            _write_lines(folder / "left-out.jsonl", findings.left_out)
-            counts.unnamed, counts.left_out = len(findings.unnamed), len(findings.left_out)
-            counts.by_address = findings.by_address
-            (folder / "README.md").write_text(card.render(order, counts), encoding="utf-8")
+            _write_lines(folder / "unnamed.jsonl", notes.unnamed)
+            _write_lines(folder / "left-out.jsonl", notes.left_out)
+            counts.unnamed, counts.left_out = len(notes.unnamed), len(notes.left_out)
+            counts.by_address = notes.by_address
+            (folder / "README.md").write_text(card.render(request, counts), encoding="utf-8")
     except OSError as error:
         raise BadInput(
-            f"The data set cannot be written to {order.folder} ({reason_of(error)}). Name another place."
+            f"The data set cannot be written to {request.folder} ({reason_of(error)}). Name another folder."
         ) from error
     return counts
 
@@ -83,24 +90,25 @@ def export(
 def _write(
     folder: Path,
     writer: DatasetWriter,
-    scenes: Iterable[AnnotatedImage],
-    order: ExportRequest,
+    annotated_images: Iterable[AnnotatedImage],
+    request: ExportRequest,
     report: Callable[[int], None],
 ) -> card.CardCounts:
+    """Write the files of the format, and the provenance of each target."""
     counts = card.CardCounts()
     with (folder / "provenance.jsonl").open("w", encoding="utf-8") as provenance:
-        for scene in scenes:
-            names = writer.add(scene)
-            for name, target in zip(names, scene.targets, strict=True):
+        for annotated in annotated_images:
+            names = writer.add(annotated)
+            for name, target in zip(names, annotated.targets, strict=True):
                 provenance.write(to_json({"target": name, **target.provenance()}) + "\n")
-            counts.add(scene)
-            report(counts.scenes)
-    writer.close({"title": order.title, "licence": order.licence, "version": order.version})
+            counts.add(annotated)
+            report(counts.annotated_images)
+    writer.close({"title": request.title, "licence": request.licence, "version": request.version})
     return counts
 
 
 def _write_lines(file: Path, lines: Iterable[Any]) -> None:
-    """Write lines of JSON, if there are any."""
+    """Write a file of JSON lines; no file if there are no lines."""
     is_empty = True
     with file.open("w", encoding="utf-8") as stream:
         for line in lines:

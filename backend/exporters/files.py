@@ -1,4 +1,4 @@
-"""Writing files that appear whole or not at all, under names of their own until then."""
+"""Files that appear whole or not at all: written under another name, and renamed at the end."""
 
 import os
 import signal
@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-ENDING = (signal.SIGTERM, signal.SIGHUP)
+END_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A new file in the same folder, that takes the place of `file` in the end, or goes if something is raised."""
+    """A new file in the same folder, renamed to `file` at the end, or deleted if an exception is raised."""
     part = file.with_name(f".{uuid.uuid4().hex}.part")
+    # not a temporary file of mode 0600: the final file gets the permissions of any new file
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         yield part
@@ -26,20 +27,20 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def tidy_end() -> Iterator[None]:
-    """What ends a process politely raises `SystemExit` in here, so that what is half written is cleared away first."""
+def exit_on_signals() -> Iterator[None]:
+    """Within this context SIGTERM and SIGHUP raise `SystemExit`, so that half-written files are deleted before the process ends."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield  # Python runs signal handlers in the main thread only
         return
 
     def end(number: int, _: FrameType | None) -> None:
-        for each in ENDING:
-            signal.signal(each, signal.SIG_IGN)  # once is enough
+        for each in END_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in ENDING}
+    handlers = {number: signal.signal(number, end) for number in END_SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

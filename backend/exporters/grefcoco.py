@@ -1,7 +1,7 @@
-"""gRefCOCO: `grefcoco/grefs(unc).json` and `.p`, `grefcoco/instances.json`: a sentence means several things, one, or nothing.
+"""gRefCOCO: `grefcoco/grefs(unc).json` and `.p`, and `grefcoco/instances.json`. A sentence means several objects, one or none.
 
-Source: Liu, Ding, Jiang, "GRES: Generalized Referring Expression Segmentation", CVPR 2023: ids are lists; a sentence that means
-nothing has the list [-1].
+Source: Liu, Ding, Jiang, "GRES: Generalized Referring Expression Segmentation", CVPR 2023: ids are lists; a sentence without an
+object has the list [-1].
 """
 
 from collections.abc import Mapping
@@ -13,38 +13,38 @@ from backend.exporters.refcoco import IMAGES as IMAGES
 from backend.exporters.refcoco import Refs
 from backend.exporters.targets import AnnotatedImage
 
-NOTHING = [-1]
+NO_TARGET = [-1]
 
 
 class GRefCocoWriter:
-    """Writes the format."""
+    """Writes a data set as gRefCOCO."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "grefcoco"
         self._instances = InstancesFile(self._folder / "instances.json")
         self._refs = Refs()
 
-    def add(self, scene: AnnotatedImage) -> list[int | str]:
-        """Write a scene: an annotation for each target, and a ref for each set of targets that sentences mean."""
-        picture, image_id = scene.picture, self._instances.image_id(scene.picture)
-        made = [self._instances.add(picture, target, [target.mask]) for target in scene.targets]
-        categories = {annotation["id"]: annotation["category_id"] for annotation in made}
-        meant: dict[str, tuple[str, list[int]]] = {}
-        for annotation, target in zip(made, scene.targets, strict=True):
+    def add(self, annotated: AnnotatedImage) -> list[int | str]:
+        """Write an annotation for each target, and a ref for each set of targets that sentences mean; ids of the annotations."""
+        image, image_id = annotated.image, self._instances.image_id(annotated.image)
+        annotations = [self._instances.add(image, target, [target.mask]) for target in annotated.targets]
+        categories = {annotation["id"]: annotation["category_id"] for annotation in annotations}
+        targets_of: dict[str, tuple[str, list[int]]] = {}  # by folded wording: the sentence, and the ids that it means
+        for annotation, target in zip(annotations, annotated.targets, strict=True):
             for sentence in target.sentences:
                 wording = " ".join(sentence.casefold().split())
-                meant.setdefault(wording, (sentence, []))[1].append(annotation["id"])
+                targets_of.setdefault(wording, (sentence, []))[1].append(annotation["id"])
         by_targets: dict[tuple[int, ...], list[str]] = {}
-        for sentence, ids in meant.values():
+        for sentence, ids in targets_of.values():
             by_targets.setdefault(tuple(ids), []).append(sentence)
         for targets, sentences in by_targets.items():
-            of = [categories[id] for id in targets]
-            self._refs.add(picture, image_id, list(targets), of, sentences, picture.file_name)
-        for sentence in scene.absent:
-            self._refs.add(picture, image_id, list(NOTHING), list(NOTHING), [sentence], picture.file_name)
-        return [annotation["id"] for annotation in made]
+            category_ids = [categories[id] for id in targets]
+            self._refs.add(image, image_id, list(targets), category_ids, sentences, image.file_name)
+        for sentence in annotated.absent:
+            self._refs.add(image, image_id, list(NO_TARGET), list(NO_TARGET), [sentence], image.file_name)
+        return [annotation["id"] for annotation in annotations]
 
     def close(self, about: Mapping[str, Any]) -> None:
-        """Write what comes last."""
+        """Write the files."""
         self._instances.close(about)
         self._refs.write(self._folder / "grefs(unc)")

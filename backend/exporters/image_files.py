@@ -1,4 +1,4 @@
-"""The images of a data set: which file is behind an address, under which name, copied, linked or left where it is."""
+"""The image files of a data set: named by their hash, and copied, linked or not included."""
 
 import hashlib
 import io
@@ -22,18 +22,18 @@ Fetch = Callable[[str, str], bytes]
 """The bytes behind an address, for a task; raises `ImageUnreachable`."""
 
 KEY_LENGTH = 16
-"""Characters of an image's hash in its file's name: no two of 100,000 images share them."""
+"""Characters of the hash in a file's name; 64 bits, so a collision among 100,000 images is not to be expected."""
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """An image that has its place.
+    """An image whose name in the data set is decided.
 
     Attributes:
-        key: sha256 of its bytes; "address:" and that of its address if they are not known.
-        file_name: In the data set.
-        size_hw: Upright height and width; None if the bytes are not known.
+        key: sha256 of its bytes; if they are not known, "address:" and the sha256 of its address.
+        file_name: Name of its file in the data set.
+        size_hw: Upright height and width in pixels; None if the bytes are not known.
     """
 
     key: str
@@ -42,79 +42,88 @@ class PlacedImage:
 
 
 class ImageFiles:
-    """Settles images, each once.
+    """Places images in a data set, each once.
 
     Args:
-        mode: "copy" them into the folder, "link" them there from a pool that data sets share, or "none".
-        folder: Where they go.
-        fetch: Gets bytes; None if nothing can be fetched.
-        pool: Folder of the images that are linked; on the same disk, or they are linked by name.
+        mode: "copy" them into the folder, "link" them there from a pool that all data sets share, or "none".
+        folder: Folder of the images.
+        fetch: Gets the bytes of an image; None if nothing can be fetched.
+        pool: Folder of linked images: hard links if it is on the same disk, else symbolic links.
         max_pixels: Largest image that is opened.
+
+    Raises:
+        BadInput: If image files are wanted and nothing can be fetched.
     """
 
     def __init__(self, mode: Mode, folder: Path, fetch: Fetch | None, pool: Path, max_pixels: int) -> None:
         self._mode, self._folder, self._fetch, self._pool = mode, folder, fetch, pool
         self._max_pixels = max_pixels
-        self._settled: dict[str, PlacedImage] = {}
+        self._placed: dict[str, PlacedImage] = {}
         if mode != "none" and fetch is None:
-            raise BadInput("Images cannot be had without Label Studio.", "Set LABEL_STUDIO_URL, or give --no-images.")
+            raise BadInput(
+                "Images cannot be fetched without Label Studio.", "Set LABEL_STUDIO_URL, or give --no-images."
+            )
 
-    def settle(self, address: str, task: str, known_sha256: str | None = None) -> PlacedImage:
-        """Put an image in its place.
+    def place(self, address: str, task: str, sha256: str | None = None) -> PlacedImage:
+        """Decide an image's name, and copy or link its file.
 
         Args:
-            known_sha256: Of its bytes, if they were seen before: without images they are not fetched again.
+            sha256: Hash of its bytes, if it is known; in the mode "none" they are not fetched then.
 
         Raises:
-            ImageUnreachable: If its file is wanted and cannot be had.
-            BadImage: If it is no image that can be opened.
+            ImageUnreachable: If its file is wanted and cannot be fetched.
+            BadImage: If it cannot be opened.
         """
-        if address not in self._settled:
-            self._settled[address] = self._settle(address, task, known_sha256)
-        return self._settled[address]
+        if address not in self._placed:
+            self._placed[address] = self._place(address, task, sha256)
+        return self._placed[address]
 
     def keep_only(self, file_names: Set[str]) -> None:
-        """Take out the images that the data set does not name: those of tasks that gave nothing."""
+        """Delete the images that the data set does not name: of tasks from which nothing was exported."""
         for file in self._folder.glob("*") if self._mode != "none" else ():
             if file.name not in file_names:
                 file.unlink()
 
-    def _settle(self, address: str, task: str, known_sha256: str | None) -> PlacedImage:
-        if self._mode == "none" and known_sha256:
-            return PlacedImage(known_sha256, _name(known_sha256, _suffix_of(address)), None)
+    def _place(self, address: str, task: str, sha256: str | None) -> PlacedImage:
+        if self._mode == "none" and sha256:
+            return PlacedImage(sha256, _name(sha256, _suffix_of(address)), None)
         try:
-            content = self._get(address, task)
+            content = self._fetch_bytes(address, task)
         except ImageUnreachable:
             if self._mode != "none":
                 raise
             key = f"address:{hashlib.sha256(address.encode()).hexdigest()}"
             return PlacedImage(key, _name(key.partition(":")[2], _suffix_of(address)), None)
         key = hashlib.sha256(content).hexdigest()
-        upright, suffix, size_hw = self._stand_up(content, address)
-        settled = PlacedImage(key, _name(key, suffix), size_hw)
-        self._put(settled.file_name, upright)
-        return settled
+        file_content, suffix, size_hw = self._to_upright(content, address)
+        image = PlacedImage(key, _name(key, suffix), size_hw)
+        self._write(image.file_name, file_content)
+        return image
 
-    def _get(self, address: str, task: str) -> bytes:
+    def _fetch_bytes(self, address: str, task: str) -> bytes:
         if self._fetch is None:
             raise ImageUnreachable(f"{shown(address)} is not fetched without Label Studio.", "Set LABEL_STUDIO_URL.")
         return self._fetch(address, task)
 
-    def _stand_up(self, content: bytes, address: str) -> tuple[bytes, str, tuple[int, int]]:
-        """The bytes as they are; a PNG of what is seen, of a photo that EXIF turns or whose end is missing: others would not."""
+    def _to_upright(self, content: bytes, address: str) -> tuple[bytes, str, tuple[int, int]]:
+        """An image's bytes for a data set, the suffix of its file, and its height and width.
+
+        They are its own bytes, unless EXIF rotates it or its end is missing. Then they are a PNG of the upright pixels, since
+        other readers ignore EXIF, or refuse the file.
+        """
         try:
-            found = read(content, self._max_pixels)
+            decoded = read(content, self._max_pixels)
         except BadImage as error:
-            wrong = f"{shown(address)} cannot be opened. {error.wrong}"
-            raise BadImage(wrong, error.remedy, cause=error.cause, kind=error.kind) from error
-        height, width = found.pixels.shape[:2]
-        if found.is_as_stored:
-            return content, SUFFIXES[found.format], (height, width)
+            problem = f"{shown(address)} cannot be opened. {error.wrong}"
+            raise BadImage(problem, error.remedy, cause=error.cause, kind=error.kind) from error
+        height, width = decoded.pixels.shape[:2]
+        if decoded.is_as_stored:
+            return content, SUFFIXES[decoded.format], (height, width)
         buffer = io.BytesIO()
-        Pil.fromarray(found.pixels).save(buffer, "PNG")
+        Pil.fromarray(decoded.pixels).save(buffer, "PNG")
         return buffer.getvalue(), ".png", (height, width)
 
-    def _put(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes) -> None:
         if self._mode == "none":
             return
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +136,7 @@ class ImageFiles:
             self._pool.mkdir(parents=True, exist_ok=True)
             with replacing(pooled) as part:
                 part.write_bytes(content)
-        elif pooled.read_bytes() != content:  # whatever lies there under the name, it is not this image
+        elif pooled.read_bytes() != content:  # a damaged or foreign file has the name
             file.write_bytes(content)
         if not file.exists():
             _link(pooled, file)

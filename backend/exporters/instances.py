@@ -1,4 +1,4 @@
-"""COCO's `instances.json`, written as it comes: annotations go to a side file and never are all in memory."""
+"""COCO's `instances.json`. Annotations are written to a second file as they come, so that they are never all in memory."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +18,10 @@ UNLABELLED = "object"
 
 
 class InstancesFile:
-    """An `instances.json` on its way.
+    """Writes an `instances.json`.
 
     Args:
-        file: Where it goes; its folder is made.
+        file: The file; its folder is created.
     """
 
     def __init__(self, file: Path) -> None:
@@ -33,33 +33,37 @@ class InstancesFile:
         self._categories: dict[str, int] = {}
         self._last_id = 0
 
-    def image_id(self, picture: DatasetImage) -> int:
-        """Id of an image, which is added if it is new."""
-        known = self._images.get(picture.key)
-        if known is None:
-            height, width = picture.size_hw
-            split = {"split": picture.split} if picture.split else {}
-            group = {"group": picture.group} if picture.group else {}
-            known = {
+    def image_id(self, image: DatasetImage) -> int:
+        """Id of an image; a new one is added."""
+        entry = self._images.get(image.key)
+        if entry is None:
+            height, width = image.size_hw
+            split = {"split": image.split} if image.split else {}
+            group = {"group": image.group} if image.group else {}
+            entry = {
                 "id": len(self._images) + 1,
-                "file_name": picture.file_name,
+                "file_name": image.file_name,
                 "height": height,
                 "width": width,
-                "address": picture.address,
-                "key": picture.key,
+                "address": image.address,
+                "key": image.key,
                 **split,
                 **group,
             }
-            self._images[picture.key] = known
-        return int(known["id"])
+            self._images[image.key] = entry
+        return int(entry["id"])
 
-    def add(self, picture: DatasetImage, target: DatasetTarget, segmentation: Any) -> Json:
-        """Add an annotation; it as written."""
+    def add(self, image: DatasetImage, target: DatasetTarget, segmentation: Any) -> Json:
+        """Write an annotation, and return it.
+
+        Args:
+            segmentation: Run lengths or polygons, as the format has them.
+        """
         self._last_id += 1
         label = target.label or UNLABELLED
         annotation: Json = {
             "id": self._last_id,
-            "image_id": self.image_id(picture),
+            "image_id": self.image_id(image),
             "category_id": self._categories.setdefault(label, len(self._categories) + 1),
             "bbox": box_of(target.mask),
             "area": area(target.mask),
@@ -72,14 +76,14 @@ class InstancesFile:
         return annotation
 
     def close(self, about: Mapping[str, Any]) -> None:
-        """Write the file."""
+        """Write the file: images and categories, then the annotations from the second file."""
         self._annotations.close()
         categories = [{"id": id, "name": name, "supercategory": ""} for name, id in self._categories.items()]
         with self._file.open("w", encoding="utf-8") as whole, self._part.open(encoding="utf-8") as part:
             whole.write('{"info": ' + to_json({"description": about.get("title", ""), **about}))
             whole.write(',\n"licenses": ' + to_json([{"id": 1, "name": about.get("licence", ""), "url": ""}]))
             whole.write(',\n"categories": ' + to_json(categories))
-            whole.write(',\n"images": [' + ",\n".join(to_json(i) for i in self._images.values()))
+            whole.write(',\n"images": [' + ",\n".join(to_json(image) for image in self._images.values()))
             whole.write('],\n"annotations": [')
             while chunk := part.read(1 << 20):
                 whole.write(chunk)
@@ -89,5 +93,5 @@ class InstancesFile:
 
 def box_of(rle: Rle) -> list[float]:
     """Tight box of a mask: x, y, width, height in pixels."""
-    found = coco.toBbox({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
-    return [float(side) for side in np.asarray(found)]
+    box = coco.toBbox({"size": rle["size"], "counts": rle["counts"].encode("ascii")})
+    return [float(side) for side in np.asarray(box)]

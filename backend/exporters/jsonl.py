@@ -1,4 +1,4 @@
-"""A line of JSON for each target in `records.jsonl`, with its mask as COCO run lengths; nothing is left out."""
+"""JSON lines: `records.jsonl` with a line for each target, its mask as COCO run lengths, and for each absent sentence."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,33 +12,33 @@ IMAGES = "images"
 
 
 class JsonLinesWriter:
-    """Writes the format."""
+    """Writes a data set as JSON lines."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / "records.jsonl").open("w", encoding="utf-8")
         self._last = 0
 
-    def add(self, scene: AnnotatedImage) -> list[int | str]:
-        """Write a scene."""
-        picture, numbers = scene.picture, []
-        image = {
-            "file": f"{IMAGES}/{picture.file_name}",
-            "key": picture.key,
-            "address": picture.address,
-            "size_hw": list(picture.size_hw),
+    def add(self, annotated: AnnotatedImage) -> list[int | str]:
+        """Write a line for each target and absent sentence; the numbers of the targets."""
+        image, numbers = annotated.image, []
+        entry = {
+            "file": f"{IMAGES}/{image.file_name}",
+            "key": image.key,
+            "address": image.address,
+            "size_hw": list(image.size_hw),
         }
-        about = {"image": image, "split": picture.split, "group": picture.group}
-        for target in scene.targets:
+        about = {"image": entry, "split": image.split, "group": image.group}
+        for target in annotated.targets:
             self._last += 1
             numbers.append(self._last)
-            told = {"label": target.label, "sentences": list(target.sentences), "mask": target.mask}
-            self._write({"id": self._last, **about, **told, **target.provenance()})
-        for sentence in scene.absent:
+            content = {"label": target.label, "sentences": list(target.sentences), "mask": target.mask}
+            self._write({"id": self._last, **about, **content, **target.provenance()})
+        for sentence in annotated.absent:
             self._write({"id": None, **about, "label": None, "sentences": [sentence], "mask": None})
         return list(numbers)
 
     def close(self, about: Mapping[str, Any]) -> None:
-        """Write what comes last."""
+        """Close the file."""
         self._file.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:

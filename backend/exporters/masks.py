@@ -1,4 +1,4 @@
-"""A PNG for each mask, 0 and 255, and `index.jsonl` that says what each shows."""
+"""Masks: a PNG with the values 0 and 255 for each target, and `index.jsonl` with a line for each PNG."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ IMAGES = "images"
 
 
 class MaskWriter:
-    """Writes the format."""
+    """Writes a data set as PNG masks."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "masks"
@@ -24,21 +24,21 @@ class MaskWriter:
         self._index = (folder / "index.jsonl").open("w", encoding="utf-8")
         self._numbers: dict[str, int] = {}
 
-    def add(self, scene: AnnotatedImage) -> list[int | str]:
-        """Write a scene."""
-        picture = scene.picture
+    def add(self, annotated: AnnotatedImage) -> list[int | str]:
+        """Write a PNG for each target; their names."""
+        image = annotated.image
         names: list[int | str] = []
-        for target in scene.targets:
-            number = self._numbers[picture.key] = self._numbers.get(picture.key, 0) + 1
-            name = f"{Path(picture.file_name).stem}-{number:03}.png"
+        for target in annotated.targets:
+            number = self._numbers[image.key] = self._numbers.get(image.key, 0) + 1
+            name = f"{Path(image.file_name).stem}-{number:03}.png"
             Pil.fromarray(from_rle(target.mask).astype(np.uint8) * 255).save(self._folder / name)
             line = {
                 "mask": f"masks/{name}",
-                "image": f"{IMAGES}/{picture.file_name}",
+                "image": f"{IMAGES}/{image.file_name}",
                 "label": target.label,
                 "sentences": list(target.sentences),
-                "split": picture.split,
-                "group": picture.group,
+                "split": image.split,
+                "group": image.group,
                 **target.provenance(),
             }
             self._index.write(to_json(line) + "\n")
@@ -46,5 +46,5 @@ class MaskWriter:
         return names
 
     def close(self, about: Mapping[str, Any]) -> None:
-        """Write what comes last."""
+        """Close the index."""
         self._index.close()

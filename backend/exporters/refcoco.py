@@ -1,6 +1,7 @@
-"""RefCOCO: `refcoco/refs(unc).p` and `.json`, `refcoco/instances.json`, and the images where the `refer` API looks for them.
+"""RefCOCO: `refcoco/refs(unc).p` and `.json`, `refcoco/instances.json`, and the images where the `refer` API expects them.
 
-A ref is an instance and its sentences. Masks are run lengths in a list, as the API's files for RefCLEF have them: it draws both.
+A ref is an instance and its sentences. A mask is a list with its run lengths, as in the API's files for RefCLEF: the
+API reads such lists and polygons.
 
 Source: Kazemzadeh et al., EMNLP 2014, and Yu et al., ECCV 2016, and their interface `refer` for the files.
 """
@@ -19,41 +20,42 @@ from ris_core.output.plain_text import to_json, whole
 IMAGES = "images/mscoco/images/train2014"
 """Folder of the images."""
 PICKLE_PROTOCOL = 2
-"""The newest that Python 2, for which the original reader was written, can read."""
+"""The newest protocol of Python 2, for which the original reader was written."""
 DEFAULT_SPLIT = "train"
 
 
 class RefCocoWriter:
-    """Writes the format."""
+    """Writes a data set as RefCOCO."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "refcoco"
         self._instances = InstancesFile(self._folder / "instances.json")
         self._refs = Refs()
 
-    def add(self, scene: AnnotatedImage) -> list[int | str]:
-        """Write a scene: an annotation for each target, and a ref if it has sentences."""
-        made = [self._instances.add(scene.picture, target, [target.mask]) for target in scene.targets]
-        for annotation, target in zip(made, scene.targets, strict=True):
+    def add(self, annotated: AnnotatedImage) -> list[int | str]:
+        """Write an annotation for each target, and a ref for each that has sentences; ids of the annotations."""
+        image = annotated.image
+        annotations = [self._instances.add(image, target, [target.mask]) for target in annotated.targets]
+        for annotation, target in zip(annotations, annotated.targets, strict=True):
             if target.sentences:
                 self._refs.add(
-                    scene.picture,
+                    image,
                     annotation["image_id"],
                     annotation["id"],
                     annotation["category_id"],
                     target.sentences,
-                    f"{Path(scene.picture.file_name).stem}_{annotation['id']}{Path(scene.picture.file_name).suffix}",
+                    f"{Path(image.file_name).stem}_{annotation['id']}{Path(image.file_name).suffix}",
                 )
-        return [annotation["id"] for annotation in made]
+        return [annotation["id"] for annotation in annotations]
 
     def close(self, about: Mapping[str, Any]) -> None:
-        """Write what comes last."""
+        """Write the files."""
         self._instances.close(about)
         self._refs.write(self._folder / "refs(unc)")
 
 
 class Refs:
-    """A list of refs on its way. It holds no masks, so 100,000 of them take some 200 MB."""
+    """The refs of a data set. They hold no masks, so all of them fit into memory: 100,000 take about 200 MB."""
 
     def __init__(self) -> None:
         self._refs: list[Json] = []
@@ -61,17 +63,22 @@ class Refs:
 
     def add(
         self,
-        picture: DatasetImage,
+        image: DatasetImage,
         image_id: int,
         ann_id: int | list[int],
         category_id: int | list[int],
         sentences: Iterable[str],
         file_name: str,
     ) -> None:
-        """Add a ref."""
-        made = []
+        """Add a ref.
+
+        Args:
+            ann_id, category_id: Of its instance; lists for gRefCOCO.
+            sentences: As they were typed.
+        """
+        entries = []
         for raw in sentences:
-            made.append(make_sentence(self._sentences, raw))
+            entries.append(make_sentence(self._sentences, raw))
             self._sentences += 1
         self._refs.append(
             {
@@ -79,22 +86,22 @@ class Refs:
                 "ann_id": ann_id,
                 "category_id": category_id,
                 "image_id": image_id,
-                "split": picture.split or DEFAULT_SPLIT,
+                "split": image.split or DEFAULT_SPLIT,
                 "file_name": file_name,
-                "sent_ids": [sentence["sent_id"] for sentence in made],
-                "sentences": made,
+                "sent_ids": [sentence["sent_id"] for sentence in entries],
+                "sentences": entries,
             }
         )
 
     def write(self, stem: Path) -> None:
-        """Write them, as a pickle and as JSON."""
+        """Write them to `stem`.p as a pickle and to `stem`.json."""
         stem.with_name(f"{stem.name}.p").write_bytes(pickle.dumps(self._refs, PICKLE_PROTOCOL))
         with stem.with_name(f"{stem.name}.json").open("w", encoding="utf-8") as file:
             _write_list(self._refs, file.write)
 
 
 def make_sentence(sent_id: int, raw: str) -> Json:
-    """A sentence as typed (raw), in lower case without punctuation (sent), and its words (tokens)."""
+    """A sentence as RefCOCO has it: as typed ("raw"), in lower case without punctuation ("sent"), and its words ("tokens")."""
     raw = whole(raw)
     tokens = re.findall(r"\w+(?:['’-]\w+)*", raw.lower())
     return {"sent_id": sent_id, "raw": raw, "sent": " ".join(tokens), "tokens": tokens}

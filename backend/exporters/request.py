@@ -1,27 +1,54 @@
-"""What is asked of an export."""
+"""The request for an export."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from backend.exporters.image_files import Mode
-from backend.exporters.planning import ExportFilter
+from backend.exporters.splits import SplitShares
+
+SourceName = Literal["annotations", "predictions", "both"]
+
+
+@dataclass(frozen=True)
+class ExportFilter:
+    """Which regions of a project are exported.
+
+    Attributes:
+        only: Outcomes; all except "foreign" if empty.
+        source: "annotations", "predictions", or "both": annotations, and predictions of tasks that nobody has annotated.
+        min_agreement: A target is left out if a smaller share of the task's annotators drew it.
+        shares: Shares of the splits; an image's split follows from its hash. None: no splits.
+        split_field: Field of a task's data that names its split; used instead of `shares`.
+        group_field: Field of a task's data; images with the same value stay in one split.
+    """
+
+    project: int
+    only: tuple[str, ...] = ()
+    source: SourceName = "annotations"
+    min_agreement: float = 0.0
+    shares: SplitShares | None = None
+    split_field: str | None = None
+    group_field: str | None = None
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """A data set that is wanted.
+    """A data set to be written.
 
     Attributes:
         format: A name of `backend.exporters.export.FORMATS`.
-        folder: Where it goes; must not exist, unless it is replaced.
-        title, licence: For its card.
+        folder: Its folder; must not exist, unless `is_replaced`.
+        filter: Which regions of which project.
+        title, licence: Shown on its card.
         hard_negatives: Also write masks that an expression does not mean.
-        version: Of this program.
+        is_replaced: An unchanged data set in the folder is replaced.
+        version: Version of this program.
     """
 
     format: str
     folder: Path
-    choice: ExportFilter
+    filter: ExportFilter
     title: str
     licence: str = "not stated"
     images: Mode = "copy"

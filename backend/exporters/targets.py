@@ -1,4 +1,4 @@
-"""What data sets are made of: images, what is on them, and what it is called. Values only."""
+"""The values that a data set consists of: images, the targets on them, and their sentences."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from backend.label_studio.protocol import Json
 from ris_core.geometry.masks import Rle
 
 SAME_INSTANCE = 0.8
-"""IoU from which regions of several annotators are the same thing."""
+"""IoU from which regions of several annotators show the same object."""
 
 
 @dataclass(frozen=True)
 class DatasetImage:
-    """An image.
+    """An image of a data set.
 
     Attributes:
-        key: sha256 of its bytes; of its address, after "address:", where the bytes are not known.
+        key: sha256 of its bytes; where the bytes are not known, "address:" and the sha256 of its address.
         file_name: Name of its file in the data set.
         size_hw: Upright height and width in pixels.
-        address: Where Label Studio has it; empty if that is not known.
+        address: Its address in Label Studio; empty if it is not known.
         split: Name of its split; empty if the data set has none.
-        group: Video, scene or whatever else keeps images together; empty if nothing does.
+        group: Name of a video or another group whose images stay in one split; empty if there is none.
     """
 
     key: str
@@ -35,11 +35,11 @@ class DatasetImage:
 
 @dataclass(frozen=True)
 class TargetSource:
-    """A region that a target is made of.
+    """A region of an annotator or a prediction, from which a target is built.
 
     Attributes:
-        annotation: None of a machine's region that nobody has looked at.
-        outcome: What became of it; empty of a machine's region.
+        annotation: Label Studio's id; None for a predicted region that nobody has reviewed.
+        outcome: Its outcome; empty for such a predicted region.
     """
 
     task: str
@@ -57,12 +57,12 @@ class TargetSource:
 
 @dataclass(frozen=True)
 class DatasetTarget:
-    """A thing on an image.
+    """An object on an image.
 
     Attributes:
-        sources: The regions that show it, of several annotators; that whose mask and label count is first.
-        sentences: What it is called, each wording once.
-        agreement: Share of its task's annotators who have it, in (0, 1].
+        sources: The regions that show it, of several annotators. The mask and the label are those of the first.
+        sentences: Its referring expressions, each wording once.
+        agreement: Share of the task's annotators who drew it, in (0, 1].
     """
 
     sources: tuple[TargetSource, ...]
@@ -71,12 +71,12 @@ class DatasetTarget:
 
     @property
     def mask(self) -> Rle:
-        """The reviewed one, else the newest."""
+        """Mask of the reviewed region, else of the newest."""
         return self.sources[0].mask
 
     @property
     def label(self) -> str:
-        """Label of the same region."""
+        """Label of the region whose mask is taken."""
         return self.sources[0].label
 
     @property
@@ -85,43 +85,50 @@ class DatasetTarget:
         return self.sources[0].annotation is not None
 
     def provenance(self) -> Json:
-        """Who, when, and by which version."""
-        told = ("task", "annotation", "region", "annotator", "updated_at", "is_reviewed", "outcome", "model_version")
-        sources = [{name: getattr(source, name) for name in told} for source in self.sources]
+        """Who drew it and when, and which model version predicted it."""
+        names = ("task", "annotation", "region", "annotator", "updated_at", "is_reviewed", "outcome", "model_version")
+        sources = [{name: getattr(source, name) for name in names} for source in self.sources]
         return {"verified": self.is_verified, "agreement": round(self.agreement, 4), "sources": sources}
 
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """Everything that one task gives: its image and the things on it.
+    """The image of a task and the targets on it.
 
     Attributes:
-        absent: Expressions that mean nothing in the image, as somebody said.
+        absent: Expressions that mean nothing in the image, as annotators stated.
     """
 
-    picture: DatasetImage
+    image: DatasetImage
     task: str
     targets: tuple[DatasetTarget, ...]
     absent: tuple[str, ...] = ()
 
 
 class DatasetWriter(Protocol):
-    """Writes a data set in a format. Made with the folder; one image may come in several scenes."""
+    """Writes a data set in one format. Several tasks may have the same image."""
 
-    def add(self, scene: AnnotatedImage) -> list[int | str]:
-        """Write a scene; how each of its targets is called in the data set."""
+    def add(self, annotated: AnnotatedImage) -> list[int | str]:
+        """Write an annotated image; the id or file name of each of its targets in the data set."""
 
     def close(self, about: Mapping[str, Any]) -> None:
-        """Write what comes last."""
+        """Write what comes after all images, and close the files.
+
+        Args:
+            about: Title, licence and version of the data set.
+        """
 
 
 def merge(sources: Iterable[TargetSource], annotators: int) -> list[DatasetTarget]:
-    """Targets of regions: those of different annotations with an IoU of `SAME_INSTANCE` are one, as are equal ones of the same.
+    """Merge regions into targets.
+
+    Regions of different annotations with an IoU of at least `SAME_INSTANCE` become one target. Regions of the same annotation
+    do so only if their masks are equal.
 
     Args:
-        annotators: How many looked at the task.
+        annotators: Number of annotators of the task.
     """
-    ordered = sorted(sources, key=lambda one: (not one.is_reviewed, -one.updated_at, one.annotation or 0, one.region))
+    ordered = sorted(sources, key=_precedence)
     groups: list[list[TargetSource]] = []
     for source in ordered:
         group = next((group for group in groups if _belongs(source, group)), None)
@@ -132,13 +139,20 @@ def merge(sources: Iterable[TargetSource], annotators: int) -> list[DatasetTarge
     return [_make_target(group, annotators) for group in groups]
 
 
+def _precedence(source: TargetSource) -> tuple[bool, float, int, str]:
+    """Reviewed regions first, then the newest; ids last, so that equal times give the same order each time."""
+    return not source.is_reviewed, -source.updated_at, source.annotation or 0, source.region
+
+
 def _belongs(source: TargetSource, group: Sequence[TargetSource]) -> bool:
     if source.mask == group[0].mask:
         return True
     if any(source.annotation == other.annotation for other in group):
         return False
     small, large = sorted((area(source.mask), area(group[0].mask)))
-    return small >= SAME_INSTANCE * large and overlap(source.mask, group[0].mask) >= SAME_INSTANCE  # the first is quick
+    return (
+        small >= SAME_INSTANCE * large and overlap(source.mask, group[0].mask) >= SAME_INSTANCE
+    )  # the ratio of areas bounds the IoU, and is cheap
 
 
 def _make_target(group: Sequence[TargetSource], annotators: int) -> DatasetTarget:
@@ -146,5 +160,5 @@ def _make_target(group: Sequence[TargetSource], annotators: int) -> DatasetTarge
     for source in group:
         if source.expression:
             sentences.setdefault(" ".join(source.expression.casefold().split()), source.expression)
-    people = len({source.annotator for source in group})
-    return DatasetTarget(tuple(group), tuple(sentences.values()), min(1.0, people / max(annotators, 1)))
+    drawn_by = len({source.annotator for source in group})
+    return DatasetTarget(tuple(group), tuple(sentences.values()), min(1.0, drawn_by / max(annotators, 1)))

@@ -13,8 +13,7 @@ from backend.base.errors import ImageUnreachable
 from backend.corrections.store import CorrectionStore, open_correction_store
 from backend.db.request_store import RequestStore
 from backend.exporters.export import export
-from backend.exporters.planning import ExportFilter
-from backend.exporters.request import ExportRequest
+from backend.exporters.request import ExportFilter, ExportRequest
 from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, box, brush, event, hand_out, rle, send
 
 RING = box(2, 2, 12, 12) & ~box(5, 5, 4, 4)

@@ -267,7 +267,7 @@ def test_no_such_format(export_as):
     "ignore:unclosed file:ResourceWarning"
 )  # a writer that is dropped closes its file as it goes
 def test_an_export_that_fails_leaves_nothing(export_as, tmp_path):
-    def fail(scenes: int) -> None:
+    def fail(count: int) -> None:
         raise ImageUnreachable("the network is gone")
 
     with pytest.raises(ImageUnreachable):
@@ -280,12 +280,11 @@ import sys, time
 from pathlib import Path
 from backend.corrections.store import open_correction_store
 from backend.exporters.export import export
-from backend.exporters.request import ExportRequest
-from backend.exporters.planning import ExportFilter
+from backend.exporters.request import ExportFilter, ExportRequest
 from tests.backend.exporters.conftest import PROMPT, png
 url, folder = sys.argv[1:]
-def hold(scenes):
-    if scenes == 2:
+def hold(count):
+    if count == 2:
         print("half", flush=True)
         time.sleep(60)
 order = ExportRequest("masks", Path(folder), ExportFilter(7), "killed")
@@ -308,10 +307,10 @@ def test_a_killed_export_leaves_no_half_data_set_and_the_next_one_succeeds(expor
 
 
 def test_two_exports_to_one_place_do_not_meet(export_as):
-    def again(scenes: int) -> None:
+    def again(count: int) -> None:
         with pytest.raises(BadInput, match="Another export"):
             export_as("coco")
-        seen.append(scenes)
+        seen.append(count)
 
     seen: list[int] = []
     export_as("coco", report=again)
@@ -347,8 +346,7 @@ def test_text_of_any_kind_is_text_in_every_file(export_as, store, correction_sto
 
 def test_a_title_and_a_licence_are_text(project, tmp_path):
     from backend.exporters.export import export
-    from backend.exporters.planning import ExportFilter
-    from backend.exporters.request import ExportRequest
+    from backend.exporters.request import ExportFilter, ExportRequest
 
     order = ExportRequest(
         "jsonl", tmp_path / "set", ExportFilter(7), title="a\n# b <script> | \udcff", licence="x | y\n| z | 1 |"
@@ -362,8 +360,7 @@ def test_a_title_and_a_licence_are_text(project, tmp_path):
 def test_a_project_that_nothing_is_known_of_is_refused(project, store, tmp_path):
     from backend.db.request_store import ProjectConnection
     from backend.exporters.export import export
-    from backend.exporters.planning import ExportFilter
-    from backend.exporters.request import ExportRequest
+    from backend.exporters.request import ExportFilter, ExportRequest
 
     def write() -> None:
         order = ExportRequest("coco", tmp_path / "set", ExportFilter(999), title="t")

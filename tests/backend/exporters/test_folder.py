@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from backend.exporters import folder as folders
-from backend.exporters.folder import MANIFEST, new_folder
+from backend.exporters.folder import new_folder
+from backend.exporters.manifest import MANIFEST, digest_file
+from backend.exporters.staging import make_staging
 from ris_core.errors import BadInput
 from tests.backend.exporters.test_export import KILLED
 
@@ -77,7 +79,7 @@ def manifest_that_climbs(place):
     made(place)
     (place.parent / "kept").write_text("mine")
     about = json.loads((place / MANIFEST).read_text())
-    about["files"]["../kept"] = folders._digest(place.parent / "kept")
+    about["files"]["../kept"] = digest_file(place.parent / "kept")
     (place / MANIFEST).write_text(json.dumps(about))
 
 
@@ -157,7 +159,7 @@ def test_anything_else_is_refused_by_name_and_stays(tmp_path, make):
     place = tmp_path / "set"
     make(place)
     before = tree(tmp_path)
-    with pytest.raises(BadInput, match=r"set (is|was|holds).*(Move it away|Name another folder)"):
+    with pytest.raises(BadInput, match=r"set is.*(Move it away|Name another folder)"):
         made(place, "b.json", is_replaced=True)
     assert tree(tmp_path) == before
     assert place.is_symlink() == make.__name__.startswith("link_to")
@@ -251,15 +253,15 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
 
 def test_left_overs_of_another_data_set_stay(tmp_path):
     """`a` and `a.b` look alike to patterns."""
-    holder = folders._make_holder(tmp_path / "a.b", "part")
-    (holder / "data").mkdir()
+    staging = make_staging(tmp_path / "a.b", "part")
+    (staging / "data").mkdir()
     made(tmp_path / "a")
-    assert (holder / "data").exists()
+    assert (staging / "data").exists()
 
 
 def test_what_was_being_replaced_when_the_process_was_killed_is_there_again(tmp_path):
     place = made(tmp_path / "set", "a.json")
-    os.rename(place, folders._make_holder(place, "old") / "data")
+    os.rename(place, make_staging(place, "old") / "data")
     assert not place.exists()
     made(tmp_path / "other")
     with pytest.raises(BadInput, match="--replace"):
@@ -270,9 +272,9 @@ def test_what_was_being_replaced_when_the_process_was_killed_is_there_again(tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_an_export_that_is_told_to_end_leaves_nothing(export_as, project, tmp_path, number):
-    program = KILLED.replace("export(open_correction_store", "with tidy_end(): export(open_correction_store").replace(
-        "import sys, time", "import sys, time\nfrom backend.exporters.files import tidy_end"
-    )
+    program = KILLED.replace(
+        "export(open_correction_store", "with exit_on_signals(): export(open_correction_store"
+    ).replace("import sys, time", "import sys, time\nfrom backend.exporters.files import exit_on_signals")
     command = [sys.executable, "-c", program, project._engine.url.render_as_string(), str(tmp_path / "masks")]
     root = str(Path(__file__).parents[3])
     with subprocess.Popen(
@@ -293,7 +295,7 @@ def test_export_tells_ends_politely(tmp_path):
     from backend.exporters import dump
 
     for module in (export, report, dump):
-        assert "with tidy_end()" in inspect.getsource(module)
+        assert "with exit_on_signals()" in inspect.getsource(module)
 
 
 def test_an_export_of_the_former_program_is_not_replaced_on_its_word(export_as):

@@ -24,8 +24,7 @@ import re, sys
 from pathlib import Path
 from backend.corrections.store import open_correction_store
 from backend.exporters.export import export
-from backend.exporters.request import ExportRequest
-from backend.exporters.planning import ExportFilter
+from backend.exporters.request import ExportFilter, ExportRequest
 from backend.exporters.splits import SplitShares
 url, project, folder = sys.argv[1:]
 order = ExportRequest("refcoco", Path(folder), ExportFilter(int(project), shares=SplitShares(0.8, 0.1, 0.1)), "large", images="none")

@@ -1,0 +1,87 @@
+"""`manifest.json`: every file that an export wrote, with its sha256. Only a folder that matches its manifest is replaced."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ris_core.errors import BadInput
+
+MANIFEST = "manifest.json"
+CARD = "README.md"
+PROGRAM = "label-studio-ris"
+"""The value of `made_by`, by which an export knows its own folders."""
+LISTED = 3
+"""Files that an error message names; it counts the others."""
+
+
+def write_manifest(folder: Path) -> None:
+    """List every file of a data set; equal folders give equal bytes."""
+    files = {name: digest_file(folder / name) for name in sorted(list_files(folder))}
+    content: dict[str, Any] = {"made_by": PROGRAM, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, str] | None:
+    """Digests by path of a data set's files, the manifest among them; None if the folder has no manifest of an export or no card."""
+    file = folder / MANIFEST
+    if file.is_symlink() or not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_bytes())
+        files = {str(name): str(digest) for name, digest in content["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if content.get("made_by") != PROGRAM or CARD not in files or not (folder / CARD).is_file():
+        return None
+    # files that are listed get deleted when the data set is replaced, so a forged list must not reach outside the folder
+    if any(name.startswith("/") or ".." in name.split("/") for name in files):
+        return None
+    return {**files, MANIFEST: digest_file(file)}
+
+
+def check_unchanged(folder: Path) -> None:
+    """Check that a folder holds exactly the files that its manifest lists.
+
+    Raises:
+        BadInput: If it has no manifest of an export, or a file was added or changed.
+    """
+    digests = read_manifest(folder)
+    if digests is None:
+        raise BadInput(
+            f"{folder} is not replaced: it has no {MANIFEST} that an export of this version wrote. "
+            "Move it away, or name another folder."
+        )
+    files = list_files(folder)
+    added = sorted(files - digests.keys())
+    changed = [name for name in sorted(files & digests.keys()) if digest_file(folder / name) != digests[name]]
+    for names, problem in (
+        (added, "it holds files that no export wrote"),
+        (changed, "files were changed after the export"),
+    ):
+        if names:
+            rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+            listed = ", ".join(map(ascii, names[:LISTED])) + rest
+            raise BadInput(f"{folder} is not replaced: {problem}: {listed}. Move it away, or name another folder.")
+
+
+def list_files(folder: Path) -> set[str]:
+    """Relative paths of everything below a folder that is not a folder, and of empty folders."""
+    paths = set()
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        if not folders and not files and Path(parent) != folder:
+            paths.add(os.path.relpath(parent, folder))
+        paths |= {os.path.relpath(os.path.join(parent, name), folder) for name in [*files, *links]}
+    return paths
+
+
+def digest_file(file: Path) -> str:
+    """sha256 of a file's bytes; of a link, "link" and the sha256 of its target's path; of anything else "none"."""
+    if file.is_symlink():
+        return "link " + hashlib.sha256(os.fsencode(os.readlink(file))).hexdigest()
+    if not file.is_file():
+        return "none"
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -82,7 +82,13 @@ def too_large(name: str, max_bytes: int) -> ImageUnreachable:
     )
 
 
-EXTRAS = {"matplotlib": "export", "pyarrow": "export", "psycopg": "postgres", "label_studio_ml": "adapter"}
+EXTRAS = {
+    "jinja2": "export",
+    "matplotlib": "export",
+    "pyarrow": "export",
+    "psycopg": "postgres",
+    "label_studio_ml": "adapter",
+}
 """Packages that the backend runs without, each with the extra of this distribution that brings it."""
 NOT_INSTALLED = ("demo", "benchmarks")
 """Packages of the repository that the distribution leaves out."""

@@ -9,10 +9,12 @@ from numpy import ndarray
 from PIL import Image as Pil
 
 from ris_core.geometry.masks import Rle, from_rle
+from ris_core.output.overlay import paint_mask
 
 OFFERED_RGB = (24, 144, 255)
 SAVED_RGB = (255, 77, 79)
-HALO_RGB = (255, 255, 255)
+OUTLINE_PX, HALO_PX = 2, 4
+"""Widths of an outline and of the white line under it: the object may have the colour of the outline."""
 SIDE_PX = 320
 """Longest side of the drawing, in pixels."""
 MARGIN = 0.25
@@ -40,10 +42,8 @@ def draw_case(pixels: UInt8[ndarray, "h w 3"] | None, offered: Rle | None, saved
     size = (max(1, round((columns.stop - columns.start) * scale)), max(1, round((rows.stop - rows.start) * scale)))
     canvas = cv2.resize(pixels[rows, columns], size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
     for mask, rgb in fitting:
-        cut = cv2.resize(mask[rows, columns].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        outlines, _ = cv2.findContours(cut, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(canvas, outlines, -1, HALO_RGB, 4)  # the object may have the colour of the outline
-        cv2.drawContours(canvas, outlines, -1, rgb, 2)
+        part = cv2.resize(mask[rows, columns].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        paint_mask(canvas, part.astype(bool), rgb, outline_px=OUTLINE_PX, halo_px=HALO_PX)
     buffer = io.BytesIO()
     Pil.fromarray(canvas).save(buffer, "PNG")
     return buffer.getvalue()

@@ -118,7 +118,7 @@ def make_fetch(settings: Settings, project: int) -> "Fetch | None":
     from backend.worker.wiring import make_fetcher
 
     store = open_request_store(settings.sql_url)
-    made = store.get_connection(project)
+    made = store.projects.get_connection(project)
     store.close()
     if not settings.label_studio_url and made is None:
         return None

@@ -51,6 +51,27 @@ def open_database(database_url: str) -> sa.Engine:
     return engine
 
 
+class Transactions:
+    """Transactions of one database, with our errors in place of SQLAlchemy's. Threads may share it."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        # a transaction that only reads must not take SQLite's write lock
+        self._reader = engine.execution_options(is_read_only=True)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction: committed at the end, rolled back if an error leaves it."""
+        with translate_errors(), self._engine.begin() as db:
+            yield db
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for queries."""
+        with translate_errors(), self._reader.connect() as db:
+            yield db
+
+
 @contextlib.contextmanager
 def translate_errors() -> Iterator[None]:
     """Raise our own errors where SQLAlchemy raises its own, without the statement: its values may be secrets.

@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from backend.base.errors import Unreachable
+from backend.db.request_store import RequestCounts
 from backend.http.runs_metrics import RunsCollector
 from backend.interactive.predict import PredictService
 from backend.interactive.responses import PredictResponse
@@ -106,22 +107,21 @@ class _Lookup(Collector):
             yield from _record_gauges(counts)
 
 
-def _record_gauges(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
+def _record_gauges(counts: RequestCounts) -> Iterator[Metric]:
     requests = GaugeMetricFamily("ris_requests", "Requests on record.", labels=["kind", "state"])
     ahead = CounterMetricFamily(
         "ris_encode_ahead",
         "Tasks whose encoding was queued before they were opened, by what became of it.",
         labels=["state"],
     )
-    for name, number in counts["request"].items():
-        kind, _, state = name.partition("/")
+    for (kind, state), number in counts.requests.items():
         requests.add_metric([kind, state], number)
         if kind == "ahead":
             ahead.add_metric([state], number)
     yield requests
     yield ahead
-    yield _gauge("ris_answers", "Answers on record.", "decision", counts["answer"])
-    yield GaugeMetricFamily("ris_regions", "Regions handed out.", counts["region"]["all"])
+    yield _gauge("ris_answers", "Answers on record.", "decision", counts.answers)
+    yield GaugeMetricFamily("ris_regions", "Regions handed out.", counts.regions)
 
 
 def _worker_gauges(workers: list[worker_registry.WorkerInfo]) -> Iterator[Metric]:

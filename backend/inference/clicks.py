@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from backend.db.request_store import Answer, Region
+from backend.db.records import Answer, Region
 from backend.inference.expressions import ExpressionAnswer, keep_label
 from backend.label_studio import messages, protocol, regions
 from backend.label_studio.gestures import Gesture
@@ -79,7 +79,7 @@ def hand_out(
         candidates=[dict(candidate) for candidate in _list_candidates(found)],
         selected=[i for i, _ in enumerate(made)],
         regions=[
-            Region(region["id"], candidate_rank=1, from_name=control.name, label=label, is_mended=own_id is not None)
+            Region(region["id"], candidate_rank=1, from_name=control.name, label=label, is_reused=own_id is not None)
             for region in made
         ],
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from backend.db.request_store import Answer, Region
+from backend.db.records import Answer, Region
 from backend.label_studio import messages, protocol, regions
 from backend.label_studio.label_config import Control
 from backend.label_studio.messages import Message

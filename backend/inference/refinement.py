@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from backend.db.request_store import Answer, Region
+from backend.db.records import Answer, Region
 from backend.inference.clicks import ClickContext, hand_out, make_blank
 from backend.inference.expressions import ExpressionAnswer
 from backend.inference.refinement_state import LastAnswer, RefinementTarget, ShownRegion

@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.db.database import translate_errors
-from backend.db.request_store import Answer, RequestStore
+from backend.db.records import Answer
+from backend.db.request_store import RequestStore
 from backend.db.tables import answer, request, standing
 from backend.db.upsert import upsert
 from backend.inference.drafts import Draft, is_as_handed_out

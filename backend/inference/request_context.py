@@ -5,7 +5,7 @@ import time
 import structlog
 
 from backend.base.errors import BadConfig
-from backend.db.request_store import Request
+from backend.db.records import Request
 from backend.label_studio import protocol
 from backend.label_studio.gestures import takes_gestures
 from backend.label_studio.label_config import LabelConfig, read_config

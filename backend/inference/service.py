@@ -9,7 +9,9 @@ import numpy as np
 import structlog
 
 from backend.base.redaction import reason_of
-from backend.db.request_store import KnownImage, Request, RequestStore
+from backend.db.project_store import ImageRecord
+from backend.db.records import Request
+from backend.db.request_store import RequestStore
 from backend.inference.clicks import ClickContext, answer_gesture
 from backend.inference.expressions import ExpressionAnswer, answer_choice, answer_expression
 from backend.inference.feature_cache import FeatureCache
@@ -283,7 +285,7 @@ class InferenceService:
     def get_embedding(self, context: RequestContext) -> PromptEmbedding:
         """What clicks and boxes on the request's image are answered from, as `get_encoded` gets what expressions need."""
         proposer = context.promptable
-        known = self.store.known_image(context.asked.project, context.image_url)
+        known = self.store.projects.get_image(context.asked.project, context.image_url)
         if known and (embedding := self.cache.get_embedding(proposer.embed_fp, known.image_sha256)):
             return embedding
         image = self._open(context)
@@ -300,12 +302,12 @@ class InferenceService:
             url = context.image_url
             context.image = Image.open(self._fetch(context, url), self.max_pixels)
             height, width = context.image.size_hw
-            self.store.remember_image(context.asked.project, url, KnownImage(context.image.sha256, height, width))
+            self.store.projects.save_image(context.asked.project, url, ImageRecord(context.image.sha256, height, width))
             context.tick("fetch")
         return context.image
 
     def _cached(self, context: RequestContext, url: str) -> EncodedImage | None:
-        known = self.store.known_image(context.asked.project, url)
+        known = self.store.projects.get_image(context.asked.project, url)
         return self.cache.get(context.segmenter.encode_fp, known.image_sha256) if known else None
 
     def _fetch(self, context: RequestContext, url: str) -> bytes:
@@ -315,7 +317,7 @@ class InferenceService:
     def _reach(self, context: RequestContext) -> tuple[Fetcher, str | None, str | None]:
         """What fetches for the request's project; its Label Studio's address, and the token that came with that."""
         asked, hosts = context.asked, context.settings.image_hosts
-        made = self.store.get_connection(asked.project)
+        made = self.store.projects.get_connection(asked.project)
         hostname = asked.body.get("hostname") or (made.hostname if made else None)
         token = (made.access_token or None) if made and made.hostname == hostname else None
         fetcher = self.make_fetcher(hosts) if hosts and self.make_fetcher else self.fetcher

@@ -19,5 +19,5 @@ def keep_event(store: RequestStore, raw: bytes | bytearray) -> tuple[str, int | 
     if not action or not action.isprintable():
         action = INVALID_EVENT
     text = raw.decode(errors="replace").replace("\0", "\ufffd")  # PostgreSQL takes no zero bytes
-    store.add_webhook(action[:_MAX_ACTION], project, text)
+    store.projects.add_webhook(action[:_MAX_ACTION], project, text)
     return action[:_MAX_ACTION], project

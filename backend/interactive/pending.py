@@ -10,7 +10,8 @@ import redis
 import structlog
 
 from backend.base.errors import Unreachable
-from backend.db.request_store import Kind, Request, RequestStore
+from backend.db.records import Kind, Request
+from backend.db.request_store import RequestStore
 from backend.interactive.questions import Question
 from backend.label_studio import messages
 from backend.label_studio.messages import Message

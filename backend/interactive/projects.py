@@ -6,7 +6,8 @@ import redis
 import structlog
 
 from backend.base.errors import Unreachable
-from backend.db.request_store import ProjectConnection, RequestStore
+from backend.db.project_store import ProjectConnection
+from backend.db.request_store import RequestStore
 from backend.label_studio.label_config import LabelConfig, find_message_area, read_config
 from backend.label_studio.protocol import Json, PredictCall, SetupCall, Task
 from backend.settings.project import ProjectSettings, read_project_settings
@@ -62,7 +63,7 @@ class Projects:
         except RisError as error:
             log.warning("a project's settings cannot be used", project=call.project, error=str(error))
         # Also one whose settings are wrong: annotators are told so when they ask.
-        self._store.save_connection(connection)
+        self._store.projects.save_connection(connection)
 
     def known_version(self, project: int | None = None) -> str:
         """Model version that answers a project, as far as it is known without asking anybody.
@@ -81,7 +82,7 @@ class Projects:
         """
         try:
             if project is not None and project not in self._profiles:
-                self._read_settings(project, self._store.get_connection(project))
+                self._read_settings(project, self._store.projects.get_connection(project))
             profile = self._profiles.get(project)
             if version := worker_registry.model_version(self._conn, profile):
                 self._versions[profile] = version
@@ -97,7 +98,7 @@ class Projects:
             BadProjectSetting: If one of the project's settings cannot.
             Unreachable: If the database is down.
         """
-        connection = self._store.get_connection(task.project)
+        connection = self._store.projects.get_connection(task.project)
         label_config = call.label_config or (connection.label_config if connection else "")
         settings = self._read_settings(task.project, connection)
         body: Json = {
@@ -111,14 +112,14 @@ class Projects:
 
     def read_batch(self, call: PredictCall) -> tuple[str, str | None]:
         """Label config of a call, and the field that its project names for expressions; None for the label config's."""
-        connection = self._store.get_connection(call.project)
+        connection = self._store.projects.get_connection(call.project)
         label_config = call.label_config or (connection.label_config if connection else "")
         return label_config, read_project_settings(connection.extra_params if connection else {}).expression_field
 
     def find_message_area(self, task: Task, call: PredictCall) -> str | None:
         """Name of the object that messages about a task belong to; None if its label config has no place for them."""
         try:
-            connection = None if call.label_config else self._store.get_connection(task.project)
+            connection = None if call.label_config else self._store.projects.get_connection(task.project)
         except Unreachable:
             return None
         return find_message_area(connection.label_config if connection else call.label_config)

@@ -83,9 +83,9 @@ class QuestionReader:
 
     def _read_prompt(self, context: TaskContext, prompt: ParsedPrompt, draft: Draft | None) -> Question:
         task = context.task
-        last_texts = self._store.last_prompt(task.project, task.id, prompt.id)
+        last_texts = self._store.projects.get_prompt(task.project, task.id, prompt.id)
         texts = find_asked(prompt.texts, last_texts, context.config.controls[0])
-        self._store.remember_prompt(task.project, task.id, prompt.id, prompt.texts)
+        self._store.projects.save_prompt(task.project, task.id, prompt.id, prompt.texts)
         absent = list_absent(texts)
         expressions = [text for text in texts if read_absent(text) is None]
         body = {**context.body, "expressions": expressions, "draft": draft.saved_at if draft else None}

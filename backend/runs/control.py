@@ -33,7 +33,7 @@ def create(run_store: RunStore, store: RequestStore, conn: redis.Redis, spec: Ru
                 f"notify is no address that can be told: {reason_of(error)}.", "Write https://host/path."
             ) from None
         learn_address(spec.notify or "")
-    connection = store.get_connection(spec.project)
+    connection = store.projects.get_connection(spec.project)
     profile = read_project_settings(connection.extra_params if connection else {}).profile
     version = worker_registry.model_version(conn, profile)
     if version is None:

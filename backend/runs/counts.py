@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from backend.db.database import Transactions
 from backend.db.run_tables import answered_by, item, run
 from backend.runs.item import OPEN, RunItem, read_item
-from backend.runs.items import Transaction
 
 STAGES_OF = 200
 """Items that finished last, over which the seconds of stages are averaged."""
@@ -34,24 +34,24 @@ class Failure:
 class RunCounts:
     """Counts. Made by `Ledger`."""
 
-    def __init__(self, reading: Transaction) -> None:
-        self._reading = reading
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
 
     def by_state(self, run_id: str) -> dict[str, int]:
         """How many items are in each state."""
         wanted = sa.select(item.c.state, sa.func.count()).where(item.c.run == run_id).group_by(item.c.state)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return {state: int(number) for state, number in db.execute(wanted)}
 
     def count_all(self) -> dict[tuple[str, str], int]:
         """How many items there are, by state and reason of failure."""
         wanted = sa.select(item.c.state, item.c.reason, sa.func.count()).group_by(item.c.state, item.c.reason)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return {(state, reason or ""): int(number) for state, reason, number in db.execute(wanted)}
 
     def count_runs(self) -> dict[str, int]:
         """How many runs are in each state."""
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             rows = db.execute(sa.select(run.c.state, sa.func.count()).group_by(run.c.state))
             return {state: int(number) for state, number in rows}
 
@@ -65,7 +65,7 @@ class RunCounts:
             & item.c.replaced_by.is_(None)
         )
         counted = sa.select(sa.func.count()).select_from(item.join(run, run.c.id == item.c.run)).where(is_written)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return int(db.scalar(counted) or 0)
 
     def versions(self, run_id: str) -> dict[str, int]:
@@ -73,7 +73,7 @@ class RunCounts:
         wanted = sa.select(item.c.model_version, sa.func.count()).where(
             item.c.run == run_id, item.c.model_version.is_not(None)
         )
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return {version: int(number) for version, number in db.execute(wanted.group_by(item.c.model_version))}
 
     def answered_since(self, run_id: str | None, began: float) -> int:
@@ -81,7 +81,7 @@ class RunCounts:
         ended = item.c.finished_at >= began
         if run_id is not None:
             ended &= item.c.run == run_id
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return int(db.scalar(sa.select(sa.func.count()).select_from(item).where(ended)) or 0)
 
     def found(self, run_id: str) -> tuple[int, int]:
@@ -89,7 +89,7 @@ class RunCounts:
         is_answered = (item.c.run == run_id) & item.c.state.in_((*OPEN, "done", "unchanged"))
         nothing = sa.func.count().filter(item.c.unfound > 0)
         unsure = sa.func.count().filter(item.c.unsure > 0)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             found = db.execute(sa.select(nothing, unsure).select_from(item).where(is_answered)).one()
         return int(found[0]), int(found[1])
 
@@ -99,20 +99,20 @@ class RunCounts:
         gap = ended_at - sa.func.coalesce(sa.func.lag(ended_at).over(order_by=ended_at), item.c.started_at)
         is_ended = (item.c.run == run_id) & ended_at.is_not(None) & item.c.started_at.is_not(None)
         gaps = sa.select(sa.case((gap > REST_S, 0.0), else_=gap).label("s")).where(is_ended).subquery()
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             number, seconds = db.execute(sa.select(sa.func.count(), sa.func.sum(gaps.c.s)).select_from(gaps)).one()
         return number / max(float(seconds), MIN_S) if number else None
 
     def first_begun(self, run_id: str) -> float | None:
         """When the first item of a run was begun."""
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return db.scalar(sa.select(sa.func.min(item.c.started_at)).where(item.c.run == run_id))
 
     def failures(self, run_id: str, limit: int | None = None) -> list[Failure]:
         """A run's failed items, the latest first."""
         columns = (item.c.task, item.c.reason, item.c.error)
         wanted = sa.select(*columns).where(item.c.run == run_id, item.c.state == "failed")
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             rows = db.execute(wanted.order_by(item.c.finished_at.desc(), item.c.task).limit(limit))
             return [Failure(int(task), reason or "", error or "") for task, reason, error in rows]
 
@@ -129,13 +129,13 @@ class RunCounts:
         wanted = sa.select(item).where(
             item.c.run == run_id, item.c.answers.is_not(None), item.c.state.in_((*OPEN, "done"))
         )
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             rows = db.execute(wanted.order_by(item.c.task).limit(limit)).mappings()
             return [read_item(row) for row in rows]
 
     def _stages(self) -> dict[str, list[float]]:
         wanted = sa.select(item.c.seconds).where(item.c.finished_at.is_not(None), item.c.encode_fp.is_not(None))
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             rows = list(db.scalars(wanted.order_by(item.c.finished_at.desc()).limit(STAGES_OF)))
         stages: dict[str, list[float]] = {}
         for row in rows:

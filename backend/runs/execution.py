@@ -10,7 +10,7 @@ from rq.timeouts import JobTimeoutException
 
 from backend.base.errors import BadConfig, ImageUnreachable, Unreachable
 from backend.base.redaction import reason_of
-from backend.db.request_store import Request
+from backend.db.records import Request
 from backend.inference.request_context import RequestContext
 from backend.inference.service import InferenceService
 from backend.label_studio.label_config import read_config
@@ -192,7 +192,7 @@ def _pause_for_version(run_store: RunStore, run: Run, item: RunItem, version: st
 
 def _make_body(service: InferenceService, run: Run) -> Json:
     """What all items of a run have in common, as `InferenceService` reads it."""
-    known = service.store.get_connection(run.project)
+    known = service.store.projects.get_connection(run.project)
     label_config = run.label_config or ""
     return {
         "label_config": label_config,

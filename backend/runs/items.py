@@ -1,12 +1,12 @@
 """The ledger's items: what workers and stewards do with a run's tasks, one transaction a verb."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import sqlalchemy as sa
 
+from backend.db.database import Transactions
 from backend.db.run_tables import answered_by, item, run
 from backend.db.upsert import insert_if_absent
 from backend.runs.item import (
@@ -25,14 +25,12 @@ from backend.runs.queries import merge
 
 INSERTED_AT_ONCE = 500
 
-Transaction = Callable[[], AbstractContextManager[sa.Connection]]
-
 
 class RunItems:
     """The items of all runs. Made by `Ledger`."""
 
-    def __init__(self, writing: Transaction, reading: Transaction) -> None:
-        self._writing, self._reading = writing, reading
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
 
     # Planning
 
@@ -40,7 +38,7 @@ class RunItems:
         """Record tasks that are not recorded yet; how many."""
         rows = [make_row(run_id, one, state) for one in planned]
         added = 0
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             statement = insert_if_absent(db.dialect.name, item)
             for start in range(0, len(rows), INSERTED_AT_ONCE):
                 added += len(db.execute(statement.values(rows[start : start + INSERTED_AT_ONCE])).all())
@@ -58,7 +56,7 @@ class RunItems:
         )
         columns = (item.c.task, item.c.run, item.c.queries, item.c.state, item.c.replaces, item.c.replaced_by)
         wanted = sa.select(*columns).join(run, run.c.id == item.c.run)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             rows = db.execute(wanted.where(is_current).order_by(run.c.created_at)).all()
         found: dict[int, AnsweredTask] = {}
         for row in rows:
@@ -84,7 +82,7 @@ class RunItems:
         """Give up what is yet to be answered and another run answers at the same version; how many."""
         values = {"state": "cancelled", "finished_at": time.time(), "error": "another run answers it"}
         is_open = item.c.state.in_(("held", "retrying", "new"))
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             meant = (item.c.run == run_id) & is_open & _is_taken_up(run_id)
             return db.execute(sa.update(item).where(meant).values(**values, reason="answered elsewhere")).rowcount
 
@@ -93,13 +91,13 @@ class RunItems:
         values = {"state": "retrying", "attempts": 0, "deferrals": 0, "retry_at": 0.0, "error": None, "reason": None}
         values["model_version"] = None
         may_begin = (item.c.run == run_id) & (item.c.state == "failed") & ~_is_taken_up(run_id)
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             return db.execute(sa.update(item).where(may_begin).values(**values, finished_at=None)).rowcount
 
     def plan_again(self, run_id: str, fence: int, planned: Sequence[PlannedItem]) -> int:
         """Let items that are tried again begin as they are planned now; how many: none under a former fence."""
         changed = 0
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             for one in planned if _holds(db, run_id, fence) else ():
                 kept = ("image", "queries", "state", "error", "reason", "finished_at")
                 row = make_row(run_id, one, "new")
@@ -120,7 +118,7 @@ class RunItems:
             & run.c.state.in_(("running", "preview"))
             & (run.c.hold_until <= now)
         )
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             row = db.execute(
                 sa.select(item)
                 .join(run, run.c.id == item.c.run)
@@ -187,7 +185,7 @@ class RunItems:
     def running(self) -> list[tuple[str, int, str, float]]:
         """Run, task, worker and time of beginning of everything at work."""
         wanted = sa.select(item.c.run, item.c.task, item.c.worker, item.c.started_at).where(item.c.state == "running")
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return [tuple(row) for row in db.execute(wanted)]
 
     def take_from(self, run_id: str, task: int, worker: str) -> str | None:
@@ -205,7 +203,7 @@ class RunItems:
             "reason": sa.case((gave_up, "worker died"), else_=None),
             "finished_at": sa.case((gave_up, time.time()), else_=None),
         }
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             return cast(str | None, db.scalar(sa.update(item).where(is_its).values(values).returning(item.c.state)))
 
     # The steward
@@ -216,7 +214,7 @@ class RunItems:
         Args:
             among: Only these tasks.
         """
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             if not _holds(db, run_id, fence):
                 return []
             is_ready = (item.c.run == run_id) & (item.c.state == "ready")
@@ -230,7 +228,7 @@ class RunItems:
     def note_before(self, run_id: str, fence: int, task: int, predictions: Collection[int]) -> bool:
         """Note which predictions a task has before its item's is sent, unless that is noted; False under a former fence."""
         is_meant = (item.c.run == run_id) & (item.c.task == task) & item.c.before.is_(None)
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             if not _holds(db, run_id, fence):
                 return False
             db.execute(sa.update(item).where(is_meant).values(before=sorted(predictions)))
@@ -248,14 +246,14 @@ class RunItems:
         )
         is_done = (item.c.run == run_id) & (item.c.state == "done") & (item.c.task > after)
         wanted = is_done & item.c.replaced_by.is_(None) & ~is_overtaken
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             rows = db.execute(sa.select(item).where(wanted).order_by(item.c.task).limit(limit)).mappings()
             return [read_item(row) for row in rows]
 
     def in_state(self, run_id: str, state: ItemState, limit: int = INSERTED_AT_ONCE, after: int = -1) -> list[RunItem]:
         """Items in a state, by task id."""
         wanted = (item.c.run == run_id) & (item.c.state == state) & (item.c.task > after)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             rows = db.execute(sa.select(item).where(wanted).order_by(item.c.task).limit(limit)).mappings()
             return [read_item(row) for row in rows]
 
@@ -278,7 +276,7 @@ class RunItems:
         if replaced is not None:
             values["replaced"] = dict(replaced)
         is_meant = (item.c.run == run_id) & item.c.task.in_(list(tasks))
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             if not _holds(db, run_id, fence):
                 return 0
             moved = db.execute(sa.update(item).where(is_meant, item.c.state.in_((*OPEN, "done"))).values(values))
@@ -288,7 +286,7 @@ class RunItems:
 
     def get(self, run_id: str, task: int) -> RunItem | None:
         """One item."""
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             row = db.execute(sa.select(item).where(item.c.run == run_id, item.c.task == task)).mappings().first()
         return read_item(row) if row else None
 
@@ -296,18 +294,18 @@ class RunItems:
         """How many items may begin now; `limit` if there are more."""
         may_begin = (item.c.run == run_id) & (item.c.state == "new") & (item.c.retry_at <= time.time())
         some = sa.select(item.c.task).where(may_begin).limit(limit).subquery()
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return int(db.scalar(sa.select(sa.func.count()).select_from(some)) or 0)
 
     def has_open(self, run_id: str) -> bool:
         """Whether any item of a run is not over."""
         wanted = sa.select(item.c.task).where(item.c.run == run_id, item.c.state.in_(OPEN)).limit(1)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return db.execute(wanted).first() is not None
 
     def _change(self, run_id: str, states: tuple[ItemState, ...], values: Mapping[str, Any]) -> int:
         is_meant = (item.c.run == run_id) & item.c.state.in_(states)
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             return db.execute(sa.update(item).where(is_meant).values(values)).rowcount
 
     def _end_attempt(self, at_work: RunItem, values: Mapping[str, Any]) -> bool:
@@ -318,7 +316,7 @@ class RunItems:
             & (item.c.attempts == at_work.attempt)
             & (item.c.worker == at_work.worker)
         )
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             return db.execute(sa.update(item).where(is_mine).values(values)).rowcount == 1
 
 

@@ -7,14 +7,13 @@ Times are seconds since 1970, UTC.
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from backend.db.database import open_database, translate_errors
+from backend.db.database import Transactions, open_database
 from backend.db.run_tables import run
 from backend.runs.counts import RunCounts
 from backend.runs.items import RunItems
@@ -101,9 +100,9 @@ class RunStore:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(is_read_only=True)
-        self.items = RunItems(self._writing, self._reading)
-        self.counts = RunCounts(self._reading)
+        self._transactions = Transactions(engine)
+        self.items = RunItems(self._transactions)
+        self.counts = RunCounts(self._transactions)
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -143,7 +142,7 @@ class RunStore:
             "repairs": 0,
             "is_refused": state == "failed",
         }
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             db.execute(sa.insert(run).values(row))
         return _read(row)
 
@@ -155,7 +154,7 @@ class RunStore:
         """
         begins = run.c.id.startswith(run_id, autoescape=True)
         ways = (run.c.id == run_id, run.c.spec["name"].as_string() == run_id, begins)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             for way in ways if run_id.isprintable() and run_id else ():
                 newest = sa.select(run).where(way).order_by(run.c.created_at.desc()).limit(_SHOWN_RUNS + 1)
                 if found := db.execute(newest).mappings().all():
@@ -175,7 +174,7 @@ class RunStore:
             wanted = wanted.where(run.c.state.in_(tuple(states)))
         if project is not None:
             wanted = wanted.where(run.c.project == project)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return [_read(row) for row in db.execute(wanted).mappings()]
 
     def change(
@@ -208,7 +207,7 @@ class RunStore:
             values |= {"hold_until": 0.0, "strikes": 0, "push_at": 0.0, "push_strikes": 0, "repairs": 0}
         if model_version is not None:
             values["model_version"] = model_version
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             return db.execute(sa.update(run).where(is_meant).values(values)).rowcount == 1
 
     def hold(self, run_id: str, note: str, first_s: float, longest_s: float) -> float:
@@ -222,13 +221,13 @@ class RunStore:
     def rest(self, run_id: str, seconds: float) -> None:
         """Writing went well: the next may come after this time."""
         values: dict[str, Any] = {"push_at": time.time() + seconds, "push_strikes": 0}
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             db.execute(sa.update(run).where(run.c.id == run_id, run.c.push_strikes > 0).values(note=None))
             db.execute(sa.update(run).where(run.c.id == run_id).values(values))
 
     def let_go(self, run_id: str) -> None:
         """Images can be had again."""
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             is_held = (run.c.id == run_id) & (run.c.strikes > 0)
             db.execute(sa.update(run).where(is_held).values(strikes=0, hold_until=0.0, note=None))
 
@@ -238,7 +237,7 @@ class RunStore:
         """Become, or stay, a run's steward; its fence, or None if somebody else is."""
         now = time.time()
         renewed = {"lease_until": now + LEASE_S}
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             row = db.execute(
                 sa.select(run.c.steward, run.c.fence, run.c.lease_until).where(run.c.id == run_id).with_for_update()
             ).first()
@@ -256,7 +255,7 @@ class RunStore:
         Raises:
             LeaseLost: If somebody else is.
         """
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             is_mine = (run.c.id == run_id) & (run.c.fence == fence)
             values = {"lease_until": time.time() + LEASE_S}
             if db.execute(sa.update(run).where(is_mine).values(values)).rowcount != 1:
@@ -264,7 +263,7 @@ class RunStore:
 
     def drop_lease(self, run_id: str, fence: int) -> None:
         """Leave a run to whoever comes next."""
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             db.execute(sa.update(run).where(run.c.id == run_id, run.c.fence == fence).values(lease_until=0.0))
 
     def note_plan(self, run_id: str, fence: int, **values: Any) -> None:
@@ -273,7 +272,7 @@ class RunStore:
         Raises:
             LeaseLost: If somebody else is its steward.
         """
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             is_mine = (run.c.id == run_id) & (run.c.fence == fence)
             if db.execute(sa.update(run).where(is_mine).values(values)).rowcount != 1:
                 raise LeaseLost(f"The run {run_id} has another steward.")
@@ -285,7 +284,7 @@ class RunStore:
             LeaseLost: If somebody else is its steward.
         """
         is_mine = (run.c.id == run_id) & (run.c.fence == fence)
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             changed = sa.update(run).where(is_mine).values(repairs=run.c.repairs + 1).returning(run.c.repairs)
             repairs = db.scalar(changed)
         if repairs is None:
@@ -294,13 +293,13 @@ class RunStore:
 
     def note_told(self, run_id: str) -> None:
         """Whoever wanted to know how a run ended was told."""
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             db.execute(sa.update(run).where(run.c.id == run_id).values(is_told=True))
 
     def list_untold(self) -> list[Run]:
         """Runs that ended or paused without word to whoever wanted it."""
         is_due = run.c.state.in_((*OVER, "paused")) & run.c.is_told.is_(False)
-        with self._reading() as db:
+        with self._transactions.reading() as db:
             return [_read(row) for row in db.execute(sa.select(run).where(is_due)).mappings()]
 
     def _strike(
@@ -312,7 +311,7 @@ class RunStore:
         first_s: float,
         longest_s: float,
     ) -> float:
-        with self._writing() as db:
+        with self._transactions.writing() as db:
             row = db.execute(sa.select(strikes, until).where(run.c.id == run_id)).one()
             if (left_s := float(row[1]) - time.time()) > 0 and strikes is run.c.strikes:
                 return left_s  # another worker has seen it too
@@ -320,16 +319,6 @@ class RunStore:
             values = {strikes.name: int(row[0]) + 1, until.name: time.time() + pause_s, "note": note}
             db.execute(sa.update(run).where(run.c.id == run_id).values(values))
         return pause_s
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with translate_errors(), self._engine.begin() as db:
-            yield db
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with translate_errors(), self._reader.connect() as db:
-            yield db
 
 
 def _read(row: Any) -> Run:

@@ -119,7 +119,7 @@ def _open_studio(settings: Settings, project: int) -> RunClient:
     key = settings.label_studio_api_key
     if settings.label_studio_url and key:
         return RunClient(settings.label_studio_url, key.get_secret_value())
-    known = build_service(settings).store.get_connection(project)
+    known = build_service(settings).store.projects.get_connection(project)
     if not (known and known.hostname and known.access_token):
         raise BadSettings("Workers do not know Label Studio.", "Give them LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
     return RunClient(known.hostname, known.access_token)

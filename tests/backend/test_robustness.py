@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from backend.base import processes
 from backend.base.errors import Unreachable
 from backend.base.processes import Program
-from backend.db.request_store import ProjectConnection
+from backend.db.project_store import ProjectConnection
 from backend.transport import redis_client, redis_server, worker_registry
 from backend.transport.worker_registry import WorkerInfo
 from backend.worker.worker import Heartbeat, RisWorker
@@ -394,7 +394,7 @@ def test_database_that_cannot_be_tidied_does_not_end_the_worker(redis_url):
 
 def test_error_of_the_database_tells_no_values(store):
     with pytest.raises(IntegrityError) as caught:
-        store.save_connection(ProjectConnection(1, None, TOKEN, label_config=None))
+        store.projects.save_connection(ProjectConnection(1, None, TOKEN, label_config=None))
     assert TOKEN not in str(caught.value)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import sqlalchemy as sa
 from label_studio_sdk.converter.brush import mask2rle
 
-from backend.db.request_store import Answer, Region, RequestStore
+from backend.db.records import Answer, Region
+from backend.db.request_store import RequestStore
 from backend.db.tables import answer
 from backend.label_studio.drawn_regions import DrawnRegion
 from ris_core.geometry.masks import Rle, to_rle
@@ -105,7 +106,7 @@ def recorded(name: str) -> dict[str, Any]:
 
 def send(store: RequestStore, *bodies: str) -> None:
     for body in bodies:
-        store.add_webhook(json.loads(body)["action"], PROJECT, body)
+        store.projects.add_webhook(json.loads(body)["action"], PROJECT, body)
 
 
 def hand_out(

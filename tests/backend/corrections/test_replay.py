@@ -58,7 +58,7 @@ class Life:
 
     def send(self, events: Sequence[dict[str, Any]]) -> None:
         for body in events:
-            self.store.add_webhook(body["action"], PROJECT, json.dumps(body))
+            self.store.projects.add_webhook(body["action"], PROJECT, json.dumps(body))
             self.correction_store.read_events()
 
     def poll(self) -> None:

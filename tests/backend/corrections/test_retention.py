@@ -82,7 +82,7 @@ def test_raw_events_go_after_their_time_and_corrections_stay(store, full):
     before = listed(full)
     assert purge(full, 0, with_history=False, is_trial=True) == (6, 0)
     assert purge(full, 1, with_history=False) == (0, 0)
-    store.add_webhook("UNREAD", PROJECT, "{}")
+    store.projects.add_webhook("UNREAD", PROJECT, "{}")
     assert purge(full, 0, with_history=False) == (6, 0)
     assert listed(full) == before
     with full.reading() as db:

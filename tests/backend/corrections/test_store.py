@@ -98,8 +98,10 @@ def test_answers_go_to_the_annotator_who_asked(store, correction_store, outcomes
 
 
 def test_what_cannot_be_read_is_kept_with_its_reason_and_holds_nothing_up(store, correction_store, outcomes):
-    store.add_webhook("ANNOTATION_CREATED", 7, "no json")
-    store.add_webhook("ANNOTATION_CREATED", 7, json.dumps({"action": "ANNOTATION_CREATED", "annotation": {"id": "x"}}))
+    store.projects.add_webhook("ANNOTATION_CREATED", 7, "no json")
+    store.projects.add_webhook(
+        "ANNOTATION_CREATED", 7, json.dumps({"action": "ANNOTATION_CREATED", "annotation": {"id": "x"}})
+    )
     broken = brush("a", box(0, 0))
     broken["value"]["rle"] = broken["value"]["rle"][:20]
     send(store, event(annotation(1, 5, [broken, brush("b", box(0, 0))])), event(annotation(2, 5, [])))

@@ -25,8 +25,8 @@ def test_there_is_one_newest_version_and_the_store_is_at_it(tmp_path):
 
 def test_opening_again_changes_nothing(tmp_path):
     url = f"sqlite:///{tmp_path / 'ris.sqlite3'}"
-    open_request_store(url).add_webhook("x", None, "{}")
-    assert open_request_store(url).counts()["webhook"] == {"x": 1}
+    open_request_store(url).projects.add_webhook("x", None, "{}")
+    assert open_request_store(url).counts().webhooks == {"x": 1}
 
 
 def test_migrations_can_be_taken_back(tmp_path):

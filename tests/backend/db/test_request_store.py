@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from backend.base.errors import BadSettings, Unreachable
 from backend.db import database
 from backend.db import request_store as module
-from backend.db.request_store import Answer, KnownImage, ProjectConnection, Region, RequestStore, open_request_store
+from backend.db.project_store import ProjectConnection
+from backend.db.records import Answer, Region
+from backend.db.request_store import RequestCounts, RequestStore, open_request_store
 from backend.label_studio.messages import Message
 
 BODY = {
@@ -170,7 +172,7 @@ def test_what_could_not_be_written_is_not_shown(store):
     sa.event.listen(store._engine, "connect", lambda db, _: db.execute("PRAGMA query_only = ON"))
     store._engine.dispose()
     with pytest.raises(Unreachable, match="readonly") as caught:
-        store.save_connection(ProjectConnection(1, "http://ls", token, "<View/>"))
+        store.projects.save_connection(ProjectConnection(1, "http://ls", token, "<View/>"))
     assert token not in "".join(traceback.format_exception(caught.value))
 
 
@@ -240,63 +242,23 @@ def test_overdue_requests_are_closed(store):
     assert [store.get_request(id).state for id in (waiting, overdue, running)] == ["queued", "expired", "expired"]
 
 
-def test_prompt_is_remembered_by_project_task_and_result(store):
-    store.remember_prompt(1, "5", "p1", ["the dog"])
-    store.remember_prompt(1, "5", "p1", ["the dog", "the cat"])
-    store.remember_prompt(None, "5", "p1", ["without a project"])
-    assert store.last_prompt(1, "5", "p1") == ("the dog", "the cat")
-    assert store.last_prompt(None, "5", "p1") == ("without a project",)
-    assert store.last_prompt(1, "5", "p2") == ()
-
-
-def test_connection_is_replaced_by_the_newer_one(store):
-    store.save_connection(ProjectConnection(1, "http://old", None, "<View/>"))
-    newer = ProjectConnection(1, "http://new", "secret", "<View></View>", {"a": 1})
-    store.save_connection(newer)
-    assert store.get_connection(1) == newer
-    assert store.get_connection(2) is None
-    assert store.get_connection(None) is None
-
-
-def test_token_is_not_shown():
-    assert "secret" not in repr(ProjectConnection(1, "http://ls", "secret", "<View/>"))
-
-
-def test_image_is_known_by_project_and_url_for_a_while(store, monkeypatch):
-    store.remember_image(1, "/a.png", KnownImage("old", 1, 1))
-    store.remember_image(1, "/a.png", KnownImage("new", 2, 3))
-    assert store.known_image(1, "/a.png") == KnownImage("new", 2, 3)
-    assert store.known_image(2, "/a.png") is None
-    later = module.time.time() + module.SOURCE_LIFETIME_S + 1
-    monkeypatch.setattr(module.time, "time", lambda: later)
-    assert store.known_image(1, "/a.png") is None
-
-
-def test_webhook_is_kept_as_it_came(store):
-    body = '{"action": "ANNOTATION_CREATED",  "x": "ü"}'
-    webhook_id = store.add_webhook("ANNOTATION_CREATED", 3, body)
-    with store._engine.connect() as db:
-        row = db.execute(sa.select(module.webhook)).mappings().one()
-    assert (row["id"], row["action"], row["project"], row["body"]) == (webhook_id, "ANNOTATION_CREATED", 3, body)
-
-
 def test_counts_are_by_kind_state_decision_and_action(store):
     done = add(store)
     add(store, kind="encode")
     store.start_request(done)
     store.finish_request(done, {}, [an_answer("aaaaaaaaaa")])
-    store.add_webhook("ANNOTATION_CREATED", 3, "{}")
-    assert store.counts() == {
-        "request": {"interactive/done": 1, "encode/queued": 1},
-        "answer": {"match": 1},
-        "webhook": {"ANNOTATION_CREATED": 1},
-        "region": {"all": 1},
-    }
+    store.projects.add_webhook("ANNOTATION_CREATED", 3, "{}")
+    assert store.counts() == RequestCounts(
+        requests={("interactive", "done"): 1, ("encode", "queued"): 1},
+        answers={"match": 1},
+        webhooks={"ANNOTATION_CREATED": 1},
+        regions=1,
+    )
 
 
 def test_file_and_its_new_folder_are_private(tmp_path):
     file = tmp_path / "state" / "ris.sqlite3"
-    open_request_store(f"sqlite:///{file}").add_webhook("x", None, "{}")
+    open_request_store(f"sqlite:///{file}").projects.add_webhook("x", None, "{}")
     assert stat.S_IMODE(os.stat(file.parent).st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in file.parent.glob("ris.sqlite3*")} == {0o600}
 
@@ -321,7 +283,7 @@ def _open_and_write(url: str, barrier, writes: int) -> None:
     barrier.wait()
     store = open_request_store(url)
     for i in range(writes):
-        store.add_webhook(f"{os.getpid()}", i, "{}")
+        store.projects.add_webhook(f"{os.getpid()}", i, "{}")
 
 
 def test_processes_that_open_a_fresh_file_at_once_all_succeed(tmp_path):
@@ -333,7 +295,7 @@ def test_processes_that_open_a_fresh_file_at_once_all_succeed(tmp_path):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert sorted(open_request_store(url).counts()["webhook"].values()) == [30, 30, 30]
+    assert sorted(open_request_store(url).counts().webhooks.values()) == [30, 30, 30]
 
 
 def test_reader_does_not_wait_for_a_writer(store):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from backend.db.request_store import ProjectConnection, RequestStore
+from backend.db.project_store import ProjectConnection
+from backend.db.request_store import RequestStore
 from backend.doctor import images, service, studio
 from backend.label_studio.check import Check
 from tests.backend.doctor.looking import MakeCase, look
@@ -173,11 +174,11 @@ def test_label_studio_reaches_us_if_its_setup_arrives(
 ):
     def ask_backends() -> list[dict]:
         if arrives:
-            store.save_connection(ProjectConnection(1, "http://studio", "t", CONFIG))
+            store.projects.save_connection(ProjectConnection(1, "http://studio", "t", CONFIG))
         row = {"id": 1, "url": "http://ris:9090/", "title": "x", "state": row_state, "readable_state": row_state}
         return [row]
 
-    store.save_connection(ProjectConnection(1, "http://studio", "t", CONFIG))
+    store.projects.save_connection(ProjectConnection(1, "http://studio", "t", CONFIG))
     url = serve(FakeStudio(ask_backends)).url
     sql = store._engine.url.render_as_string()
     case = make_case(1, "http://ris:9090", LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=TOKEN, DATABASE_URL=sql)

@@ -358,7 +358,7 @@ def test_a_title_and_a_licence_are_text(project, tmp_path):
 
 
 def test_a_project_that_nothing_is_known_of_is_refused(project, store, tmp_path):
-    from backend.db.request_store import ProjectConnection
+    from backend.db.project_store import ProjectConnection
     from backend.exporters.export import export
     from backend.exporters.request import ExportFilter, ExportRequest
 
@@ -369,6 +369,6 @@ def test_a_project_that_nothing_is_known_of_is_refused(project, store, tmp_path)
     with pytest.raises(BadInput, match="Nothing is known of project 999"):
         write()
     assert not (tmp_path / "set").exists()
-    store.save_connection(ProjectConnection(999, None, None, "<View/>"))
+    store.projects.save_connection(ProjectConnection(999, None, None, "<View/>"))
     write()
     assert (tmp_path / "set" / "README.md").exists()

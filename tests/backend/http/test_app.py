@@ -72,7 +72,8 @@ def ask(*texts, tasks=None, prompt_id="p1", **changes):
 
 
 def requests_of(client):
-    return client.app.state.predict_service.store.counts()["request"]
+    requests = client.app.state.predict_service.store.counts().requests
+    return {f"{kind}/{state}": number for (kind, state), number in requests.items()}
 
 
 def metric(client, line):
@@ -93,7 +94,7 @@ def test_nothing_that_needs_a_redis_keeps_health_or_setup_waiting(make_client):
         assert client.get("/health").status_code == 200
         assert client.post("/setup", json={"project": "7.1", "schema": XML}).json() == {"model_version": "toy.loading"}
         assert time.monotonic() - began < 3
-        assert client.app.state.predict_service.store.get_connection(7).label_config == XML
+        assert client.app.state.predict_service.store.projects.get_connection(7).label_config == XML
 
 
 def test_health_and_setup_answer_while_annotators_wait(make_client):
@@ -120,7 +121,7 @@ def test_setup_keeps_the_connection(make_client, extra):
         "extra_params": extra,
     }
     assert client.post("/setup", json=body).json() == {"model_version": "toy.loading"}
-    kept = client.app.state.predict_service.store.get_connection(7)
+    kept = client.app.state.predict_service.store.projects.get_connection(7)
     assert (kept.hostname, kept.access_token, kept.label_config, kept.extra_params) == (
         "http://studio",
         "t",
@@ -304,7 +305,7 @@ def test_a_secret_of_a_project_may_be_any_text(make_client):
         '{"project": "7.1", "schema": "\\udfff", "access_token": "a\\u0000\\ud83d\\ude00", "extra_params": {"b": NaN}}'
     )
     assert client.post("/setup", content=body).status_code == 200
-    kept = client.app.state.predict_service.store.get_connection(7)
+    kept = client.app.state.predict_service.store.projects.get_connection(7)
     assert (kept.label_config, kept.access_token, kept.extra_params) == ("\ufffd", "a\ufffd\U0001f600", {"b": None})
 
 
@@ -318,9 +319,9 @@ def test_what_is_nested_too_deeply_to_be_written_again_is_refused(make_client, d
 def test_events_that_wait_for_the_database_keep_nobody_else(make_client, monkeypatch):
     client = make_client()
     is_free = threading.Event()
-    store = client.app.state.predict_service.store
-    add_webhook = store.add_webhook
-    monkeypatch.setattr(store, "add_webhook", lambda *event: is_free.wait(60) and add_webhook(*event))
+    projects = client.app.state.predict_service.store.projects
+    add_webhook = projects.add_webhook
+    monkeypatch.setattr(projects, "add_webhook", lambda *event: is_free.wait(60) and add_webhook(*event))
     with ThreadPoolExecutor(20) as pool:
         waiting = [pool.submit(client.post, "/webhook", json={"action": "PROJECT_UPDATED"}) for _ in range(20)]
         try:

@@ -248,8 +248,8 @@ def test_an_opened_task_with_an_expression_is_answered_once_it_is_in_the_cache(c
 
     def is_encoded():
         return (
-            predict_service.store.counts()["request"].get("encode/queued", 0)
-            + predict_service.store.counts()["request"].get("encode/running", 0)
+            predict_service.store.counts().requests.get(("encode", "queued"), 0)
+            + predict_service.store.counts().requests.get(("encode", "running"), 0)
             == 0
         )
 

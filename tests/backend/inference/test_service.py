@@ -9,7 +9,7 @@ from PIL import Image as Pil
 from structlog.testing import capture_logs
 
 from backend.db import request_store as tables
-from backend.db.request_store import ProjectConnection
+from backend.db.project_store import ProjectConnection
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.segmenters import Segmenters
 from backend.inference.service import WARM_UP_TEXT, InferenceService
@@ -396,9 +396,9 @@ def test_token_of_a_connection_goes_only_with_its_own_hostname(store, tmp_path):
 
     cache = FeatureCache(tmp_path, 0)
     service = InferenceService(store, cache, Recorder(), toy_segmenter(), 10_000, 3)
-    store.save_connection(ProjectConnection(1, "http://label-studio", "secret", CONFIG))
+    store.projects.save_connection(ProjectConnection(1, "http://label-studio", "secret", CONFIG))
     ask(service, "the blue square", url="/data/upload/a.png")
-    store.save_connection(ProjectConnection(1, "http://other", "secret", CONFIG))
+    store.projects.save_connection(ProjectConnection(1, "http://other", "secret", CONFIG))
     ask(service, "the blue square", url="/data/upload/b.png")
     assert asked == [
         ("/data/upload/a.png", "http://label-studio", "secret", "5"),

@@ -129,14 +129,14 @@ def test_events_are_kept(backend_class, predict_service):
         assert model.fit(event, data) == {}
     else:
         assert model.process_event(event, data, "job", {}) == {}
-    assert predict_service.store.counts()["webhook"] == {"ANNOTATION_CREATED": 1}
+    assert predict_service.store.counts().webhooks == {"ANNOTATION_CREATED": 1}
 
 
 def test_under_1_0_9_the_connection_comes_with_the_model(predict_service, monkeypatch):
     monkeypatch.setattr(label_studio_ml, "_desk", lambda: predict_service)
     body = body_of("predict_interactive_textarea.json")
     make(label_studio_ml.RisBackend, body).predict(body["tasks"], context=body["params"]["context"])
-    kept = predict_service.store.get_connection(5)
+    kept = predict_service.store.projects.get_connection(5)
     assert (kept.hostname, kept.access_token) == ("http://studio", "t")
 
 

@@ -443,7 +443,7 @@ def test_a_message_is_no_region_handed_out(bench):
     bench.connect(min_score=0.999)
     bench.start_worker()
     ask(bench, "the red or blue square")
-    assert bench.store.counts()["region"] == {"all": 0}
+    assert bench.store.counts().regions == 0
     [request] = bench.requests()
     assert request["answer"]["result"] == []
     assert request["message"]["kind"] == "nothing_found"
@@ -453,7 +453,7 @@ def test_an_opened_task_is_told_nothing(bench):
     """Label Studio would keep it as a prediction."""
     bench.start_worker()
     bench.predict_service.predict(call(1, context=None, expression="the red square"))
-    while bench.store.counts()["request"].get("encode/done") != 1:
+    while bench.store.counts().requests.get(("encode", "done")) != 1:
         time.sleep(0.01)
     answers = bench.predict_service.predict(call(1, context=None, expression="the square"))
     assert [one["from_name"] for one in answers.results[0]["result"]] == ["brush"]
@@ -502,7 +502,7 @@ def test_a_model_that_loads_is_waited_for_a_while(bench, monkeypatch):
     assert (told(answers), answers.outcomes) == (messages.TEXTS["loading"], {"expired": 1})
     bench.work()  # the worker is ready now
     assert [request["state"] for request in bench.requests()] == ["expired"]
-    assert bench.store.counts()["region"] == {"all": 0}  # nobody got it
+    assert bench.store.counts().regions == 0  # nobody got it
 
 
 def test_a_model_that_gets_ready_in_time_answers(bench, monkeypatch):
@@ -745,7 +745,7 @@ def test_an_encoding_ahead_that_is_stale_is_dropped(bench, monkeypatch):
     monkeypatch.setattr(request_store.time, "time", lambda: later)
     assert bench.work() == 5
     assert sum(bench.encoder.encoded.values()) == 1
-    assert bench.store.counts()["request"] == {"ahead/expired": 5, "encode/done": 1}
+    assert bench.store.counts().requests == {("ahead", "expired"): 5, ("encode", "done"): 1}
 
 
 def test_a_list_of_tasks_is_not_looked_beyond(bench):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pil
 
 from backend.corrections.store import open_correction_store
-from backend.db.request_store import ProjectConnection
+from backend.db.project_store import ProjectConnection
 from backend.report.data import read_report_data, read_studio_url
 from backend.report.overlays import OFFERED_RGB, SAVED_RGB, draw_case
 from backend.report.page import render
@@ -143,7 +143,7 @@ def test_what_is_no_address_is_no_link(correction_store, address):
 def test_the_address_is_the_one_that_label_studio_gives_for_people(store, correction_store):
     assert read_studio_url(correction_store, PROJECT) is None
     connection = ("https://studio.example", None, "<View/>", {})
-    store.save_connection(ProjectConnection(PROJECT, *connection))
+    store.projects.save_connection(ProjectConnection(PROJECT, *connection))
     assert read_studio_url(correction_store, PROJECT) == "https://studio.example"
 
 

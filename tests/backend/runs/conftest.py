@@ -92,17 +92,17 @@ class Rig:
 
     def skip_pauses(self, run: Run) -> None:
         """As if the pauses of a run, of its items and of whoever holds its lease were over."""
-        with self.run_store._writing() as db:
+        with self.run_store._transactions.writing() as db:
             db.exec_driver_sql(f"UPDATE run SET hold_until = 0, push_at = 0 WHERE id = '{run.id}'")
             db.exec_driver_sql(f"UPDATE item SET retry_at = 0 WHERE run = '{run.id}'")
 
     def let_lease_end(self, run: Run) -> None:
-        with self.run_store._writing() as db:
+        with self.run_store._transactions.writing() as db:
             db.exec_driver_sql(f"UPDATE run SET lease_until = {time.time() - 1} WHERE id = '{run.id}'")
 
     def age_running(self, run: Run, seconds: float = 1000.0) -> None:
         """As if everything at work had been begun earlier."""
-        with self.run_store._writing() as db:
+        with self.run_store._transactions.writing() as db:
             db.exec_driver_sql(f"UPDATE item SET started_at = started_at - {seconds} WHERE run = '{run.id}'")
 
     def states(self, run: Run) -> dict[str, int]:

@@ -35,7 +35,7 @@ def foreign(rig, task, id):
 
 def forget_notes(rig, run, **values):
     """As if an older version of this program had written an item."""
-    with rig.run_store._writing() as db:
+    with rig.run_store._transactions.writing() as db:
         changed = ", ".join([f"{name} = '{value}'" for name, value in values.items()] + ["before = NULL"])
         db.exec_driver_sql(f"UPDATE item SET {changed} WHERE run = '{run.id}'")
 
@@ -228,7 +228,7 @@ def test_same_mask_for_the_same_words_is_not_added(rig, words):
     assert [rig.studio.of(task) for task in tasks] == before
     [item, _] = rig.items.in_state(run.id, "unchanged")
     assert len(item.queries) == 2
-    with rig.run_store._reading() as db:
+    with rig.run_store._transactions.reading() as db:
         told = db.exec_driver_sql(f"SELECT error FROM item WHERE run = '{run.id}'").scalars().all()
     assert all("Nothing to add" in text for text in told)
     again = rig.start(words, mode="add")

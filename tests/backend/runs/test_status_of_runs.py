@@ -12,7 +12,7 @@ RED, BLUE = "Red: the red square", "Blue: the blue square"
 def named(run_store, id, name="", **spec):
     """A run of this id."""
     made = run_store.add_run(RunSpec(PROJECT, expressions=("x",), name=name, **spec))
-    with run_store._writing() as db:
+    with run_store._transactions.writing() as db:
         db.exec_driver_sql(f"UPDATE run SET id = '{id}' WHERE id = '{made.id}'")
     return id
 
@@ -67,7 +67,7 @@ def test_what_found_nothing_and_what_is_unsure_is_counted(rig):
     assert (seen.nothing_found, seen.unsure) == (2, 0)
     assert "answers    2 nothing found" in seen.to_text()
     assert summary.table([seen]).splitlines()[1].split()[3:7] == ["2", "2", "0", "0"]
-    with rig.run_store._writing() as db:
+    with rig.run_store._transactions.writing() as db:
         db.exec_driver_sql("UPDATE item SET unfound = 0, unsure = 1 WHERE task = 1")
     told = summary.look(rig.run_store, run.id, 1).to_json()
     assert (told["nothing_found"], told["unsure"]) == (1, 1)
@@ -90,7 +90,9 @@ def test_an_unsure_answer_is_counted_when_it_is_recorded(rig):
 def test_a_run_that_is_over_shows_its_own_rate(rig):
     rig.add_tasks(4)
     run = rig.carry_on(rig.start(RED))
-    with rig.run_store._writing() as db:  # long ago: three in a row, 2 s each, and one that was tried again a day later
+    with (
+        rig.run_store._transactions.writing() as db
+    ):  # long ago: three in a row, 2 s each, and one that was tried again a day later
         for task, ended in ((1, 2.0), (2, 4.0), (3, 6.0), (4, 90_000.0)):
             db.exec_driver_sql(f"UPDATE item SET started_at = {ended - 2}, finished_at = {ended} WHERE task = {task}")
     seen = summary.look(rig.run_store, run.id, 1)

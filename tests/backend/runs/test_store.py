@@ -202,7 +202,7 @@ def test_processes_at_once_claim_every_item_once_and_lose_no_update(run_store, d
     numbers = [int(process.communicate(timeout=120)[0]) for process in processes]
     assert sum(numbers) == 400
     assert run_store.counts.by_state(run.id) == {"ready": 400}
-    with run_store._reading() as db:
+    with run_store._transactions.reading() as db:
         assert db.scalar(sa.select(sa.func.max(item_table.c.attempts))) == 1
 
 

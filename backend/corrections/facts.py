@@ -6,17 +6,20 @@ Label Studio. What Label Studio's API says outweighs events, unless it contradic
 
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
 from backend.base.errors import Unreachable
-from backend.corrections.annotations import AnnotationEvent, AnnotationVersion, Source
 from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
 from backend.db.upsert import insert_if_absent
+from backend.label_studio.annotations import AnnotationEvent, AnnotationVersion
 
 SETTLE_S = 60.0
 """So long after an event of a deletion the API may still list what it is about: the event can overtake the transaction."""
+
+Source = Literal["webhook", "api", "absence"]
+"""How a fact became known: an event, Label Studio's own answer, or of a deletion that it has the annotation no more."""
 
 Task = tuple[int, str]
 

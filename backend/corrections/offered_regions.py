@@ -7,11 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.corrections.annotations import AnnotationVersion
 from backend.corrections.outcomes import OfferedRegion, OfferedRegions
 from backend.db.correction_tables import offered_prediction
 from backend.db.run_tables import answered_by, item, run
 from backend.db.tables import answer, region, request
+from backend.label_studio.annotations import AnnotationVersion
 from backend.label_studio.drawn_regions import DrawnRegion, read_drawn
 from backend.label_studio.label_config import read_config
 from backend.runs.answers import list_handed_out, make_regions, version_of

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backend.corrections.annotations import AnnotationVersion
 from backend.corrections.matching import area, assign, boundary_overlap, overlap, overlaps
+from backend.label_studio.annotations import AnnotationVersion
 from backend.label_studio.drawn_regions import DrawnRegion
 from ris_core.geometry.masks import Rle
 

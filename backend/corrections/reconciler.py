@@ -13,12 +13,11 @@ from typing import Any
 
 import structlog
 
-from backend.corrections import listing
-from backend.corrections.annotations import AnnotationEvent, AnnotationLayout, read_time, read_version
-from backend.corrections.listing import ListedTask, UnexpectedAnswer
-from backend.corrections.store import CorrectionStore, StoredPrediction
-from backend.label_studio.client import LabelStudioClient, RequestRefused
-from backend.label_studio.drawn_regions import read_drawn
+from backend.corrections.store import CorrectionStore
+from backend.label_studio import task_listing
+from backend.label_studio.annotations import AnnotationEvent, AnnotationLayout, read_prediction, read_version
+from backend.label_studio.client import LabelStudioClient
+from backend.label_studio.task_listing import ListedTask, UnexpectedAnswer
 from ris_core.errors import BadInput
 
 log = structlog.get_logger(__name__)
@@ -52,9 +51,9 @@ def reconcile(
         Refused: If there is no such project.
     """
     look = _Look(studio, correction_store, project, with_predictions)
-    until = listing.newest_change(studio, project)
+    until = task_listing.newest_change(studio, project)
     since = None if with_predictions else correction_store.seen_until(project)
-    for page in listing.changed_tasks(studio, project, look.layout, since, OVERLAP_S):
+    for page in task_listing.changed_tasks(studio, project, look.layout, since, OVERLAP_S):
         for task in page:
             look.add_task(task)
     for prediction in sorted(correction_store.unknown_predictions(project)):
@@ -83,7 +82,7 @@ class _Look:
         self._studio, self._correction_store, self._project = studio, correction_store, project
         self._with_predictions = with_predictions
         self._began_at = time.time()
-        self.layout = listing.read_project(studio, project)
+        self.layout = task_listing.read_project_layout(studio, project)
         self._known = defaultdict[str, set[int]](set)  # before anything is asked: what comes meanwhile is not missing
         for annotation, task in correction_store.live_annotations(project).items():
             self._known[task].add(annotation)
@@ -104,7 +103,7 @@ class _Look:
             for problem in version.problems:
                 log.warning("an annotation is not read wholly", annotation=version.annotation, problem=problem)
         predictions = [
-            _read_prediction(one, self._project, task.id, task.data, self.layout)
+            read_prediction(one, self._project, task.id, task.data, self.layout)
             for one in (task.predictions if self._with_predictions else ())
         ]
         event = AnnotationEvent(self._project, task.versions)
@@ -112,30 +111,21 @@ class _Look:
 
     def add_prediction(self, prediction: int) -> None:
         """Add a prediction that an annotation began with; one that is deleted is not known and stays so."""
-        try:
-            found = self._studio.request("GET", f"/api/predictions/{prediction}/")
-        except RequestRefused as error:
-            if error.status == listing.NOT_FOUND:
-                return
-            raise
-        task = str(found.get("task")) if isinstance(found, Mapping) and found.get("id") == prediction else ""
-        if not task.isdecimal():
-            raise UnexpectedAnswer(f"Label Studio answers no prediction {prediction} with a task.", listing.REMEDY)
-        if found.get("project", self._project) != self._project:
-            return  # an event named it that is not to be believed
-        data = listing.task_data(self._studio, task)
-        read = _read_prediction(found, self._project, task, data, self.layout)
+        # one of another project was named by an event that is not to be believed
+        read = task_listing.find_prediction(self._studio, self._project, prediction, self.layout)
+        if read is None:
+            return
         self.added += self._correction_store.add(AnnotationEvent(self._project), "api", [read])
 
     def count(self) -> None:
         """Look closer at every task that has fewer annotations than are known, or is not listed."""
-        counted = listing.count_annotations(self._studio, self._project)
+        counted = task_listing.count_annotations(self._studio, self._project)
         for task, annotations in self._known.items():
             waiting = annotations - self._gone - self._doubtful
             if task not in counted:
                 self._doubtful |= waiting
             elif len(waiting) > counted[task]:
-                found = listing.list_task(self._studio, self._project, task, self.layout)
+                found = task_listing.list_task(self._studio, self._project, task, self.layout)
                 if found:
                     self.add_task(found)
                 else:  # it went meanwhile
@@ -145,13 +135,13 @@ class _Look:
         """Ask for each annotation that is in doubt, and mark those that are deleted."""
         self._gone -= self._seen  # it was moved to another task
         for annotation in sorted(self._doubtful - self._gone - self._seen):
-            found = listing.ask_annotation(self._studio, annotation)
+            found = task_listing.ask_annotation(self._studio, annotation)
             if found is None:
                 self._gone.add(annotation)
             else:
                 self._add_found(found)
         if self._gone:
-            listing.read_project(
+            task_listing.read_project_layout(
                 self._studio, self._project
             )  # it is no proof if the project is not to be seen any more
             deleted = tuple(sorted(self._gone))
@@ -159,7 +149,7 @@ class _Look:
 
     def _ask_again(self, task: ListedTask) -> ListedTask:
         time.sleep(ASK_AGAIN_S)
-        again = listing.list_task(self._studio, self._project, task.id, self.layout)
+        again = task_listing.list_task(self._studio, self._project, task.id, self.layout)
         if again is None:  # it went meanwhile: what is known of it is in doubt
             return replace(task, versions=(), counted=NOTHING_SAID)
         if len(again.versions) == again.counted:
@@ -176,30 +166,17 @@ class _Look:
         try:
             place = read_version(annotation, None, {}, AnnotationLayout())
             layout = (
-                self.layout if place.project == self._project else listing.read_project(self._studio, place.project)
+                self.layout
+                if place.project == self._project
+                else task_listing.read_project_layout(self._studio, place.project)
             )
-            data = {place.task: listing.task_data(self._studio, place.task)}
+            data = {place.task: task_listing.task_data(self._studio, place.task)}
             version = read_version(annotation, None, data, layout)
         except BadInput as error:
             raise UnexpectedAnswer(
                 f"Label Studio answers an annotation that cannot be read ({error}); nothing was deleted for it.",
-                listing.REMEDY,
+                task_listing.REMEDY,
             ) from error
         self.added += self._correction_store.add(
             AnnotationEvent(version.project, (version,)), "api", seen_at=self._began_at
         )
-
-
-def _read_prediction(
-    prediction: Mapping[str, Any], project: int, task: str, data: Mapping[str, Any], layout: AnnotationLayout
-) -> StoredPrediction:
-    return StoredPrediction(
-        prediction=int(prediction["id"]),
-        project=project,
-        task=task,
-        created_at=read_time(prediction.get("created_at")),
-        model_version=str(prediction.get("model_version") or ""),
-        regions=read_drawn(prediction.get("result"), layout.gestures)[0],
-        task_data=data,
-        image=layout.image_of(data),
-    )

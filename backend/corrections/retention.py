@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from backend.corrections.pseudonyms import find_names, replace_person
 from backend.corrections.queries import is_newest
 from backend.corrections.store import CorrectionStore
 from backend.db.correction_tables import annotation_version, outcome, webhook_read
 from backend.db.tables import metadata, webhook
+from backend.label_studio.pseudonyms import find_names, replace_person
 from ris_core.errors import BadInput
 
 DAY_S = 86_400.0

@@ -9,14 +9,13 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
 from backend.base.redaction import reason_of
-from backend.corrections.annotations import AnnotationEvent, AnnotationVersion, Source, list_problems, read_event
-from backend.corrections.facts import Task, add_event, insert_new
+from backend.corrections.facts import Source, Task, add_event, insert_new
 from backend.corrections.offered_regions import OfferedRegionsOfTask
 from backend.corrections.outcomes import judge
 from backend.db.correction_tables import (
@@ -31,6 +30,13 @@ from backend.db.correction_tables import (
 from backend.db.database import open_database, translate_errors
 from backend.db.tables import webhook
 from backend.db.upsert import insert_if_absent
+from backend.label_studio.annotations import (
+    AnnotationEvent,
+    AnnotationVersion,
+    StoredPrediction,
+    list_problems,
+    read_event,
+)
 from backend.label_studio.drawn_regions import DrawnRegion
 from ris_core.errors import BadInput
 
@@ -43,20 +49,6 @@ _OF_TASK = (annotation_version.c.project == sa.bindparam("project")) & (
 )
 _VERSIONS = sa.select(annotation_version).where(_OF_TASK).order_by(annotation_version.c.updated_at)
 _FORGET = sa.delete(outcome).where(outcome.c.version_id.in_(sa.select(annotation_version.c.id).where(_OF_TASK)))
-
-
-@dataclass(frozen=True)
-class StoredPrediction:
-    """A prediction as Label Studio has it: its id there, and its regions."""
-
-    prediction: int
-    project: int
-    task: str
-    created_at: float
-    model_version: str
-    regions: tuple[DrawnRegion, ...]
-    task_data: Mapping[str, Any]
-    image: str | None
 
 
 def open_correction_store(database_url: str) -> "CorrectionStore":

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from backend.corrections.annotations import read_layout
 from backend.corrections.queries import by_task, is_newest
 from backend.db.correction_tables import annotation_version, offered_prediction
 from backend.db.run_tables import item, run
 from backend.db.tables import answer, connection, request
 from backend.exporters.request import ExportFilter
+from backend.label_studio.annotations import read_layout
 from ris_core.errors import BadInput
 
 ROWS_AT_ONCE = 200

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from backend.corrections.annotations import AnnotationVersion
 from backend.corrections.matching import assign, boundary_overlap, overlap, overlaps
 from backend.corrections.outcomes import OfferedRegion, OfferedRegions, judge
+from backend.label_studio.annotations import AnnotationVersion
 from ris_core.geometry.masks import to_rle
 from tests.backend.corrections.made import box, drawn, rle
 

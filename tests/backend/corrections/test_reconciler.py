@@ -4,8 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from backend.corrections import listing
 from backend.corrections.reconciler import reconcile
+from backend.label_studio import task_listing
 from backend.label_studio.client import LabelStudioClient
 from tests.backend.corrections.fake_tasks import FakeTasks
 from tests.backend.corrections.made import PROJECT, START, annotation, box, brush, clock, event, send
@@ -40,7 +40,7 @@ def test_only_what_changed_is_asked_for(api, studio, correction_store):
 
 
 def test_pages_go_on_after_the_last_id(api, studio, correction_store, monkeypatch):
-    monkeypatch.setattr(listing, "PAGE", 2)
+    monkeypatch.setattr(task_listing, "PAGE", 2)
     for number in range(5):
         save(studio, annotation(number + 1, number + 1, []))
     assert reconcile(api, correction_store, PROJECT) == 5

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from defusedxml.ElementTree import fromstring
 
@@ -13,9 +13,6 @@ from backend.label_studio import protocol
 from backend.label_studio.drawn_regions import DrawnRegion, read_drawn, read_number, read_texts
 from backend.label_studio.label_config import DEFAULT_EXPRESSION_KEY, read_config
 from ris_core.errors import BadInput
-
-Source = Literal["webhook", "api", "absence"]
-"""How a fact became known: an event, Label Studio's own answer, or of a deletion that it has the annotation no more."""
 
 LARGEST_ID = 2**63 - 1
 """What the database takes."""
@@ -79,6 +76,20 @@ class AnnotationVersion:
     regions: tuple[DrawnRegion, ...]
     texts: tuple[tuple[str, tuple[str, ...]], ...]
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StoredPrediction:
+    """A prediction as Label Studio has it: its id there, and its regions."""
+
+    prediction: int
+    project: int
+    task: str
+    created_at: float
+    model_version: str
+    regions: tuple[DrawnRegion, ...]
+    task_data: Mapping[str, Any]
+    image: str | None
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,31 @@ def read_version(
         regions=tuple(_with_field(region, field) for region in regions),
         texts=read_texts(annotation.get("result")),
         problems=problems,
+    )
+
+
+def read_prediction(
+    prediction: Mapping[str, Any], project: int, task: str, data: Mapping[str, Any], layout: AnnotationLayout
+) -> StoredPrediction:
+    """Read a prediction.
+
+    Args:
+        prediction: Label Studio's JSON, with an id.
+        data: Its task's data.
+        layout: What the project's label config says.
+
+    Raises:
+        BadInput: If it has no time.
+    """
+    return StoredPrediction(
+        prediction=int(prediction["id"]),
+        project=project,
+        task=task,
+        created_at=read_time(prediction.get("created_at")),
+        model_version=str(prediction.get("model_version") or ""),
+        regions=read_drawn(prediction.get("result"), layout.gestures)[0],
+        task_data=data,
+        image=layout.image_of(data),
     )
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from backend.corrections.annotations import read_event, read_layout, read_time
+from backend.label_studio.annotations import read_event, read_layout, read_time
 from ris_core.errors import BadInput
 from tests.backend.corrections.made import CONFIG, PROJECT, annotation, box, brush, event, recorded
 

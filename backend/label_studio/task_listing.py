@@ -13,7 +13,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 from backend.base.errors import Unreachable
-from backend.corrections.annotations import AnnotationLayout, AnnotationVersion, read_layout, read_time, read_version
+from backend.label_studio.annotations import (
+    AnnotationLayout,
+    AnnotationVersion,
+    StoredPrediction,
+    read_layout,
+    read_prediction,
+    read_time,
+    read_version,
+)
 from backend.label_studio.client import LabelStudioClient, RequestRefused
 from backend.label_studio.protocol import Json
 from ris_core.errors import BadInput
@@ -48,7 +56,7 @@ class ListedTask:
     counted: int
 
 
-def read_project(studio: LabelStudioClient, project: int) -> AnnotationLayout:
+def read_project_layout(studio: LabelStudioClient, project: int) -> AnnotationLayout:
     """What a project's label config says; shows too that the project is there and may be seen.
 
     Raises:
@@ -129,6 +137,24 @@ def find_task_project(studio: LabelStudioClient, task: str) -> int | None:
             return None
         raise
     return found["project"] if _is_number(found.get("project")) else None
+
+
+def find_prediction(
+    studio: LabelStudioClient, project: int, prediction: int, layout: AnnotationLayout
+) -> StoredPrediction | None:
+    """A prediction of a project; None if it is deleted, or is another project's."""
+    try:
+        found = studio.request("GET", f"/api/predictions/{prediction}/")
+    except RequestRefused as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+    task = str(found.get("task")) if isinstance(found, Mapping) and found.get("id") == prediction else ""
+    if not task.isdecimal():
+        raise UnexpectedAnswer(f"Label Studio answers no prediction {prediction} with a task.", REMEDY)
+    if found.get("project", project) != project:
+        return None
+    return read_prediction(found, project, task, task_data(studio, task), layout)
 
 
 def task_data(studio: LabelStudioClient, task: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ SHELL := /bin/bash
 
 # Idle threads that spin take the cores from whoever works.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Tests start hundreds of processes, each of which would compile our modules again where this is set.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3.11
 STATE ?= .state
@@ -13,10 +15,7 @@ LABEL_STUDIO := label-studio==1.23.2
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := -m pip --disable-pip-version-check -qq install
-# Tests that may run beside each other, which those with processes of their own may not; of one file in one process, which shares
-# what it made. Of "pure" ones (tests/conftest.py) also the slow.
 QUICK := not slow and not e2e and not browser
-BESIDE := ($(QUICK)) or pure
 CORES := 2
 
 # SSE 4 at most for torch, oneDNN, OpenBLAS, OpenCV and numpy: sums are made in another order than with AVX2 or AVX-512.
@@ -29,7 +28,7 @@ PRODUCT := $(VENV)/.product
 TOOLS := $(VENV)/.tools
 STUDIO := .venv-ls/.label-studio
 
-.PHONY: help dependencies install demo up down hooks lint check test test-portable docs measure tune demo-train chromium postgres image-folders image-check
+.PHONY: help dependencies install demo up down hooks lint check test test-portable docs measure tune demo-train programs chromium postgres image-folders image-check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -57,14 +56,14 @@ lint: $(TOOLS) ## style, types and spelling
 	$(VENV)/bin/mypy
 
 check: lint ## style, types and unit tests: seconds
-	$(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(QUICK)"
+	$(PY) -m pytest -q -n $(CORES) -m "$(QUICK)"
 
-test: lint $(STUDIO) chromium postgres ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
-	$(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(BESIDE)"
-	$(PY) -m pytest --durations=10 -m "not ($(BESIDE))"
+test: ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
+	@$(MAKE) --no-print-directory -j lint $(STUDIO) programs
+	$(PY) -m pytest -q -n $(CORES) --durations=10
 
 test-portable: $(TOOLS) ## unit tests as on a processor of 2008: what is computed must not hang on the instructions it is computed with
-	$(OLD_PROCESSOR) $(PY) -m pytest -q -n $(CORES) --dist loadfile -m "$(QUICK) and not gpu"
+	$(OLD_PROCESSOR) $(PY) -m pytest -q -n $(CORES) -m "$(QUICK) and not gpu"
 
 docs: $(TOOLS) ## write the generated tables of the docs anew
 	$(VENV)/bin/cog -r README.md docs/engineers/performance.md docs/engineers/settings.md docs/developers/architecture.md docs/developers/glossary.md
@@ -85,6 +84,10 @@ image-folders:
 
 image-check: $(TOOLS) ## lint the image and its compose file, and run the lines of the Dockerfile in a clean folder: minutes, 6 GB
 	$(PY) tests/docker/run_lines.py
+
+programs: # one after the other: apt runs once at a time
+	@$(MAKE) --no-print-directory chromium
+	@$(MAKE) --no-print-directory postgres
 
 chromium: ## Chromium for the browser tests: where this is root on Debian, else the one that is there
 	@if command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then :; \

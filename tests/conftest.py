@@ -5,11 +5,13 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 import structlog
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from backend.base import redaction
 from backend.db.request_store import RequestStore, open_request_store
@@ -20,16 +22,28 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 
-PURE = ("ris_core", "demo", "test_lint.py", "test_cli.py")
-"""Folders and files of tests that start no services."""
+E2E = "tests/e2e"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that may run beside each other, however long they take."""
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in PURE:
-            item.add_marker("pure")
+class FileScheduling(LoadScopeScheduling):
+    """Gives each test file to one process, and all files of `E2E` to the same one: they share one Label Studio."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return E2E if nodeid.startswith(E2E) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    """With `-n`, files are given out in the order in which they were collected."""
+    config.option.loadscopereorder = False
+    return FileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `-n`, what takes longest is collected first, so that no process is left with it at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(
+            key=lambda item: 0 if item.get_closest_marker("e2e") else 1 if item.get_closest_marker("slow") else 2
+        )
 
 
 @pytest.fixture(scope="session")

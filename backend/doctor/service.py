@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from backend.doctor.context import DoctorContext
 from backend.doctor.finding import Finding, ok, warn
 from backend.label_studio.reachability import ask_backend
-
-LOADING = ".loading"
-"""Ends the version of a backend that has heard of no worker yet."""
+from backend.transport import worker_registry
 
 
 def check_backend(case: DoctorContext) -> Iterator[Finding]:
@@ -17,7 +15,7 @@ def check_backend(case: DoctorContext) -> Iterator[Finding]:
         "Address",
         f"{case.settings.local_url} answers, {'with' if case.settings.credentials else 'without'} credentials",
     )
-    if version.endswith(LOADING):
+    if worker_registry.is_loading(version):
         yield warn("Model", version, "No worker has been ready yet; see Workers.")
     else:
         yield ok("Model", version)

@@ -44,7 +44,9 @@ class Projects:
 
     def __init__(self, store: RequestStore, conn: redis.Redis, profile: str) -> None:
         self._store, self._conn = store, conn
-        self._versions: dict[str | None, str] = {None: f"{profile}.loading"}  # by profile; None is the workers' own
+        self._versions: dict[str | None, str] = {
+            None: worker_registry.loading_version(profile)
+        }  # by profile; None is the workers' own
         self._profiles: dict[int | None, str | None] = {}  # of the projects that have been read
 
     def set_up(self, call: SetupCall) -> None:
@@ -72,10 +74,10 @@ class Projects:
             project: None for the version of the workers' own profile.
         """
         profile = self._profiles.get(project)
-        return self._versions.get(profile, f"{profile}.loading")
+        return self._versions.get(profile, worker_registry.loading_version(profile))
 
     def model_version(self, project: int | None = None) -> str:
-        """Model version that answers a project, as a worker reported it last; "<profile>.loading" before that.
+        """Model version that answers a project, as a worker reported it last; `loading_version` before that.
 
         Args:
             project: One that may have a profile of its own; None for the version of the workers' own profile.

@@ -5,11 +5,10 @@ from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import PredictCall
 from backend.runs.spec import RunSpec
 from backend.runs.store import Run, RunStore
+from backend.transport import worker_registry
 from ris_core.errors import RisError
 
 NAME = "Retrieve Predictions"
-LOADING = ".loading"
-"""What a version ends in that no worker has said yet."""
 
 
 def begin(run_store: RunStore, call: PredictCall, label_config: str, field: str | None, model_version: str) -> Run:
@@ -37,7 +36,7 @@ def _find_reason(spec: RunSpec, tasks: list[protocol.Task], model_version: str) 
     """Why a run cannot be; None if it can."""
     if not spec.project or not spec.tasks:
         return "Label Studio named no project or no tasks. Begin the run with `ris run start`."
-    if model_version.endswith(LOADING):
+    if worker_registry.is_loading(model_version):
         return "No worker has said which model version it has. Start one with `ris up` or `ris worker`, and retrieve again."
     field = spec.expression_field or ""
     if not any(_has_text(task, field) for task in tasks):

@@ -21,6 +21,7 @@ from backend.runs.store import Run, RunStore
 from backend.runs.worker_state import WorkerState
 from ris_core.errors import BadExpression, BadImage, BadImageCause, RisError
 from ris_core.segmentation.segmenter import Segmenter
+from ris_core.types.components import Batched
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,6 @@ IMAGE_REASONS: Mapping[BadImageCause, str] = {
     "web_page": "web page, no image",
 }
 """What failed items are counted under, of an image that cannot be opened; "image unreadable" if it is of another kind."""
-_BATCHES = ("batch_size", "points_per_batch")
 
 
 @dataclass(frozen=True)
@@ -241,15 +241,14 @@ def _is_out_of_memory(error: BaseException) -> bool:
 @contextmanager
 def _halved(segmenter: Segmenter) -> Iterator[None]:
     """Let the components put half as much through their models at once."""
-    parts = [segmenter.encoder, segmenter.proposer, getattr(segmenter.proposer, "generator", None)]
-    before = [(part, name, getattr(part, name)) for part in parts for name in _BATCHES if hasattr(part, name)]
-    for part, name, size in before:
-        setattr(part, name, max(1, size // 2))
+    sizes = [(part, part.batch_size) for part in (segmenter.encoder, segmenter.proposer) if isinstance(part, Batched)]
+    for part, size in sizes:
+        part.batch_size = max(1, size // 2)
     try:
         yield
     finally:
-        for part, name, size in before:
-            setattr(part, name, size)
+        for part, size in sizes:
+            part.batch_size = size
 
 
 def _sizes(context: RequestContext) -> str:

@@ -13,6 +13,7 @@ import structlog
 
 from backend.base.errors import BadSettings, Unreachable
 from backend.runs import notification, planner
+from backend.runs.job_id import make_job_id
 from backend.runs.store import AT_WORK, LeaseLost, Run, RunStore
 from backend.runs.studio_client import RunClient
 from backend.runs.worker_state import WorkerState
@@ -125,9 +126,9 @@ class RunSupervisor:
         """Have a few jobs of a run in the queue, as long as it has items to begin."""
         if run.hold_until > time.time():
             return
-        wanted = self._run_store.items.count_beginnable(run.id, JOBS_PER_WORKER * max(1, workers))
-        slots = [f"run-{run.id}-{i}" for i in range(wanted)]
-        queueing.fill(self._conn, queueing.WORK_ON_RUN, slots, "bulk", JOB_TIMEOUT_S)
+        number = self._run_store.items.count_beginnable(run.id, JOBS_PER_WORKER * max(1, workers))
+        job_ids = [make_job_id(run.id, slot) for slot in range(number)]
+        queueing.fill(self._conn, queueing.WORK_ON_RUN, job_ids, "bulk", JOB_TIMEOUT_S)
 
     # The steward's alone
 

@@ -29,7 +29,3 @@ class WorkerState:
     def is_over(self) -> bool:
         """Whether nothing more is to be begun."""
         return self._is_over.is_set()
-
-
-WORKER_STATE = WorkerState()
-"""This process's."""

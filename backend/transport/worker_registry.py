@@ -23,6 +23,8 @@ TURN_MS = 900
 MODEL_VERSION_KEY = "ris:model_version"
 """Version that the last worker reported; stays when workers are gone. With ":<profile>" after it: that profile's."""
 
+_LOADING = ".loading"
+
 
 @dataclass(frozen=True)
 class WorkerInfo:
@@ -119,6 +121,16 @@ def model_version(conn: redis.Redis, profile: str | None = None) -> str | None:
     with translate_errors():
         value = conn.get(_version_key(profile) if profile else MODEL_VERSION_KEY)
     return as_text(value) if value else None
+
+
+def loading_version(profile: str | None) -> str:
+    """What stands for the model version of a profile until a worker has reported it: "<profile>.loading"."""
+    return f"{profile}{_LOADING}"
+
+
+def is_loading(model_version: str) -> bool:
+    """Whether a version only stands for one that no worker has reported yet."""
+    return model_version.endswith(_LOADING)
 
 
 def report_version(conn: redis.Redis, profile: str, version: str) -> None:

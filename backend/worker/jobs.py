@@ -1,14 +1,15 @@
-"""What workers run: ids in, a service call, ids out. These functions, called by these names, and no others."""
+"""The functions that jobs name: an id in, a service call, the id out. Workers call these, by these names, and no others."""
 
 from collections.abc import Callable, Mapping
 
 from backend.runs.execution import work
+from backend.runs.job_id import read_run_id
 from backend.transport import queueing
 from backend.worker import wiring
 
 
 def segment_task(request_id: str) -> str:
-    """Answer a request; its answer is in the store afterwards."""
+    """Answer a request and put the answer into the store."""
     wiring.service().segment(request_id)
     return request_id
 
@@ -29,8 +30,8 @@ def encode_ahead(request_id: str) -> str:
 
 
 def work_on_run(job_id: str) -> str:
-    """Do items of a run for some seconds; the job's id is "run-<id of the run>-<number>"."""
-    work(wiring.means(), job_id.split("-")[1])
+    """Answer items of a run for some seconds."""
+    work(wiring.run_context(), read_run_id(job_id))
     return job_id
 
 
@@ -45,4 +46,4 @@ ALLOWED: Mapping[str, Callable[[str], str]] = {
     # Jobs that version 0.1 queued; goes with 0.3.
     **{name.replace("backend.worker.jobs.", "backend.jobs."): function for name, function in _FUNCTIONS.items()},
 }
-"""The only functions a job may name. Whoever can write to Redis could otherwise have any function of Python called."""
+"""The only functions a job may name. Otherwise whoever can write to Redis could call any Python function."""

@@ -18,7 +18,7 @@ from backend.runs.execution import RunContext
 from backend.runs.store import RunStore, open_run_store
 from backend.runs.studio_client import RunClient
 from backend.runs.supervisor import RunSupervisor
-from backend.runs.worker_state import WORKER_STATE
+from backend.runs.worker_state import WorkerState
 from backend.settings.environment import Settings, read_settings
 from backend.transport import queueing, redis_client, worker_registry
 from backend.transport.redis_server import resolve_url
@@ -42,21 +42,27 @@ def connection() -> redis.Redis:
     return _connect(read_settings())
 
 
-def means() -> RunContext:
+@functools.cache
+def worker_state() -> WorkerState:
+    """The state of this process as a worker: jobs and the supervisor's thread share it."""
+    return WorkerState()
+
+
+def run_context() -> RunContext:
     """What this process's jobs of runs need."""
     settings = read_settings()
     conn = _connect(settings)
     return RunContext(
         run_store=build_ledger(settings),
         service=build_service(settings),
-        worker_state=WORKER_STATE,
+        worker_state=worker_state(),
         is_wanted=lambda: queueing.queue_lengths(conn)["interactive"] > 0,
     )
 
 
 def build_steward(settings: Settings, conn: redis.Redis) -> RunSupervisor:
     """What keeps runs going beside this process's jobs."""
-    return RunSupervisor(build_ledger(settings), conn, functools.partial(_open_studio, settings), WORKER_STATE)
+    return RunSupervisor(build_ledger(settings), conn, functools.partial(_open_studio, settings), worker_state())
 
 
 def build_bookkeeper(settings: Settings) -> CorrectionSync:

@@ -29,7 +29,6 @@ from rq.utils import now
 from backend.base import redaction
 from backend.base.errors import BadInput, Unreachable
 from backend.inference import gpu
-from backend.runs.worker_state import WORKER_STATE
 from backend.settings.environment import Settings, read_settings
 from backend.transport import queueing, redis_client, redis_server, worker_registry
 from backend.transport.worker_registry import WorkerInfo
@@ -83,7 +82,7 @@ def run_worker(settings: Settings) -> None:
             seconds=round(time.time() - info.started_at, 1),
         )
         worker = RisWorker(conn, heartbeat, tidy=service.expire_overdue)
-        WORKER_STATE.begin(info.name)
+        wiring.worker_state().begin(info.name)
         with wiring.build_steward(settings, conn), wiring.build_bookkeeper(settings):
             worker.work(logging_level=None)
     if not worker.was_asked_to_stop:
@@ -250,7 +249,7 @@ class RisWorker(SimpleWorker):
     def handle_warm_shutdown_request(self) -> None:
         """SIGTERM or SIGINT came."""
         self.was_asked_to_stop = True
-        WORKER_STATE.end()
+        wiring.worker_state().end()
 
     def teardown(self) -> None:
         """Give back what was taken and not begun, then sign off."""

@@ -127,6 +127,15 @@ class SamProposer:
         self.fingerprint = {"weights": weights, **sees, **asks, **keeps, "quirks": sorted(quirks)}
         self._seen: tuple[str, Tensor] | None = None
 
+    @property
+    def batch_size(self) -> int:
+        """How many points go through the model at once."""
+        return int(self.generator.points_per_batch)
+
+    @batch_size.setter
+    def batch_size(self, points: int) -> None:
+        self.generator.points_per_batch = points
+
     def propose(self, image: Image) -> Proposals:
         """Proposals, the best first (with Q-NMS in SAM's order); none if SAM finds none or the image is too thin to see."""
         pixels = self._shrink(image.pixels)

@@ -34,6 +34,14 @@ class Promptable(Protocol):
         """What is pointed at, at the image's size: candidates, best first, several only where the prompts are vague; or none."""
 
 
+@runtime_checkable
+class Batched(Protocol):
+    """A proposer or encoder that puts several things through its model at once; fewer need less memory."""
+
+    batch_size: int
+    """How many, at least 1."""
+
+
 class Encoder(Protocol):
     """Image and proposals -> region features; texts -> text features. Made with the names of the `features` to make."""
 

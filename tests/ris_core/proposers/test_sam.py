@@ -20,6 +20,7 @@ from ris_core.proposers._tiny_sam import TinyImageEncoder
 from ris_core.proposers.sam import QUIRKS, SamProposer, _clean, _enlarge
 from ris_core.runtime.weights import Weight, WeightStore
 from ris_core.types import Image, Proposals
+from ris_core.types.components import Batched
 from ris_core.types.prompts import PromptEmbedding, Prompts
 from tests.ris_core.checkpoints import local_store, sha256, write_sam
 
@@ -230,6 +231,15 @@ def test_enlarged_mask_keeps_its_share_and_place():
 
 def test_proposals_repeat_exactly(store: WeightStore, image: Image, proposals: Proposals):
     np.testing.assert_array_equal(make(store).propose(image).masks, proposals.masks)
+
+
+def test_batch_size_is_that_of_the_generator(store: WeightStore, image: Image, proposals: Proposals):
+    batched = make(store, points_per_batch=8)
+    assert isinstance(batched, Batched)
+    assert batched.batch_size == 8
+    batched.batch_size = 4
+    assert batched.generator.points_per_batch == 4
+    np.testing.assert_array_equal(batched.propose(image).masks, proposals.masks)
 
 
 def test_fingerprint_tells_settings_and_weights_apart_but_not_batches(store: WeightStore, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""How alike masks are, and which belongs to which.
+"""Similarity of masks, and their assignment to each other.
 
 Sources: [0] Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021; [1] Kuhn, "The
 Hungarian method for the assignment problem", 1955, as scipy solves it.
@@ -21,23 +21,24 @@ BOUNDARY_SHARE = 0.02
 
 
 def overlaps(one: Sequence[Rle], two: Sequence[Rle]) -> Float[ndarray, "n m"]:
-    """Pairwise IoU in [0, 1], without decoding; 0 between masks of different images' sizes, and where both are empty."""
-    found = np.zeros((len(one), len(two)))
+    """Pairwise IoU in [0, 1], without decoding; 0 for masks of different sizes, and for two empty ones."""
+    ious = np.zeros((len(one), len(two)))
     for size in {tuple(rle["size"]) for rle in one} & {tuple(rle["size"]) for rle in two}:
         rows = [i for i, rle in enumerate(one) if tuple(rle["size"]) == size]
         columns = [j for j, rle in enumerate(two) if tuple(rle["size"]) == size]
-        given = [[_packed(masks[i]) for i in places] for masks, places in ((one, rows), (two, columns))]
-        found[np.ix_(rows, columns)] = np.nan_to_num(coco.iou(*given, [False] * len(columns)))
-    return found
+        packed = [[_packed(masks[i]) for i in indices] for masks, indices in ((one, rows), (two, columns))]
+        # pycocotools returns NaN for two empty masks
+        ious[np.ix_(rows, columns)] = np.nan_to_num(coco.iou(*packed, [False] * len(columns)))
+    return ious
 
 
 def overlap(one: Rle, two: Rle) -> float:
-    """IoU of two masks."""
+    """IoU of two masks, in [0, 1]."""
     return float(overlaps([one], [two])[0, 0])
 
 
 def boundary_overlap(one: Rle, two: Rle) -> float:
-    """IoU of the pixels of each mask that lie near its own outline, [0] Eq. 2; 0 between masks of different sizes."""
+    """IoU of the boundaries of two masks, in [0, 1]: their pixels near their own outlines, [0] Eq. 2; 0 for different sizes."""
     if one["size"] != two["size"]:
         return 0.0
     if one["counts"] == two["counts"]:
@@ -53,19 +54,24 @@ def boundary_overlap(one: Rle, two: Rle) -> float:
 
 
 def area(rle: Rle) -> int:
-    """Pixels of a mask."""
+    """Number of pixels of a mask."""
     return int(coco.area(_packed(rle)))
 
 
-def assign(likeness: Float[ndarray, "n m"], at_least: float) -> list[tuple[int, int]]:
-    """Pairs of rows and columns, each used once, of the greatest sum of likeness; none below a limit. [1]"""
-    allowed = np.where(likeness >= at_least, likeness, 0.0)
+def assign(similarity: Float[ndarray, "n m"], minimum: float) -> list[tuple[int, int]]:
+    """Pairs of a row and a column, each in one pair at most, with the greatest total similarity. [1]
+
+    Args:
+        similarity: In [0, 1].
+        minimum: Pairs with a lower similarity are not made.
+    """
+    allowed = np.where(similarity >= minimum, similarity, 0.0)
     rows, columns = linear_sum_assignment(allowed, maximize=True)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if allowed[i, j] > 0]
 
 
 def _boundary(mask: Bool[ndarray, "h w"], width_px: int) -> Bool[ndarray, "h w"]:
-    padded = np.pad(mask.astype(np.uint8), 1)  # what lies outside the image is not the mask's
+    padded = np.pad(mask.astype(np.uint8), 1)  # a mask that touches the image's edge has a boundary there
     inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width_px, borderType=cv2.BORDER_CONSTANT)
     return (padded > inner)[1:-1, 1:-1]
 

@@ -1,4 +1,4 @@
-"""What became of each region: a function of an annotation as it was saved and of what was offered. No SQL, no HTTP."""
+"""The outcome of each region: a function of an annotation's version and of the offered regions. No SQL, no HTTP."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -12,28 +12,28 @@ from ris_core.geometry.masks import Rle
 Name = Literal["accepted", "edited", "replaced", "rejected", "missed", "foreign", "unanswered"]
 
 NAMES: tuple[Name, ...] = ("foreign", "accepted", "edited", "replaced", "rejected", "missed", "unanswered")
-"""All outcomes, in the order in which they are shown: what needs a person first."""
+"""All outcomes in the order of tables; "foreign" comes first because a person should look at it."""
 
 SAME = 0.999
-"""IoU from which a mask counts as not touched."""
+"""IoU from which a mask counts as unchanged."""
 MATCHES = 0.5
-"""IoU from which a region of an unknown id counts as what was offered, or as another candidate of its query."""
+"""IoU from which a region with an unknown id is matched with an offered region, or with another candidate of its query."""
 
 
 @dataclass(frozen=True)
 class OfferedRegion:
-    """A region that was offered.
+    """A region that was offered to an annotator.
 
     Attributes:
-        region: The id under which it was handed out.
-        by: "bulk": it was there when the task was opened; "interactive": it answered an annotator.
-        query: What it answers; offers and candidates of one query mean the same thing.
-        expression: What was asked; empty for a click or box.
-        at: When it was handed out, seconds since 1970.
-        user: Label Studio's user id, if it was known.
-        prompt: Id of the text that was typed into, if any.
-        candidates: The masks that were found with it, without its own.
-        instead_of: The region that was offered first for the same query, if this is another candidate.
+        region: The id with which it was offered.
+        by: "bulk": it was there when the task was opened; "interactive": it answers an annotator's request.
+        query: Name of the query that it answers. Regions and candidates of one query mean the same object.
+        expression: Text of the query; empty for a click or a box.
+        at: When it was offered, seconds since 1970.
+        user: Label Studio's user id; None if it is not known.
+        prompt: Id of the text field into which the expression was typed; None if there was none.
+        candidates: Masks of the other candidates of the answer.
+        instead_of: Id of the region that was offered first for the same query, if this one is a further candidate.
     """
 
     region: str
@@ -53,13 +53,13 @@ class OfferedRegion:
 
 @dataclass(frozen=True)
 class OfferedRegions:
-    """What was offered for an annotation.
+    """The offered regions by which an annotation is judged.
 
     Attributes:
-        bulk: The regions of the prediction that it began with.
-        interactive: Answers on its task since its annotator's last submission, that no other annotator's are.
-        known: Every region that was ever handed out for its task, by id.
-        foreign: Ids that were handed out for other tasks.
+        bulk: The regions of the prediction from which it began.
+        interactive: Answers for its task since its annotator's last submission, without those for other annotators.
+        known: Every region that was ever offered for its task, by id.
+        foreign: Ids that were offered for other tasks.
     """
 
     bulk: Sequence[OfferedRegion] = ()
@@ -70,18 +70,18 @@ class OfferedRegions:
 
 @dataclass(frozen=True)
 class RegionOutcome:
-    """What became of a region.
+    """The outcome of a region.
 
     Attributes:
-        region: Its id: Label Studio's, or if it is gone, the one that was handed out.
-        outcome: "accepted" as offered; "edited"; "replaced" by another candidate of the same query; "rejected": of the
-            bulk prediction, and gone; "missed": drawn by hand; "foreign": handed out for another task; "unanswered":
-            suggested, and not taken.
-        offered_region, offered_by: What it is compared with.
-        iou, boundary_iou: With what was offered, in [0, 1]; None if nothing is known to compare with.
-        area_change: Pixels added (or taken, if negative) per pixel offered.
-        is_relabelled, is_reworded: Its label, or its expression, is not what was offered.
-        mask: As it was saved; None if it is gone.
+        region: Its id in Label Studio; of a deleted region, the id with which it was offered.
+        outcome: "accepted": saved as it was offered; "edited"; "replaced" by another candidate of the same query;
+            "rejected": of the bulk prediction, and deleted; "missed": drawn by hand; "foreign": offered for another task;
+            "unanswered": suggested, and not accepted.
+        offered_region, offered_by: Id and `by` of the offered region that it is compared with; None without one.
+        iou, boundary_iou: Of the saved and the offered mask, in [0, 1]; None without both.
+        area_change: Change of the area as a share of the offered area; None if that is 0.
+        is_relabelled, is_reworded: Its label, or its expression, differs from the offered one.
+        mask: The saved mask; None if it was deleted.
     """
 
     region: str
@@ -102,111 +102,117 @@ class RegionOutcome:
 
 
 def judge(version: AnnotationVersion, offered: OfferedRegions) -> list[RegionOutcome]:
-    """What became of each region drawn and each region offered; nothing of a skipped task."""
+    """The outcome of every drawn region and every offered region; none for a skipped task.
+
+    Each step takes the offered regions that it matched out of what the later ones see: first equal ids, then regions that
+    Label Studio marks as unchanged, then all others by their IoU.
+    """
     if version.was_cancelled:
         return []
     drawn = {region.id: region for region in version.regions}
-    is_by_id = {id for id in drawn if id in offered.known or id in offered.foreign}
-    judged = [_judge_known(drawn[id], offered) for id in drawn if id in is_by_id]
-    taken = is_by_id | {one.offered_region for one in judged if one.outcome == "replaced"}
-    open_offers = [offer for offer in (*offered.bulk, *offered.interactive) if offer.region not in taken]
-    unchanged = [region for id, region in drawn.items() if id not in is_by_id and region.origin == "prediction"]
-    judged += _judge_unchanged(unchanged, open_offers, version)
-    taken |= {one.offered_region for one in judged}
-    left = [offer for offer in open_offers if offer.region not in taken]
-    strangers = [region for id, region in drawn.items() if id not in is_by_id and region not in unchanged]
-    judged += _judge_strangers(strangers, left)
-    taken |= {one.offered_region for one in judged}
-    return judged + [_judge_gone(offer) for offer in left if offer.region not in taken]
+    ids = {id for id in drawn if id in offered.known or id in offered.foreign}
+    outcomes = [_judge_by_id(drawn[id], offered) for id in drawn if id in ids]
+    matched = ids | {outcome.offered_region for outcome in outcomes if outcome.outcome == "replaced"}
+    unmatched = [region for region in (*offered.bulk, *offered.interactive) if region.region not in matched]
+    unchanged = [region for id, region in drawn.items() if id not in ids and region.origin == "prediction"]
+    outcomes += _judge_unchanged(unchanged, unmatched, version)
+    matched |= {outcome.offered_region for outcome in outcomes}
+    unmatched = [region for region in unmatched if region.region not in matched]
+    strangers = [region for id, region in drawn.items() if id not in ids and region not in unchanged]
+    outcomes += _judge_strangers(strangers, unmatched)
+    matched |= {outcome.offered_region for outcome in outcomes}
+    return outcomes + [_judge_deleted(region) for region in unmatched if region.region not in matched]
 
 
-def _judge_known(region: DrawnRegion, offered: OfferedRegions) -> RegionOutcome:
-    """A region that has the id it was handed out with."""
+def _judge_by_id(region: DrawnRegion, offered: OfferedRegions) -> RegionOutcome:
+    """A region with an id that was offered, for this task or another one."""
     if region.id not in offered.known:
         return RegionOutcome(region.id, "foreign", region.label, region.expression, mask=region.mask)
-    offer = offered.known[region.id]
-    first = offered.known.get(offer.instead_of or "")
-    if first:
+    own = offered.known[region.id]
+    first = offered.known.get(own.instead_of or "")
+    if first:  # the annotator chose a further candidate: it is compared with the one that was offered first
         return _compare(region, "replaced", first)
-    if overlap(region.mask, offer.mask) >= SAME:
-        return _compare(region, "accepted", offer)
-    is_other = overlaps([region.mask], offer.candidates).max(initial=0) >= SAME
-    return _compare(region, "replaced" if is_other else "edited", offer)
+    if overlap(region.mask, own.mask) >= SAME:
+        return _compare(region, "accepted", own)
+    is_other_candidate = overlaps([region.mask], own.candidates).max(initial=0) >= SAME
+    return _compare(region, "replaced" if is_other_candidate else "edited", own)
 
 
 def _judge_unchanged(
-    regions: Sequence[DrawnRegion], offers: Sequence[OfferedRegion], version: AnnotationVersion
+    regions: Sequence[DrawnRegion], offered: Sequence[OfferedRegion], version: AnnotationVersion
 ) -> list[RegionOutcome]:
-    """Regions that Label Studio says are as predicted: copies, under ids of their own, of what was offered."""
-    likeness = overlaps([region.mask for region in regions], [offer.mask for offer in offers])
-    found = dict(assign(likeness, SAME)) if likeness.size else {}
-    offer_of = [offers[found[i]] if i in found else _as_it_was(region, version) for i, region in enumerate(regions)]
-    return [_compare(region, "accepted", offer) for region, offer in zip(regions, offer_of, strict=True)]
+    """Regions that Label Studio marks as unchanged predictions, under new ids: copies of offered regions."""
+    ious = overlaps([region.mask for region in regions], [each.mask for each in offered])
+    match_of = dict(assign(ious, SAME)) if ious.size else {}
+    return [
+        _compare(region, "accepted", offered[match_of[i]] if i in match_of else _assumed_offer(region, version))
+        for i, region in enumerate(regions)
+    ]
 
 
-def _judge_strangers(regions: Sequence[DrawnRegion], offers: Sequence[OfferedRegion]) -> list[RegionOutcome]:
-    """Regions of ids that were never handed out: copies of what was offered, other candidates of it, or drawn by hand."""
-    choices = [(offer, offer.mask, True) for offer in offers]
-    choices += [(offer, mask, False) for offer in _one_a_query(offers) for mask in offer.candidates]
-    likeness = overlaps([region.mask for region in regions], [mask for _, mask, _ in choices])
-    found = dict(assign(likeness, MATCHES)) if likeness.size else {}
-    judged = []
+def _judge_strangers(regions: Sequence[DrawnRegion], offered: Sequence[OfferedRegion]) -> list[RegionOutcome]:
+    """Regions with ids that were never offered: copies of an offered region or of another candidate, or drawn by hand."""
+    choices = [(each, each.mask, True) for each in offered]
+    choices += [(each, mask, False) for each in _one_per_query(offered) for mask in each.candidates]
+    ious = overlaps([region.mask for region in regions], [mask for _, mask, _ in choices])
+    match_of = dict(assign(ious, MATCHES)) if ious.size else {}
+    outcomes = []
     for i, region in enumerate(regions):
-        if i not in found:
-            judged.append(_compare(region, "edited" if region.origin == "prediction-changed" else "missed", None))
+        if i not in match_of:
+            outcomes.append(_compare(region, "edited" if region.origin == "prediction-changed" else "missed", None))
             continue
-        offer, mask, is_offered = choices[found[i]]
+        match, mask, is_offered = choices[match_of[i]]
         name: Name = "replaced" if not is_offered else "accepted" if overlap(region.mask, mask) >= SAME else "edited"
-        judged.append(_compare(region, name, offer))
-    return judged
+        outcomes.append(_compare(region, name, match))
+    return outcomes
 
 
-def _judge_gone(offer: OfferedRegion) -> RegionOutcome:
+def _judge_deleted(offered: OfferedRegion) -> RegionOutcome:
     return RegionOutcome(
-        region=offer.region,
-        outcome="rejected" if offer.by == "bulk" else "unanswered",
-        label=offer.label,
-        expression=offer.expression or None,
-        offered_region=offer.region,
-        offered_by=offer.by,
-        score=offer.score,
-        model_version=offer.model_version,
-        offered_mask=offer.mask,
+        region=offered.region,
+        outcome="rejected" if offered.by == "bulk" else "unanswered",
+        label=offered.label,
+        expression=offered.expression or None,
+        offered_region=offered.region,
+        offered_by=offered.by,
+        score=offered.score,
+        model_version=offered.model_version,
+        offered_mask=offered.mask,
     )
 
 
-def _compare(region: DrawnRegion, name: Name, offer: OfferedRegion | None) -> RegionOutcome:
-    own = RegionOutcome(region.id, name, region.label, region.expression, mask=region.mask)
-    if offer is None:
-        return own
-    before = area(offer.mask)
+def _compare(region: DrawnRegion, name: Name, offered: OfferedRegion | None) -> RegionOutcome:
+    if offered is None:
+        return RegionOutcome(region.id, name, region.label, region.expression, mask=region.mask)
+    offered_area = area(offered.mask)
     return RegionOutcome(
         region=region.id,
         outcome=name,
         label=region.label,
         expression=region.expression,
-        offered_region=offer.region,
-        offered_by=offer.by,
-        iou=overlap(region.mask, offer.mask),
-        boundary_iou=boundary_overlap(region.mask, offer.mask),
-        area_change=(area(region.mask) - before) / before if before else None,
-        is_relabelled=region.label != offer.label,
-        is_reworded=bool(offer.expression) and _fold(region.expression) != _fold(offer.expression),
-        score=offer.score,
-        model_version=offer.model_version,
+        offered_region=offered.region,
+        offered_by=offered.by,
+        iou=overlap(region.mask, offered.mask),
+        boundary_iou=boundary_overlap(region.mask, offered.mask),
+        area_change=(area(region.mask) - offered_area) / offered_area if offered_area else None,
+        is_relabelled=region.label != offered.label,
+        is_reworded=bool(offered.expression) and _fold(region.expression) != _fold(offered.expression),
+        score=offered.score,
+        model_version=offered.model_version,
         mask=region.mask,
-        offered_mask=offer.mask,
+        offered_mask=offered.mask,
     )
 
 
-def _as_it_was(region: DrawnRegion, version: AnnotationVersion) -> OfferedRegion:
-    """What Label Studio says is as predicted, of a prediction that is not known (yet)."""
+def _assumed_offer(region: DrawnRegion, version: AnnotationVersion) -> OfferedRegion:
+    """The offered region of an unchanged one whose prediction is not known, or not yet: it must have been equal."""
     query = f"prediction {version.parent_prediction}"
     return OfferedRegion(region.id, "bulk", query, region.label, region.expression or "", region.score, "", region.mask)
 
 
-def _one_a_query(offers: Sequence[OfferedRegion]) -> list[OfferedRegion]:
-    return list({offer.query: offer for offer in reversed(offers)}.values())
+def _one_per_query(offered: Sequence[OfferedRegion]) -> list[OfferedRegion]:
+    # the regions of one query share their other candidates, which must not be matched twice
+    return list({each.query: each for each in reversed(offered)}.values())
 
 
 def _fold(text: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Corrections as they stand: of each annotation that is not deleted and not skipped, its newest version and its outcomes."""
+"""Queries of corrections. Unless history is requested: of the newest version of each annotation that is not deleted or skipped."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,18 +12,18 @@ from backend.label_studio.protocol import Json
 from ris_core.errors import UnknownName
 
 ROWS_AT_ONCE = 200
-"""Rows in memory at a time; each may hold two masks."""
+"""Rows in memory at a time; each may have two masks."""
 
 _MASKS = ("mask", "offered_mask")
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What became of a region, in which annotation.
+    """The outcome of a region, and the annotation that it is in.
 
     Attributes:
-        is_current: It belongs to the newest version of an annotation that is there.
-        outcome: Without masks, unless they were asked for.
+        is_current: The annotation is not deleted or skipped, and this is its newest version.
+        outcome: Its masks are None unless the query asked for them.
     """
 
     annotation: int
@@ -38,7 +38,7 @@ class Correction:
     outcome: RegionOutcome
 
     def to_json(self) -> Json:
-        """Flat, for tables and dumps."""
+        """All fields on one level, for tables and dumps."""
         own = {name: value for name, value in vars(self).items() if name != "outcome"}
         return {**own, **asdict(self.outcome)}
 
@@ -53,11 +53,12 @@ def read_corrections(
     with_history: bool = False,
     with_masks: bool = False,
 ) -> Iterator[Correction]:
-    """Corrections of a project, in the order of tasks, annotations and versions; few in memory at a time.
+    """Corrections of a project in the order of tasks, annotations and versions; few are in memory at a time.
 
     Args:
-        outcomes: Only these; all if empty.
-        with_history: Also of former versions and of deleted annotations.
+        outcomes, task, annotator: Only corrections with these; all if empty or None.
+        with_history: Also those of former versions and of deleted annotations.
+        with_masks: Read the masks too.
 
     Raises:
         UnknownName: If there is no such outcome.
@@ -65,19 +66,19 @@ def read_corrections(
     if unknown := [name for name in outcomes if name not in NAMES]:
         raise UnknownName(f"No outcome named {unknown[0]!r}. Available: {', '.join(NAMES)}.")
     is_current = is_newest()
-    wanted = (annotation_version.c.project == project) & (sa.true() if with_history else is_current)
+    condition = (annotation_version.c.project == project) & (sa.true() if with_history else is_current)
     if outcomes:
-        wanted &= outcome.c.outcome.in_(outcomes)
+        condition &= outcome.c.outcome.in_(outcomes)
     if task is not None:
-        wanted &= annotation_version.c.task == task
+        condition &= annotation_version.c.task == task
     if annotator is not None:
-        wanted &= annotation_version.c.annotator == annotator
-    shown = [c for c in outcome.c if c.name not in ("id", "version_id", *(() if with_masks else _MASKS))]
+        condition &= annotation_version.c.annotator == annotator
+    result = [c for c in outcome.c if c.name not in ("id", "version_id", *(() if with_masks else _MASKS))]
     own = [c for c in annotation_version.c if c.name in Correction.__dataclass_fields__]
     rows = db.execution_options(yield_per=ROWS_AT_ONCE).execute(
-        sa.select(*own, is_current.label("is_current"), *shown)
+        sa.select(*own, is_current.label("is_current"), *result)
         .join(annotation_version, annotation_version.c.id == outcome.c.version_id)
-        .where(wanted)
+        .where(condition)
         .order_by(*by_task(annotation_version.c.task), annotation_version.c.annotation)
         .order_by(annotation_version.c.updated_at, outcome.c.region)
     )
@@ -87,11 +88,12 @@ def read_corrections(
 
 @dataclass(frozen=True)
 class VersionOutcomes:
-    """A version of an annotation, and what became of its regions.
+    """A version of an annotation, and the outcomes of its regions.
 
     Attributes:
-        is_deleted: The annotation is not there any more.
-        is_current: It is the newest version of an annotation that is there.
+        was_cancelled: The annotator skipped the task.
+        is_deleted: The annotation was deleted.
+        is_current: The annotation is not deleted or skipped, and this is its newest version.
     """
 
     annotation: int
@@ -106,7 +108,7 @@ class VersionOutcomes:
 
 
 def read_past(db: sa.Connection, project: int, task: str) -> list[VersionOutcomes]:
-    """Every version of every annotation of a task, those without regions too, in the order in which they were saved."""
+    """Every version of every annotation of a task, also those without regions, by annotation and in the order of saving."""
     own = annotation_version.c
     columns = (own.annotation, own.project, own.task, own.annotator, own.updated_at, own.was_cancelled)
     rows = db.execute(
@@ -114,27 +116,27 @@ def read_past(db: sa.Connection, project: int, task: str) -> list[VersionOutcome
         .where((own.project == project) & (own.task == task))
         .order_by(own.annotation, own.updated_at)
     ).mappings()
-    of: dict[tuple[int, float], list[Correction]] = {}
-    for one in read_corrections(db, project, task=task, with_history=True):
-        of.setdefault((one.annotation, one.updated_at), []).append(one)
+    corrections_of: dict[tuple[int, float], list[Correction]] = {}
+    for correction in read_corrections(db, project, task=task, with_history=True):
+        corrections_of.setdefault((correction.annotation, correction.updated_at), []).append(correction)
     flags = ("was_cancelled", "is_deleted", "is_current")
     return [
         VersionOutcomes(
             **{**row, **{name: bool(row[name]) for name in flags}},
-            corrections=tuple(of.get((row["annotation"], row["updated_at"]), ())),
+            corrections=tuple(corrections_of.get((row["annotation"], row["updated_at"]), ())),
         )
         for row in rows
     ]
 
 
 def find_projects(db: sa.Connection, task: str) -> list[int]:
-    """The projects in which a task of this number has annotations."""
+    """The projects that have annotations of a task with this number."""
     own = annotation_version.c
     return sorted(db.scalars(sa.select(own.project).where(own.task == task).distinct()))
 
 
 def read_images(db: sa.Connection, project: int, tasks: Collection[str]) -> dict[str, str | None]:
-    """Addresses of the images of tasks, as their newest annotations have them."""
+    """Image address by task, from the task's newest annotation; None if its label config did not name the field."""
     rows = db.execute(
         sa.select(annotation_version.c.task, annotation_version.c.image)
         .where((annotation_version.c.project == project) & annotation_version.c.task.in_(sorted(tasks)))
@@ -144,7 +146,7 @@ def read_images(db: sa.Connection, project: int, tasks: Collection[str]) -> dict
 
 
 def is_newest() -> sa.ColumnElement[bool]:
-    """Whether a version is the newest of an annotation that was neither deleted nor skipped."""
+    """Condition: the version is the newest of its annotation, which was neither deleted nor skipped."""
     later = annotation_version.alias("later")
     is_outdated = (
         sa.select(later.c.id)
@@ -171,11 +173,11 @@ def _is_same(other: sa.FromClause) -> sa.ColumnElement[bool]:
 
 
 def by_task(task: sa.ColumnElement[str]) -> tuple[sa.ColumnElement[Any], ...]:
-    """Order of task ids, which are text, as if they were numbers."""
+    """Sort keys for task ids, which are text: by length first, so that they sort as numbers."""
     return sa.func.length(task), task
 
 
 def _correction(row: Mapping[str, Any]) -> Correction:
-    judged = RegionOutcome(**{name: row.get(name) for name in RegionOutcome.__dataclass_fields__})  # type: ignore[arg-type]
+    result = RegionOutcome(**{name: row.get(name) for name in RegionOutcome.__dataclass_fields__})  # type: ignore[arg-type]
     own = {name: row[name] for name in Correction.__dataclass_fields__ if name != "outcome"}
-    return Correction(**{**own, "is_current": bool(own["is_current"])}, outcome=judged)
+    return Correction(**{**own, "is_current": bool(own["is_current"])}, outcome=result)

@@ -1,4 +1,4 @@
-"""Numbers about corrections: counts of outcomes, how alike what was offered and what was saved are, time taken."""
+"""Statistics of corrections: counts of outcomes, IoUs of saved and offered masks, lead times."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -13,23 +13,23 @@ from backend.corrections.queries import Correction, is_newest
 from backend.db.correction_tables import annotation_version, outcome
 
 RIGHT_IOU = 0.5
-"""A proposal that was left so much alike was right, only not exact."""
+"""An edited proposal with at least this IoU counts as right."""
 
 ANSWERED = ("accepted", "edited", "replaced", "rejected")
-"""Outcomes of proposals that an annotator did something about."""
+"""Outcomes of proposals that an annotator accepted, changed or refused."""
 
 Group = Callable[[Correction], str]
 
 GROUPS: Mapping[str, Group] = {
-    "label": lambda one: one.outcome.label or "-",
-    "annotator": lambda one: str(one.annotator) if one.annotator is not None else "-",
-    "model_version": lambda one: one.outcome.model_version or "-",
+    "label": lambda correction: correction.outcome.label or "-",
+    "annotator": lambda correction: "-" if correction.annotator is None else str(correction.annotator),
+    "model_version": lambda correction: correction.outcome.model_version or "-",
 }
-"""What corrections can be divided by, besides the kind of their expression."""
+"""Properties by which corrections can be divided, besides the kind of their expression."""
 
 
 class JudgedProposal(NamedTuple):
-    """A proposal whose score can be compared with what became of it."""
+    """A proposal's score, and whether the proposal was right."""
 
     score: float
     is_right: bool
@@ -37,13 +37,13 @@ class JudgedProposal(NamedTuple):
 
 @dataclass
 class OutcomeSummary:
-    """Of some corrections.
+    """Counts and measures of a group of corrections.
 
     Attributes:
-        counts: Regions by outcome.
-        flags: Regions that were "relabelled" or "reworded".
-        ious, boundary_ious: Of regions that were offered and saved, in [0, 1].
-        judged: Proposals with a score that were taken, changed or refused.
+        counts: Number of regions by outcome.
+        flags: Number of regions that were "relabelled", and "reworded".
+        ious, boundary_ious: In [0, 1], of regions that were offered and saved.
+        judged: Proposals that have a score and one of the outcomes in `ANSWERED`.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -52,9 +52,9 @@ class OutcomeSummary:
     boundary_ious: list[float] = field(default_factory=list)
     judged: list[JudgedProposal] = field(default_factory=list)
 
-    def add(self, one: Correction) -> None:
-        """Count one."""
-        result = one.outcome
+    def add(self, correction: Correction) -> None:
+        """Count a correction."""
+        result = correction.outcome
         self.counts[result.outcome] += 1
         self.flags["relabelled"] += result.is_relabelled
         self.flags["reworded"] += result.is_reworded
@@ -63,17 +63,17 @@ class OutcomeSummary:
         if result.boundary_iou is not None:
             self.boundary_ious.append(result.boundary_iou)
         if result.score is not None and result.outcome in ANSWERED:
-            is_kept = result.outcome in ("accepted", "edited") and (result.iou or 0.0) >= RIGHT_IOU
-            self.judged.append(JudgedProposal(result.score, is_kept))
+            is_right = result.outcome in ("accepted", "edited") and (result.iou or 0.0) >= RIGHT_IOU
+            self.judged.append(JudgedProposal(result.score, is_right))
 
     @property
     def accepted_share(self) -> float | None:
-        """Share of what was offered and answered that was taken as it was; None of nothing."""
+        """Share of accepted ones among the proposals that were answered; None if there were none."""
         answered = sum(self.counts[name] for name in ANSWERED)
         return self.counts["accepted"] / answered if answered else None
 
     def row(self) -> dict[str, float | int | None]:
-        """For tables: counts, shares, medians."""
+        """Counts, share and medians by column name, for tables; None where there is no value."""
         return {
             **{name: self.counts[name] for name in NAMES},
             "accepted_share": self.accepted_share,
@@ -83,32 +83,32 @@ class OutcomeSummary:
 
 
 def summarise(corrections: Iterable[Correction], group: Group | None = None) -> dict[str, OutcomeSummary]:
-    """Summaries by group, "all" first; in the order of names."""
-    found: dict[str, OutcomeSummary] = defaultdict(OutcomeSummary)
-    everything = found["all"]
-    for one in corrections:
-        everything.add(one)
+    """Summaries by the name of the group, in the order of names; before them that of all corrections, "all"."""
+    summaries: dict[str, OutcomeSummary] = defaultdict(OutcomeSummary)
+    everything = summaries["all"]
+    for correction in corrections:
+        everything.add(correction)
         if group:
-            found[group(one)].add(one)
-    return {name: found[name] for name in sorted(found, key=lambda name: (name != "all", name))}
+            summaries[group(correction)].add(correction)
+    return {name: summaries[name] for name in sorted(summaries, key=lambda name: (name != "all", name))}
 
 
 class LeadTimes(NamedTuple):
-    """Seconds that annotations took: those that began with or asked for proposals, and those that had none."""
+    """Lead times in seconds of annotations to which something was offered, and of those without."""
 
     with_proposals: list[float]
     without_proposals: list[float]
 
 
 def lead_times(db: sa.Connection, project: int) -> LeadTimes:
-    """Of every annotation as it stands."""
-    was_offered = (
+    """Lead times of the newest version of every annotation of a project that is not deleted or skipped."""
+    has_offer = (
         sa.select(outcome.c.id)
         .where((outcome.c.version_id == annotation_version.c.id) & outcome.c.offered_region.is_not(None))
         .exists()
     )
     rows = db.execute(
-        sa.select(annotation_version.c.lead_time_s, was_offered.label("was_offered"))
+        sa.select(annotation_version.c.lead_time_s, has_offer.label("has_offer"))
         .where((annotation_version.c.project == project) & is_newest())
         .where(annotation_version.c.lead_time_s.is_not(None))
         .order_by(annotation_version.c.id)

@@ -83,14 +83,14 @@ def test_what_a_polygon_showed_counts_not_the_mask_that_it_was_made_of(store, co
     correction_store.read_events()
     assert outcomes()[1, START + 100] == {"poly": "accepted"}
     with correction_store.reading() as db:
-        [offer] = OfferedRegionsOfTask(db, PROJECT, "5")._offers.values()
-    assert (from_rle(offer.mask) & ring).sum() == ring.sum()  # not its candidate's, which is elsewhere
+        [region] = OfferedRegionsOfTask(db, PROJECT, "5")._regions.values()
+    assert (from_rle(region.mask) & ring).sum() == ring.sum()  # not its candidate's, which is elsewhere
 
 
 def test_the_newest_prediction_is_what_a_machine_says(store, correction_store, pushed):
     hand_out(store, 5, [("old", 1)], [rle(0, 0)], kind="open", at=10)
     with correction_store.reading() as db:
-        assert [offer.region for offer in OfferedRegionsOfTask(db, PROJECT, "5").newest_bulk()] == list(pushed[:2])
+        assert [region.region for region in OfferedRegionsOfTask(db, PROJECT, "5").newest_bulk()] == list(pushed[:2])
         assert OfferedRegionsOfTask(db, PROJECT, "6").newest_bulk() == []
 
 

@@ -218,7 +218,7 @@ def test_a_dump_holds_what_is_listed(full, tmp_path):
 def test_a_dump_of_another_kind_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"\.parquet"):
         write_dump([], tmp_path / "d.csv")
-    with pytest.raises(BadInput, match="another place"):
+    with pytest.raises(BadInput, match="another file"):
         write_dump([], tmp_path / "no folder" / "d.jsonl")
 
 

@@ -11,8 +11,7 @@ import pytest
 import structlog
 from PIL import Image as Pil
 
-from backend.commands import cli
-from backend.commands.models import DownloadProgressPrinter
+from backend.commands.bench import keep_logs_apart
 from demo.expressions import make_expressions
 from demo.scenes import make_scene
 from ris_core.geometry.masks import from_rle, iou
@@ -134,18 +133,8 @@ def test_an_image_of_one_colour_is_answered_without_a_crash(tmp_path):
     assert json.loads(done.stdout)["decision"] in ("match", "ambiguous", "no_match")
 
 
-def test_progress_is_a_line_every_tenth_where_nobody_watches(capsys):
-    show = DownloadProgressPrinter()
-    for done in range(0, 1_000_000_000, 7_654_321):  # chunks that meet no tenth exactly
-        show("sam-vit-b", done, 1_000_000_000)
-    show("sam-vit-b", 1_000_000_000, 1_000_000_000)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 10
-    assert lines[-1] == "sam-vit-b: 100% of 1000 MB"
-
-
 def test_benchmarks_keep_what_is_logged_out_of_their_report(capsys):
-    cli.keep_logs_apart()
+    keep_logs_apart()
     structlog.get_logger("backend.transport.redis_server").warning("Redis started")
     captured = capsys.readouterr()
     assert (captured.out, "Redis started" in captured.err) == ("", True)

@@ -1,1 +1,1 @@
-"""Commands of `ris`, one module each; `backend.commands.cli` registers them."""
+"""The commands of `ris`; `backend.commands.cli` collects them."""

@@ -1,53 +1,74 @@
-"""`ris bench`: measurements that report and never fail."""
+"""`ris bench …`: measurements; each prints a report, and no number makes the command fail."""
 
-import functools
-import sys
 from typing import Annotated
 
 import typer
 
+from backend.base.logs import configure_logging
+from backend.base.terminal import Progress
+from backend.commands.bench_runs import bulk, chaos, hosts
+from backend.commands.options import AsJson, Profile
 from backend.settings.environment import read_settings
 
 
 def speed(
-    profile: Annotated[str | None, typer.Option(help="demo, base, …; RIS_PROFILE otherwise.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of each stage after the first.")] = 10,
-    random_weights: Annotated[bool, typer.Option(help="Make weights of the true size up.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    profile: Profile = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of runs of each stage after the first.")] = 10,
+    random_weights: Annotated[
+        bool, typer.Option(help="Use random weights of the true size; nothing is downloaded.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Seconds of each stage on this machine's device, and the memory of a GPU."""
+    """Measure the time of each stage on this machine. Also measures the GPU memory."""
     from benchmarks.speed import measure
 
     settings = read_settings()
-    report = measure(profile or settings.profile, settings.device, repeats, random_weights)
+    name = profile or settings.profile
+    with Progress(f"Measuring the stages of the profile {name}"):
+        report = measure(name, settings.device, repeats, random_weights)
     print(report.to_json() if as_json else report.to_markdown())
 
 
 def annotators(
-    profile: Annotated[str | None, typer.Option(help="demo, base, …; RIS_PROFILE otherwise.")] = None,
-    scenes: Annotated[int, typer.Option(min=1, help="Synthetic scenes that are taken.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    profile: Profile = None,
+    scenes: Annotated[int, typer.Option(min=1, help="Number of synthetic scenes.")] = 50,
+    as_json: AsJson = False,
 ) -> None:
-    """Actions that simulated annotators need for a mask, with and without each way of mending it."""
+    """Count the actions that simulated annotators need. Compares each way of refining a mask with none."""
     from benchmarks.annotators import measure
     from demo.benchmark import read_scenes
     from ris_core import load_segmenter
     from ris_core.runtime import weights
 
     settings = read_settings()
-    store = weights.WeightStore(settings.model_dir)
-    segmenter = load_segmenter(profile or settings.profile, device=settings.device, store=store)
-    tell = functools.partial(print, file=sys.stderr)
-    report = measure(segmenter, read_scenes(), scenes, settings.top_k, tell)
+    name = profile or settings.profile
+    with Progress(f"Loading the models of the profile {name}") as progress:
+        segmenter = load_segmenter(name, device=settings.device, store=weights.WeightStore(settings.model_dir))
+        progress.say("Simulating annotators")
+        report = measure(segmenter, read_scenes(), scenes, settings.top_k, progress.say)
     print(report.to_json() if as_json else report.to_markdown())
 
 
 def webhooks(
-    events: Annotated[int, typer.Option(min=1, help="How many are sent, as fast as they are taken.")] = 10_000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    events: Annotated[int, typer.Option(min=1, help="Number of events, sent as fast as they are accepted.")] = 10_000,
+    as_json: AsJson = False,
 ) -> None:
-    """Seconds until webhooks are answered and read."""
+    """Measure how fast webhooks are answered and processed."""
     from benchmarks.webhooks import measure
 
-    report = measure(events)
+    with Progress(f"Sending {events:,} webhook events"):
+        report = measure(events)
     print(report.to_json() if as_json else report.to_markdown())
+
+
+bench = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
+)
+for command in (speed, annotators, webhooks, chaos, hosts, bulk):
+    bench.command()(command)
+
+
+@bench.callback()
+def keep_logs_apart() -> None:
+    """Keep log lines out of standard output, where programs read the report."""
+    configure_logging("WARNING")

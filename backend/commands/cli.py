@@ -1,4 +1,4 @@
-"""The command line: `ris`. Its commands are in `backend.commands`; errors become exit codes here."""
+"""The command line: `ris`. Its commands are the modules beside this one; errors become exit codes here."""
 
 import io
 import os
@@ -11,14 +11,13 @@ import typer
 from backend.base.errors import missing_package
 from backend.base.logs import configure_logging, report_crashes
 from backend.base.redaction import hide
-from backend.commands import bench as benchmarks
-from backend.commands import bench_runs
-from backend.commands import corrections as correcting
+from backend.commands.bench import bench
 from backend.commands.connect import connect
+from backend.commands.corrections import corrections
 from backend.commands.doctor import doctor
 from backend.commands.evaluate import evaluate
 from backend.commands.export import export
-from backend.commands.models import list_models, pull_models
+from backend.commands.models import models
 from backend.commands.report import report
 from backend.commands.run import runs
 from backend.commands.segment import segment
@@ -28,51 +27,33 @@ from backend.commands.workers import workers
 from ris_core.errors import RisError
 from ris_core.output.plain_text import lines
 
-ABOUT = "Type an expression, get the mask: referring image segmentation for Label Studio."
+ABOUT = "Referring image segmentation for Label Studio: type an expression, get the mask of what it refers to."
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=ABOUT)
-models = typer.Typer(no_args_is_help=True, help="Weights: what is there, and fetching what is not.")
-bench = typer.Typer(no_args_is_help=True, help="Measurements that report and never fail.")
-corrections = typer.Typer(no_args_is_help=True, help="What annotators did with what was proposed.")
-
+# Without rich's markup, which would read [names] of others in an error as styles, and draw boxes into pipes.
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=ABOUT
+)
 for command in (segment, serve, worker, workers, up, down, connect, doctor, warm, export, report):
     app.command()(command)
 app.command("eval")(evaluate)
-app.add_typer(runs, name="run")
-app.add_typer(corrections, name="corrections")
-corrections.command("list")(correcting.list_corrections)
-for verb in (correcting.show, correcting.stats, correcting.dump, correcting.retention, correcting.pseudonymise):
-    corrections.command()(verb)
-app.add_typer(models, name="models")
-models.command("list")(list_models)
-models.command("pull")(pull_models)
-app.add_typer(bench, name="bench")
-for benchmark in (benchmarks.speed, benchmarks.annotators, benchmarks.webhooks):
-    bench.command()(benchmark)
-for run_benchmark in (bench_runs.chaos, bench_runs.hosts, bench_runs.bulk):
-    bench.command()(run_benchmark)
-
-
-@bench.callback()
-def keep_logs_apart() -> None:
-    """Standard output is for the report, which programs read."""
-    configure_logging("WARNING")
+for name, group in (("run", runs), ("corrections", corrections), ("models", models), ("bench", bench)):
+    app.add_typer(group, name=name)
 
 
 def main() -> None:
     """Run a command; exit 0 answered, 2 bad input, 3 weights missing, 4 a service cannot be reached."""
-    # Before torch is loaded. Threads that spin while they wait made encoding four times slower on cores shared with others.
+    # Before torch is loaded: threads that spin while they wait made encoding four times slower on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not where something else is put in their place
-            stream.reconfigure(errors="backslashreplace")  # no text is worth a traceback
+        if isinstance(stream, io.TextIOWrapper):  # tests put other streams here
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 must not end a command
     configure_logging("WARNING")
     report_crashes()
     try:
         app()
     except RisError as error:
         _refuse(error)
-    except Exception as error:  # typer's own hook would show it as it is
+    except Exception as error:  # Python's own traceback would print secrets
         if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)):
             _refuse(missing)
         print(hide(traceback.format_exc()), file=sys.stderr)
@@ -85,10 +66,10 @@ def _refuse(error: RisError) -> NoReturn:
 
 
 def command_table(*, benchmarks: bool = False) -> str:
-    """The commands as a Markdown table: for the README without `ris bench`, for docs/engineers/performance.md only that."""
+    """The commands as a Markdown table: those of `ris bench`, or all others."""
     rows = ["| command | what it does |", "| --- | --- |"]
-    group = typer.main.get_command(app)  # typed as any command; of an app with several it is a group
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]  # an app with several commands is a group
         if (name == "bench") != benchmarks:
             continue
         for path, leaf in _leaves(f"ris {name}", command):

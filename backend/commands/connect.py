@@ -1,4 +1,4 @@
-"""`ris connect`."""
+"""`ris connect`: connects a Label Studio project to the backend."""
 
 import sys
 from collections.abc import Sequence
@@ -6,52 +6,69 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from backend.base.errors import BadSettings
+from backend.base.terminal import Cell, Column, Progress, print_table
+from backend.commands.options import Project
 from backend.settings.environment import Settings, read_settings
 from backend.settings.project import MAX_SMOOTH_PX
-from ris_core.output.plain_text import lines, one_line
+from ris_core.output.plain_text import lines
 
 if TYPE_CHECKING:
     from backend.label_studio.check import Check
     from backend.label_studio.connection_plan import WantedConnection
 
-COLOURS = {"ok": typer.colors.GREEN, "change": typer.colors.YELLOW, "problem": typer.colors.RED}
+STYLES = {"ok": "green", "change": "yellow", "problem": "red"}
+COLUMNS = (Column(is_fixed=True, width=7), Column(is_fixed=True), Column())
 NOT_AS_IT_SHOULD_BE = BadSettings.exit_code
-"""Exit code if something would change, or is in the way."""
+"""Exit code if something would be changed, or cannot be."""
+
+Url = Annotated[
+    str | None,
+    typer.Option(help="URL where Label Studio reaches the backend; if not given, the present one or http://HOST:PORT."),
+]
+CheckOnly = Annotated[bool, typer.Option("--check", help="Print what would be changed, and change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Edit the label config without asking.")]
+Label = Annotated[
+    str | None, typer.Option(help="Label for the masks, if the label config has no control for masks yet.")
+]
+ProjectProfile = Annotated[
+    str | None, typer.Option("--profile", help='Profile that answers this project; "" to use RIS_PROFILE.')
+]
+ExpressionField = Annotated[
+    str | None,
+    typer.Option(help='Field of the task data that holds the expression; "" to use the one in the label config.'),
+]
+Prompt = Annotated[str | None, typer.Option(help='Name of the TextArea for expressions, if it is not "prompt".')]
+Threshold = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Leave out candidates with a lower score.")]
+ImageHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image-host",
+        metavar="HOST",
+        help="Host that images may be fetched from, in addition to IMAGE_HOSTS; repeatable.",
+    ),
+]
+SmoothPx = Annotated[
+    float | None, typer.Option(min=0, max=MAX_SMOOTH_PX, help="Smooth the outlines of masks by this many pixels.")
+]
 
 
 def connect(
-    project: Annotated[int, typer.Option(help="Number of the project, as in its address.")],
-    url: Annotated[
-        str | None,
-        typer.Option(help="Where Label Studio reaches the backend, if not where it does already or at HOST and PORT."),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only say what would change.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Edit the label config without asking.")] = False,
-    label: Annotated[
-        str | None, typer.Option(help="Label of the masks, for a label config that has no control for masks yet.")
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Profile that answers this project; empty for RIS_PROFILE.")
-    ] = None,
-    expression_field: Annotated[
-        str | None, typer.Option(help="Field of the tasks that holds their expression; empty for the label config's.")
-    ] = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="Name of the TextArea that expressions are typed into, if it is named otherwise.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Candidates that score less are not handed out.")
-    ] = None,
-    image_host: Annotated[
-        list[str] | None, typer.Option(help="Host that images may come from, besides IMAGE_HOSTS; may be repeated.")
-    ] = None,
-    smooth_px: Annotated[
-        float | None, typer.Option(min=0, max=MAX_SMOOTH_PX, help="How much the rims of masks are smoothed, in pixels.")
-    ] = None,
+    project: Project,
+    url: Url = None,
+    check: CheckOnly = False,
+    yes: Yes = False,
+    label: Label = None,
+    profile: ProjectProfile = None,
+    expression_field: ExpressionField = None,
+    prompt: Prompt = None,
+    threshold: Threshold = None,
+    image_host: ImageHosts = None,
+    smooth_px: SmoothPx = None,
 ) -> None:
-    """Connect a Label Studio project: the model, its webhook, its settings, and what its label config needs."""
+    """Connect a Label Studio project. Adds the model and its webhook, stores settings, and completes the label config."""
     from backend.commands.studio import open_label_studio
     from backend.label_studio.connect import carry_out
     from backend.label_studio.connection_plan import make_plan
@@ -59,7 +76,7 @@ def connect(
 
     settings = read_settings()
     studio = open_label_studio(settings)
-    given = {
+    options = {
         "profile": profile,
         "expression_field": expression_field,
         "prompt": prompt,
@@ -67,64 +84,75 @@ def connect(
         "image_hosts": image_host,
         "smooth_px": smooth_px,
     }
-    wanted = _wanted(settings, url, {key: value for key, value in given.items() if value is not None}, label)
-    plan = make_plan(studio, project, wanted)
-    runs = look_at_backend(plan.wanted.url, wanted.credentials, settings.local_url, plan.is_connected)
-    points = [runs, *plan.points]
-    _print(points)
+    wanted = _wanted(settings, url, {key: value for key, value in options.items() if value is not None}, label)
+    with Progress(f"Comparing project {project} with the settings") as progress:
+        plan = make_plan(studio, project, wanted)
+        progress.say(f"Asking the backend at {plan.wanted.url}")
+        backend = look_at_backend(plan.wanted.url, wanted.credentials, settings.local_url, plan.is_connected)
+    checks = [backend, *plan.points]
+    _print(checks)
     if plan.edit:
-        typer.echo(f"\n{lines(plan.edit.diff)}\n")
-    if any(point.state == "problem" for point in points):
-        typer.echo("Nothing was changed.")
+        print(f"\n{lines(plan.edit.diff)}\n")
+    if any(part.state == "problem" for part in checks):
+        print("Nothing was changed.")
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
-    if all(point.state == "ok" for point in points):
-        typer.echo(f"Nothing to do: project {project} is connected.")
+    if all(part.state == "ok" for part in checks):
+        print(f"Nothing to do: project {project} is connected.")
         return
     if check:
-        typer.echo("Nothing was changed: this was a check.")
+        print("Nothing was changed: this was a check.")
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
     if plan.edit and not (yes or _may_edit()):
         plan = replace(plan, edit=None)
-        typer.echo("The label config stays as it is.")
-    made = carry_out(studio, plan)
-    typer.echo(f"Project {project} is connected, interactive, to {made.model_version}.")
+        print("The label config stays as it is.")
+    with Progress(f"Connecting project {project}"):
+        connection = carry_out(studio, plan)
+    print(f"Project {project} is connected, interactive, to {connection.model_version}.")
 
 
-def _wanted(settings: Settings, url: str | None, given: dict[str, Any], label: str | None) -> "WantedConnection":
+def _wanted(settings: Settings, url: str | None, values: dict[str, Any], label: str | None) -> "WantedConnection":
+    """The connection as it should be.
+
+    Args:
+        values: Settings of the project that the options give; empty ones are to be removed.
+
+    Raises:
+        UnknownName: If there is no such profile.
+    """
     from backend.label_studio.connection_plan import WantedConnection
     from ris_core.profiles import read_profile
 
-    if given.get("profile"):
-        read_profile(given["profile"])  # says which there are
-    if "image_hosts" in given:
-        given["image_hosts"] = [host for host in given["image_hosts"] if host]
+    if values.get("profile"):
+        read_profile(values["profile"])  # raises, and lists the profiles
+    if "image_hosts" in values:
+        values["image_hosts"] = [host for host in values["image_hosts"] if host]
     return WantedConnection(
         url=url or settings.local_url,
         moves=url is not None,
         credentials=settings.credentials,
         webhook_secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
-        settings={key: None if value in ("", []) else value for key, value in given.items()},
+        settings={key: None if value in ("", []) else value for key, value in values.items()},
         label=label,
     )
 
 
-def _print(points: Sequence["Check"]) -> None:
-    """A line a part, with what to do about a problem below it; coloured on a terminal only."""
-    width = max(len(point.name) for point in points)
-    for point in points:
-        state = typer.style(f"{point.state:<7}", fg=COLOURS[point.state])
-        typer.echo(f"{state}  {point.name:<{width}}  {one_line(point.detail)}")
-        if point.remedy:
-            typer.echo(f"{'':<7}  {'':<{width}}  {one_line(point.remedy)}")
+def _print(checks: Sequence["Check"]) -> None:
+    """A row for each part, and below it the remedy of a problem."""
+    rows: list[tuple[Cell, ...]] = []
+    for check in checks:
+        rows.append((Text(check.state, STYLES[check.state]), check.name, check.detail))
+        if check.remedy:
+            rows.append(("", "", check.remedy))
+    print_table(COLUMNS, rows, has_header=False)
 
 
 def _may_edit() -> bool:
-    """Ask whether the label config may be edited as was shown.
+    """Ask whether to edit the label config as shown.
 
     Raises:
-        typer.Exit: If there is nobody to ask.
+        typer.Exit: If there is no terminal to ask on.
     """
     if not sys.stdin.isatty():
-        typer.echo("Nothing was changed: there is no terminal to ask on. Add --yes to edit the label config as shown.")
+        print("Nothing was changed: there is no terminal to ask on. Add --yes to edit the label config as shown.")
         raise typer.Exit(NOT_AS_IT_SHOULD_BE)
     return typer.confirm("Apply?", default=False)

@@ -1,29 +1,34 @@
-"""`ris doctor`."""
+"""`ris doctor`: checks everything that an answer depends on."""
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
+from backend.base.terminal import Cell, Column, Progress, print_table
+from backend.commands.options import AsJson
 from ris_core.output.plain_text import one_line
 
 if TYPE_CHECKING:
     from backend.doctor.finding import Finding
 
-COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED, "skip": None}
+STYLES = {"ok": "green", "warn": "yellow", "fail": "red", "skip": ""}
+COLUMNS = (Column(is_fixed=True, width=6), Column(is_fixed=True, width=25), Column())
 FIELDS = ("section", "name", "state", "value", "origin", "remedy")
 """Of a finding, in the JSON document."""
 
 
 def doctor(
-    project: Annotated[int | None, typer.Option(help="Look at this Label Studio project as well.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    project: Annotated[int | None, typer.Option(help="Also check this Label Studio project.")] = None,
+    as_json: AsJson = False,
     url: Annotated[
-        str | None, typer.Option(help="Where Label Studio reaches the backend, if not at HOST and PORT.")
+        str | None, typer.Option(help="URL where Label Studio reaches the backend, if not http://HOST:PORT.")
     ] = None,
 ) -> None:
-    """Look at everything that an answer depends on, and say what is wrong and what to do; changes nothing."""
+    """Check everything that an answer depends on. Prints each problem with its remedy and changes nothing."""
     from backend.base.logs import configure_logging
     from backend.doctor.context import DoctorContext
     from backend.doctor.examination import examine
@@ -32,7 +37,7 @@ def doctor(
 
     configure_logging("ERROR")
     findings: list[Finding] = []
-    for finding in examine(DoctorContext(read(), project, url)):
+    for finding in _watch(examine(DoctorContext(read(), project, url))):
         if not as_json:
             _print(finding, is_first=not findings or findings[-1].section != finding.section)
         findings.append(finding)
@@ -40,16 +45,29 @@ def doctor(
         print(json.dumps([{field: getattr(finding, field) for field in FIELDS} for finding in findings], indent=1))
     else:
         counts: Counter[str] = Counter(finding.state for finding in findings)
-        typer.echo("\n" + ", ".join(f"{counts[state]} {state}" for state in COLOURS))
+        print("\n" + ", ".join(f"{counts[state]} {state}" for state in STYLES))
     raise typer.Exit(exit_code(findings))
 
 
+def _watch(findings: Iterable["Finding"]) -> Iterable["Finding"]:
+    """The findings; progress is shown while the next one is being made."""
+    iterator = iter(findings)
+    while True:
+        with Progress("Checking"):  # ends before the finding is printed, which a moving bar would disturb
+            finding = next(iterator, None)
+        if finding is None:
+            return
+        yield finding
+
+
 def _print(finding: "Finding", is_first: bool) -> None:
-    """A finding as a line of the report, below its section's name if it is the first; coloured on a terminal only."""
+    """A row of the report, below the heading of its section if it is the first of it."""
     if is_first:
-        typer.secho(f"\n{finding.section}", bold=True)
+        print()
+        print_table([Column()], [[Text(one_line(finding.section), "bold")]], has_header=False)
     origin = f"  [{finding.origin}]" if finding.origin else ""
-    state = typer.style(f"{finding.state:<5}", fg=COLOURS[finding.state])
-    typer.echo(f"  {state} {finding.name:<25}  {one_line(finding.value)}{origin}")
+    state: Cell = Text(f"  {finding.state}", STYLES[finding.state])
+    rows: list[tuple[Cell, ...]] = [(state, finding.name, finding.value + origin)]
     if finding.remedy:
-        typer.echo(f"        {'':<25}  {one_line(finding.remedy)}")
+        rows.append(("", "", finding.remedy))
+    print_table(COLUMNS, rows, has_header=False)

@@ -1,68 +1,84 @@
 """`ris export`: data sets from what annotators saved."""
 
 import sys
-import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.commands.corrections import Offline, Project, open_fresh, split_names
+from backend.base.terminal import Progress
+from backend.commands.corrections_read import open_reconciled, split_names
+from backend.commands.image_fetch import make_fetch
+from backend.commands.options import Offline, Outcomes, Project
 from backend.exporters.files import exit_on_signals
-from backend.settings.environment import Settings, read_settings
+from backend.settings.environment import read_settings
 from ris_core.errors import BadInput
 
 if TYPE_CHECKING:
-    from backend.exporters.image_files import Fetch, Mode
+    from backend.exporters.image_files import Mode
 
-PRINT_EVERY_S = 1.0
 POOL = "images"
 """Folder of linked images, in the state folder."""
+
+Format = Annotated[str, typer.Option(help="refcoco, grefcoco, coco, coco-polygons, masks or jsonl.")]
+Out = Annotated[Path, typer.Option(help="Folder of the new data set; it must not exist.")]
+Source = Annotated[str, typer.Option(help="Export annotations, predictions, or both.")]
+MinAgreement = Annotated[
+    float,
+    typer.Option(min=0.0, max=1.0, help="Least share of a task's annotators who must have marked an object."),
+]
+Split = Annotated[str, typer.Option(help="Shares of train, val and test, as in 0.8/0.1/0.1; chosen by image hash.")]
+SplitField = Annotated[str | None, typer.Option(help="Field of the task data that names the split.")]
+GroupField = Annotated[
+    str | None,
+    typer.Option(help="Field of the task data that names a group, such as a video; a group stays in one split."),
+]
+HardNegatives = Annotated[bool, typer.Option("--hard-negatives", help="Also write the masks that annotators rejected.")]
+CopyImages = Annotated[bool, typer.Option("--copy-images", help="Copy the images into the data set (the default).")]
+LinkImages = Annotated[
+    bool, typer.Option("--link-images", help="Link to one copy of each image that all data sets share.")
+]
+NoImages = Annotated[bool, typer.Option("--no-images", help="Write no image files.")]
+Title = Annotated[str, typer.Option(help="Name on the data set's card; the folder's name if not given.")]
+Licence = Annotated[str, typer.Option(help="Licence on the data set's card.")]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Replace an earlier export in this folder, if nobody changed its files.")
+]
 
 
 def export(
     project: Project,
-    format: Annotated[str, typer.Option(help="refcoco, grefcoco, coco, coco-polygons, masks or jsonl.")],
-    out: Annotated[Path, typer.Option(help="Folder of the data set; must not exist.")],
-    only: Annotated[str, typer.Option(help="Outcomes, separated by commas: accepted,edited,…; all otherwise.")] = "",
-    source: Annotated[str, typer.Option(help="annotations, predictions, or both.")] = "annotations",
-    min_agreement: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of a task's annotators who must have a thing.")
-    ] = 0.0,
-    split: Annotated[str, typer.Option(help="Shares of train, val and test, by image hash: 0.8/0.1/0.1.")] = "",
-    split_field: Annotated[str | None, typer.Option(help="Field of the tasks that names their split.")] = None,
-    group_field: Annotated[
-        str | None, typer.Option(help="Field of the tasks whose images stay together, such as a video.")
-    ] = None,
-    hard_negatives: Annotated[
-        bool, typer.Option("--hard-negatives", help="Also masks that were offered and refused.")
-    ] = False,
-    copy_images: Annotated[bool, typer.Option("--copy-images", help="Copy the images; so it is unless said.")] = False,
-    link_images: Annotated[
-        bool, typer.Option("--link-images", help="Link the images: kept once for all data sets.")
-    ] = False,
-    no_images: Annotated[bool, typer.Option("--no-images", help="Leave the images where they are.")] = False,
-    title: Annotated[str, typer.Option(help="Name on its card.")] = "",
-    licence: Annotated[str, typer.Option(help="Licence on its card.")] = "not stated",
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", help="Put it in the place of a data set that an export wrote and nobody changed."),
-    ] = False,
+    format: Format,
+    out: Out,
+    only: Outcomes = "",
+    source: Source = "annotations",
+    min_agreement: MinAgreement = 0.0,
+    split: Split = "",
+    split_field: SplitField = None,
+    group_field: GroupField = None,
+    hard_negatives: HardNegatives = False,
+    copy_images: CopyImages = False,
+    link_images: LinkImages = False,
+    no_images: NoImages = False,
+    title: Title = "",
+    licence: Licence = "not stated",
+    replace: Replace = False,
     offline: Offline = False,
 ) -> None:
-    """Write a data set; whole, or not at all."""
+    """Export a project as a data set. If anything fails, no partial data set is left."""
     from backend.exporters.export import export as write
     from backend.exporters.request import ExportFilter, ExportRequest
     from backend.exporters.splits import SplitShares
 
     if source not in ("annotations", "predictions", "both"):
-        raise BadInput(f"--source is {source!r}; give annotations, predictions or both.")
+        raise BadInput(f"--source is {source!r}; use annotations, predictions or both.")
     if split and split_field:
-        raise BadInput("--split and --split-field were both given. Give one of them.")
+        raise BadInput("--split and --split-field cannot be combined; use one of them.")
     settings = read_settings()
     choice = ExportFilter(
         project=project,
-        only=_known(split_names(only)),
+        only=_check_outcomes(split_names(only)),
         source=source,  # type: ignore[arg-type]  # checked above
         min_agreement=min_agreement,
         shares=SplitShares.read(split) if split else None,
@@ -78,57 +94,28 @@ def export(
         images=_mode(copy_images, link_images, no_images),
         hard_negatives=hard_negatives,
         is_replaced=replace,
-        version=_version(),
+        version=version("label-studio-ris"),
     )
-    correction_store = open_fresh(settings, project, offline, with_predictions=source != "annotations")
-    with exit_on_signals():
+    correction_store = open_reconciled(settings, project, offline, with_predictions=source != "annotations")
+    with exit_on_signals(), Progress("Exporting", "tasks") as progress:
         counts = write(
             correction_store,
             order,
             fetch=make_fetch(settings, project),
             pool=settings.state_dir / POOL,
             max_pixels=settings.max_image_pixels,
-            report=ExportProgress(),
+            report=progress.count,
         )
     print(f"{counts.targets:,} targets with {counts.sentences:,} sentences on {len(counts.images):,} images in {out}.")
     if counts.unnamed or counts.left_out:
         print(
-            f"{counts.unnamed:,} have no expression (unnamed.jsonl); {counts.left_out:,} were left out (left-out.jsonl).",
+            f"{counts.unnamed:,} regions have no expression (unnamed.jsonl); {counts.left_out:,} were left out, each with the "
+            "reason (left-out.jsonl).",
             file=sys.stderr,
         )
 
 
-class ExportProgress:
-    """Counts scenes up on one line of a terminal."""
-
-    def __init__(self) -> None:
-        self._printed_at = time.monotonic()
-
-    def __call__(self, scenes: int) -> None:
-        """Take note of a scene that is written."""
-        if sys.stderr.isatty() and time.monotonic() - self._printed_at >= PRINT_EVERY_S:
-            self._printed_at = time.monotonic()
-            print(f"\r{scenes:,} tasks", end="", file=sys.stderr, flush=True)
-
-
-def make_fetch(settings: Settings, project: int) -> "Fetch | None":
-    """What gets a project's images; None where no Label Studio is known."""
-    from backend.db.request_store import open_request_store
-    from backend.settings.project import read_project_settings
-    from backend.worker.wiring import make_fetcher
-
-    store = open_request_store(settings.sql_url)
-    made = store.projects.get_connection(project)
-    store.close()
-    if not settings.label_studio_url and made is None:
-        return None
-    hosts = read_project_settings(made.extra_params).image_hosts if made else ()
-    fetcher = make_fetcher(settings, hosts)
-    hostname, token = (made.hostname or None, made.access_token or None) if made else (None, None)
-    return lambda address, task: fetcher.fetch(address, hostname, token, task)
-
-
-def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+def _check_outcomes(names: tuple[str, ...]) -> tuple[str, ...]:
     from backend.corrections.outcomes import NAMES
 
     if unknown := [name for name in names if name not in NAMES]:
@@ -138,11 +125,5 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _mode(copy: bool, link: bool, none: bool) -> "Mode":
     if copy + link + none > 1:
-        raise BadInput("Give one of --copy-images, --link-images and --no-images.")
+        raise BadInput("Use only one of --copy-images, --link-images and --no-images.")
     return "link" if link else "none" if none else "copy"
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("label-studio-ris")

@@ -1,48 +1,47 @@
-"""`ris models`: weights on this machine."""
+"""`ris models …`: the weights on this machine."""
 
-import sys
 from typing import Annotated
 
 import typer
 
+from backend.base.terminal import Column, Progress, print_table
 from backend.settings.environment import read_settings
+
+MB = 1e6
+COLUMNS = (Column(is_fixed=True, width=20), Column(is_fixed=True, width=7), Column())
 
 
 def list_models() -> None:
-    """Every profile, its weights, and whether they are there."""
+    """List the profiles and their weights. Shows whether the weights are on this machine."""
     from ris_core.profiles import profile_names, profile_weights, read_profile
     from ris_core.runtime.weights import WeightStore
 
     store = WeightStore(read_settings().model_dir)
     for name in profile_names():
         print(f"{name}: {read_profile(name)['about']}")
-        for status in map(store.status, profile_weights(name)):
-            print(f"    {status.weight.name:<16} {status.state:<8} {status.path}")
+        with Progress(f"Checking the weights of {name}"):
+            statuses = [store.status(weight) for weight in profile_weights(name)]
+        rows = [(f"    {status.weight.name}", status.state, str(status.path)) for status in statuses]
+        print_table(COLUMNS, rows, has_header=False)
 
 
-def pull_models(profile: Annotated[str, typer.Argument(help="Profile, or one of its weights by name.")]) -> None:
-    """Download a profile's weights and verify them."""
+def pull_models(profile: Annotated[str, typer.Argument(help="A profile, or one of its weights by name.")]) -> None:
+    """Download the weights of a profile and verify them."""
     from ris_core.profiles import profile_names, profile_weights
     from ris_core.runtime.weights import WeightStore
 
     store = WeightStore(read_settings().model_dir)
     names = profile_weights(profile) if profile in profile_names() else [profile]
-    for name, path in zip(names, store.pull(names, DownloadProgressPrinter()), strict=True):
+    for name in names:
+        with Progress(f"Checking {name}") as progress:
+
+            def count(weight: str, done: int, total: int, progress: Progress = progress) -> None:
+                progress.count(done / MB, total / MB or None, f"Downloading {weight}")
+
+            [path] = store.pull([name], count)
         print(f"{name} is there and verified: {path}")
 
 
-class DownloadProgressPrinter:
-    """Counts a download up on one line of standard error; a line every tenth where that is no terminal."""
-
-    def __init__(self) -> None:
-        self._printed: dict[str, int] = {}
-
-    def __call__(self, name: str, done: int, total: int) -> None:
-        """Take note that `done` of `total` bytes are there; a `total` of 0 is unknown."""
-        share = f"{done / total:4.0%} of {total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB"
-        tenth = done * 10 // total if total else 0
-        if sys.stderr.isatty():
-            print(f"\r{name}: {share}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-        elif tenth > self._printed.get(name, 0):
-            print(f"{name}: {share}", file=sys.stderr, flush=True)
-        self._printed[name] = tenth
+models = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Weights: list and download them.")
+models.command("list")(list_models)
+models.command("pull")(pull_models)

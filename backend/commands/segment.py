@@ -1,4 +1,4 @@
-"""`ris segment`: the whole method without any service."""
+"""`ris segment`: the whole method on one image, without any service."""
 
 import json
 import sys
@@ -8,57 +8,73 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.base.redaction import reason_of
+from backend.base.terminal import Column, Progress, print_table
+from backend.commands.options import AsJson, Profile
 from backend.settings.environment import read_settings
 from ris_core.errors import BadInput
+from ris_core.output.plain_text import one_line
 
 if TYPE_CHECKING:
     from ris_core.types import Image, Prediction
-
-Profile = Annotated[str | None, typer.Option(help="demo, base, …; RIS_PROFILE otherwise.")]
 
 
 def segment(
     image: Annotated[Path, typer.Argument(help="An image file.")],
     expression: Annotated[str, typer.Argument(help='What to find, as in "the red apple left of the dog".')],
     profile: Profile = None,
-    method: Annotated[str | None, typer.Option(help="Another method than the profile's.")] = None,
-    top_k: Annotated[int, typer.Option(help="Candidates to return.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    method: Annotated[str | None, typer.Option(help="Method to use instead of the profile's.")] = None,
+    top_k: Annotated[int, typer.Option(help="Number of candidates to return.")] = 5,
+    as_json: AsJson = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say in words how the expression was read, and what moved each candidate.")
+        bool, typer.Option("--explain", help="Explain how the expression was read and how each candidate was scored.")
     ] = False,
-    overlay: Annotated[Path | None, typer.Option(help="Write a picture of the answer to this file.")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="Image file to draw the answer to.")] = None,
 ) -> None:
-    """Find what an expression refers to in an image, without any service."""
+    """Find what an expression refers to in an image file. Needs no running service."""
     from ris_core import Image, load_segmenter
     from ris_core.language.parser import clean_expression
     from ris_core.output.documents import to_document
-    from ris_core.output.explain import explain as in_words
+    from ris_core.output.explain import explain as explain_in_words
     from ris_core.runtime import weights
 
     settings = read_settings()
-    clean_expression(expression)  # what is wrong with the input is said before models are loaded
-    if explain and as_json:
-        raise BadInput(
-            "--explain is for people, --json for programs, where every candidate has its parts. Leave one out."
-        )
-    if top_k < 1:
-        raise BadInput(f"--top-k is {top_k}; ask for at least 1 candidate.")
-    if overlay and not overlay.parent.is_dir():
-        raise BadInput(f"The overlay {overlay} cannot be written: there is no folder {overlay.parent}. Make it first.")
-    opened = Image.open(image, settings.max_image_pixels)
+    # errors in the input are reported before models are loaded, which takes long
+    clean_expression(expression)
+    _check_options(as_json, explain, top_k, overlay)
+    picture = Image.open(image, settings.max_image_pixels)
+    profile = profile or settings.profile
     overrides = {"method": method} if method else {}
-    chosen = profile or settings.profile
-    segmenter = load_segmenter(
-        chosen, device=settings.device, store=weights.WeightStore(settings.model_dir), **overrides
-    )
-    prediction = segmenter.segment(segmenter.encode(opened), expression, top_k)
+    with Progress(f"Loading the models of the profile {profile}") as progress:
+        store = weights.WeightStore(settings.model_dir)
+        segmenter = load_segmenter(profile, device=settings.device, store=store, **overrides)
+        progress.say(f"Encoding {image.name}")
+        encoded = segmenter.encode(picture)
+        progress.say("Answering")
+        prediction = segmenter.segment(encoded, expression, top_k)
     for warning in prediction.warnings:
         print(f"note: {warning}", file=sys.stderr)
-    document = to_document(opened, prediction, chosen, segmenter.method_name)
+    document = to_document(picture, prediction, profile, segmenter.method_name)
     if overlay:
-        _save_overlay(opened, prediction, overlay)
-    print(json.dumps(document) if as_json else in_words(prediction) if explain else _as_table(document))
+        _save_overlay(picture, prediction, overlay)
+    if as_json:
+        print(json.dumps(document))
+    elif explain:
+        print(explain_in_words(prediction))
+    else:
+        _print_candidates(document)
+
+
+def _check_options(as_json: bool, explain: bool, top_k: int, overlay: Path | None) -> None:
+    if explain and as_json:
+        raise BadInput(
+            "--explain and --json cannot be combined. Leave out --explain: the JSON document has the parts of every score."
+        )
+    if top_k < 1:
+        raise BadInput(f"--top-k is {top_k}; use 1 or more.")
+    if overlay and not overlay.parent.is_dir():
+        raise BadInput(
+            f"The overlay {overlay} cannot be written: there is no folder {overlay.parent}. Create it first."
+        )
 
 
 def _save_overlay(image: "Image", prediction: "Prediction", file: Path) -> None:
@@ -72,14 +88,17 @@ def _save_overlay(image: "Image", prediction: "Prediction", file: Path) -> None:
         ) from error
 
 
-def _as_table(document: dict) -> str:
-    """The document for a person: the decision, then a line a candidate."""
+def _print_candidates(document: dict) -> None:
+    """The decision, then a row for each candidate; a star marks the selected ones."""
+    decision, expression = document["decision"], one_line(document["expression"])
     if not document["candidates"]:
-        return f'{document["decision"]}: no proposal was found in this image, so nothing can match "{document["expression"]}".'
-    lines = [f'{document["decision"]}: "{document["expression"]}"  ({document["model_version"]})']
-    for i, candidate in enumerate(document["candidates"]):
+        print(f'{decision}: no proposal was found in this image, so nothing can match "{expression}".')
+        return
+    print(f'{decision}: "{expression}"  ({document["model_version"]})')
+    rows = []
+    for index, candidate in enumerate(document["candidates"]):
+        star = "*" if index in document["selected"] else " "
         box = ", ".join(f"{side:.0f}" for side in candidate["bbox_xywh"])
         parts = "  ".join(f"{name} {value:.3f}" for name, value in candidate["parts"].items())
-        mark = "*" if i in document["selected"] else " "
-        lines.append(f"{mark} #{candidate['rank']}  {candidate['score']:.3f}  box [{box}]  {parts}")
-    return "\n".join(lines)
+        rows.append((f"{star} #{candidate['rank']}", f"{candidate['score']:.3f}", f"box [{box}]", parts))
+    print_table([Column(is_fixed=True), Column(is_fixed=True), Column(is_fixed=True), Column()], rows, has_header=False)

@@ -1,4 +1,4 @@
-"""`ris serve | worker | up | down`: the programs that answer Label Studio, each alone or all on this machine."""
+"""`ris serve | worker | up | down`: the programs that answer Label Studio, one by one or all on this machine."""
 
 import os
 from typing import Annotated
@@ -10,7 +10,7 @@ from backend.settings.environment import read_settings
 
 
 def serve() -> None:
-    """Answer Label Studio over HTTP; a worker does the work."""
+    """Run the HTTP backend that Label Studio calls. Workers compute the answers."""
     import uvicorn
 
     from backend.http import edge
@@ -30,9 +30,9 @@ def serve() -> None:
 
 
 def worker(
-    device: Annotated[str | None, typer.Option(help="Torch device, as in cuda:1; DEVICE otherwise.")] = None,
+    device: Annotated[str | None, typer.Option(help="Torch device, as in cuda:1; DEVICE if not given.")] = None,
 ) -> None:
-    """Take jobs from the queue, one at a time, with the model loaded once."""
+    """Run one worker. It loads the models once and answers one request after another."""
     from backend.worker import worker as rq_worker
 
     if device:
@@ -43,7 +43,7 @@ def worker(
 
 
 def up() -> None:
-    """Start Redis, a supervised worker and the backend on this machine; what runs already is kept."""
+    """Start Redis, a worker and the backend on this machine. The worker is restarted if it ends; what already runs is kept."""
     from backend.commands.studio import open_label_studio
     from backend.local import stack
     from backend.local.progress import Steps
@@ -61,12 +61,16 @@ def up() -> None:
 
 
 def down() -> None:
-    """Stop exactly what was started with this state folder."""
+    """Stop everything that was started with this state folder."""
+    from backend.base.terminal import Progress
     from backend.local import stack
 
     settings = read_settings()
     stopped = []
-    if settings.state_dir.is_dir():  # else there is nothing, and none is made
-        with stack.lock(settings.state_dir):
+    if settings.state_dir.is_dir():  # if not, nothing runs, and taking the lock would create the folder
+        with stack.lock(settings.state_dir), Progress("Stopping"):
             stopped = list(stack.down(settings.state_dir))
-    print(f"Stopped: {', '.join(stopped)}." if stopped else f"Nothing that was started with {settings.state_dir} runs.")
+    if stopped:
+        print(f"Stopped: {', '.join(stopped)}.")
+    else:
+        print(f"Nothing that was started with {settings.state_dir} is running.")

@@ -1,16 +1,49 @@
-"""Whether there is anything to read where the settings point."""
+"""The records that the settings name: bulk runs and corrections."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.base.errors import BadSettings
 from backend.settings.environment import Settings
 
+if TYPE_CHECKING:
+    from backend.corrections.store import CorrectionStore
+    from backend.runs.store import RunStore
 
-def check_state(settings: Settings) -> None:
-    """Refuse to make an empty record where one is to be read.
+
+def open_runs(settings: Settings) -> "RunStore":
+    """The records of bulk runs.
 
     Raises:
-        BadSettings: If the settings name a SQLite file that is not there.
+        BadSettings: If there is no database where the settings point.
+    """
+    from backend.runs.store import open_run_store
+
+    check_state(settings)
+    return open_run_store(settings.sql_url)
+
+
+def open_corrections(settings: Settings) -> "CorrectionStore":
+    """The records of corrections, with every stored webhook event processed.
+
+    Raises:
+        BadSettings: If there is no database where the settings point.
+    """
+    from backend.base.terminal import Progress
+    from backend.corrections.store import open_correction_store
+
+    check_state(settings)
+    correction_store = open_correction_store(settings.sql_url)
+    with Progress("Reading stored webhook events"):
+        correction_store.read_events()
+    return correction_store
+
+
+def check_state(settings: Settings) -> None:
+    """Refuse to create an empty database where an existing one is to be read.
+
+    Raises:
+        BadSettings: If the settings name a SQLite file that does not exist.
     """
     import sqlalchemy as sa  # here: `ris --help` needs none of it
 
@@ -20,6 +53,6 @@ def check_state(settings: Settings) -> None:
     if not Path(url.database).is_file():
         setting = "DATABASE_URL" if settings.database_url else "RIS_STATE_DIR"
         raise BadSettings(
-            f"Nothing has run with these settings: {Path(url.database).absolute()} is not there.",
-            f"Go to the folder where `ris up` or `make demo` runs, or set {setting} to what it is there.",
+            f"Nothing has run with these settings: {Path(url.database).absolute()} does not exist.",
+            f"Change to the folder where `ris up` or `make demo` runs, or set {setting} to the value used there.",
         )

@@ -1,4 +1,4 @@
-"""`ris workers`: several workers on one machine, each in a process of its own, started again when one ends."""
+"""`ris workers`: several workers on one machine, each in its own process, restarted when one ends."""
 
 import os
 import signal
@@ -12,15 +12,16 @@ import typer
 from backend.base.errors import BadSettings
 
 POLL_S = 0.5
+"""Seconds between two looks at the processes."""
 RESTART_S = 2.0
-"""Pause before a worker that ended is started again."""
+"""Seconds before a worker that ended is started again."""
 
 
 def workers(
-    count: Annotated[int, typer.Option(min=1, help="How many, on DEVICE.")] = 1,
-    per_gpu: Annotated[bool, typer.Option("--per-gpu", help="One for each GPU of this machine instead.")] = False,
+    count: Annotated[int, typer.Option(min=1, help="Number of workers, all on the device in DEVICE.")] = 1,
+    per_gpu: Annotated[bool, typer.Option("--per-gpu", help="Run one worker on each GPU of this machine.")] = False,
 ) -> None:
-    """Run several workers until told to stop; each finishes what it has in hand."""
+    """Run several workers on this machine. When this command is stopped, they finish their current requests first."""
     devices = _list_gpus() if per_gpu else [os.environ.get("DEVICE", "auto")] * count
     is_stopping = False
 
@@ -30,24 +31,25 @@ def workers(
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    running = [_start(device) for device in devices]
-    for number, (device, process) in enumerate(zip(devices, running, strict=True), 1):
-        typer.echo(f"worker {number} of {len(devices)}: {device}, process {process.pid}")
+    processes = [_start(device) for device in devices]
+    for number, (device, process) in enumerate(zip(devices, processes, strict=True), 1):
+        print(f"worker {number} of {len(devices)}: {device}, process {process.pid}", flush=True)
     while not is_stopping:
-        for index, process in enumerate(running):
+        for index, process in enumerate(processes):
             if process.poll() is not None and not is_stopping:
-                typer.echo(f"worker {index + 1} ended with {process.returncode}; it is started again", err=True)
+                print(f"worker {index + 1} ended with {process.returncode}; it is started again", file=sys.stderr)
                 time.sleep(RESTART_S)
-                running[index] = _start(devices[index])
+                processes[index] = _start(devices[index])
         time.sleep(POLL_S)
-    for process in running:
+    for process in processes:
         process.terminate()
-    for process in running:
+    for process in processes:
         process.wait()
 
 
 def _start(device: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "backend", "worker"]
+    # in a session of its own: Ctrl-C on the terminal would otherwise end the workers at once
     return subprocess.Popen(command, env={**os.environ, "DEVICE": device}, start_new_session=True)
 
 
@@ -57,6 +59,6 @@ def _list_gpus() -> list[str]:
     number = torch.cuda.device_count()
     if not number:
         raise BadSettings(
-            "torch finds no GPU on this machine. Leave --per-gpu out, or check the driver with `ris doctor`."
+            "torch finds no GPU on this machine.", "Leave out --per-gpu, or check the driver with `ris doctor`."
         )
     return [f"cuda:{i}" for i in range(number)]

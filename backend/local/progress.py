@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
+from backend.base.terminal import Progress
+
 
 @dataclass
 class Step:
-    """The step at work.
+    """The step in progress.
 
     Attributes:
-        note: What to say about it besides that it went well.
+        note: What to print after the seconds if it succeeds.
     """
 
     number: int
@@ -22,7 +24,7 @@ class Step:
 
 
 class Steps:
-    """Numbers the steps of a known list as they are taken.
+    """Numbers the steps of a fixed list and prints a line for each that has ended.
 
     Args:
         names: All steps, in order.
@@ -32,30 +34,31 @@ class Steps:
     def __init__(self, names: Sequence[str], out: TextIO | None = None) -> None:
         self._names = list(names)
         self._out = out or sys.stdout
-        self._taken = 0
+        self._number = 0
 
     @contextmanager
     def take(self, name: str) -> Iterator[Step]:
-        """Announce the next step, then say how it went and how long it took; errors pass through.
+        """Run the next step; print whether it succeeded and how long it took. Errors pass through.
 
         Raises:
-            ValueError: If it is not this step's turn.
+            ValueError: If another step is the next one.
         """
-        expected = self._names[self._taken] if self._taken < len(self._names) else None
+        expected = self._names[self._number] if self._number < len(self._names) else None
         if name != expected:
             raise ValueError(f"Step {name!r} is not the next one, which is {expected!r}.")
-        self._taken += 1
-        step = Step(self._taken, name)
-        self._write(f"{step.number}/{len(self._names)} {name} … ")
+        self._number += 1
+        step = Step(self._number, name)
+        title = f"{step.number}/{len(self._names)} {name}"
         started_s = time.monotonic()
         try:
-            yield step
+            with Progress(title):
+                yield step
         except BaseException:
-            self._write(f"failed ({time.monotonic() - started_s:.1f} s)\n")
+            self._write(f"{title} … failed ({time.monotonic() - started_s:.1f} s)")
             raise
         note = f", {step.note}" if step.note else ""
-        self._write(f"ok ({time.monotonic() - started_s:.1f} s{note})\n")
+        self._write(f"{title} … ok ({time.monotonic() - started_s:.1f} s{note})")
 
-    def _write(self, text: str) -> None:
-        self._out.write(text)
+    def _write(self, line: str) -> None:
+        self._out.write(f"{line}\n")
         self._out.flush()

@@ -76,6 +76,13 @@ class RunStatus:
             "failures": [asdict(failure) for failure in self.failures],
         }
 
+    def to_row(self) -> tuple[str, ...]:
+        """A row of a table of runs: id, project, state, answered tasks and how many of these found nothing, or are unsure; failed
+        tasks, all tasks, and what is asked."""
+        counts = (self.items.get("done", 0), self.nothing_found, self.unsure, self.items.get("failed", 0), self.total)
+        name = f"{self.run.spec.name}: " if self.run.spec.name else ""
+        return (self.run.id, str(self.run.project), self.state, *map(str, counts), name + self.run.spec.about)
+
     def to_text(self) -> str:
         """For people."""
         run = self.run
@@ -148,21 +155,6 @@ def look(run_store: RunStore, run_id: str, workers: int | None) -> RunStatus:
         nothing_found=nothing_found,
         unsure=unsure,
     )
-
-
-def table(rows: list[RunStatus]) -> str:
-    """Runs as a table, for people."""
-    lines = [
-        f"{'run':<10}{'project':>8}  {'state':<10}{'done':>8}{'nothing':>9}{'unsure':>8}{'failed':>8}{'of':>8}  asks"
-    ]
-    for one in rows:
-        done, failed = one.items.get("done", 0), one.items.get("failed", 0)
-        asks = f"{one.run.spec.name}: {one.run.spec.about}" if one.run.spec.name else one.run.spec.about
-        lines.append(
-            f"{one.run.id:<10}{one.run.project:>8}  {one.state:<10}{done:>8}{one.nothing_found:>9}{one.unsure:>8}"
-            f"{failed:>8}{one.total:>8}  {asks}"
-        )
-    return "\n".join(map(one_line, lines))
 
 
 def show_span(seconds: float) -> str:

@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.commands.evaluate import EvaluationProgressPrinter, evaluate, read_method
+from backend.commands.evaluate import evaluate
+from backend.commands.evaluate_inputs import read_method
 from demo.benchmark import SEEDS, UNSEEN, UNSEEN_SEEDS, draw_case, draw_unseen_case, read_scenes
 from demo.expressions import KINDS, make_expressions
 from demo.scenes import make_scene
 from demo.training import TRAIN_SEED
 from ris_core.errors import BadInput, UnknownName
-from ris_core.evaluation.runner import EvaluationProgress
 from tests.ris_core.evaluation.files import RED, annotation, ref, write_refer
 
 
@@ -77,21 +77,14 @@ def test_a_setting_without_a_value_is_refused():
         read_method("hybrid_gl:guided")
 
 
-def test_progress_says_how_long_it_still_takes_and_is_silent_in_between(capsys):
-    show = EvaluationProgressPrinter()
-    for done in (1, 2, 3):
-        show(EvaluationProgress(done, 3, done, 10.0 * done, 3725.0 * (3 - done)))
-    assert capsys.readouterr().err == "3 of 3 images, 0:00 min to go\n"
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"dataset": "refcoco"}, r"--root FOLDER"),
         ({"dataset": "coco"}, r"'coco'\. Available: scenes, refcoco, refcoco\+, refcocog, grefcoco, phrasecut"),
         ({"protocol": "ours"}, "No protocol or quirk named 'ours'"),
-        ({"settings": "[1]"}, "--settings is '\\[1\\]', which is no JSON object of objects"),
-        ({"settings": '{"encoder": "clip"}'}, "no JSON object of objects"),
+        ({"settings": "[1]"}, "--settings is '\\[1\\]', which is not a JSON object of objects"),
+        ({"settings": '{"encoder": "clip"}'}, "not a JSON object of objects"),
         ({"settings": '{"method": {"visual_mix": 1}}'}, "write them as --method NAME:SETTING=VALUE"),
         ({"beside": [Path("nowhere")]}, "There is no run in nowhere"),
         ({"profile": "demo", "method": ["psychic"]}, "No method named 'psychic'"),

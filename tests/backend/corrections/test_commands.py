@@ -64,7 +64,7 @@ def project(*arguments: str) -> tuple[str, ...]:
 def test_list_shows_what_is_foreign_first(ris, events):
     lines = ris(*project("list", "--offline")).splitlines()
     assert [line.split()[0] for line in lines] == ["foreign", "edited", "missed"]
-    assert "0.800  task      5  annotation      1  region a           by 1  2026-" in lines[1]
+    assert "0.800  task 5  annotation 1  region a  by 1  2026-" in lines[1]
     assert lines[1].endswith('Object  "the box"')
     [only] = ris(*project("list", "--offline", "--only", "missed", "--json")).splitlines()
     assert json.loads(only)["region"] == "n"

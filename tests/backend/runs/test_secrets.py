@@ -273,7 +273,7 @@ def test_commands_that_break_down(said, monkeypatch, tmp_path, capsys):
     def fail(*_args: object, **_kwargs: object) -> None:
         raise ValueError(quoting())
 
-    monkeypatch.setattr("backend.runs.summary.table", fail)
+    monkeypatch.setattr("backend.runs.store.RunStore.list_runs", fail)
     monkeypatch.setattr(sys, "argv", ["ris", "run", "list"])
     with suppress(SystemExit):
         cli.main()

@@ -51,7 +51,7 @@ def test_refused_is_told_from_failed(rig):
     refused = rig.start(BLUE)
     seen = summary.look(rig.run_store, refused.id, 1)
     assert (refused.state, seen.state, seen.to_json()["is_refused"]) == ("failed", "refused", True)
-    assert "refused" in summary.table([seen])
+    assert seen.to_row()[2] == "refused"
     assert "nothing was begun" in seen.to_text()
     broken = rig.run_store.add_run(RunSpec(PROJECT, expressions=("x",)))
     rig.run_store.change(broken.id, "failed", "The token is not accepted.")
@@ -66,7 +66,7 @@ def test_what_found_nothing_and_what_is_unsure_is_counted(rig):
     seen = summary.look(rig.run_store, run.id, 1)
     assert (seen.nothing_found, seen.unsure) == (2, 0)
     assert "answers    2 nothing found" in seen.to_text()
-    assert summary.table([seen]).splitlines()[1].split()[3:7] == ["2", "2", "0", "0"]
+    assert seen.to_row()[3:7] == ("2", "2", "0", "0")
     with rig.run_store._transactions.writing() as db:
         db.exec_driver_sql("UPDATE item SET unfound = 0, unsure = 1 WHERE task = 1")
     told = summary.look(rig.run_store, run.id, 1).to_json()
@@ -106,9 +106,7 @@ def test_what_others_wrote_commands_no_terminal(rig):
     run = rig.start("the \x1b[2J\u202ered\nsquare")
     rig.run_store.change(run.id, "paused", "It said \x1b]0;owned\x07\ud800.")
     seen = summary.look(rig.run_store, run.id, 1)
-    for text in (seen.to_text(), summary.table([seen])):
-        assert text.replace("\n", "").isprintable()
-    assert len(summary.table([seen]).splitlines()) == 2
+    assert seen.to_text().replace("\n", "").isprintable()
 
 
 def test_verbs_with_nothing_to_do_say_so(rig):

@@ -24,20 +24,15 @@ workers.workers(count=2, per_gpu=False)
 
 
 def test_workers_are_started_replaced_and_stopped():
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", WITH_SLEEPERS],
-        cwd=ROOT,
-        env={**os.environ, "DEVICE": "cpu"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    first, second = process.stdout.readline(), process.stdout.readline()
-    assert (first.split()[:5], second.split()[4]) == (["worker", "1", "of", "2:", "cpu,"], "cpu,")
-    os.kill(int(first.split()[-1]), signal.SIGKILL)
-    assert "worker 1 ended with -9; it is started again" in process.stderr.readline()
-    process.terminate()
-    assert process.wait(30) == 0
+    command = [sys.executable, "-u", "-c", WITH_SLEEPERS]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "DEVICE": "cpu"}, **pipes) as process:
+        first, second = process.stdout.readline(), process.stdout.readline()
+        assert (first.split()[:5], second.split()[4]) == (["worker", "1", "of", "2:", "cpu,"], "cpu,")
+        os.kill(int(first.split()[-1]), signal.SIGKILL)
+        assert "worker 1 ended with -9; it is started again" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_per_gpu_starts_one_for_each(monkeypatch):

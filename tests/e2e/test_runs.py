@@ -58,9 +58,9 @@ def project(make_project: MakeProject, image_of: Callable) -> Project:
 @pytest.fixture(scope="module")
 def first(ris, run_store: RunStore, project: Project) -> Run:
     """A run over the project that has ended."""
-    ris("start", "--project", str(project.id), "--expression-field", "say", "--name", "evening")
-    ris("wait", "evening", "--timeout", "200")
-    return run_store.get("evening")
+    ris("start", "--project", str(project.id), "--expression-field", "say", "--name", "all scenes")
+    ris("wait", "all scenes", "--timeout", "200")
+    return run_store.get("all scenes")
 
 
 def predictions(client: LabelStudioClient, task: int) -> list[dict]:

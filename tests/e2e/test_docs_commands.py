@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from backend.base import processes
-from backend.label_studio.client import LabelStudio
+from backend.label_studio.client import LabelStudioClient
 from backend.local import stack
 from backend.settings.environment import Settings
 from demo import label_studio
@@ -69,7 +69,7 @@ def bulk(make_project: MakeProject, image_of: Callable) -> Project:
 
 
 @pytest.fixture(scope="module")
-def annotated(make_project: MakeProject, image_of: Callable, client: LabelStudio) -> Project:
+def annotated(make_project: MakeProject, image_of: Callable, client: LabelStudioClient) -> Project:
     """Project 3 of most pages: connected, and one task of two was answered and accepted."""
     made = make_project(RECOMMENDED, [{"image": image_of(one)} for one in GALLERY[:2]])
     [backend] = client.request("GET", f"/api/ml?project={made.id}")
@@ -79,7 +79,7 @@ def annotated(make_project: MakeProject, image_of: Callable, client: LabelStudio
 
 
 @pytest.fixture
-def unconnected(client: LabelStudio, image_of: Callable) -> Project:
+def unconnected(client: LabelStudioClient, image_of: Callable) -> Project:
     """Project 3 of pages that begin with a project of the reader's."""
     project = client.request("POST", "/api/projects/", {"title": "Docs", "label_config": RECOMMENDED})["id"]
     client.request("POST", f"/api/projects/{project}/import", [{"image": image_of(GALLERY[0])}])
@@ -88,7 +88,7 @@ def unconnected(client: LabelStudio, image_of: Callable) -> Project:
 
 @pytest.mark.parametrize("page", STORIES)
 def test_every_command_block_of_a_page_runs_as_printed(
-    page: str, checkout: Path, demo: Demo, state_dir: Path, client: LabelStudio, request: pytest.FixtureRequest
+    page: str, checkout: Path, demo: Demo, state_dir: Path, client: LabelStudioClient, request: pytest.FixtureRequest
 ):
     if starts_its_own(page):
         settings = {"RIS_PROFILE": "demo", "PORT": str(processes.free_port(0))}
@@ -118,7 +118,7 @@ def put_real_values(script: str, demo: Demo, projects: dict[str, Project]) -> st
     return re.sub(r'(--project |"project": )(\d+)', lambda match: f"{match[1]}{projects[match[2]].id}", script)
 
 
-def correct_the_address(client: LabelStudio, project: Project) -> None:
+def correct_the_address(client: LabelStudioClient, project: Project) -> None:
     last, before = (client.request("GET", f"/api/tasks/{task}/")["data"] for task in project.tasks[:-3:-1])
     client.request("PATCH", f"/api/tasks/{project.tasks[-1]}/", {"data": {**last, "image": before["image"]}})
 

@@ -81,7 +81,8 @@ def ground(
     for block, tokens in zip(tower.blocks[first:], before[first:], strict=True):
         attended = _gather_alike(block, block.ln_1(tokens), settings.rounds, settings.temperature)
         grounded = grounded + block.ls_1(attended)
-    return (tower.visual.ln_post(grounded) @ tower.visual.proj)[0]
+    features: Float[Tensor, "tokens e"] = (tower.visual.ln_post(grounded) @ tower.visual.proj)[0]
+    return features
 
 
 def _gather_alike(
@@ -101,4 +102,5 @@ def _gather_alike(
             drawn = F.scaled_dot_product_attention(unit, unit, unit, scale=temperature)
             unit = F.normalize(drawn, dim=-1)
         gathered = gathered + F.scaled_dot_product_attention(unit, unit, value, scale=temperature)
-    return attn.out_proj((gathered / 3).transpose(1, 2).flatten(2))
+    output: Float[Tensor, "1 tokens width"] = attn.out_proj((gathered / 3).transpose(1, 2).flatten(2))
+    return output

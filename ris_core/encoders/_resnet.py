@@ -31,7 +31,8 @@ class ResNetTower:
 
     def plain(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b e"]:
         """CLIP's own features, not normalised."""
-        return self.visual(images)
+        features: Float[Tensor, "b e"] = self.visual(images)
+        return features
 
     def early(self, images: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b cells width"]:
         """The last stage's cells: what all masks of an image share."""
@@ -60,4 +61,7 @@ class ResNetTower:
             projection(part).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)
             for projection, part in ((pool.q_proj, tokens[:, :1]), (pool.k_proj, tokens), (pool.v_proj, tokens))
         )
-        return pool.c_proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))[:, 0]
+        features: Float[Tensor, "b e"] = pool.c_proj(
+            F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        )[:, 0]
+        return features

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy import ndarray
 from open_clip import CLIP
 from torch import Tensor
 from torch.nn import Linear
 
+from ris_core.arrays import Array
 from ris_core.errors import BadExpression
 
 TEXTS_KEPT = 10_000
@@ -32,9 +32,9 @@ class TextTower:
     def __init__(self, net: Any, tokenizer: Any, device: torch.device, batch_size: int, refuses_long: bool) -> None:
         self.net, self.tokenizer, self.device = net, tokenizer, device
         self.batch_size, self.refuses_long = batch_size, refuses_long
-        self._remembered: OrderedDict[str, Float[ndarray, "e"]] = OrderedDict()
+        self._remembered: OrderedDict[str, Float[Array, "e"]] = OrderedDict()
 
-    def encode(self, texts: Sequence[str]) -> Float[ndarray, "t e"]:
+    def encode(self, texts: Sequence[str]) -> Float[Array, "t e"]:
         """Features, float32 (T, E), not normalised.
 
         Raises:
@@ -56,13 +56,17 @@ class TextTower:
         """Features of token ids; what stands behind the end tokens is not computed, which no token before them sees."""
         net = self.net
         if not isinstance(net, CLIP) or net.text_pool_type != "argmax" or net.attn_mask is None:
-            return net.encode_text(tokens)
+            features: Float[Tensor, "t e"] = net.encode_text(tokens)
+            return features
         ends = tokens.argmax(1)  # the end token has the largest id
         length = int(ends.max()) + 1
         states = net.token_embedding(tokens[:, :length]) + net.positional_embedding[:length]
         states = net.transformer(states, attn_mask=net.attn_mask[:length, :length])
         last = net.ln_final(states[torch.arange(len(ends), device=ends.device), ends])
-        return net.text_projection(last) if isinstance(net.text_projection, Linear) else last @ net.text_projection
+        projection: Float[Tensor, "t e"] = (
+            net.text_projection(last) if isinstance(net.text_projection, Linear) else last @ net.text_projection
+        )
+        return projection
 
     def _tokens(self, texts: list[str]) -> Int[Tensor, "t length"]:
         """Token ids, (T, length)."""
@@ -73,4 +77,5 @@ class TextTower:
                 raise BadExpression(
                     f"{text[:40]!r}… has more than the {read} tokens that are read. Say it in fewer words."
                 )
-        return self.tokenizer(texts).to(self.device)
+        ids: Int[Tensor, "t length"] = self.tokenizer(texts).to(self.device)
+        return ids

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
-from numpy import ndarray
 from PIL import Image as Pil
 from torch import Tensor
 
+from ris_core.arrays import Array
 from ris_core.geometry import boxes, masks
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -34,7 +34,7 @@ INSIDE_SHARE = 0.25
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in whole pixels, half-open."""
-Picture = TypeVar("Picture", ndarray, Tensor)
+Picture = TypeVar("Picture", Array, Tensor)
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ class Views:
     quirks: frozenset[str] = frozenset()
     device: str = "cpu"
 
-    def whole(self, pixels: UInt8[ndarray, "h w 3"]) -> Float[Tensor, "1 3 size size"]:
+    def whole(self, pixels: UInt8[Array, "h w 3"]) -> Float[Tensor, "1 3 size size"]:
         """The whole image, normalised."""
         return self._resize(self._normalise(_unit(self._enlarged(pixels), self.device)))
 
     def cut_outs(
-        self, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
+        self, pixels: UInt8[Array, "h w 3"], stack: Bool[Array, "n h w"]
     ) -> Iterator[Float[Tensor, "3 size size"]]:
         """[0]'s local images: for each mask its box, filled around the mask, normalised."""
         source = self._normalise(_unit(self._enlarged(pixels), self.device))
@@ -77,7 +77,7 @@ class Views:
             yield self._resize(self._fill(source, mask, box, IMAGENET_MEAN))[0]
 
     def framed(
-        self, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
+        self, pixels: UInt8[Array, "h w 3"], stack: Bool[Array, "n h w"]
     ) -> Iterator[Float[Tensor, "3 size size"]]:
         """[1]'s local images: for each mask its frame, filled around the mask, normalised."""
         source = self._normalise(_unit(pixels, self.device))
@@ -85,7 +85,7 @@ class Views:
             yield self._resize(self._fill(source, mask, frame, CLIP_MEAN))[0]
 
     def blurred(
-        self, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
+        self, pixels: UInt8[Array, "h w 3"], stack: Bool[Array, "n h w"]
     ) -> Iterator[Float[Tensor, "3 size size"]]:
         """[1]'s global images: for each mask its frame, blurred around the mask, normalised."""
         sharp = _unit(pixels, self.device)
@@ -95,16 +95,16 @@ class Views:
             composite = torch.where(inside, _cut(sharp, frame), _cut(soft, frame))
             yield self._normalise(self._resize(composite))[0]
 
-    def square(self, pixels: UInt8[ndarray, "h w 3"], size_px: int) -> Float[Tensor, "1 3 size size"]:
+    def square(self, pixels: UInt8[Array, "h w 3"], size_px: int) -> Float[Tensor, "1 3 size size"]:
         """The whole image at another size, resampled as pictures are (bicubic, anti-aliased), with the model's own mean."""
         resized = Pil.fromarray(pixels).resize((size_px, size_px), Pil.Resampling.BICUBIC)
         return self._scale(_unit(np.asarray(resized), self.device), self.mean, self.std)
 
-    def grids(self, stack: Bool[ndarray, "n h w"]) -> Float[Tensor, "n cells"]:
+    def grids(self, stack: Bool[Array, "n h w"]) -> Float[Tensor, "n cells"]:
         """Each mask on the patches of the whole image, in [0, 1], row by row."""
         return self._to_grid(stack)
 
-    def framed_grids(self, stack: Bool[ndarray, "n h w"]) -> Float[Tensor, "n cells"]:
+    def framed_grids(self, stack: Bool[Array, "n h w"]) -> Float[Tensor, "n cells"]:
         """Each mask on the patches of its frame, in [0, 1], row by row."""
         parts = [
             self._to_grid(_cut(mask, frame)[None]) for mask, frame in zip(stack, self.frames_xyxy(stack), strict=True)
@@ -117,19 +117,19 @@ class Views:
             return grids != 0
         return (grids >= INSIDE_SHARE * grids.amax(1, keepdim=True)) & (grids > 0)
 
-    def boxes_xyxy(self, stack: Bool[ndarray, "n h w"]) -> list[Box]:
+    def boxes_xyxy(self, stack: Bool[Array, "n h w"]) -> list[Box]:
         """The box of each cut-out, within the image, at least one pixel large."""
         found = [_mass_box(mask) for mask in stack] if "Q-FSBOX" in self.quirks else boxes.from_masks(stack)
         return [_fit(box, self.context_margin, stack.shape[1:]) for box in found]
 
-    def frames_xyxy(self, stack: Bool[ndarray, "n h w"]) -> list[Box]:
+    def frames_xyxy(self, stack: Bool[Array, "n h w"]) -> list[Box]:
         """The frame of each mask, within the image."""
         height, width = stack.shape[1:]
         if "Q-NOCROP" in self.quirks:
             return [(0, 0, width, height)] * len(stack)
         return [_fit(box, self.frame_margin, (height, width)) for box in boxes.from_masks(stack)]
 
-    def _enlarged(self, pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "y x 3"]:
+    def _enlarged(self, pixels: UInt8[Array, "h w 3"]) -> UInt8[Array, "y x 3"]:
         if "Q-ROUNDTRIP" not in self.quirks:
             return pixels
         size_wh = _roundtrip_size(*pixels.shape[1::-1])
@@ -145,7 +145,7 @@ class Views:
         return (values - values.new_tensor(mean)[:, None, None]) / values.new_tensor(std)[:, None, None]
 
     def _fill(
-        self, source: Float[Tensor, "1 3 h w"], mask: Bool[ndarray, "h w"], box: Box, grey: tuple[float, ...]
+        self, source: Float[Tensor, "1 3 h w"], mask: Bool[Array, "h w"], box: Box, grey: tuple[float, ...]
     ) -> Float[Tensor, "1 3 y x"]:
         """A box of a normalised image; around the mask the mean colour, which is 0, or, as released, a warm grey."""
         inside = torch.from_numpy(_cut(mask, box).astype(np.float32)).to(self.device)
@@ -160,7 +160,7 @@ class Views:
             return _sample(values, size_hw)
         return F.interpolate(values, size_hw, mode=self.interpolation, align_corners=False, antialias=True)
 
-    def _to_grid(self, stack: Bool[ndarray, "n h w"]) -> Float[Tensor, "n cells"]:
+    def _to_grid(self, stack: Bool[Array, "n h w"]) -> Float[Tensor, "n cells"]:
         if "Q-VANISH" not in self.quirks:
             return torch.from_numpy(masks.to_grid(stack, self.grid)).flatten(1).to(self.device)
         sides = self.grid, self.grid
@@ -171,7 +171,7 @@ class Views:
         return (torch.stack(sampled) if sampled else torch.zeros(0, self.grid**2)).to(self.device)
 
 
-def _unit(pixels: UInt8[ndarray, "h w 3"], device: str) -> Float[Tensor, "1 3 h w"]:
+def _unit(pixels: UInt8[Array, "h w 3"], device: str) -> Float[Tensor, "1 3 h w"]:
     """RGB in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32))[None].to(device) / 255
 
@@ -186,7 +186,7 @@ def _sample(values: Float[Tensor, "b c h w"], size_hw: tuple[int, ...]) -> Float
     return F.interpolate(values, size_hw, mode="bilinear", align_corners=False)
 
 
-def _fit(box_xywh: Float[ndarray, "4"], margin: float, size_hw: tuple[int, ...]) -> Box:
+def _fit(box_xywh: Float[Array, "4"], margin: float, size_hw: tuple[int, ...]) -> Box:
     """A box grown by its margin on each side, cut to the image and to integers, at least one pixel large."""
     (x, y, w, h), (height, width) = (float(value) for value in box_xywh), size_hw
     left, top = (min(max(int(low), 0), side - 1) for low, side in ((x - margin * w, width), (y - margin * h, height)))
@@ -203,7 +203,7 @@ def _roundtrip_size(width: int, height: int) -> tuple[int, int]:
     return (long, short) if width > height else (short, long)
 
 
-def _mass_box(mask: Bool[ndarray, "h w"]) -> Float[ndarray, "4"]:
+def _mass_box(mask: Bool[Array, "h w"]) -> Float[Array, "4"]:
     """XYWH: per axis the mean index of the columns (rows) that hold a pixel, and how many such columns (rows) there are."""
     columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
     if not len(columns):

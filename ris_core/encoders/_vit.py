@@ -133,7 +133,10 @@ class VisionTower:
         patches = visual.conv1(images)  # (b, width, rows, columns)
         position = self._positions(patches.shape[-1])
         token = visual.class_embedding.expand(len(images), 1, -1)
-        return visual.ln_pre(torch.cat([token, patches.flatten(2).transpose(1, 2)], dim=1) + position)
+        tokens: Float[Tensor, "b tokens width"] = visual.ln_pre(
+            torch.cat([token, patches.flatten(2).transpose(1, 2)], dim=1) + position
+        )
+        return tokens
 
     def run(
         self, block: ResidualAttentionBlock, tokens: Float[Tensor, "b tokens width"]
@@ -143,7 +146,7 @@ class VisionTower:
 
     def _positions(self, side: int) -> Float[Tensor, "tokens width"]:
         """The position embedding, resampled if the image has other than g x g patches."""
-        own = self.visual.positional_embedding
+        own: Float[Tensor, "tokens width"] = self.visual.positional_embedding
         if side == self.grid:
             return own
         patches = own[1:].T.unflatten(1, (self.grid, self.grid))[None]  # (1, width, g, g)
@@ -179,14 +182,16 @@ class VisionTower:
         query, keys = self._ordered(normed[:, :1]), self._ordered(normed)
         attended, _ = block.attn(query, keys, keys, key_padding_mask=forbidden, need_weights=False)
         row = tokens[:, :1] + block.ls_1(self._ordered(attended))
-        return row + block.ls_2(block.mlp(block.ln_2(row)))
+        output: Float[Tensor, "b 1 width"] = row + block.ls_2(block.mlp(block.ln_2(row)))
+        return output
 
     def _ordered(self, tokens: Float[Tensor, "x y width"]) -> Float[Tensor, "_x _y width"]:
         """To the library's order of axes and back: it was tokens first once, and is batch first now."""
         return tokens if self.visual.transformer.batch_first else tokens.transpose(0, 1)
 
     def _project(self, tokens: Float[Tensor, "b n width"]) -> Float[Tensor, "b e"]:
-        return self.visual.ln_post(tokens[:, 0]) @ self.visual.proj
+        features: Float[Tensor, "b e"] = self.visual.ln_post(tokens[:, 0]) @ self.visual.proj
+        return features
 
 
 def _checked(visual: Any, name: str) -> VisionTransformer:

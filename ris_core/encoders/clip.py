@@ -15,10 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
-from numpy import ndarray
 from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor
 
+from ris_core.arrays import Array
 from ris_core.encoders import _gem, _open_clip
 from ris_core.encoders._resnet import ResNetTower
 from ris_core.encoders._texts import TextTower
@@ -138,7 +138,7 @@ class ClipEncoder:
         }
 
     @torch.inference_mode()
-    def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[ndarray, "..."]]:
+    def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[Array, "..."]]:
         """The features of an image's proposals by name; without proposals they are empty."""
         if not len(proposals):
             shapes = {name: (0, 0, self.width) if name == "heat" else (0, self.width) for name in self.features}
@@ -158,7 +158,7 @@ class ClipEncoder:
         return {name: found[name].float().cpu().numpy() for name in self.features}
 
     @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str]) -> Float[ndarray, "t e"]:
+    def encode_texts(self, texts: Sequence[str]) -> Float[Array, "t e"]:
         """Text features, float32 (T, E), not normalised; a text that is too long is cut, its end token kept.
 
         Raises:
@@ -167,7 +167,7 @@ class ClipEncoder:
         return self.texts.encode(texts)
 
     def _encode_by_blocks(
-        self, tower: VisionTower, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
+        self, tower: VisionTower, pixels: UInt8[Array, "h w 3"], stack: Bool[Array, "n h w"]
     ) -> dict[str, Tensor]:
         """The features that need the inside of a vision transformer."""
         found: dict[str, Tensor] = {}
@@ -190,7 +190,7 @@ class ClipEncoder:
         return found
 
     def _encode_hybrid(
-        self, tower: VisionTower, pixels: UInt8[ndarray, "h w 3"], stack: Bool[ndarray, "n h w"]
+        self, tower: VisionTower, pixels: UInt8[Array, "h w 3"], stack: Bool[Array, "n h w"]
     ) -> dict[str, Float[Tensor, "n e"]]:
         """[1]'s features; its two streams are the local and the blurred images."""
         found: dict[str, list[Tensor]] = {name: [] for name in HYBRID if name in self.features}
@@ -219,7 +219,7 @@ class ClipEncoder:
         encode: Callable[[Tensor], Float[Tensor, "b e"]],
         grids: Float[Tensor, "n cells"] | Bool[Tensor, "n cells"],
     ) -> Float[Tensor, "n e"]:
-        return torch.cat([encode(part) for part in grids.split(self.batch_size)])
+        return torch.cat([encode(part) for part in torch.split(grids, self.batch_size)])
 
 
 def _check(quirks: Sequence[str], **at_least_zero: float) -> None:

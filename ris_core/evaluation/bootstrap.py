@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.evaluation.metrics import Ratio
 
 RESAMPLES = 1000
@@ -36,7 +36,7 @@ class Bootstrap:
         seed: Of the draws.
     """
 
-    def __init__(self, image: Int[ndarray, "s"], images: int, resamples: int = RESAMPLES, seed: int = 0) -> None:
+    def __init__(self, image: Int[Array, "s"], images: int, resamples: int = RESAMPLES, seed: int = 0) -> None:
         self._image, self._images = image, images
         rng = np.random.default_rng(seed)
         shares = np.full(images, 1 / max(images, 1))
@@ -56,15 +56,15 @@ class Bootstrap:
 
     def statistic(
         self,
-        columns: Float[ndarray, "s c"],
-        finish: Callable[[Float[ndarray, "r c"]], Float[ndarray, "r"]],
-        counts: Bool[ndarray, "s"],
+        columns: Float[Array, "s c"],
+        finish: Callable[[Float[Array, "r c"]], Float[Array, "r"]],
+        counts: Bool[Array, "s"],
     ) -> ConfidenceInterval:
         """Anything that is made of sums of columns over the expressions that count."""
         return self._estimate(columns * counts[:, None], finish, int(counts.sum()))
 
     def _estimate(
-        self, columns: Float[ndarray, "s c"], finish: Callable[[ndarray], ndarray], count: int
+        self, columns: Float[Array, "s c"], finish: Callable[[Array], Array], count: int
     ) -> ConfidenceInterval:
         if not count or self._draws is None:
             return ConfidenceInterval(None, None, None, 0)
@@ -78,6 +78,9 @@ class Bootstrap:
         return ConfidenceInterval(float(value), float(low), float(high), count)
 
 
-def _divide(sums: Float[ndarray, "r 2"]) -> Float[ndarray, "r"]:
+def _divide(sums: Float[Array, "r 2"]) -> Float[Array, "r"]:
     """NaN where nothing was drawn that counts."""
-    return np.divide(sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], np.nan), where=sums[..., 1] > 0)
+    ratios: Float[Array, "r"] = np.divide(
+        sums[..., 0], sums[..., 1], out=np.full(sums.shape[:-1], np.nan), where=sums[..., 1] > 0
+    )
+    return ratios

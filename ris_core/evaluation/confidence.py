@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
+
+from ris_core.arrays import Array
 
 BINS = 10
 """Bins of equal width that scores in [0, 1] are sorted into."""
@@ -24,7 +25,7 @@ class Bin(NamedTuple):
     right: float | None
 
 
-def reliability(score: Float[ndarray, "s"], is_right: Bool[ndarray, "s"], bins: int = BINS) -> list[Bin]:
+def reliability(score: Float[Array, "s"], is_right: Bool[Array, "s"], bins: int = BINS) -> list[Bin]:
     """Per bin of the score, what was promised and what came."""
     counts, scores, rights = binned(score, is_right, bins).sum(axis=0).reshape(3, bins)
     return [
@@ -33,21 +34,27 @@ def reliability(score: Float[ndarray, "s"], is_right: Bool[ndarray, "s"], bins: 
     ]
 
 
-def binned(score: Float[ndarray, "s"], is_right: Bool[ndarray, "s"], bins: int = BINS) -> Float[ndarray, "s 3_bins"]:
+def binned(score: Float[Array, "s"], is_right: Bool[Array, "s"], bins: int = BINS) -> Float[Array, "s 3_bins"]:
     """Per expression its count, score and rightness, each in the column of its bin: sums of these make the ECE."""
     place = np.clip((score * bins).astype(int), 0, bins - 1)
     one_hot = place[:, None] == np.arange(bins)
-    return np.concatenate([one_hot, one_hot * score[:, None], one_hot * is_right[:, None]], axis=1).astype(float)
+    columns: Float[Array, "s 3_bins"] = np.concatenate(
+        [one_hot, one_hot * score[:, None], one_hot * is_right[:, None]], axis=1
+    ).astype(float)
+    return columns
 
 
-def calibration_error(sums: Float[ndarray, "r 3_bins"]) -> Float[ndarray, "r"]:
+def calibration_error(sums: Float[Array, "r 3_bins"]) -> Float[Array, "r"]:
     """ECE from sums of `binned` columns: mean over expressions of their bin's |share right - mean score|, [0] Eq. 3."""
     counts, scores, rights = np.split(sums, 3, axis=-1)
     total = counts.sum(axis=-1)
-    return np.divide(np.abs(rights - scores).sum(axis=-1), total, out=np.full(total.shape, np.nan), where=total > 0)
+    error: Float[Array, "r"] = np.divide(
+        np.abs(rights - scores).sum(axis=-1), total, out=np.full(total.shape, np.nan), where=total > 0
+    )
+    return error
 
 
-def risk_at_coverage(score: Float[ndarray, "s"], is_right: Bool[ndarray, "s"]) -> Float[ndarray, "s"]:
+def risk_at_coverage(score: Float[Array, "s"], is_right: Bool[Array, "s"]) -> Float[Array, "s"]:
     """Share of wrong answers among the 1, 2, … S answers of the highest scores, [1] Eq. 2.
 
     Among equal scores the order is left open: each counts as the mean of them.

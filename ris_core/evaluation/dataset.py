@@ -12,9 +12,9 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import Bool
-from numpy import ndarray
 from PIL import Image as Pil
 
+from ris_core.arrays import Array
 from ris_core.errors import BadImage, BadInput
 from ris_core.images.decoding import read
 from ris_core.types import Image
@@ -53,12 +53,13 @@ class EvaluationImage:
     """
 
     image: Image
-    objects: Bool[ndarray, "t h w"]
+    objects: Bool[Array, "t h w"]
     samples: tuple[EvaluationSample, ...]
 
-    def truth(self, sample: EvaluationSample) -> Bool[ndarray, "h w"]:
+    def truth(self, sample: EvaluationSample) -> Bool[Array, "h w"]:
         """Union of the targets' masks; empty if there is no target."""
-        return np.logical_or.reduce(self.objects[list(sample.targets)], axis=0, initial=False)
+        truth: Bool[Array, "h w"] = np.logical_or.reduce(self.objects[list(sample.targets)], axis=0, initial=False)
+        return truth
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
-from numpy import ndarray
 from pycocotools import mask as coco
 
+from ris_core.arrays import Array
 from ris_core.errors import BadInput
 
 
@@ -113,7 +113,7 @@ def read_json(file: Path) -> Any:
 
 def rasterise(
     segmentation: Any, size_hw: tuple[int, int], *, overlap_is_background: bool = False
-) -> Bool[ndarray, "h w"]:
+) -> Bool[Array, "h w"]:
     """Draw a segmentation as the COCO tools do.
 
     Args:

@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.evaluation.results import MethodResults, Results
 
 
 class Ratio(NamedTuple):
     """Numerator and denominator of each expression, float64 (S,); an expression that does not count has 0 and 0."""
 
-    numerator: Float[ndarray, "s"]
-    denominator: Float[ndarray, "s"]
+    numerator: Float[Array, "s"]
+    denominator: Float[Array, "s"]
 
-    def among(self, counts: Bool[ndarray, "s"]) -> "Ratio":
+    def among(self, counts: Bool[Array, "s"]) -> "Ratio":
         """The same over some of the expressions."""
         return Ratio(self.numerator * counts, self.denominator * counts)
 
@@ -90,5 +90,5 @@ def target_accuracy(results: Results, answers: MethodResults) -> Ratio:
     return _share(answers.answer_px > 0, results.targets > 0)
 
 
-def _share(values: ndarray, counts: ndarray) -> Ratio:
+def _share(values: Array, counts: Array) -> Ratio:
     return Ratio(np.where(counts, values, 0).astype(float), counts.astype(float))

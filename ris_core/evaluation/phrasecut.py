@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
-from numpy import ndarray
 from PIL import Image as Pil
 from PIL import ImageDraw
 
+from ris_core.arrays import Array
 from ris_core.errors import BadInput, UnknownName
 from ris_core.evaluation.dataset import (
     Dataset,
@@ -69,7 +69,7 @@ def read_phrasecut(root: Path, split: str) -> Dataset:
     )
 
 
-def draw_polygons(polygons: Sequence[Sequence[Sequence[float]]], size_hw: tuple[int, int]) -> Bool[ndarray, "h w"]:
+def draw_polygons(polygons: Sequence[Sequence[Sequence[float]]], size_hw: tuple[int, int]) -> Bool[Array, "h w"]:
     """Fill polygons as [0] does: corners cut to whole pixels, outlines included.
 
     Args:

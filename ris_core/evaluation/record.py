@@ -6,8 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.geometry import masks
 from ris_core.types import Prediction
 
@@ -97,7 +97,7 @@ class ImageRecord:
         return cls(**{**values, "asked": asked})
 
 
-def judge(prediction: Prediction, truth: Bool[ndarray, "h w"], targets: Bool[ndarray, "t h w"]) -> ScoredAnswer:
+def judge(prediction: Prediction, truth: Bool[Array, "h w"], targets: Bool[Array, "t h w"]) -> ScoredAnswer:
     """Hold an answer against the truth.
 
     Args:
@@ -119,13 +119,13 @@ def judge(prediction: Prediction, truth: Bool[ndarray, "h w"], targets: Bool[nda
     )
 
 
-def judge_silence(truth: Bool[ndarray, "h w"]) -> ScoredAnswer:
+def judge_silence(truth: Bool[Array, "h w"]) -> ScoredAnswer:
     """The outcome of no answer at all."""
     return ScoredAnswer(0, _count(truth), 0, _count(truth), 0, 0.0)
 
 
 def judge_oracle(
-    proposals: Bool[ndarray, "n h w"], overlaps: ndarray, truth: Bool[ndarray, "h w"], targets: Bool[ndarray, "t h w"]
+    proposals: Bool[Array, "n h w"], overlaps: Array, truth: Bool[Array, "h w"], targets: Bool[Array, "t h w"]
 ) -> ScoredAnswer:
     """The outcome of the best choice among the proposals: for each target its best one, or one for all of them.
 
@@ -153,10 +153,10 @@ def judge_oracle(
     )
 
 
-def overlap(one: Bool[ndarray, "n h w"], two: Bool[ndarray, "m h w"]) -> ndarray:
+def overlap(one: Bool[Array, "n h w"], two: Bool[Array, "m h w"]) -> Array:
     """Pairwise IoU, float32 (N, M); either stack may be empty."""
     return masks.iou(one, two) if len(one) and len(two) else np.zeros((len(one), len(two)), np.float32)
 
 
-def _count(mask: Bool[ndarray, "h w"]) -> int:
+def _count(mask: Bool[Array, "h w"]) -> int:
     return int(np.count_nonzero(mask))

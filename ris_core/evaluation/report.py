@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.evaluation import confidence, metrics
 from ris_core.evaluation.bootstrap import Bootstrap, ConfidenceInterval
 from ris_core.evaluation.dataset import MAIN, Dataset
@@ -73,7 +73,7 @@ class _Counter:
         self.main = results.part == MAIN
         self.columns = [ORACLE, *methods]
 
-    def count(self, metric: Metric, method: str, among: Bool[ndarray, "s"]) -> ConfidenceInterval:
+    def count(self, metric: Metric, method: str, among: Bool[Array, "s"]) -> ConfidenceInterval:
         return self.bootstrap.ratio(metric(self.results, self.results.methods[method]).among(among))
 
     def overall(self) -> Table:
@@ -190,7 +190,7 @@ class _Counter:
         note = "Share of wrong first candidates among the surest share of the answers."
         return Table("Risk at coverage", note, ["method", *(f"{c:.0%}" for c in COVERAGES)], rows)
 
-    def _grouped(self, title: str, note: str, groups: Mapping[str, Bool[ndarray, "s"]]) -> Table:
+    def _grouped(self, title: str, note: str, groups: Mapping[str, Bool[Array, "s"]]) -> Table:
         rows = []
         for label, group in groups.items():
             nothing = group & (self.results.targets == 0)
@@ -205,7 +205,7 @@ class _Counter:
             note = f"{note.rstrip('.')}; N-acc where there is no target."
         return Table(title, note, ["expressions", "n", *self.columns], rows)
 
-    def _oracle_share(self, method: str, group: Bool[ndarray, "s"]) -> ConfidenceInterval:
+    def _oracle_share(self, method: str, group: Bool[Array, "s"]) -> ConfidenceInterval:
         answers, oracle = self.results.methods[method], self.results.methods[ORACLE]
         return self.bootstrap.ratio(metrics.share_of_oracle(self.results, answers, oracle).among(group))
 

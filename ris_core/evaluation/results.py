@@ -6,8 +6,8 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.evaluation.record import ImageRecord, ScoredAnswer
 
 
@@ -15,22 +15,23 @@ from ris_core.evaluation.record import ImageRecord, ScoredAnswer
 class MethodResults:
     """The answers of one method to S expressions; see `record.Outcome`. All are float64 (S,)."""
 
-    intersection_px: Float[ndarray, "s"]
-    union_px: Float[ndarray, "s"]
-    answer_px: Float[ndarray, "s"]
-    first_union_px: Float[ndarray, "s"]
-    first_hit: Float[ndarray, "s"]
-    score: Float[ndarray, "s"]
+    intersection_px: Float[Array, "s"]
+    union_px: Float[Array, "s"]
+    answer_px: Float[Array, "s"]
+    first_union_px: Float[Array, "s"]
+    first_hit: Float[Array, "s"]
+    score: Float[Array, "s"]
 
     @property
-    def iou(self) -> Float[ndarray, "s"]:
+    def iou(self) -> Float[Array, "s"]:
         """IoU of each answer with the truth, in [0, 1]; 0 where both are empty."""
         return np.divide(self.intersection_px, self.union_px, out=np.zeros(len(self.union_px)), where=self.union_px > 0)
 
     @property
-    def is_right(self) -> Bool[ndarray, "s"]:
+    def is_right(self) -> Bool[Array, "s"]:
         """Whether the first candidate is right: what its score should be the probability of."""
-        return self.first_hit == 1
+        hits: Bool[Array, "s"] = self.first_hit == 1
+        return hits
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +48,13 @@ class Results:
     """
 
     images: int
-    image: Int[ndarray, "s"]
-    kind: ndarray
-    part: ndarray
-    truth_px: Float[ndarray, "s"]
-    truth_share: Float[ndarray, "s"]
-    targets: Int[ndarray, "s"]
-    same_class: Int[ndarray, "s"]
+    image: Int[Array, "s"]
+    kind: Array
+    part: Array
+    truth_px: Float[Array, "s"]
+    truth_share: Float[Array, "s"]
+    targets: Int[Array, "s"]
+    same_class: Int[Array, "s"]
     methods: Mapping[str, MethodResults]
 
     @classmethod

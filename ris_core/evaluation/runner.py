@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ris_core.arrays import Array
 from ris_core.errors import BadExpression, BadInput
 from ris_core.evaluation.dataset import Dataset, DatasetItem, EvaluationImage, EvaluationSample
 from ris_core.evaluation.journal import Journal
@@ -108,7 +109,7 @@ def _ask(
     case: EvaluationImage,
     sample: EvaluationSample,
     encoded: EncodedImage,
-    overlaps: np.ndarray,
+    overlaps: Array,
     segmenters: Mapping[str, Segmenter],
 ) -> EvaluatedExpression:
     truth, rows = case.truth(sample), list(sample.targets)

@@ -2,10 +2,11 @@
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
+
+from ris_core.arrays import Array
 
 
-def from_masks(masks: Bool[ndarray, "n h w"]) -> Float[ndarray, "n 4"]:
+def from_masks(masks: Bool[Array, "n h w"]) -> Float[Array, "n 4"]:
     """Tight boxes of masks, float32 (N, 4); an empty mask has the box (0, 0, 0, 0)."""
     boxes = np.zeros((len(masks), 4), np.float32)
     for box, mask in zip(boxes, masks, strict=True):
@@ -15,11 +16,13 @@ def from_masks(masks: Bool[ndarray, "n h w"]) -> Float[ndarray, "n 4"]:
     return boxes
 
 
-def iou(one: Float[ndarray, "n 4"], two: Float[ndarray, "m 4"]) -> Float[ndarray, "n m"]:
+def iou(one: Float[Array, "n 4"], two: Float[Array, "m 4"]) -> Float[Array, "n m"]:
     """Pairwise IoU of two lists of boxes, in [0, 1]; 0 where both are empty."""
     low = np.maximum(one[:, None, :2], two[None, :, :2])
     high = np.minimum(one[:, None, :2] + one[:, None, 2:], two[None, :, :2] + two[None, :, 2:])
     overlap = np.clip(high - low, 0, None).prod(-1)
     union = one[:, 2:].prod(-1)[:, None] + two[:, 2:].prod(-1)[None] - overlap
-    found = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
-    return np.clip(found, 0, 1)  # of boxes off whole pixels the overlap may round to more than the box
+    ratios = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    # The sides of a box need not be whole pixels, and then the overlap may round to more than the union.
+    ious: Float[Array, "n m"] = np.clip(ratios, 0, 1)
+    return ious

@@ -3,15 +3,15 @@
 import cv2
 import numpy as np
 from jaxtyping import Bool
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.geometry import boxes
 
 SPECK_SHARE = 0.01
 """Parts and holes smaller than this share of a mask's area are no part and no hole of the thing."""
 
 
-def clean(mask: Bool[ndarray, "h w"], smooth_px: float = 0.0) -> Bool[ndarray, "h w"]:
+def clean(mask: Bool[Array, "h w"], smooth_px: float = 0.0) -> Bool[Array, "h w"]:
     """A mask without specks and pin-holes; an empty one stays empty, and none becomes empty.
 
     Args:
@@ -35,12 +35,12 @@ def clean(mask: Bool[ndarray, "h w"], smooth_px: float = 0.0) -> Bool[ndarray, "
     return cleaned
 
 
-def clean_all(masks: Bool[ndarray, "n h w"], smooth_px: float = 0.0) -> Bool[ndarray, "n h w"]:
+def clean_all(masks: Bool[Array, "n h w"], smooth_px: float = 0.0) -> Bool[Array, "n h w"]:
     """Each of a stack of masks, cleaned."""
     return np.stack([clean(mask, smooth_px) for mask in masks]) if len(masks) else masks
 
 
-def _smooth(mask: Bool[ndarray, "y x"], smooth_px: float) -> Bool[ndarray, "y x"]:
+def _smooth(mask: Bool[Array, "y x"], smooth_px: float) -> Bool[Array, "y x"]:
     """Blurred and cut at a half; beyond the edge of the crop there is nothing, at the image's edge this takes a corner."""
     margin = int(np.ceil(3 * smooth_px))
     padded = np.pad(mask.astype(np.float32), margin)
@@ -48,7 +48,7 @@ def _smooth(mask: Bool[ndarray, "y x"], smooth_px: float) -> Bool[ndarray, "y x"
     return smooth if smooth.any() else mask  # thinner than the blur
 
 
-def _drop_parts(mask: Bool[ndarray, "y x"], least_px: float) -> Bool[ndarray, "y x"]:
+def _drop_parts(mask: Bool[Array, "y x"], least_px: float) -> Bool[Array, "y x"]:
     """Without parts of fewer pixels; the largest stays."""
     count, labels, areas = _find_parts(mask, connectivity=8)
     is_kept = areas >= min(least_px, areas[1:].max())
@@ -56,7 +56,7 @@ def _drop_parts(mask: Bool[ndarray, "y x"], least_px: float) -> Bool[ndarray, "y
     return is_kept[labels] if count > 2 else mask
 
 
-def _fill_holes(mask: Bool[ndarray, "y x"], least_px: float) -> Bool[ndarray, "y x"]:
+def _fill_holes(mask: Bool[Array, "y x"], least_px: float) -> Bool[Array, "y x"]:
     """Without holes of fewer pixels. What is open at the crop's edge is no hole."""
     _, labels, areas = _find_parts(~np.pad(mask, 1), connectivity=4)
     is_filled = areas < least_px
@@ -64,6 +64,6 @@ def _fill_holes(mask: Bool[ndarray, "y x"], least_px: float) -> Bool[ndarray, "y
     return mask | is_filled[labels][1:-1, 1:-1]
 
 
-def _find_parts(mask: Bool[ndarray, "y x"], connectivity: int) -> tuple[int, ndarray, ndarray]:
+def _find_parts(mask: Bool[Array, "y x"], connectivity: int) -> tuple[int, Array, Array]:
     count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
     return count, labels, statistics[:, cv2.CC_STAT_AREA]

@@ -5,8 +5,9 @@ from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
 from pycocotools import mask as coco
+
+from ris_core.arrays import Array
 
 
 class Rle(TypedDict):
@@ -16,17 +17,18 @@ class Rle(TypedDict):
     counts: str
 
 
-def iou(one: Bool[ndarray, "n h w"], two: Bool[ndarray, "m h w"]) -> Float[ndarray, "n m"]:
+def iou(one: Bool[Array, "n h w"], two: Bool[Array, "m h w"]) -> Float[Array, "n m"]:
     """Pairwise IoU of two stacks of masks of the same size, in [0, 1]; 0 where both are empty."""
     pixels = math.prod(one.shape[1:])  # -1 would not do: of no masks it cannot be told
     a, b = (stack.reshape(len(stack), pixels).astype(np.float32) for stack in (one, two))
     overlap = a @ b.T
     union = a.sum(1)[:, None] + b.sum(1)[None] - overlap
-    found = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
-    return np.clip(found, 0, 1)  # float32 does not count beyond 2^24 pixels
+    ratios = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    ious: Float[Array, "n m"] = np.clip(ratios, 0, 1)  # above 2^24 pixels a float32 count is not exact
+    return ious
 
 
-def keep_distinct(masks: Bool[ndarray, "n h w"], priority: Float[ndarray, "n"], max_iou: float) -> list[int]:
+def keep_distinct(masks: Bool[Array, "n h w"], priority: Float[Array, "n"], max_iou: float) -> list[int]:
     """Indices of masks that survive mask-IoU suppression, highest priority first.
 
     Nested masks of similar boxes survive, which box suppression would drop (quirk Q-NMS of the released code).
@@ -39,18 +41,19 @@ def keep_distinct(masks: Bool[ndarray, "n h w"], priority: Float[ndarray, "n"], 
     return kept
 
 
-def to_rle(mask: Bool[ndarray, "h w"]) -> Rle:
+def to_rle(mask: Bool[Array, "h w"]) -> Rle:
     """Encode as COCO compressed run lengths, exactly."""
     encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
 
 
-def from_rle(rle: Rle) -> Bool[ndarray, "h w"]:
+def from_rle(rle: Rle) -> Bool[Array, "h w"]:
     """Decode COCO compressed run lengths, exactly."""
-    return coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
+    mask: Bool[Array, "h w"] = coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
+    return mask
 
 
-def to_grid(masks: Bool[ndarray, "n h w"], side: int) -> Float[ndarray, "n side side"]:
+def to_grid(masks: Bool[Array, "n h w"], side: int) -> Float[Array, "n side side"]:
     """Share of each cell of a square grid that a mask covers, float32 in [0, 1].
 
     The average is over areas, so a mask that has a pixel has a cell (unlike quirk Q-VANISH of the released code).
@@ -62,8 +65,9 @@ def to_grid(masks: Bool[ndarray, "n h w"], side: int) -> Float[ndarray, "n side 
     return np.clip(grids, 0, 1, out=grids)  # a sum of parts of a cell may round to more than the cell
 
 
-def _cell_shares(length: int, cells: int) -> Float[ndarray, "cells length"]:
+def _cell_shares(length: int, cells: int) -> Float[Array, "cells length"]:
     """How much of each of `cells` equal cells each of `length` pixels fills."""
     pixels, starts = np.arange(length), np.arange(cells)[:, None] * (length / cells)
     overlap = np.minimum(pixels + 1, starts + length / cells) - np.maximum(pixels, starts)
-    return (np.clip(overlap, 0, None) * (cells / length)).astype(np.float32)
+    shares: Float[Array, "cells length"] = (np.clip(overlap, 0, None) * (cells / length)).astype(np.float32)
+    return shares

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from numpy import ndarray
+
+from ris_core.arrays import Array
 
 DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 """Unit vector (x, y) of each direction; y points down."""
@@ -35,39 +36,42 @@ class ProposalLayout:
         size_hw: Height and width of the picture in pixels.
     """
 
-    boxes_xywh: Float[ndarray, "n 4"]
-    areas: Float[ndarray, "n"]
+    boxes_xywh: Float[Array, "n 4"]
+    areas: Float[Array, "n"]
     size_hw: tuple[int, int]
 
     @property
-    def centres(self) -> Float[ndarray, "n 2"]:
+    def centres(self) -> Float[Array, "n 2"]:
         """Centres (x, y) of the boxes, in sides."""
         return (self.boxes_xywh[:, :2] + self.boxes_xywh[:, 2:] / 2) / self.side_px
 
     @property
-    def bottoms(self) -> Float[ndarray, "n"]:
+    def bottoms(self) -> Float[Array, "n"]:
         """Lower edges of the boxes, in sides."""
         return (self.boxes_xywh[:, 1] + self.boxes_xywh[:, 3]) / self.side_px
 
     @property
     def side_px(self) -> float:
         """The unit of distances in pixels."""
-        return float(self.size_hw[0] * self.size_hw[1]) ** 0.5
+        height, width = self.size_hw
+        return float((height * width) ** 0.5)
 
 
-def gaps(layout: ProposalLayout) -> Float[ndarray, "n n"]:
+def gaps(layout: ProposalLayout) -> Float[Array, "n n"]:
     """Distances between the boxes, in sides; 0 where they touch."""
     low, high = layout.boxes_xywh[:, :2], layout.boxes_xywh[:, :2] + layout.boxes_xywh[:, 2:]
     apart = np.maximum(low[None] - high[:, None], low[:, None] - high[None])
-    return np.linalg.norm(np.clip(apart, 0, None), axis=-1) / layout.side_px
+    gaps_sides: Float[Array, "n n"] = np.linalg.norm(np.clip(apart, 0, None), axis=-1) / layout.side_px
+    return gaps_sides
 
 
-def distances(layout: ProposalLayout) -> Float[ndarray, "n n"]:
+def distances(layout: ProposalLayout) -> Float[Array, "n n"]:
     """Distances between the centres, in sides."""
-    return np.linalg.norm(layout.centres[:, None] - layout.centres[None], axis=-1)
+    distances_sides: Float[Array, "n n"] = np.linalg.norm(layout.centres[:, None] - layout.centres[None], axis=-1)
+    return distances_sides
 
 
-def position(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n"]:
+def position(layout: ProposalLayout, keyword: str) -> Float[Array, "n"]:
     """How well each thing fits a part of the picture."""
     height, width = layout.size_hw
     x, y = (layout.centres * layout.side_px / (width, height)).T
@@ -84,7 +88,7 @@ def position(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n"]:
     return logistic(depths[keyword] / SHARE_SOFTNESS)
 
 
-def relation(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n n"]:
+def relation(layout: ProposalLayout, keyword: str) -> Float[Array, "n n"]:
     """How well the first thing stands in a relation to the second; with a size for keyword, how surely it is larger or so."""
     if keyword in DIRECTIONS:
         return _beside(layout, keyword)
@@ -106,7 +110,7 @@ def relation(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n n"]:
     return logistic((size[:, None] - size[None]) / SIZE_SOFTNESS)
 
 
-def between(layout: ProposalLayout) -> Float[ndarray, "n n n"]:
+def between(layout: ProposalLayout) -> Float[Array, "n n n"]:
     """How well the first thing stands between the second and the third: along their line, and not far aside of it."""
     at = layout.centres
     line = at[None, :, :] - at[:, None, :]  # from the second (j) to the third (k)
@@ -119,17 +123,17 @@ def between(layout: ProposalLayout) -> Float[ndarray, "n n n"]:
     return logistic((along - 0.1) / 0.05) * logistic((0.9 - along) / 0.05) * logistic((BESIDE - across) / 0.06)
 
 
-def measure(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n"]:
+def measure(layout: ProposalLayout, keyword: str) -> Float[Array, "n"]:
     """What a rank orders by, largest first: sides for directions, logarithms for sizes."""
     if keyword in DIRECTIONS:
         return layout.centres @ DIRECTIONS[keyword]
     if keyword in ("middle", "edge"):
-        outwards = abs(layout.centres * layout.side_px / layout.size_hw[::-1] - 0.5).max(1)
+        outwards: Float[Array, "n"] = abs(layout.centres * layout.side_px / layout.size_hw[::-1] - 0.5).max(1)
         return outwards if keyword == "edge" else -outwards
     sizes = (layout.areas, layout.boxes_xywh[:, 2], layout.boxes_xywh[:, 3])
     area, width, height = (np.log(np.maximum(size, 1)) for size in sizes)
     nearness = layout.bottoms + area / 8  # what is nearer to the viewer ends lower in the picture, and is larger
-    measures = {
+    measures: dict[str, Float[Array, "n"]] = {
         "big": area,
         "small": -area,
         "tall": height,
@@ -149,13 +153,13 @@ def softness(keyword: str) -> float:
 
 
 def rank(
-    values: Float[ndarray, "n"],
+    values: Float[Array, "n"],
     softness: float,
-    weights: Float[ndarray, "n"],
-    same: Float[ndarray, "n n"],
+    weights: Float[Array, "n"],
+    same: Float[Array, "n n"],
     place: int,
     count: int,
-) -> Float[ndarray, "n"]:
+) -> Float[Array, "n"]:
     """Chance of each thing to be among the places `place` to `place + count - 1` of an order, largest value first.
 
     The number of things ahead of one is a sum of independent chances (Poisson-binomial). The only thing there is comes first, so
@@ -176,20 +180,22 @@ def rank(
         one = ahead[:, j : j + 1]
         chances[:, 1:] = chances[:, 1:] * (1 - one) + chances[:, :-1] * one
         chances[:, 0] *= 1 - one[:, 0]
-    return np.clip(chances[:, place - 1 : place + count - 1].sum(1), 0, 1)  # chances add up to 1 but for rounding
+    sums: Float[Array, "n"] = np.clip(chances[:, place - 1 : place + count - 1].sum(1), 0, 1)  # rounding may exceed 1
+    return sums
 
 
-def alone(weights: Float[ndarray, "n"], same: Float[ndarray, "n n"]) -> Float[ndarray, "n"]:
+def alone(weights: Float[Array, "n"], same: Float[Array, "n n"]) -> Float[Array, "n"]:
     """Chance of each thing that nothing else takes part. Args: as of `rank`."""
-    return np.prod(1 - weights[None] * (1 - same), axis=1)
+    chances: Float[Array, "n"] = np.prod(1 - weights[None] * (1 - same), axis=1)
+    return chances
 
 
-def logistic(x: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
+def logistic(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """1 / (1 + exp(-x)), without overflow."""
     return 0.5 * (1 + np.tanh(x / 2))
 
 
-def _beside(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n n"]:
+def _beside(layout: ProposalLayout, keyword: str) -> Float[Array, "n n"]:
     """Far enough in the direction, and rather along it than across."""
     step = layout.centres[:, None] - layout.centres[None]
     x, y = DIRECTIONS[keyword]
@@ -197,9 +203,9 @@ def _beside(layout: ProposalLayout, keyword: str) -> Float[ndarray, "n n"]:
     return logistic((along - REACH) / SIDE_SOFTNESS) * logistic((along - across + NEAR) / (3 * SIDE_SOFTNESS))
 
 
-def _near(layout: ProposalLayout, reach: float) -> Float[ndarray, "n n"]:
+def _near(layout: ProposalLayout, reach: float) -> Float[Array, "n n"]:
     return logistic((reach - gaps(layout)) / (1.5 * SIDE_SOFTNESS))
 
 
-def _ends_lower(layout: ProposalLayout) -> Float[ndarray, "n n"]:
+def _ends_lower(layout: ProposalLayout) -> Float[Array, "n n"]:
     return logistic((layout.bottoms[:, None] - layout.bottoms[None]) / (1.5 * SIDE_SOFTNESS))

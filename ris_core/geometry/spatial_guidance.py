@@ -8,7 +8,8 @@ from functools import reduce
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
+
+from ris_core.arrays import Array
 
 HEAT_PX = 448
 """Side of the square at which [0] makes heat maps before they are brought to the image's size."""
@@ -20,8 +21,8 @@ OTHER_BALANCE = 1.8
 
 
 def heat_map(
-    likeness: Float[ndarray, "rows columns"], size_hw: tuple[int, int], guarded: bool = True
-) -> Float[ndarray, "h w"]:
+    likeness: Float[Array, "rows columns"], size_hw: tuple[int, int], guarded: bool = True
+) -> Float[Array, "h w"]:
     """A map of likeness at the size of an image, from 0 to 1; all 1 if it is flat.
 
     Args:
@@ -31,10 +32,11 @@ def heat_map(
     if np.ptp(likeness) <= FLAT * np.abs(likeness).max():
         return np.full(size_hw, 1.0 if guarded else np.nan)
     heat = resize(likeness, (HEAT_PX, HEAT_PX), size_hw)
-    return (heat - heat.min()) / np.ptp(heat)
+    scaled_heat: Float[Array, "h w"] = (heat - heat.min()) / np.ptp(heat)
+    return scaled_heat
 
 
-def resize(values: Float[ndarray, "rows columns"], *sizes_hw: tuple[int, int]) -> Float[ndarray, "h w"]:
+def resize(values: Float[Array, "rows columns"], *sizes_hw: tuple[int, int]) -> Float[Array, "h w"]:
     """Interpolate linearly to one size after the other; anti-aliased where there are fewer pixels."""
     rows, columns = (
         reduce(lambda weights, size: _linear(len(weights), size) @ weights, lengths, np.eye(cells))
@@ -43,7 +45,7 @@ def resize(values: Float[ndarray, "rows columns"], *sizes_hw: tuple[int, int]) -
     return rows @ values @ columns.T
 
 
-def position_prior(size_hw: tuple[int, int], position: str, vertical: bool = True) -> Float[ndarray, "h w"]:
+def position_prior(size_hw: tuple[int, int], position: str, vertical: bool = True) -> Float[Array, "h w"]:
     """How well each pixel's place suits a position, in [0, 1].
 
     Args:
@@ -59,12 +61,15 @@ def position_prior(size_hw: tuple[int, int], position: str, vertical: bool = Tru
         "middle": np.concatenate([np.linspace(0, 1, half), np.linspace(1, 0, width - half)]),
     }
     rows = {"up": np.linspace(1, 0, height), "down": np.linspace(0, 1, height)} if vertical else {}
-    return np.ones(size_hw) * columns.get(position, 1.0) * np.reshape(rows.get(position, 1.0), (-1, 1))
+    prior: Float[Array, "h w"] = (
+        np.ones(size_hw) * columns.get(position, 1.0) * np.reshape(rows.get(position, 1.0), (-1, 1))
+    )
+    return prior
 
 
 def coherence(
-    heat: Float[ndarray, "h w"], masks: Bool[ndarray, "n h w"], relation: str = "none", guarded: bool = True
-) -> Float[ndarray, "n"]:
+    heat: Float[Array, "h w"], masks: Bool[Array, "n h w"], relation: str = "none", guarded: bool = True
+) -> Float[Array, "n"]:
     """[0] Eq. 9: heat inside minus heat left outside, in units of the mean heat; larger is better.
 
     Args:
@@ -85,13 +90,13 @@ def coherence(
 
 
 def relation_terms(
-    boxes_xywh: Float[ndarray, "i 4"],
-    scores: Float[ndarray, "i"],
-    others_xywh: Float[ndarray, "j 4"],
-    other_scores: Float[ndarray, "j"],
+    boxes_xywh: Float[Array, "i 4"],
+    scores: Float[Array, "i"],
+    others_xywh: Float[Array, "j 4"],
+    other_scores: Float[Array, "j"],
     relation: str,
     guarded: bool = True,
-) -> Float[ndarray, "i j"]:
+) -> Float[Array, "i j"]:
     """[0] Eq. 10: how well each thing stands in a relation to each other thing.
 
     Args:
@@ -121,30 +126,34 @@ def relation_terms(
         return pairs * _ratio(_overlap(boxes_xywh, others_xywh), area, 0.0 if guarded else np.nan)
     if relation not in holds:
         raise ValueError(f"No relation {relation!r}. Available: none, {', '.join(holds)}, within.")
-    return pairs * holds[relation]
+    terms: Float[Array, "i j"] = pairs * holds[relation]
+    return terms
 
 
-def _linear(cells: int, pixels: int) -> Float[ndarray, "pixels cells"]:
+def _linear(cells: int, pixels: int) -> Float[Array, "pixels cells"]:
     """Weights of linear interpolation between the centres of cells, anti-aliased where there are fewer pixels."""
     scale = cells / pixels
     centres = scale * (np.arange(pixels) + 0.5)
     distance = np.abs(np.arange(cells) + 0.5 - centres[:, None]) / max(scale, 1.0)
     weights = np.clip(1 - distance, 0, None)
-    return weights / weights.sum(1, keepdims=True)
+    shares: Float[Array, "pixels cells"] = weights / weights.sum(1, keepdims=True)
+    return shares
 
 
-def _ratio(part: Float[ndarray, "..."], whole: Float[ndarray, "..."], undefined: float) -> Float[ndarray, "..."]:
+def _ratio(part: Float[Array, "..."], whole: Float[Array, "..."], undefined: float) -> Float[Array, "..."]:
     """Element by element; `undefined` where the whole is 0."""
     ratio = np.full(np.broadcast_shapes(part.shape, whole.shape), undefined)
-    return np.divide(part, whole, out=ratio, where=np.broadcast_to(whole != 0, ratio.shape))
+    quotients: Float[Array, "..."] = np.divide(part, whole, out=ratio, where=np.broadcast_to(whole != 0, ratio.shape))
+    return quotients
 
 
-def _centres(boxes_xywh: Float[ndarray, "n 4"]) -> Float[ndarray, "2 n"]:
+def _centres(boxes_xywh: Float[Array, "n 4"]) -> Float[Array, "2 n"]:
     return (boxes_xywh[:, :2] + boxes_xywh[:, 2:] / 2).T
 
 
-def _overlap(one: Float[ndarray, "i 4"], two: Float[ndarray, "j 4"]) -> Float[ndarray, "i j"]:
+def _overlap(one: Float[Array, "i 4"], two: Float[Array, "j 4"]) -> Float[Array, "i j"]:
     """Area that each box shares with each other box."""
     low = np.maximum(one[:, None, :2], two[None, :, :2])
     high = np.minimum(one[:, None, :2] + one[:, None, 2:], two[None, :, :2] + two[None, :, 2:])
-    return np.clip(high - low, 0, None).prod(-1)
+    areas: Float[Array, "i j"] = np.clip(high - low, 0, None).prod(-1)
+    return areas

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy import ndarray
+
+from ris_core.arrays import Array
 
 SMALL_PART = 0.25
 """Share of a type's range up to which values are stretched; 14 of 16 bits are a quarter."""
@@ -29,7 +30,7 @@ class ContrastLimits:
     high: float
     is_stretched: bool
 
-    def apply(self, values: ndarray) -> ndarray:
+    def apply(self, values: Array) -> Array:
         """Values of any shape as uint8; what is not a number is black."""
         scaled = (np.asarray(values, np.float64) - self.low) * (255 / (self.high - self.low))
         if self.is_stretched:
@@ -37,7 +38,7 @@ class ContrastLimits:
         return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255).astype(np.uint8)
 
 
-def find_limits(chunks: Iterable[ndarray], tops: Sequence[float], count: int) -> ContrastLimits:
+def find_limits(chunks: Iterable[Array], tops: Sequence[float], count: int) -> ContrastLimits:
     """What should be black and white.
 
     Args:
@@ -46,7 +47,7 @@ def find_limits(chunks: Iterable[ndarray], tops: Sequence[float], count: int) ->
         count: How many values there are.
     """
     low, high = np.inf, -np.inf
-    samples: list[ndarray] = []
+    samples: list[Array] = []
     step = max(1, count // _SAMPLES)
     for chunk in chunks:
         finite = chunk[np.isfinite(chunk)]

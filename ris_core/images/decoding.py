@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
-from numpy import ndarray
 from PIL import ExifTags, TiffImagePlugin, UnidentifiedImageError
 from PIL import Image as Pil
 
+from ris_core.arrays import Array
 from ris_core.errors import BadImage
 from ris_core.images import exif, jpeg_tail
 from ris_core.images.file_kinds import recognise
@@ -61,13 +61,13 @@ class DecodedImage:
         is_as_stored: Other programs see the same things in the same places: nothing had to be turned or mended.
     """
 
-    pixels: UInt8[ndarray, "h w 3"]
+    pixels: UInt8[Array, "h w 3"]
     sha256: str
     format: str
     is_as_stored: bool
 
 
-def decode(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) -> tuple[UInt8[ndarray, "h w 3"], str]:
+def decode(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) -> tuple[UInt8[Array, "h w 3"], str]:
     """Upright RGB pixels of an encoded image, and the sha256 of the encoded bytes; as of `read`."""
     found = read(source, max_pixels)
     return found.pixels, found.sha256

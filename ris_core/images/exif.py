@@ -5,7 +5,7 @@ Other tags may be of any type and lead anywhere; a tag that cannot be read means
 
 import struct
 
-from numpy import ndarray
+from ris_core.arrays import Array
 
 _ORIENTATION = 0x0112
 _SHORT = 3
@@ -36,7 +36,7 @@ def read_orientation(exif: bytes) -> int:
     return _UPRIGHT
 
 
-def turn(pixels: ndarray, orientation: int) -> ndarray:
+def turn(pixels: Array, orientation: int) -> Array:
     """Pixels (H, W, …) as they are seen, of ones that are stored in an EXIF orientation; a view of them."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)

@@ -12,6 +12,8 @@ import struct
 import numpy as np
 from PIL import Image as Pil
 
+from ris_core.arrays import Array
+
 MOST_MISSING = 0.1
 """Largest share of a picture, or of a progressive file, that may be missing."""
 _END = b"\xff\xd9"
@@ -45,9 +47,9 @@ def mend(data: bytes) -> bytes | None:
     return ended if missing <= MOST_MISSING else None
 
 
-def _measure(one: np.ndarray, other: np.ndarray, side: int) -> float:
+def _measure(one: Array, other: Array, side: int) -> float:
     """The share of two pictures (H, W, C) that comes after the first block in which they differ, row by row of blocks."""
-    differs = (one != other).any(2)
+    differs: Array = (one != other).any(2)
     rows = np.flatnonzero(differs.any(1))
     if not len(rows):
         return 0.0
@@ -58,7 +60,7 @@ def _measure(one: np.ndarray, other: np.ndarray, side: int) -> float:
     return 1 - float(before) / (height * width)
 
 
-def _shrunk(data: bytes, scale: int) -> np.ndarray:
+def _shrunk(data: bytes, scale: int) -> Array:
     with Pil.open(io.BytesIO(data), formats=("JPEG",)) as image:
         image.draft(image.mode, (max(1, image.width // scale), max(1, image.height // scale)))
         pixels = np.asarray(image)

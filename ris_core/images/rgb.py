@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import UInt8
-from numpy import ndarray
 from PIL import Image as Pil
 
+from ris_core.arrays import Array
 from ris_core.images import contrast
 
 DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
@@ -27,7 +27,7 @@ _OTHER_BYTES = {
 
 def to_rgb(
     image: Pil.Image, raw_mode: str, read_as: Callable[[str], Pil.Image]
-) -> tuple[UInt8[ndarray, "h w 3"], contrast.ContrastLimits | None]:
+) -> tuple[UInt8[Array, "h w 3"], contrast.ContrastLimits | None]:
     """Pixels as RGB, and the limits of values that had more than 8 bits.
 
     Args:
@@ -59,7 +59,7 @@ def _rows(height: int, width: int) -> Iterator[slice]:
     return (slice(top, min(height, top + step)) for top in range(0, height, step))
 
 
-def _blend(strip: Pil.Image) -> UInt8[ndarray, "h w 3"]:
+def _blend(strip: Pil.Image) -> UInt8[Array, "h w 3"]:
     """As RGB; what is transparent lies over white."""
     if strip.has_transparency_data:
         rgba = strip.convert("RGBA")
@@ -67,13 +67,13 @@ def _blend(strip: Pil.Image) -> UInt8[ndarray, "h w 3"]:
     return np.asarray(strip.convert("RGB"))
 
 
-def _looks_dark(pixels: UInt8[ndarray, "h w 3"]) -> bool:
+def _looks_dark(pixels: UInt8[Array, "h w 3"]) -> bool:
     step = max(1, pixels.size >> 20)
     brightest = np.percentile(pixels.reshape(-1)[::step], 100 - contrast.OUTLIERS_PERCENT, method="nearest")
     return bool(brightest < 256 * contrast.SMALL_PART)
 
 
-def _stretch_colours(pixels: UInt8[ndarray, "h w 3"], lower: Pil.Image | None) -> contrast.ContrastLimits:
+def _stretch_colours(pixels: UInt8[Array, "h w 3"], lower: Pil.Image | None) -> contrast.ContrastLimits:
     """Stretch, in place, colours of 16 bits.
 
     Args:
@@ -81,7 +81,7 @@ def _stretch_colours(pixels: UInt8[ndarray, "h w 3"], lower: Pil.Image | None) -
         lower: Their lower 8 bits; None if they cannot be had, and count as 0.
     """
 
-    def values() -> Iterator[ndarray]:
+    def values() -> Iterator[Array]:
         for rows in _rows(*pixels.shape[:2]):
             upper = pixels[rows].astype(np.uint16) << 8
             if lower:

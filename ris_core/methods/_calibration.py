@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.errors import UnknownName
 
 FOLDER = Path(__file__).parents[1] / "profiles"
@@ -35,7 +35,7 @@ class Logistic:
     weights: Mapping[str, float]
     bias: float = 0.0
 
-    def __call__(self, features: Mapping[str, Float[ndarray, "n"]]) -> Float[ndarray, "n"]:
+    def __call__(self, features: Mapping[str, Float[Array, "n"]]) -> Float[Array, "n"]:
         """Probabilities in [0, 1]; features that the model does not weigh count for nothing.
 
         Raises:
@@ -45,9 +45,7 @@ class Logistic:
         return 0.5 * (1 + np.tanh(logits / 2))
 
     @classmethod
-    def fit(
-        cls, features: Mapping[str, Float[ndarray, "n"]], truth: Bool[ndarray, "n"], ridge: float = 1e-3
-    ) -> "Logistic":
+    def fit(cls, features: Mapping[str, Float[Array, "n"]], truth: Bool[Array, "n"], ridge: float = 1e-3) -> "Logistic":
         """Maximise the likelihood by Newton's method; `ridge` holds the weights of standardised features small."""
         raw = np.stack(list(features.values()), axis=1).astype(float)
         mean, scale = raw.mean(0), raw.std(0) + 1e-9
@@ -79,7 +77,7 @@ class Calibrator:
     no_match_below: float
     about: Mapping[str, Any] = field(default_factory=dict)
 
-    def presence(self, features: Mapping[str, Float[ndarray, "n"]]) -> Float[ndarray, "n"]:
+    def presence(self, features: Mapping[str, Float[Array, "n"]]) -> Float[Array, "n"]:
         """How probable an answer were if nothing rivalled it: of two dogs "the dog" is unsure, and yet there."""
         return self.answer({**features, "margin": np.zeros_like(features["margin"])})
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.geometry import duplicates, placement
 from ris_core.language import lexicon
 from ris_core.language.values import Clause, Referent
@@ -28,7 +28,7 @@ NAMELESS = 0.9
 HAVING = 0.95
 """Chance that the thing which looks most like "man with a hat" has one."""
 
-Probability = Callable[[Mapping[str, Float[ndarray, "n"]]], Float[ndarray, "n"]]
+Probability = Callable[[Mapping[str, Float[Array, "n"]]], Float[Array, "n"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +42,10 @@ class Judgement:
         is_thing: Of each thing that several proposals show the one that fits best.
     """
 
-    look: Float[ndarray, "n"]
-    factors: Mapping[str, Float[ndarray, "n"]]
-    fit: Float[ndarray, "n"]
-    is_thing: Bool[ndarray, "n"]
+    look: Float[Array, "n"]
+    factors: Mapping[str, Float[Array, "n"]]
+    fit: Float[Array, "n"]
+    is_thing: Bool[Array, "n"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +64,16 @@ class Judge:
 
     looks: Appearance
     layout: placement.ProposalLayout
-    same: Bool[ndarray, "n n"]
-    copies: Bool[ndarray, "n n"]
-    quality: Mapping[str, Float[ndarray, "n"]]
+    same: Bool[Array, "n n"]
+    copies: Bool[Array, "n n"]
+    quality: Mapping[str, Float[Array, "n"]]
     probability: Probability
     ignores: frozenset[str] = frozenset()
 
     def judge(self, referent: Referent) -> Judgement:
         """Judge every proposal; ranks come last, since only what fits the rest is put in order."""
         look = self._look(referent)
-        factors: dict[str, Float[ndarray, "n"]] = {}
+        factors: dict[str, Float[Array, "n"]] = {}
         clauses = [clause for clause in referent.clauses if clause.kind not in self.ignores]
         for clause in clauses:
             if clause.kind != "rank":
@@ -87,26 +87,26 @@ class Judge:
         fit = look * _product(factors)
         return Judgement(look, factors, fit, duplicates.representatives(fit, self.same))
 
-    def features(self, phrase: str) -> dict[str, Float[ndarray, "n"]]:
+    def features(self, phrase: str) -> dict[str, Float[Array, "n"]]:
         """What the probability of showing a phrase is made of."""
         return {**self.looks.features(phrase), **self.quality}
 
-    def _look(self, referent: Referent) -> Float[ndarray, "n"]:
+    def _look(self, referent: Referent) -> Float[Array, "n"]:
         if not referent.phrase:
             return np.full(len(self.same), NAMELESS)
         return np.clip(self.probability(self.features(referent.phrase)), FLOOR, 1 - FLOOR)
 
-    def _where(self, landmark: Referent) -> Float[ndarray, "n"]:
+    def _where(self, landmark: Referent) -> Float[Array, "n"]:
         """How well each thing fits as the landmark."""
         judged = self.judge(landmark)
         return judged.fit * judged.is_thing
 
-    def _place(self, clause: Clause) -> Float[ndarray, "n"]:
+    def _place(self, clause: Clause) -> Float[Array, "n"]:
         if clause.kind == "position":
             return placement.position(self.layout, clause.keyword)
         return self._relation(clause)
 
-    def _relation(self, clause: Clause) -> Float[ndarray, "n"]:
+    def _relation(self, clause: Clause) -> Float[Array, "n"]:
         """Expected relation to the landmark; nothing is in a relation to itself."""
         if not clause.landmarks:
             return np.ones(len(self.same))
@@ -115,9 +115,12 @@ class Judge:
         if clause.keyword != "between":
             return (placement.relation(self.layout, clause.keyword) * apart) @ _share(found[0])
         pairs = _share(np.outer(found[0], found[-1]) * apart)
-        return np.einsum("ijk,jk->i", placement.between(self.layout) * apart[:, :, None] * apart[:, None], pairs)
+        expectation: Float[Array, "n"] = np.einsum(
+            "ijk,jk->i", placement.between(self.layout) * apart[:, :, None] * apart[:, None], pairs
+        )
+        return expectation
 
-    def _ranked(self, clause: Clause, rivals: Float[ndarray, "n"], number: int | None) -> Float[ndarray, "n"]:
+    def _ranked(self, clause: Clause, rivals: Float[Array, "n"], number: int | None) -> Float[Array, "n"]:
         """The factor of a rank; the only thing there is is neither the larger nor not the larger one."""
         weights = rivals * duplicates.representatives(rivals, self.same)
         fits = self._rank(clause, weights, number)
@@ -125,7 +128,7 @@ class Judge:
             fits = fits - placement.alone(weights, self.same)
         return _factor(fits, clause.is_negated)
 
-    def _rank(self, clause: Clause, weights: Float[ndarray, "n"], number: int | None) -> Float[ndarray, "n"]:
+    def _rank(self, clause: Clause, weights: Float[Array, "n"], number: int | None) -> Float[Array, "n"]:
         if not clause.landmarks:
             return self._order(clause, placement.measure(self.layout, clause.keyword), weights, number)
         fits, landmark = np.zeros(len(weights)), clause.landmarks[0]
@@ -139,31 +142,34 @@ class Judge:
             return fits
         keyword = "front" if clause.keyword == "near" else "back"  # no camera in the picture: the one that took it
         viewed = self._order(clause, placement.measure(self.layout, keyword), weights, number)
-        return found.max() * fits + (1 - found.max()) * viewed
+        mean_fits: Float[Array, "n"] = found.max() * fits + (1 - found.max()) * viewed
+        return mean_fits
 
     def _order(
-        self, clause: Clause, values: Float[ndarray, "n"], weights: Float[ndarray, "n"], number: int | None
-    ) -> Float[ndarray, "n"]:
+        self, clause: Clause, values: Float[Array, "n"], weights: Float[Array, "n"], number: int | None
+    ) -> Float[Array, "n"]:
         count = number or 2  # "the largest dogs" are at least two
         return placement.rank(values, placement.softness(clause.keyword), weights, self.same, clause.rank, count)
 
-    def _excluded(self, other: Referent, referent: Referent) -> Float[ndarray, "n"]:
+    def _excluded(self, other: Referent, referent: Referent) -> Float[Array, "n"]:
         """How well each fits what is not meant; "with a hat" cannot be told from the look alone, but from who has most."""
         has_more = set(referent.phrase.split()) < set(other.phrase.split())
         if not referent.phrase or not has_more or self.looks.wordings.recoloured(other.phrase):
             return self.judge(other).fit
         gain = np.subtract(*self.looks.similarity([other.phrase, referent.phrase]).T)
         most = gain[np.argmax(self._look(other))]
-        return HAVING * np.exp(np.minimum(gain - most, 0))
+        likelihood: Float[Array, "n"] = HAVING * np.exp(np.minimum(gain - most, 0))
+        return likelihood
 
 
-def _factor(fits: Float[ndarray, "n"], is_negated: bool) -> Float[ndarray, "n"]:
+def _factor(fits: Float[Array, "n"], is_negated: bool) -> Float[Array, "n"]:
     return np.clip(1 - fits if is_negated else fits, FLOOR, 1)
 
 
-def _product(factors: Mapping[str, Float[ndarray, "n"]]) -> Float[ndarray, "n"] | float:
+def _product(factors: Mapping[str, Float[Array, "n"]]) -> Float[Array, "n"] | float:
     return np.prod(list(factors.values()), axis=0) if factors else 1.0
 
 
-def _share(weights: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
-    return weights / (weights.sum() + ELSEWHERE)
+def _share(weights: Float[Array, "..."]) -> Float[Array, "..."]:
+    shares: Float[Array, "..."] = weights / (weights.sum() + ELSEWHERE)
+    return shares

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.language.values import Referent
 from ris_core.methods._similarity import unit
 
@@ -67,18 +67,21 @@ class Appearance:
 
     def __init__(
         self,
-        visual: Float[ndarray, "n e"],
-        texts: Mapping[str, Float[ndarray, "e"]],
+        visual: Float[Array, "n e"],
+        texts: Mapping[str, Float[Array, "e"]],
         wordings: Wordings,
         logit_scale: float,
     ) -> None:
         self.visual, self.texts, self.wordings, self.logit_scale = visual, texts, wordings, logit_scale
 
-    def similarity(self, phrases: Sequence[str]) -> Float[ndarray, "n p"]:
+    def similarity(self, phrases: Sequence[str]) -> Float[Array, "n p"]:
         """Scaled cosines."""
-        return self.logit_scale * self.visual @ np.stack([self._feature(phrase) for phrase in phrases]).T
+        cosines: Float[Array, "n p"] = (
+            self.logit_scale * self.visual @ np.stack([self._feature(phrase) for phrase in phrases]).T
+        )
+        return cosines
 
-    def features(self, phrase: str) -> dict[str, Float[ndarray, "n"]]:
+    def features(self, phrase: str) -> dict[str, Float[Array, "n"]]:
         """What tells whether a proposal shows a phrase.
 
         "similarity" is a logit; the others are logarithms of shares: "standing" among the proposals, "noun" of the phrase's noun
@@ -92,11 +95,12 @@ class Appearance:
             "colour": log_share(self.similarity(recoloured), axis=1)[:, 0] if recoloured else np.zeros(len(similarity)),
         }
 
-    def _feature(self, phrase: str) -> Float[ndarray, "e"]:
+    def _feature(self, phrase: str) -> Float[Array, "e"]:
         return unit(np.mean([unit(self.texts[text]) for text in self.wordings.dress(phrase)], axis=0))
 
 
-def log_share(logits: Float[ndarray, "n m"], axis: int) -> Float[ndarray, "n m"]:
+def log_share(logits: Float[Array, "n m"], axis: int) -> Float[Array, "n m"]:
     """Logarithm of the softmax."""
     shifted = logits - logits.max(axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+    logarithms: Float[Array, "n m"] = shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+    return logarithms

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from jaxtyping import Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.methods._settings import check_weights
 from ris_core.methods._similarity import cosine, softmax
 from ris_core.types import EncodedImage, Expression, Scores
@@ -36,7 +36,7 @@ class CroppingMethod:
         self,
         encoded: EncodedImage,
         expression: Expression,
-        texts: Mapping[str, Float[ndarray, "e"]],
+        texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
     ) -> Scores:
         """Softmax over the proposals of the scaled cosine, which is the only part."""

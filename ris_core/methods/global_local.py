@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.methods._settings import check_choice, check_quirks, check_weights
 from ris_core.methods._similarity import cosine, softmax, unit
 from ris_core.types import EncodedImage, Expression, Scores
@@ -65,7 +65,7 @@ class GlobalLocalMethod:
         self,
         encoded: EncodedImage,
         expression: Expression,
-        texts: Mapping[str, Float[ndarray, "e"]],
+        texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
     ) -> Scores:
         """Softmax over the proposals of the scaled cosine between mixed visual and mixed textual features.

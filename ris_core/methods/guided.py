@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.errors import UnknownName
 from ris_core.geometry import duplicates, placement
 from ris_core.language.lexicon import COLOURS
@@ -101,7 +101,7 @@ class GuidedMethod:
         self,
         encoded: EncodedImage,
         expression: Expression,
-        texts: Mapping[str, Float[ndarray, "e"]],
+        texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
     ) -> Scores:
         """Probability of being the target with a calibrator, else shares among the things.
@@ -121,7 +121,7 @@ class GuidedMethod:
             selected=tuple(dict.fromkeys(i for answer in answers for i in answer.selected)),
         )
 
-    def judge(self, encoded: EncodedImage, texts: Mapping[str, Float[ndarray, "e"]], logit_scale: float) -> Judge:
+    def judge(self, encoded: EncodedImage, texts: Mapping[str, Float[Array, "e"]], logit_scale: float) -> Judge:
         """What judges the proposals of an image; `texts` has the features of what `self.texts` asks for."""
         proposals = encoded.proposals
         whole, alone = (unit(encoded.features[name]) for name in self.features)
@@ -178,7 +178,7 @@ class _Answer:
     """One referent's: how it was judged, a value for each proposal, and which proposals answer."""
 
     judged: Judgement
-    values: Float[ndarray, "n"]
+    values: Float[Array, "n"]
     selected: Sequence[int]
 
 
@@ -189,9 +189,7 @@ def _is_rivalled(answer: _Answer, ratio: float, chance: float) -> bool:
     return bool(np.delete(rivals, answer.selected[0]).any())
 
 
-def answer_features(
-    judged: Judgement, same: Bool[ndarray, "n n"], number: int | None
-) -> dict[str, Float[ndarray, "n"]]:
+def answer_features(judged: Judgement, same: Bool[Array, "n n"], number: int | None) -> dict[str, Float[Array, "n"]]:
     """What the probability of being right is made of, as logarithms of odds and shares.
 
     "look" and "clauses" are the parts of the fit; "margin" is its share against the best other thing that would be left over:
@@ -214,9 +212,9 @@ def _referents(expression: Expression) -> tuple[Referent, ...]:
     return expression.referents or (Referent(expression.target_phrase, expression.head),)
 
 
-def _parts(answers: Sequence[_Answer], best: Int[ndarray, "n"]) -> dict[str, Float[ndarray, "n"]]:
+def _parts(answers: Sequence[_Answer], best: Int[Array, "n"]) -> dict[str, Float[Array, "n"]]:
     """The terms of each proposal for the referent that it fits best; NaN for clauses of the others."""
-    parts: dict[str, Float[ndarray, "n"]] = {}
+    parts: dict[str, Float[Array, "n"]] = {}
     for n, answer in enumerate(answers):
         ranks = np.argsort(np.argsort(-answer.judged.look, kind="stable")) + 1.0
         for name, values in {"look": answer.judged.look, "look_rank": ranks, **answer.judged.factors}.items():

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.geometry import spatial_guidance
 from ris_core.methods._settings import check_choice, check_counts, check_quirks, check_weights
 from ris_core.methods._similarity import cosine, softmax, unit
@@ -100,7 +100,7 @@ class HybridGLMethod:
         self,
         encoded: EncodedImage,
         expression: Expression,
-        texts: Mapping[str, Float[ndarray, "e"]],
+        texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
     ) -> Scores:
         """Shares by looks; with guidance the best candidates' shares are dealt out again in their order by place.
@@ -121,15 +121,13 @@ class HybridGLMethod:
         return Scores(values=_deal(parts["pure"], chosen, parts["guided"][chosen]), parts=parts)
 
     def _other_logits(
-        self, visual: Float[ndarray, "n e"], others: list[Float[ndarray, "e"]], logit_scale: float
-    ) -> Float[ndarray, "n"]:
+        self, visual: Float[Array, "n e"], others: list[Float[Array, "e"]], logit_scale: float
+    ) -> Float[Array, "n"]:
         if others:
             return logit_scale * cosine(visual, np.mean(others, axis=0))
         return np.full(len(visual), np.nan if "Q-NEGNAN" in self.quirks else 0.0)
 
-    def _pick(
-        self, parts: Mapping[str, Float[ndarray, "n"]], has_others: bool
-    ) -> tuple[Int[ndarray, "k"], "_Compared"]:
+    def _pick(self, parts: Mapping[str, Float[Array, "n"]], has_others: bool) -> tuple[Int[Array, "k"], "_Compared"]:
         """The best k1 by looks, best first, and what they are compared with: the best k2 other things, or themselves."""
         candidates, compared = (min(limit, len(parts["pure"])) for limit in self._limits)
         if "Q-KSHRINK" in self.quirks:
@@ -145,11 +143,11 @@ class HybridGLMethod:
         self,
         encoded: EncodedImage,
         expression: Expression,
-        photo: Float[ndarray, "e"],
-        chosen: Int[ndarray, "k"],
+        photo: Float[Array, "e"],
+        chosen: Int[Array, "k"],
         compared: "_Compared",
-        shares: Float[ndarray, "k"],
-    ) -> dict[str, Float[ndarray, "n"]]:
+        shares: Float[Array, "k"],
+    ) -> dict[str, Float[Array, "n"]]:
         """[0] Eq. 8-11."""
         guarded = "Q-FULLMASK" not in self.quirks
         boxes = encoded.proposals.boxes_xywh.astype(np.float64)
@@ -175,8 +173,8 @@ class HybridGLMethod:
 class _Compared(NamedTuple):
     """Other things: which proposals, and what share of the look each has."""
 
-    indices: Int[ndarray, "j"]
-    shares: Float[ndarray, "j"]
+    indices: Int[Array, "j"]
+    shares: Float[Array, "j"]
 
 
 def _without_article(phrase: str) -> str:
@@ -184,19 +182,19 @@ def _without_article(phrase: str) -> str:
     return rest if rest and first in ARTICLES else phrase
 
 
-def _descending(values: Float[ndarray, "n"]) -> Int[ndarray, "n"]:
+def _descending(values: Float[Array, "n"]) -> Int[Array, "n"]:
     """Indices, the largest first, NaN before all, the first of equals first."""
     return np.argsort(-np.where(np.isnan(values), np.inf, values), kind="stable")
 
 
-def _scatter(values: Float[ndarray, "k"], indices: Int[ndarray, "k"], n: int) -> Float[ndarray, "n"]:
+def _scatter(values: Float[Array, "k"], indices: Int[Array, "k"], n: int) -> Float[Array, "n"]:
     """Of n values those at the indices; NaN elsewhere."""
     scattered = np.full(n, np.nan)
     scattered[indices] = values
     return scattered
 
 
-def _deal(shares: Float[ndarray, "n"], chosen: Int[ndarray, "k"], guided: Float[ndarray, "k"]) -> Float[ndarray, "n"]:
+def _deal(shares: Float[Array, "n"], chosen: Int[Array, "k"], guided: Float[Array, "k"]) -> Float[Array, "n"]:
     """The same shares, those of the chosen in the order of their guided values."""
     order = _descending(shares)
     ranked = np.concatenate([chosen[_descending(guided)], order[len(chosen) :]])

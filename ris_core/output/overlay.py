@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
-from numpy import ndarray
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
+from ris_core.arrays import Array
 from ris_core.types import Image, Prediction
 
 Rgb = tuple[int, int, int]
@@ -31,8 +31,8 @@ def draw(image: Image, prediction: Prediction) -> Pil.Image:
 
 
 def paint_mask(
-    canvas: UInt8[ndarray, "h w 3"],
-    mask: Bool[ndarray, "h w"],
+    canvas: UInt8[Array, "h w 3"],
+    mask: Bool[Array, "h w"],
     rgb: Rgb,
     *,
     opacity: float = 0.0,

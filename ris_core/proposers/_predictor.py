@@ -7,7 +7,7 @@ from torch import Tensor
 from ris_core.proposers import _prompting
 
 
-class Predictor(SamPredictor):
+class Predictor(SamPredictor):  # type: ignore[misc]  # segment_anything has no type hints
     """The stock predictor, but what is known already is not computed, and what is dropped is not enlarged.
 
     Enlarging masks that the generator is about to drop for their predicted IoU is most of the time of the generation on

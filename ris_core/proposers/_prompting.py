@@ -7,10 +7,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from numpy import ndarray
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from ris_core.arrays import Array
 from ris_core.types.prompts import Prompts
 
 CERTAIN = 8.0
@@ -22,7 +22,7 @@ def answer(
     features: Float[Tensor, "1 c y x"],
     prompts: Prompts,
     seen_hw: tuple[int, int],
-    scale_xy: Float[ndarray, "2"],
+    scale_xy: Float[Array, "2"],
 ) -> tuple[Float[Tensor, "1 k h w"], Float[Tensor, "1 k"]]:
     """Logits and predicted IoU of what is pointed at: of three masks for a single click, of one mask else.
 
@@ -71,16 +71,17 @@ def decode(
         masks: Logits of masks to begin from.
     """
     sparse, dense = net.prompt_encoder(points=points, boxes=boxes, masks=masks)
-    return net.mask_decoder(
+    answer: tuple[Float[Tensor, "b k h w"], Float[Tensor, "b k"]] = net.mask_decoder(
         image_embeddings=features,
         image_pe=net.prompt_encoder.get_dense_pe(),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
         multimask_output=is_vague,
     )
+    return answer
 
 
-def _to_logits(net: Sam, mask: Bool[ndarray, "h w"], seen_hw: tuple[int, int]) -> Float[Tensor, "1 1 y x"]:
+def _to_logits(net: Sam, mask: Bool[Array, "h w"], seen_hw: tuple[int, int]) -> Float[Tensor, "1 1 y x"]:
     """A mask at the image's size as the decoder would have said it, with nothing where the image is padded."""
     side = net.image_encoder.img_size
     share = torch.as_tensor(mask, dtype=torch.float32, device=net.device)[None, None]

@@ -58,7 +58,8 @@ class TinyImageEncoder(nn.Module):
         x = self.stem(image)
         b, c, h, w = x.shape
         tokens = self.blocks(x.flatten(2).transpose(1, 2) + self.position)  # (B, 256, C)
-        return self.neck(x + tokens.transpose(1, 2).reshape(b, c, h, w))
+        embedding: Tensor = self.neck(x + tokens.transpose(1, 2).reshape(b, c, h, w))
+        return embedding
 
 
 def _down(c_in: int, c_out: int) -> nn.Sequential:
@@ -96,4 +97,5 @@ class _Attention(nn.Module):
         q, k, v = self.qkv(self.norm1(x)).reshape(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         attended = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, c)
         x = x + self.out(attended)
-        return x + self.mlp(self.norm2(x))
+        output: Tensor = x + self.mlp(self.norm2(x))
+        return output

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from numpy import ndarray
 from safetensors.torch import load_file
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 from segment_anything.modeling import Sam
@@ -23,6 +22,7 @@ from segment_anything.utils.amg import calculate_stability_score, remove_small_r
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
+from ris_core.arrays import Array
 from ris_core.behaviour import ENCODE_BEHAVIOUR
 from ris_core.errors import BadInput, UnknownName
 from ris_core.geometry import boxes, masks
@@ -138,14 +138,15 @@ class SamProposer:
 
     def propose(self, image: Image) -> Proposals:
         """Proposals, the best first (with Q-NMS in SAM's order); none if SAM finds none or the image is too thin to see."""
-        pixels = self._shrink(image.pixels)
-        work_hw = pixels.shape[:2]
+        work_hw = self._work_hw(image.size_hw)
         if not self._can_see(work_hw) or min(work_hw) < 4**self.generator.crop_n_layers:
             return _proposals([], image.size_hw)
         smallest, boxes_decide = self._smallest_region(work_hw, image.size_hw), "Q-NMS" in self.quirks
         self.generator.min_mask_region_area = smallest if boxes_decide else 0
         self.generator.predictor.whole = self._see(image)
-        found = [_clean(record, 0.0 if boxes_decide else smallest) for record in self.generator.generate(pixels)]
+        found = [
+            _clean(record, 0.0 if boxes_decide else smallest) for record in self.generator.generate(self._shrink(image))
+        ]
         least = 1 if "Q-MINAREA" in self.quirks else max(1, smallest)
         found = [record for record in found if record["area"] >= least]
         if not boxes_decide:
@@ -210,7 +211,7 @@ class SamProposer:
         """What the image encoder says of an image; remembered until there is another."""
         if self._seen is None or self._seen[0] != image.sha256:
             predictor = SamPredictor(self.net)
-            predictor.set_image(self._shrink(image.pixels))
+            predictor.set_image(self._shrink(image))
             self._seen = image.sha256, predictor.features
         return self._seen[1]
 
@@ -220,13 +221,15 @@ class SamProposer:
 
     def _seen_hw(self, work_hw: tuple[int, int]) -> tuple[int, int]:
         """The size at which the image encoder sees an image."""
-        return ResizeLongestSide.get_preprocess_shape(*work_hw, self.net.image_encoder.img_size)
+        size_hw: tuple[int, int] = ResizeLongestSide.get_preprocess_shape(*work_hw, self.net.image_encoder.img_size)
+        return size_hw
 
-    def _shrink(self, pixels: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "y x 3"]:
-        size_hw = self._work_hw(pixels.shape[:2])
-        if size_hw == pixels.shape[:2]:
-            return pixels
-        return cv2.resize(pixels, size_hw[::-1], interpolation=cv2.INTER_AREA)
+    def _shrink(self, image: Image) -> UInt8[Array, "y x 3"]:
+        """The image's pixels at the size at which its masks are made."""
+        work_hw = self._work_hw(image.size_hw)
+        if work_hw == image.size_hw:
+            return image.pixels
+        return cv2.resize(image.pixels, work_hw[::-1], interpolation=cv2.INTER_AREA)
 
     def _work_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """The size at which masks of an image are made."""
@@ -305,7 +308,7 @@ def _proposals(records: list[dict[str, Any]], size_hw: tuple[int, int]) -> Propo
     )
 
 
-def _enlarge(mask: Bool[ndarray, "y x"], size_hw: tuple[int, int]) -> Bool[ndarray, "h w"]:
+def _enlarge(mask: Bool[Array, "y x"], size_hw: tuple[int, int]) -> Bool[Array, "h w"]:
     if mask.shape == size_hw:
         return mask
     return cv2.resize(mask.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5

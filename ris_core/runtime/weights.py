@@ -13,7 +13,7 @@ from typing import Any, Literal
 import httpx
 import huggingface_hub
 from huggingface_hub import constants
-from huggingface_hub.utils import tqdm
+from huggingface_hub.utils.tqdm import tqdm
 
 from ris_core.errors import UnknownName, WeightsMissing
 
@@ -370,13 +370,14 @@ def _reporting_bar(name: str, progress: Progress | None) -> type[tqdm]:
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})
+            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
             self.done, self.all = int(kwargs.get("initial") or 0), int(kwargs.get("total") or 0)
 
         def update(self, n: float | None = 1) -> bool | None:
             self.done += int(n or 0)
             if progress:
                 progress(name, self.done, self.all)
-            return super().update(n)
+            is_drawn: bool | None = super().update(n)
+            return is_drawn
 
     return Bar

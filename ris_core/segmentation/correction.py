@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.geometry import boxes, masks
 from ris_core.types import Proposals
 from ris_core.types.components import Promptable
@@ -49,7 +49,7 @@ def correct(proposer: Promptable, embedding: PromptEmbedding, prompts: Prompts) 
     return _to_proposals(found if found[0].mask.any() else [], embedding.size_hw)
 
 
-def is_reframing(mask: Bool[ndarray, "h w"], box_xyxy: Float[ndarray, "4"]) -> bool:
+def is_reframing(mask: Bool[Array, "h w"], box_xyxy: Float[Array, "4"]) -> bool:
     """Whether a box is drawn around what a mask shows, rather than around something else or a small part of it."""
     corner, far_corner = box_xyxy[:2], box_xyxy[2:]
     drawn = np.concatenate([corner, far_corner - corner])[None].astype(np.float32)
@@ -59,13 +59,13 @@ def is_reframing(mask: Bool[ndarray, "h w"], box_xyxy: Float[ndarray, "4"]) -> b
 class _Candidate(NamedTuple):
     """A mask, and what the proposer says of its own part in it, both in [0, 1]."""
 
-    mask: ndarray
+    mask: Array
     predicted_iou: float
     stability: float
 
 
 def _frame(
-    proposer: Promptable, embedding: PromptEmbedding, mask: Bool[ndarray, "h w"], box_xyxy: Float[ndarray, "4"]
+    proposer: Promptable, embedding: PromptEmbedding, mask: Bool[Array, "h w"], box_xyxy: Float[Array, "4"]
 ) -> list[_Candidate]:
     """What the proposer sees in the box, and what it makes of what of the mask is in it."""
     nothing = np.zeros((0, 2)), np.zeros(0, bool)
@@ -82,8 +82,8 @@ def _apply_click(
     proposer: Promptable,
     embedding: PromptEmbedding,
     before: _Candidate,
-    points_xy: Float[ndarray, "p 2"],
-    is_positive: Bool[ndarray, "p"],
+    points_xy: Float[Array, "p 2"],
+    is_positive: Bool[Array, "p"],
     clicks: Prompts | None,
 ) -> list[_Candidate]:
     """Candidates after the last click, at least one: those that do what all clicks say come before those that do not.
@@ -105,23 +105,23 @@ def _apply_click(
     return _keep_distinct(found) or [before]
 
 
-def _is_apart(thing: Bool[ndarray, "h w"], mask: Bool[ndarray, "h w"]) -> bool:
+def _is_apart(thing: Bool[Array, "h w"], mask: Bool[Array, "h w"]) -> bool:
     """Whether a thing is another one than the mask shows, and not more of the same."""
     return bool((thing & mask).sum() < APART_SHARE * thing.sum())
 
 
-def _is_gradual(before: Bool[ndarray, "h w"], after: Bool[ndarray, "h w"], is_added: bool) -> bool:
+def _is_gradual(before: Bool[Array, "h w"], after: Bool[Array, "h w"], is_added: bool) -> bool:
     """Whether a mask grew or shrank as it was told, instead of being about something else altogether."""
     larger, smaller = (after, before) if is_added else (before, after)
     return bool((larger & smaller).sum() >= KEPT_SHARE * smaller.sum())
 
 
-def _take_away(mask: Bool[ndarray, "h w"], thing: Bool[ndarray, "h w"]) -> Bool[ndarray, "h w"]:
+def _take_away(mask: Bool[Array, "h w"], thing: Bool[Array, "h w"]) -> Bool[Array, "h w"]:
     left = mask & ~thing
     return left if left.sum() >= RIM_SHARE * mask.sum() else np.zeros_like(mask)
 
 
-def _obeys(mask: Bool[ndarray, "h w"], points_xy: Float[ndarray, "p 2"], is_positive: Bool[ndarray, "p"]) -> bool:
+def _obeys(mask: Bool[Array, "h w"], points_xy: Float[Array, "p 2"], is_positive: Bool[Array, "p"]) -> bool:
     limits = np.array(mask.shape[::-1]) - 1
     columns, rows = np.clip(points_xy.astype(int), 0, limits).T
     return bool((mask[rows, columns] == is_positive).all())

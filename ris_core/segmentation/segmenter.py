@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ris_core import behaviour
+from ris_core.arrays import Array
 from ris_core.errors import BadInput, NegatedTarget
 from ris_core.geometry import masks
 from ris_core.language.parser import Parser
@@ -152,7 +153,7 @@ class Segmenter:
         )
 
 
-def _decide(values: np.ndarray, all_masks: np.ndarray, ambiguous_ratio: float) -> Decision:
+def _decide(values: Array, all_masks: Array, ambiguous_ratio: float) -> Decision:
     """ "no_match" without proposals; "ambiguous" if another thing scores nearly as well; else "match".
 
     The scores are shares among the proposals, so they cannot tell that the thing is absent.

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.types import EncodedImage, Expression, Image, Proposals, Scores
 from ris_core.types.prompts import PromptEmbedding, Prompts
 
@@ -50,10 +50,10 @@ class Encoder(Protocol):
     logit_scale: float
     """Factor on the cosine between region and text features that the encoder was trained with."""
 
-    def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[ndarray, "..."]]:
+    def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[Array, "..."]]:
         """Features by name, float32: of regions, the first axis of each is N; of the whole image on a grid, "heat"."""
 
-    def encode_texts(self, texts: Sequence[str]) -> Float[ndarray, "t e"]:
+    def encode_texts(self, texts: Sequence[str]) -> Float[Array, "t e"]:
         """Text features, float32 (T, E), not normalised."""
 
 
@@ -74,7 +74,7 @@ class Method(Protocol):
         self,
         encoded: EncodedImage,
         expression: Expression,
-        texts: Mapping[str, Float[ndarray, "e"]],
+        texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
     ) -> Scores:
         """Judge the N >= 1 proposals of an image by the features of `texts(expression)`."""

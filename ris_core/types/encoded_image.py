@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from numpy import ndarray
-
+from ris_core.arrays import Array
 from ris_core.types.proposals import Proposals
 
 
@@ -25,5 +24,5 @@ class EncodedImage:
     image_sha256: str
     size_hw: tuple[int, int]
     proposals: Proposals
-    features: Mapping[str, ndarray]
+    features: Mapping[str, Array]
     encode_fp: str

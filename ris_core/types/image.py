@@ -9,8 +9,8 @@ from typing import BinaryIO, Self
 
 import numpy as np
 from jaxtyping import UInt8
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.images import decoding
 
 
@@ -23,7 +23,7 @@ class Image:
         sha256: Hex digest of the encoded file; of the pixels if there was no file.
     """
 
-    pixels: UInt8[ndarray, "h w 3"]
+    pixels: UInt8[Array, "h w 3"]
     sha256: str
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class Image:
         return cls(pixels=pixels, sha256=sha256)
 
     @classmethod
-    def from_array(cls, pixels: UInt8[ndarray, "h w 3"]) -> Self:
+    def from_array(cls, pixels: UInt8[Array, "h w 3"]) -> Self:
         """Take pixels that are in memory already."""
         shape = f"{pixels.shape}".encode()
         return cls(pixels=pixels, sha256=hashlib.sha256(shape + np.ascontiguousarray(pixels).tobytes()).hexdigest())

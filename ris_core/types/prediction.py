@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.geometry import duplicates
 from ris_core.language.expression import Expression
 
@@ -31,8 +31,8 @@ class Scores:
         selected: Indices of the proposals that answer, if there is a decision: none, one, or several of a plural.
     """
 
-    values: Float[ndarray, "n"]
-    parts: Mapping[str, Float[ndarray, "n"]]
+    values: Float[Array, "n"]
+    parts: Mapping[str, Float[Array, "n"]]
     decision: Decision | None = None
     selected: tuple[int, ...] = ()
 
@@ -53,9 +53,9 @@ class Prediction:
     """
 
     expression: Expression
-    masks: Bool[ndarray, "k h w"]
-    scores: Float[ndarray, "k"]
-    boxes_xywh: Float[ndarray, "k 4"]
+    masks: Bool[Array, "k h w"]
+    scores: Float[Array, "k"]
+    boxes_xywh: Float[Array, "k 4"]
     parts: Sequence[Mapping[str, float]]
     decision: Decision
     selected: tuple[int, ...]
@@ -76,6 +76,7 @@ class Prediction:
         return 1 + next(others, len(self.selected))
 
     @property
-    def answer(self) -> Bool[ndarray, "h w"]:
+    def answer(self) -> Bool[Array, "h w"]:
         """Union of the selected masks; empty if nothing was selected."""
-        return np.logical_or.reduce(self.masks[list(self.selected)], axis=0)
+        answer: Bool[Array, "h w"] = np.logical_or.reduce(self.masks[list(self.selected)], axis=0)
+        return answer

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.errors import BadInput
 
 
@@ -24,10 +24,10 @@ class Prompts:
             has no area; if the arrays do not fit together.
     """
 
-    points_xy: Float[ndarray, "p 2"]
-    is_positive: Bool[ndarray, "p"]
-    box_xyxy: Float[ndarray, "4"] | None = None
-    mask: Bool[ndarray, "h w"] | None = None
+    points_xy: Float[Array, "p 2"]
+    is_positive: Bool[Array, "p"]
+    box_xyxy: Float[Array, "4"] | None = None
+    mask: Bool[Array, "h w"] | None = None
 
     def __post_init__(self) -> None:
         points, box = self.points_xy, self.box_xyxy
@@ -62,7 +62,7 @@ class PromptEmbedding:
 
     image_sha256: str
     size_hw: tuple[int, int]
-    array: Float[ndarray, "c h w"]
+    array: Float[Array, "c h w"]
     embed_fp: str
 
     def __post_init__(self) -> None:

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy import ndarray
 
+from ris_core.arrays import Array
 from ris_core.geometry import boxes
 
 
@@ -24,10 +24,10 @@ class Proposals:
         stability: float32 (N,), IoU of the mask with itself under shifted thresholds, in [0, 1].
     """
 
-    masks: Bool[ndarray, "n h w"]
-    boxes_xywh: Float[ndarray, "n 4"]
-    predicted_iou: Float[ndarray, "n"]
-    stability: Float[ndarray, "n"]
+    masks: Bool[Array, "n h w"]
+    boxes_xywh: Float[Array, "n 4"]
+    predicted_iou: Float[Array, "n"]
+    stability: Float[Array, "n"]
 
     def __post_init__(self) -> None:
         if self.masks.dtype != bool or self.masks.ndim != 3:
@@ -38,7 +38,7 @@ class Proposals:
                 raise ValueError(f"{name} must have shape {shape}, not {getattr(self, name).shape}.")
 
     @classmethod
-    def from_masks(cls, masks: Bool[ndarray, "n h w"]) -> Self:
+    def from_masks(cls, masks: Bool[Array, "n h w"]) -> Self:
         """Masks that somebody else vouches for: tight boxes, predicted IoU and stability 1."""
         ones = np.ones(len(masks), np.float32)
         return cls(masks=masks, boxes_xywh=boxes.from_masks(masks), predicted_iou=ones, stability=ones)

@@ -100,7 +100,7 @@ def test_a_fault_is_seen(tree: Path, lint: Lint, file: str, fault: str, says: st
 
 
 def test_only_files_with_shape_strings_are_excused_from_undefined_names(tree: Path):
-    """ruff takes the "n" of `Float[ndarray, "n"]` for a name; in those files mypy alone looks for undefined ones."""
+    """ruff takes the "n" of `Float[Array, "n"]` for a name; in those files mypy alone looks for undefined ones."""
     command = [BIN / "ruff", "check", "--select", "F821", "--output-format", "concise", "--isolated", "--no-cache", "."]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=60)
     needing = {line.partition(":")[0] for line in done.stdout.splitlines() if " F821 " in line}

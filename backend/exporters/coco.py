@@ -60,6 +60,6 @@ def _to_polygons(rle: Rle) -> list[list[float]]:
         (2 * mask.shape[0] + 1, 2 * mask.shape[1] + 1), np.uint8
     )  # odd indices are pixels, even ones their edges
     grid[1::2, 1::2] = mask
-    grid = cv2.dilate(grid, np.ones((3, 3), np.uint8))
-    outlines, _ = cv2.findContours(grid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    rims = cv2.dilate(grid, np.ones((3, 3), np.uint8))
+    outlines, _ = cv2.findContours(rims, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return [(outline.reshape(-1, 2) / 2).ravel().tolist() for outline in outlines if len(outline) >= 3]

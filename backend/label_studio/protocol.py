@@ -10,10 +10,10 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
 from backend.base.redaction import reason_of
 from backend.label_studio.label_config import MESSAGE_NAME
+from backend.label_studio.task_query import make_condition, make_query, tasks_path
 from ris_core.errors import BadInput
 
 Json = dict[str, Any]
@@ -126,14 +126,10 @@ def next_tasks_path(project: int, task: str, count: int) -> str:
         count: How many.
     """
     conditions = [
-        {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": int(task)},
-        {"filter": "filter:tasks:is_labeled", "operator": "equal", "type": "Boolean", "value": False},
+        make_condition("id", "Number", int(task)),
+        make_condition("is_labeled", "Boolean", False, "equal"),
     ]
-    query = {"filters": {"conjunction": "and", "items": conditions}, "ordering": ["tasks:id"]}
-    # addresses as a /predict has them, which are what images are known by
-    return "/api/tasks?" + urlencode(
-        {"project": project, "page_size": count, "resolve_uri": "false", "query": json.dumps(query)}
-    )
+    return tasks_path(project, count, make_query(conditions))
 
 
 def read_tasks(raw: bytes, project: int) -> tuple[Task, ...]:

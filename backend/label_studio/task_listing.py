@@ -5,12 +5,10 @@ even then, and may cap the size of a page. So no column is trusted to be whole: 
 counts, and pages are asked for until one is empty.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from backend.base.errors import Unreachable
 from backend.label_studio.annotations import (
@@ -24,6 +22,7 @@ from backend.label_studio.annotations import (
 )
 from backend.label_studio.client import LabelStudioClient, RequestRefused
 from backend.label_studio.protocol import Json
+from backend.label_studio.task_query import make_condition, make_query, tasks_path
 from ris_core.errors import BadInput
 
 PAGE = 50
@@ -86,14 +85,14 @@ def changed_tasks(
     studio: LabelStudioClient, project: int, layout: AnnotationLayout, since: str | None, overlap_s: float
 ) -> Iterator[list[ListedTask]]:
     """Pages of the tasks that changed since a time, or of all; each page is read wholly before it is given."""
-    conditions = [_condition("updated_at", "Datetime", _shift(since, -overlap_s))] if since else []
+    conditions = [make_condition("updated_at", "Datetime", _shift(since, -overlap_s))] if since else []
     for page in _pages(studio, project, conditions, PAGE, {"fields": "all"}):
         yield [_read_task(studio, project, task, layout) for task in page]
 
 
 def list_task(studio: LabelStudioClient, project: int, task: str, layout: AnnotationLayout) -> ListedTask | None:
     """One task; None if the project does not list it."""
-    query = {"filters": _all_of([_condition("id", "Number", int(task), "equal")]), "ordering": ["tasks:id"]}
+    query = make_query([make_condition("id", "Number", int(task), "equal")])
     tasks, _ = _tasks(studio, project, query, PAGE, {"fields": "all"})
     found = (_read_task(studio, project, one, layout) for one in tasks if str(one["id"]) == task)
     return next(found, None)
@@ -207,8 +206,7 @@ def _pages(
     """Tasks in the order of their ids, each page asked for by the last id: numbered pages shift when tasks change meanwhile."""
     last = 0
     while True:
-        after = _condition("id", "Number", last)
-        query = {"filters": _all_of([*conditions, after]), "ordering": ["tasks:id"]}
+        query = make_query([*conditions, make_condition("id", "Number", last)])
         tasks, left = _tasks(studio, project, query, size, more)
         if not tasks:
             return
@@ -225,20 +223,11 @@ def _tasks(
     studio: LabelStudioClient, project: int, query: Mapping[str, Any], size: int, more: Mapping[str, str]
 ) -> tuple[list[Json], Any]:
     """Tasks of one page, and how many there are on this and later ones."""
-    given = {"project": project, "page_size": size, "resolve_uri": "false", "query": json.dumps(query), **more}
-    answer = studio.request("GET", f"/api/tasks?{urlencode(given)}")
+    answer = studio.request("GET", tasks_path(project, size, query, **more))
     tasks = answer.get("tasks") if isinstance(answer, Mapping) else None
     if not isinstance(tasks, list) or not all(_has_id(one) for one in tasks):
         raise _unexpected(studio, "with no list of tasks")
     return tasks, answer.get("total")
-
-
-def _condition(field: str, kind: str, value: object, operator: str = "greater") -> Json:
-    return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
-
-
-def _all_of(conditions: Sequence[Json]) -> Json:
-    return {"conjunction": "and", "items": list(conditions)}
 
 
 def _shift(time: str, seconds: float) -> str:

@@ -24,8 +24,9 @@ from numpy import ndarray
 from backend.db.request_store import RequestStore, open_request_store
 from backend.runs.item import PlannedItem
 from backend.runs.queries import Query
+from backend.runs.run import Run
 from backend.runs.spec import RunSpec
-from backend.runs.store import Run, RunStore
+from backend.runs.store import RunStore
 from backend.transport import queueing, redis_client, redis_server, worker_registry
 from benchmarks.chaos import EXPRESSION
 from benchmarks.environment import CONFIG, SIDE_PX, BenchmarkEnvironment, LoadPlan

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from backend.runs.run import OVER, Run
 from backend.runs.spec import RunSpec
-from backend.runs.store import OVER, Run, RunStore
+from backend.runs.store import RunStore
 from benchmarks.environment import BenchmarkEnvironment, LoadPlan
 from benchmarks.fake_model import make_segmenter
 

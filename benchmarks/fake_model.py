@@ -18,7 +18,7 @@ from backend.base.logs import configure_logging
 from backend.db.request_store import open_request_store
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.service import InferenceService
-from backend.runs import store, studio_client, writer
+from backend.runs import leases, studio_client, writer
 from backend.settings.environment import Settings, read_settings
 from backend.worker import wiring, worker
 from ris_core.language.parser import clean_expression
@@ -105,8 +105,8 @@ def main(arguments: Sequence[str]) -> None:
     """Run a worker until it is told to stop."""
     seconds = float(arguments[0])
     if arguments[1:]:
-        store.LEASE_S = float(arguments[1])
-        studio_client.TIMEOUT_S = store.LEASE_S * 2 / 3
+        leases.LEASE_S = float(arguments[1])
+        studio_client.TIMEOUT_S = leases.LEASE_S * 2 / 3
         writer.BATCH = int(arguments[2])
 
     @functools.cache

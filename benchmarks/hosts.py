@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from backend.base.errors import BadSettings, Unreachable
+from backend.runs.run import OVER
 from backend.runs.spec import RunSpec
-from backend.runs.store import OVER, RunStore
+from backend.runs.store import RunStore
 from backend.transport import redis_client, redis_server
 from benchmarks import label_studio_server, postgres
 from benchmarks.chaos import EXPRESSION, ChaosReport, count

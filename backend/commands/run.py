@@ -58,7 +58,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show the status of a run. Prints its tasks by state, rate, remaining time, workers and latest failures."""
-    from backend.runs.store import OVER
+    from backend.runs.run import OVER
 
     settings = read_settings()
     store = open_runs(settings)
@@ -115,7 +115,7 @@ def wait(
 ) -> None:
     """Wait until a run ends or pauses. Exits with 1 if tasks failed or the run is not done."""
     from backend.runs import control
-    from backend.runs.store import OVER
+    from backend.runs.run import OVER
 
     settings = read_settings()
     store = open_runs(settings)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backend.runs.item import RunItem
+    from backend.runs.run import Run
     from backend.runs.spec import RunSpec
-    from backend.runs.store import Run, RunStore
+    from backend.runs.store import RunStore
 
 PLANNER = "cli"
 """Holder of the lease while a run is planned by this command."""
@@ -134,9 +135,9 @@ def plan_here(settings: Settings, store: "RunStore", spec: "RunSpec") -> "Run":
     notice = ""
     with Progress(f"Planning the run {run.id}: reading the tasks of project {run.project}"):
         while run.state == "planning":
-            if (fence := store.take_lease(run.id, PLANNER)) is not None:
+            if (fence := store.leases.take(run.id, PLANNER)) is not None:
                 run = planner.plan(store, studio, run, fence)
-                store.drop_lease(run.id, fence)
+                store.leases.drop(run.id, fence)
             if run.state == "planning":
                 # Runs of one project are planned one after another; a worker may plan the first one, or this one.
                 first = store.list_runs(("planning",), run.project)[-1]

@@ -3,8 +3,9 @@
 from backend.label_studio import protocol
 from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import PredictCall
+from backend.runs.run import Run
 from backend.runs.spec import RunSpec
-from backend.runs.store import Run, RunStore
+from backend.runs.store import RunStore
 from backend.transport import worker_registry
 from ris_core.errors import RisError
 

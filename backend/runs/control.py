@@ -9,8 +9,9 @@ import redis
 from backend.base.errors import Unreachable
 from backend.base.redaction import learn_address, reason_of
 from backend.db.request_store import RequestStore
+from backend.runs.run import OVER, Run, RunState
 from backend.runs.spec import BadRun, RunSpec
-from backend.runs.store import OVER, Run, RunStore, State
+from backend.runs.store import RunStore
 from backend.settings.project import read_project_settings
 from backend.settings.values import read_listener_url
 from backend.transport import worker_registry
@@ -63,7 +64,7 @@ def resume(run_store: RunStore, run: Run, with_version: str | None = None) -> No
     """
     if with_version is not None and not _VERSION.fullmatch(with_version):
         raise BadRun(f"The version is {with_version[:80]!r}; give one as workers say it: `ris doctor` lists them.")
-    states: tuple[State, ...] = ("paused", "preview") if with_version is None else ("paused", "preview", "running")
+    states: tuple[RunState, ...] = ("paused", "preview") if with_version is None else ("paused", "preview", "running")
     if not run_store.change(run.id, "running", None, only_from=states, model_version=with_version):
         raise BadRun(f"The run {run.id} is {run_store.get(run.id).state}, so it cannot be resumed.")
     if with_version is not None:

@@ -17,7 +17,8 @@ from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import Json
 from backend.runs import answers
 from backend.runs.item import RunItem
-from backend.runs.store import Run, RunStore
+from backend.runs.run import Run
+from backend.runs.store import RunStore
 from backend.runs.worker_state import WorkerState
 from ris_core.errors import BadExpression, BadImage, BadImageCause, RisError
 from ris_core.segmentation.segmenter import Segmenter
@@ -67,7 +68,7 @@ def work(means: RunContext, run_id: str, job_s: float = JOB_S) -> int:
     run = means.run_store.get(run_id)
     body = _make_body(means.service, run)
     while not means.worker_state.is_over and time.monotonic() < until and not (number and means.is_wanted()):
-        item = means.run_store.items.claim(run.id, means.worker_state.worker)
+        item = means.run_store.claims.claim(run.id, means.worker_state.worker)
         if item is None:
             break
         means.worker_state.at_work = (item.run, item.task)
@@ -83,7 +84,7 @@ def work(means: RunContext, run_id: str, job_s: float = JOB_S) -> int:
 
 def _do(means: RunContext, run: Run, item: RunItem, body: Json) -> bool:
     """Answer an item, or record why not; whether the job may go on."""
-    items, started_at = means.run_store.items, time.perf_counter()
+    claims, started_at = means.run_store.claims, time.perf_counter()
     with structlog.contextvars.bound_contextvars(run=run.id, task=item.task):
         try:
             data = {body["image_key"]: item.image}
@@ -95,15 +96,15 @@ def _do(means: RunContext, run: Run, item: RunItem, body: Json) -> bool:
         except ImageUnreachable as error:
             return _leave_for_later(means.run_store, run, item, error)
         except JobTimeoutException as error:
-            items.fail(item, f"It took too long ({reason_of(error)}). Look at the image's size.", "took too long")
+            claims.fail(item, f"It took too long ({reason_of(error)}). Look at the image's size.", "took too long")
             return False  # the alarm is over, so nothing would stop the next one
         except Unreachable:
             raise
         except RisError as error:
-            items.fail(item, str(error), _reason(error))
+            claims.fail(item, str(error), _reason(error))
             log.warning("item failed", error=str(error))
         except Exception as error:
-            items.fail(
+            claims.fail(
                 item,
                 f"internal error ({type(error).__name__}: {reason_of(error)}); see the worker's log",
                 "internal error",
@@ -111,7 +112,7 @@ def _do(means: RunContext, run: Run, item: RunItem, body: Json) -> bool:
             log.exception("item failed")
         else:
             image_sha256, encode_fp, answered = found
-            is_kept = items.finish(
+            is_kept = claims.finish(
                 item, answered, image_sha256, encode_fp, context.segmenter.model_version, context.parts_s
             )
             seconds = round(time.perf_counter() - started_at, 3)
@@ -163,25 +164,25 @@ def _answer(service: InferenceService, run: Run, item: RunItem, context: Request
 def _leave_for_later(run_store: RunStore, run: Run, item: RunItem, error: ImageUnreachable) -> bool:
     """Decide what an image means that cannot be had: it is gone, the token is, or its server is down for a while."""
     if error.is_own and error.cause in ("token", "moved"):
-        run_store.items.put_back(item)
+        run_store.claims.put_back(item)
         run_store.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=("running", "preview"))
         log.error("the run is paused", error=str(error))
         return False
     if error.is_own and error.cause == "down":  # as long as it takes: it is Label Studio itself
-        run_store.items.put_back(item)
+        run_store.claims.put_back(item)
         wait_s = run_store.hold(run.id, f"Images cannot be had: {error}", *HOLD_S)
         log.warning("images cannot be had", wait_s=round(wait_s, 1), error=str(error))
         return False
     if error.cause in PASSING_CAUSES:
-        run_store.items.defer(item, str(error), RETRY_IMAGE_S * 2**item.deferrals)
+        run_store.claims.defer(item, str(error), RETRY_IMAGE_S * 2**item.deferrals)
     else:
-        run_store.items.fail(item, str(error), "image unreachable")
+        run_store.claims.fail(item, str(error), "image unreachable")
     log.warning("item not answered", error=str(error))
     return True
 
 
 def _pause_for_version(run_store: RunStore, run: Run, item: RunItem, version: str) -> None:
-    run_store.items.put_back(item)
+    run_store.claims.put_back(item)
     note = (
         f"A worker answers with {version}, the run with {run.model_version}. Start workers of that version and "
         f"`ris run resume {run.id}`, or go on with this one: `ris run resume {run.id} --with-version {version}`."

@@ -11,7 +11,8 @@ import structlog
 
 from backend.base import redaction
 from backend.label_studio.outbound import NOT_METADATA, HostRefused, post_json
-from backend.runs.store import Run, RunStore
+from backend.runs.run import Run
+from backend.runs.store import RunStore
 
 log = structlog.get_logger(__name__)
 

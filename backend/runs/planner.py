@@ -10,8 +10,9 @@ from backend.label_studio.protocol import Task
 from backend.runs import queries
 from backend.runs.item import AnsweredTask, PlannedItem, RunItem
 from backend.runs.queries import Query
+from backend.runs.run import Run
 from backend.runs.spec import BadRun, RunSpec
-from backend.runs.store import Run, RunStore
+from backend.runs.store import RunStore
 from backend.runs.studio_client import RunClient
 from ris_core.errors import BadExpression, BadInput
 
@@ -58,9 +59,9 @@ def plan_again(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> 
         gone = dict(items)
         for tasks in _pages(studio, replace(run.spec, tasks=tuple(items), view=None, only_unlabelled=False)):
             planned = [_plan_once_more(run.spec, config, task, gone.pop(int(task.id))) for task in tasks]
-            run_store.renew(run.id, fence)
+            run_store.leases.renew(run.id, fence)
             run_store.items.plan_again(run.id, fence, planned)
-        run_store.items.move(run.id, fence, gone, "failed", GONE, "task gone")
+        run_store.writes.move(run.id, fence, gone, "failed", GONE, "task gone")
 
 
 def begin(run_store: RunStore, run: Run) -> None:
@@ -97,7 +98,7 @@ def plan_tasks(
 
 def _plan(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> None:
     if run.label_config is None:
-        run_store.note_plan(run.id, fence, label_config=studio.label_config(run.spec))
+        run_store.leases.note_plan(run.id, fence, label_config=studio.label_config(run.spec))
         run = run_store.get(run.id)
     config = read_config(run.label_config or "")
     after: int | None = run.planned_to
@@ -105,8 +106,8 @@ def _plan(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> None:
         tasks, after = studio.list_tasks(run.spec, after)
         planned, skipped = plan_tasks(run_store, run, config, tasks)
         _add(run_store, run, planned)
-        run_store.note_plan(run.id, fence, planned_to=after or run.planned_to, skipped=run.skipped + skipped)
-        run_store.renew(run.id, fence)
+        run_store.leases.note_plan(run.id, fence, planned_to=after or run.planned_to, skipped=run.skipped + skipped)
+        run_store.leases.renew(run.id, fence)
         run = run_store.get(run.id)
     begin(run_store, run)
 

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backend.runs.counts import Failure
-from backend.runs.store import OVER, Run, RunStore
+from backend.runs.run import OVER, Run
+from backend.runs.store import RunStore
 from ris_core.output.plain_text import one_line
 
 RATE_S = 60.0

@@ -14,7 +14,9 @@ import structlog
 from backend.base.errors import BadSettings, Unreachable
 from backend.runs import notification, planner
 from backend.runs.job_id import make_job_id
-from backend.runs.store import AT_WORK, LeaseLost, Run, RunStore
+from backend.runs.leases import LeaseLost
+from backend.runs.run import AT_WORK, Run
+from backend.runs.store import RunStore
 from backend.runs.studio_client import RunClient
 from backend.runs.worker_state import WorkerState
 from backend.runs.writer import PredictionWriter
@@ -72,7 +74,7 @@ class RunSupervisor:
         """
         runs = self._run_store.list_runs(AT_WORK)
         known = None
-        if (runs or self._run_store.items.running()) and worker_registry.take_turn(
+        if (runs or self._run_store.claims.running()) and worker_registry.take_turn(
             self._conn
         ):  # else there is nothing to look after
             known = {info.name: info for info in worker_registry.list_workers(self._conn)}
@@ -100,7 +102,7 @@ class RunSupervisor:
         try:
             for run in self._run_store.list_runs(AT_WORK):
                 if run.supervisor == self._worker_state.worker:
-                    self._run_store.drop_lease(run.id, run.fence)
+                    self._run_store.leases.drop(run.id, run.fence)
         except RisError as error:
             log.warning("leases are left to run out", error=str(error))
 
@@ -109,7 +111,7 @@ class RunSupervisor:
     def _take_from_the_dead(self, known: Mapping[str, worker_registry.WorkerInfo] | None) -> None:
         """Let items begin again that nobody has in hand; of other workers only if it is this one's turn to look after all."""
         now = time.time()
-        for run_id, task, worker, began in self._run_store.items.running():
+        for run_id, task, worker, began in self._run_store.claims.running():
             if worker == self._worker_state.worker:
                 is_left = (run_id, task) != self._worker_state.at_work and now - began > FORGOTTEN_S
             elif known is None:
@@ -119,7 +121,7 @@ class RunSupervisor:
             else:
                 is_left = now - began > UNHEARD_S
             if is_left or now - began > 2 * JOB_TIMEOUT_S:
-                state = self._run_store.items.take_from(run_id, task, worker)
+                state = self._run_store.claims.take_from(run_id, task, worker)
                 log.warning("a worker died over an item", run=run_id, task=task, worker=worker, state=state)
 
     def _feed(self, run: Run, workers: int) -> None:
@@ -136,7 +138,7 @@ class RunSupervisor:
         now = time.time()
         if run.push_at > now or (run.supervisor != self._worker_state.worker and run.lease_until > now):
             return
-        fence = self._run_store.take_lease(run.id, self._worker_state.worker)
+        fence = self._run_store.leases.take(run.id, self._worker_state.worker)
         if fence is None:
             return
         with structlog.contextvars.bound_contextvars(run=run.id):

@@ -19,8 +19,10 @@ from backend.label_studio.label_config import read_config
 from backend.label_studio.protocol import Json
 from backend.runs import answers, own_predictions
 from backend.runs.item import ItemState, RunItem
+from backend.runs.leases import LeaseLost
 from backend.runs.planner import GONE
-from backend.runs.store import LeaseLost, Run, RunStore
+from backend.runs.run import Run
+from backend.runs.store import RunStore
 from backend.runs.studio_client import RunClient
 
 log = structlog.get_logger(__name__)
@@ -60,7 +62,7 @@ class PredictionWriter:
         self.settle()
         ready = self._run_store.items.in_state(self._run.id, "ready", BATCH)
         noted = [item.task for number, item in enumerate(ready) if self._note(item, number)]
-        items = self._run_store.items.take_ready(self._run.id, self._fence, BATCH, noted)
+        items = self._run_store.writes.take_ready(self._run.id, self._fence, BATCH, noted)
         made = self._make(items)
         if not made:
             return None if not ready else 0.0
@@ -79,11 +81,11 @@ class PredictionWriter:
         if self._fence == 1 and has == expected:
             return True
         is_well, after = True, -1
-        while items := self._run_store.items.list_standing(self._run.id, after):
+        while items := self._run_store.writes.list_expected(self._run.id, after):
             is_well &= self._look_up(items, "ready")
             after = items[-1].task
         log.info("swept", run=self._run.id, expected=expected, found=has, is_well=is_well)
-        if not is_well and self._run_store.note_repair(self._run.id, self._fence) > MAX_REPAIRS:
+        if not is_well and self._run_store.leases.note_repair(self._run.id, self._fence) > MAX_REPAIRS:
             note = (
                 f"Predictions of this run were missing or doubled in Label Studio {MAX_REPAIRS} times in a row, though they were "
                 f"written and mended each time. Look what deletes or adds them, then `ris run resume {self._run.id}`."
@@ -119,7 +121,7 @@ class PredictionWriter:
         self._write_note(item, own_predictions.infer_before(item, self._former(item), predictions, self._version))
 
     def _write_note(self, item: RunItem, before: Sequence[int]) -> None:
-        if not self._run_store.items.note_before(self._run.id, self._fence, item.task, before):
+        if not self._run_store.writes.note_before(self._run.id, self._fence, item.task, before):
             raise LeaseLost(f"The run {self._run.id} has another steward.")
 
     def _former(self, item: RunItem) -> RunItem | None:
@@ -223,7 +225,7 @@ class PredictionWriter:
         # Label Studio forgets which prediction an annotation was made from when that is deleted
         made_from = [a for prediction in old for a in self._studio.annotations_from(item.task, prediction)]
         replaced = {"run": item.replaces, "predictions": old, "annotations": made_from}
-        if not self._run_store.items.move(self._run.id, self._fence, [item.task], "replacing", replaced=replaced):
+        if not self._run_store.writes.move(self._run.id, self._fence, [item.task], "replacing", replaced=replaced):
             raise LeaseLost(f"The run {self._run.id} has another steward.")
         written = self._run_store.items.get(self._run.id, item.task)
         if written:
@@ -245,7 +247,7 @@ class PredictionWriter:
         tasks = [item.task for item in items]
         if not tasks:
             return
-        if self._run_store.items.move(self._run.id, self._fence, tasks, state, error, reason) != len(tasks):
+        if self._run_store.writes.move(self._run.id, self._fence, tasks, state, error, reason) != len(tasks):
             # too late: what was sent may be there twice, so whoever has the run now looks
             self._run_store.change(self._run.id, "running", "swept once more", only_from=("done",))
             raise LeaseLost(f"The run {self._run.id} has another steward.")
@@ -255,7 +257,7 @@ class PredictionWriter:
         return item.model_version or self._version
 
     def _check(self) -> None:
-        self._run_store.renew(self._run.id, self._fence)
+        self._run_store.leases.renew(self._run.id, self._fence)
 
     def _why_dropped(self) -> str:
         control = read_config(self._run.label_config or "").controls[0]

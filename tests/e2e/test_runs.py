@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from backend.label_studio.client import LabelStudioClient
-from backend.runs.store import Run, RunStore, open_run_store
+from backend.runs.run import Run
+from backend.runs.store import RunStore, open_run_store
 from benchmarks.chaos import wreak
 from benchmarks.environment import BenchmarkEnvironment, LoadPlan
 from demo.gallery import GALLERY

@@ -158,7 +158,7 @@ def test_run_whose_workers_are_gone_is_finished_with_the_version_of_today(yester
     )
     means = RunContext(run_store, service, worker_state, lambda: False)
     for task in [item.task for item in run_store.items.in_state(run.id, "running")]:  # whose worker died
-        assert run_store.items.take_from(run.id, task, run_store.items.get(run.id, task).worker) == "new"
+        assert run_store.claims.take_from(run.id, task, run_store.items.get(run.id, task).worker) == "new"
 
     assert work(means, run.id, 30.0) == 1
     paused = run_store.get(run.id)

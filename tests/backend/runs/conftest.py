@@ -13,8 +13,9 @@ from backend.inference.service import InferenceService
 from backend.label_studio.images import ImageFetcher
 from backend.runs import supervisor as supervisors
 from backend.runs.execution import RunContext, work
+from backend.runs.run import Run
 from backend.runs.spec import RunSpec
-from backend.runs.store import Run, RunStore, open_run_store
+from backend.runs.store import RunStore, open_run_store
 from backend.runs.studio_client import RunClient
 from backend.runs.supervisor import RunSupervisor
 from backend.runs.worker_state import WorkerState

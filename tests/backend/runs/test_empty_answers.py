@@ -17,7 +17,7 @@ NOTHING = {"min_score": 1.0}
 def prediction_writer(rig, run, name="me"):
     """What writes for a steward of that name, who takes over."""
     rig.let_lease_end(run)
-    fence = rig.run_store.take_lease(run.id, name)
+    fence = rig.run_store.leases.take(run.id, name)
     return PredictionWriter(rig.run_store, RunClient(rig.url, "token", 5.0), rig.run_store.get(run.id), fence)
 
 

@@ -436,7 +436,7 @@ def test_item_that_kills_three_workers_fails_and_the_run_goes_on(rig):
     poison, other = rig.add_tasks(2)
     run = rig.start(RED)
     for i in range(3):
-        assert rig.items.claim(run.id, f"victim-{i}").task == poison
+        assert rig.run_store.claims.claim(run.id, f"victim-{i}").task == poison
         rig.age_running(run)
         rig.supervisor.tick()
     run = rig.carry_on(run)
@@ -447,12 +447,12 @@ def test_item_that_kills_three_workers_fails_and_the_run_goes_on(rig):
 def test_late_answer_of_a_worker_that_was_given_up_changes_nothing(rig):
     rig.add_tasks(1)
     run = rig.start(RED)
-    late = rig.items.claim(run.id, "stopped")
+    late = rig.run_store.claims.claim(run.id, "stopped")
     rig.age_running(run)
     rig.supervisor.tick()
-    assert rig.items.claim(run.id, "next").attempt == 2
-    assert not rig.items.finish(late, [], "sha", "fp", "v", {})
-    assert not rig.items.fail(late, "x", "y")
+    assert rig.run_store.claims.claim(run.id, "next").attempt == 2
+    assert not rig.run_store.claims.finish(late, [], "sha", "fp", "v", {})
+    assert not rig.run_store.claims.fail(late, "x", "y")
     assert rig.states(run) == {"running": 1}
 
 

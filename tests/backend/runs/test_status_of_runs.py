@@ -76,14 +76,14 @@ def test_what_found_nothing_and_what_is_unsure_is_counted(rig):
 def test_an_unsure_answer_is_counted_when_it_is_recorded(rig):
     rig.add_tasks(1)
     run = rig.start(RED)
-    item = rig.items.claim(run.id, "me")
+    item = rig.run_store.claims.claim(run.id, "me")
     answer = {"expression": "x", "label": "Red", "is_guess": False, "others": [], "candidates": []}
     answers = [
         {**answer, "decision": "ambiguous", "selected": [0]},
         {**answer, "decision": "ambiguous", "selected": []},
     ]
     answers.append({**answer, "decision": "match", "selected": [], "repeats": 0})
-    rig.items.finish(item, answers, "ab", "fp", "v", {})
+    rig.run_store.claims.finish(item, answers, "ab", "fp", "v", {})
     assert rig.run_store.counts.found(run.id) == (1, 1)
 
 

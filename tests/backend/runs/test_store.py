@@ -16,9 +16,10 @@ from backend.db.run_tables import item as item_table
 from backend.db.run_tables import run as run_table
 from backend.db.tables import metadata
 from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, PlannedItem
+from backend.runs.leases import LeaseLost
 from backend.runs.queries import Query
 from backend.runs.spec import BadRun, RunSpec
-from backend.runs.store import LeaseLost, open_run_store
+from backend.runs.store import open_run_store
 
 ROOT = Path(__file__).parents[3]
 DOG, CAT = Query("the dog", "Dog"), Query("the cat")
@@ -38,7 +39,7 @@ def make_run(run_store, tasks=3, state="running", **spec):
 
 
 def finish(run_store, item):
-    return run_store.items.finish(item, [{"selected": []}], "sha", "fp", "v1", {"encode_s": 0.5})
+    return run_store.claims.finish(item, [{"selected": []}], "sha", "fp", "v1", {"encode_s": 0.5})
 
 
 def test_tables_are_migrated_as_they_are_used(database_url):
@@ -58,7 +59,7 @@ def test_run_is_what_was_asked_and_is_found_by_id_beginning_and_name(run_store):
 def test_items_are_added_once_and_claimed_once_in_order(run_store):
     run = make_run(run_store)
     assert run_store.items.add(run.id, [PlannedItem(1, "x", ()), PlannedItem(9, "y", (DOG, CAT))]) == 1
-    claimed = [run_store.items.claim(run.id, "w") for _ in range(5)]
+    claimed = [run_store.claims.claim(run.id, "w") for _ in range(5)]
     assert [one and (one.task, one.image, one.attempt) for one in claimed] == [
         (1, "/data/1.png", 1),
         (2, "/data/2.png", 1),
@@ -71,16 +72,16 @@ def test_items_are_added_once_and_claimed_once_in_order(run_store):
 
 @pytest.mark.parametrize("state", ["planning", "paused", "cancelling", "done"])
 def test_nothing_is_claimed_of_a_run_that_rests(run_store, state):
-    assert run_store.items.claim(make_run(run_store, state=state).id, "w") is None
+    assert run_store.claims.claim(make_run(run_store, state=state).id, "w") is None
 
 
 def test_answer_is_kept_until_it_is_written(run_store):
     run = make_run(run_store, 1)
-    assert finish(run_store, run_store.items.claim(run.id, "w"))
-    fence = run_store.take_lease(run.id, "s")
-    [item] = run_store.items.take_ready(run.id, fence, 10)
+    assert finish(run_store, run_store.claims.claim(run.id, "w"))
+    fence = run_store.leases.take(run.id, "s")
+    [item] = run_store.writes.take_ready(run.id, fence, 10)
     assert (item.state, item.answers) == ("writing", ({"selected": []},))
-    assert run_store.items.move(run.id, fence, [1], "done") == 1
+    assert run_store.writes.move(run.id, fence, [1], "done") == 1
     assert run_store.counts.count_written(3, "v1") == 1
     assert run_store.counts.stage_seconds() == {"encode": 0.5}
     assert not run_store.items.has_open(run.id)
@@ -89,21 +90,21 @@ def test_answer_is_kept_until_it_is_written(run_store):
 def test_image_that_cannot_be_had_is_tried_later_and_not_for_ever(run_store):
     run = make_run(run_store, 1)
     for _ in range(MAX_DEFERRALS):
-        late = run_store.items.claim(run.id, "w")
+        late = run_store.claims.claim(run.id, "w")
         assert late.attempt == 1
-        run_store.items.defer(late, "down", -1.0)
+        run_store.claims.defer(late, "down", -1.0)
     assert run_store.counts.by_state(run.id) == {"failed": 1}
     held = make_run(run_store, 1)
-    run_store.items.defer(run_store.items.claim(held.id, "w"), "down", 60.0)
-    assert run_store.items.claim(held.id, "w") is None
+    run_store.claims.defer(run_store.claims.claim(held.id, "w"), "down", 60.0)
+    assert run_store.claims.claim(held.id, "w") is None
 
 
 def test_workers_that_die_over_an_item_are_counted(run_store):
     run = make_run(run_store, 1)
     for i in range(MAX_ATTEMPTS):
-        run_store.items.claim(run.id, f"w{i}")
-        assert run_store.items.take_from(run.id, 1, "another") is None
-        state = run_store.items.take_from(run.id, 1, f"w{i}")
+        run_store.claims.claim(run.id, f"w{i}")
+        assert run_store.claims.take_from(run.id, 1, "another") is None
+        state = run_store.claims.take_from(run.id, 1, f"w{i}")
     assert state == "failed"
     [failure] = run_store.counts.failures(run.id)
     assert failure.reason == "worker died"
@@ -111,41 +112,41 @@ def test_workers_that_die_over_an_item_are_counted(run_store):
 
 def test_lease_has_one_holder_and_every_change_of_hands_a_fence(run_store, monkeypatch):
     run = make_run(run_store)
-    first = run_store.take_lease(run.id, "a")
-    assert run_store.take_lease(run.id, "b") is None
-    assert run_store.take_lease(run.id, "a") == first
-    monkeypatch.setattr("backend.runs.store.LEASE_S", -1.0)
-    run_store.renew(run.id, first)
-    second = run_store.take_lease(run.id, "b")
+    first = run_store.leases.take(run.id, "a")
+    assert run_store.leases.take(run.id, "b") is None
+    assert run_store.leases.take(run.id, "a") == first
+    monkeypatch.setattr("backend.runs.leases.LEASE_S", -1.0)
+    run_store.leases.renew(run.id, first)
+    second = run_store.leases.take(run.id, "b")
     assert second > first
     with pytest.raises(LeaseLost):
-        run_store.renew(run.id, first)
-    assert run_store.items.move(run.id, first, [1], "done") == 0
-    assert run_store.items.take_ready(run.id, first, 1) == []
+        run_store.leases.renew(run.id, first)
+    assert run_store.writes.move(run.id, first, [1], "done") == 0
+    assert run_store.writes.take_ready(run.id, first, 1) == []
 
 
 def test_failed_items_are_planned_again_by_the_steward_alone(run_store):
     run = make_run(run_store, 2)
-    fence = run_store.take_lease(run.id, "me")
+    fence = run_store.leases.take(run.id, "me")
     for _ in range(2):
-        run_store.items.fail(run_store.items.claim(run.id, "w"), "lost", "image unreachable")
+        run_store.claims.fail(run_store.claims.claim(run.id, "w"), "lost", "image unreachable")
     assert run_store.items.retry(run.id) == 2
-    assert run_store.items.claim(run.id, "w") is None
+    assert run_store.claims.claim(run.id, "w") is None
     now = [PlannedItem(1, "/data/new.png", (CAT,)), PlannedItem(2, "", (), error="The task has no image address.")]
     assert run_store.items.plan_again(run.id, fence - 1, now) == 0
     assert run_store.items.plan_again(run.id, fence, now) == 2
-    begun = run_store.items.claim(run.id, "w")
+    begun = run_store.claims.claim(run.id, "w")
     assert (begun.task, begun.image, begun.queries, begun.attempt) == (1, "/data/new.png", (CAT,), 1)
     assert [one.reason for one in run_store.counts.failures(run.id)] == ["task data"]
 
 
 def test_failed_replacement_is_tried_again_although_what_it_replaces_stands(run_store):
     former = make_run(run_store, 1)
-    run_store.take_lease(former.id, "me")
-    finish(run_store, run_store.items.claim(former.id, "w"))
+    run_store.leases.take(former.id, "me")
+    finish(run_store, run_store.claims.claim(former.id, "w"))
     later = run_store.add_run(RunSpec(3, expressions=("the cat",), mode="replace"), "v1", "running")
     run_store.items.add(later.id, [PlannedItem(1, "/data/1.png", (CAT,), replaces=former.id)])
-    run_store.items.fail(run_store.items.claim(later.id, "w"), "lost", "image unreachable")
+    run_store.claims.fail(run_store.claims.claim(later.id, "w"), "lost", "image unreachable")
     assert run_store.items.retry(later.id) == 1
 
 
@@ -177,7 +178,7 @@ def test_several_workers_see_one_outage_once(run_store):
 
 def test_counts_are_told_apart_for_metrics(run_store):
     run = make_run(run_store, 2)
-    run_store.items.fail(run_store.items.claim(run.id, "w"), "damaged", "image unreadable")
+    run_store.claims.fail(run_store.claims.claim(run.id, "w"), "damaged", "image unreadable")
     assert run_store.counts.count_all() == {("new", ""): 1, ("failed", "image unreadable"): 1}
     assert run_store.counts.count_runs() == {"running": 1}
     assert run_store.counts.answered_since(run.id, time.time() - 60) == 1
@@ -188,8 +189,8 @@ import sys
 from backend.runs.store import open_run_store
 run_store, run, worker = open_run_store(sys.argv[1]), sys.argv[2], sys.argv[3]
 mine = 0
-while item := run_store.items.claim(run, worker):
-    mine += run_store.items.finish(item, [{"selected": []}], worker, "fp", "v", {})
+while item := run_store.claims.claim(run, worker):
+    mine += run_store.claims.finish(item, [{"selected": []}], worker, "fp", "v", {})
 print(mine)
 """
 
@@ -215,5 +216,5 @@ def test_processes_that_open_a_fresh_database_migrate_it_once(database_url):
     ]
     processes = [subprocess.Popen([*command, database_url], cwd=ROOT) for _ in range(3)]
     assert [process.wait(120) for process in processes] == [0, 0, 0]
-    with open_request_store(database_url)._engine.connect() as db:
+    with closing(open_request_store(database_url)) as store, store._engine.connect() as db:
         assert db.scalar(sa.select(sa.func.count()).select_from(run_table)) == 0

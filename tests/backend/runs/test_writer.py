@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.runs.store import LeaseLost
+from backend.runs.leases import LeaseLost
 from backend.runs.studio_client import RunClient
 from backend.runs.writer import PredictionWriter
 
@@ -21,7 +21,7 @@ def ready(rig):
 def prediction_writer(rig, run, name="me"):
     """What writes for a steward of that name, who takes over."""
     rig.let_lease_end(run)
-    fence = rig.run_store.take_lease(run.id, name)
+    fence = rig.run_store.leases.take(run.id, name)
     return PredictionWriter(rig.run_store, RunClient(rig.url, "token", 5.0), rig.run_store.get(run.id), fence)
 
 
@@ -41,8 +41,8 @@ def test_written_once_when_the_answer_is_lost(rig, ready):
 
 
 def test_written_once_when_the_writer_dies_before_sending(rig, ready):
-    fence = rig.run_store.take_lease(ready.id, "me")
-    assert len(rig.items.take_ready(ready.id, fence, 2)) == 2
+    fence = rig.run_store.leases.take(ready.id, "me")
+    assert len(rig.run_store.writes.take_ready(ready.id, fence, 2)) == 2
     assert rig.carry_on(ready).state == "done"
     assert counts(rig) == [1, 1, 1]
 

@@ -1,0 +1,131 @@
+"""What workers do with a run's items: one transaction each.
+
+A worker owns an item while it is "running", under the number of its attempt. What a worker reports later, when the item was given to
+another one, changes nothing.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from backend.db.database import Transactions
+from backend.db.run_tables import item, run
+from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, RunItem, read_item
+
+
+class ItemClaims:
+    """The part of `RunStore` that workers use."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    def claim(self, run_id: str, worker: str) -> RunItem | None:
+        """Take the next item into work; None if there is none that may begin now."""
+        now = time.time()
+        may_begin = (
+            (item.c.run == run_id)
+            & (item.c.state == "new")
+            & (item.c.retry_at <= now)
+            & run.c.state.in_(("running", "preview"))
+            & (run.c.hold_until <= now)
+        )
+        with self._transactions.writing() as db:
+            row = db.execute(
+                sa.select(item)
+                .join(run, run.c.id == item.c.run)
+                .where(may_begin)
+                .order_by(item.c.retry_at, item.c.task)
+                .limit(1)
+                .with_for_update(skip_locked=True, of=item)
+            ).first()
+            if row is None:
+                return None
+            begun = {"state": "running", "attempts": row.attempts + 1, "worker": worker, "started_at": now}
+            db.execute(sa.update(item).where(item.c.run == run_id, item.c.task == row.task).values(begun))
+        return read_item({**row._mapping, **begun})
+
+    def finish(
+        self,
+        done: RunItem,
+        answers: Sequence[Mapping[str, Any]],
+        image_sha256: str,
+        encode_fp: str,
+        model_version: str,
+        seconds: Mapping[str, float],
+    ) -> bool:
+        """Record what was found; False, and nothing is recorded, if the item was given to another worker meanwhile."""
+        does_push = sa.select(run.c.does_push).where(run.c.id == done.run).scalar_subquery()
+        values = {
+            "state": sa.case((does_push, "ready"), else_="done"),
+            "answers": list(answers),
+            "image_sha256": image_sha256,
+            "encode_fp": encode_fp,
+            "model_version": model_version,
+            "seconds": dict(seconds),
+            "unfound": sum(not answer["selected"] and "repeats" not in answer for answer in answers),
+            "unsure": sum(bool(answer["selected"]) and answer["decision"] == "ambiguous" for answer in answers),
+            "finished_at": time.time(),
+            "error": None,
+            "reason": None,
+        }
+        return self._end_attempt(done, values)
+
+    def fail(self, failed: RunItem, error: str, reason: str) -> bool:
+        """Record why an item cannot be answered; False if it was given to another worker meanwhile."""
+        values = {"state": "failed", "error": error, "reason": reason, "finished_at": time.time()}
+        return self._end_attempt(failed, values)
+
+    def defer(self, late: RunItem, error: str, wait_s: float) -> bool:
+        """Begin an item again later, since its image cannot be had now; False, and it failed, if that happened too often."""
+        if late.deferrals + 1 >= MAX_DEFERRALS:
+            self.fail(late, error, "image unreachable")
+            return False
+        values = {
+            "state": "new",
+            "attempts": late.attempt - 1,
+            "deferrals": late.deferrals + 1,
+            "retry_at": time.time() + wait_s,
+            "error": error,
+        }
+        return self._end_attempt(late, values)
+
+    def put_back(self, begun: RunItem) -> bool:
+        """Let somebody else begin an item, as if it had not been begun here."""
+        return self._end_attempt(begun, {"state": "new", "attempts": begun.attempt - 1})
+
+    def running(self) -> list[tuple[str, int, str, float]]:
+        """Run, task, worker and time of beginning of everything at work."""
+        wanted = sa.select(item.c.run, item.c.task, item.c.worker, item.c.started_at).where(item.c.state == "running")
+        with self._transactions.reading() as db:
+            return [tuple(row) for row in db.execute(wanted)]
+
+    def take_from(self, run_id: str, task: int, worker: str) -> str | None:
+        """Take an item from a worker that died over it; its new state, None if it is not that worker's any more.
+
+        One that `MAX_ATTEMPTS` workers died over failed.
+        """
+        is_its = (item.c.run == run_id) & (item.c.task == task)
+        is_its &= (item.c.state == "running") & (item.c.worker == worker)
+        error = f"{MAX_ATTEMPTS} workers died over it. Look at the image and the workers' log, then `ris run retry`"
+        gave_up = item.c.attempts >= MAX_ATTEMPTS
+        values = {
+            "state": sa.case((gave_up, "failed"), else_="new"),
+            "error": sa.case((gave_up, error), else_="a worker died over it"),
+            "reason": sa.case((gave_up, "worker died"), else_=None),
+            "finished_at": sa.case((gave_up, time.time()), else_=None),
+        }
+        with self._transactions.writing() as db:
+            return cast(str | None, db.scalar(sa.update(item).where(is_its).values(values).returning(item.c.state)))
+
+    def _end_attempt(self, at_work: RunItem, values: Mapping[str, Any]) -> bool:
+        is_mine = (
+            (item.c.run == at_work.run)
+            & (item.c.task == at_work.task)
+            & (item.c.state == "running")
+            & (item.c.attempts == at_work.attempt)
+            & (item.c.worker == at_work.worker)
+        )
+        with self._transactions.writing() as db:
+            return db.execute(sa.update(item).where(is_mine).values(values)).rowcount == 1

@@ -1,0 +1,98 @@
+"""What the writer does with a run's items: one transaction each.
+
+The run's supervisor owns an item from "writing" on, under the run's fence: under a former fence nothing changes.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from backend.db.database import Transactions
+from backend.db.run_tables import item
+from backend.runs.item import OPEN, ItemState, RunItem, read_item
+from backend.runs.items import PAGE
+from backend.runs.leases import holds_fence
+
+
+class ItemWrites:
+    """The part of `RunStore` that the writer uses."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    def take_ready(self, run_id: str, fence: int, limit: int, among: Collection[int] | None = None) -> list[RunItem]:
+        """Announce that the next items are written now, and take them; none if the fence is not the run's any more.
+
+        Args:
+            among: Only these tasks.
+        """
+        with self._transactions.writing() as db:
+            if not holds_fence(db, run_id, fence):
+                return []
+            is_ready = (item.c.run == run_id) & (item.c.state == "ready")
+            if among is not None:
+                is_ready &= item.c.task.in_(list(among))
+            rows = db.execute(sa.select(item).where(is_ready).order_by(item.c.task).limit(limit)).mappings().all()
+            taken = item.c.task.in_([row["task"] for row in rows])
+            db.execute(sa.update(item).where(is_ready, taken).values(state="writing"))
+        return [read_item({**row, "state": "writing"}) for row in rows]
+
+    def note_before(self, run_id: str, fence: int, task: int, predictions: Collection[int]) -> bool:
+        """Note which predictions a task has before its item's is sent, unless that is noted; False under a former fence."""
+        is_meant = (item.c.run == run_id) & (item.c.task == task) & item.c.before.is_(None)
+        with self._transactions.writing() as db:
+            if not holds_fence(db, run_id, fence):
+                return False
+            db.execute(sa.update(item).where(is_meant).values(before=sorted(predictions)))
+        return True
+
+    def list_expected(self, run_id: str, after: int = -1, limit: int = PAGE) -> list[RunItem]:
+        """Items whose predictions must be in Label Studio, by task id: done, and no other's takes their place, or is about to."""
+        later = item.alias()
+        is_overtaken = sa.exists(
+            sa.select(later.c.task).where(
+                later.c.task == item.c.task,
+                later.c.replaces == item.c.run,
+                later.c.state.in_(("writing", "replacing", "done")),
+            )
+        )
+        is_done = (item.c.run == run_id) & (item.c.state == "done") & (item.c.task > after)
+        wanted = is_done & item.c.replaced_by.is_(None) & ~is_overtaken
+        with self._transactions.reading() as db:
+            rows = db.execute(sa.select(item).where(wanted).order_by(item.c.task).limit(limit)).mappings()
+            return [read_item(row) for row in rows]
+
+    def move(
+        self,
+        run_id: str,
+        fence: int,
+        tasks: Iterable[int],
+        state: ItemState,
+        error: str | None = None,
+        reason: str | None = None,
+        replaced: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Put items of the steward's into a state; how many: none under a fence that is not the run's any more.
+
+        Args:
+            replaced: What their prediction takes the place of; kept if it is not given.
+        """
+        values: dict[str, Any] = {"state": state, "error": error, "reason": reason}
+        if replaced is not None:
+            values["replaced"] = dict(replaced)
+        is_meant = (item.c.run == run_id) & item.c.task.in_(list(tasks))
+        with self._transactions.writing() as db:
+            if not holds_fence(db, run_id, fence):
+                return 0
+            moved = db.execute(sa.update(item).where(is_meant, item.c.state.in_((*OPEN, "done"))).values(values))
+            if state == "done":
+                _retire_replaced(db, run_id, is_meant)
+            return moved.rowcount
+
+
+def _retire_replaced(db: sa.Connection, run_id: str, is_meant: sa.ColumnElement[bool]) -> None:
+    """Note with the former items of these tasks that this run's stand in their place."""
+    pairs = db.execute(sa.select(item.c.task, item.c.replaces).where(is_meant, item.c.replaces.is_not(None))).all()
+    for task, former in pairs:
+        db.execute(sa.update(item).where(item.c.run == former, item.c.task == task).values(replaced_by=run_id))

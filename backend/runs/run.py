@@ -1,0 +1,63 @@
+"""A run as it is now."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from backend.runs.spec import RunSpec
+
+RunState = Literal["planning", "preview", "running", "paused", "cancelling", "done", "failed", "cancelled"]
+
+AT_WORK: tuple[RunState, ...] = ("planning", "preview", "running", "cancelling")
+"""States in which a steward may have something to do."""
+OVER: tuple[RunState, ...] = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it stands.
+
+    Attributes:
+        note: Why it is paused, failed or waits.
+        model_version: Version that answers it, pinned when it was made; another one only by hand.
+        label_config: The project's label config when it was planned.
+        planned_to: Highest task id, or last page of a view, that is in the ledger.
+        skipped: Tasks that had been answered before.
+        hold_until: No item is begun before.
+        strikes: How often in a row Label Studio's images could not be had.
+        push_at: Nothing is written before.
+        push_strikes: How often in a row writing failed.
+        fence: How many stewards there were.
+        is_told: Whether `spec.notify` knows how it ended.
+        repairs: Sweeps in a row that found something to mend.
+        is_refused: It failed since it cannot be as it was asked for; nothing was begun.
+    """
+
+    id: str
+    created_at: float
+    finished_at: float | None
+    project: int
+    state: RunState
+    note: str | None
+    spec: RunSpec
+    does_push: bool
+    model_version: str | None
+    label_config: str | None
+    planned_to: int
+    skipped: int
+    hold_until: float
+    strikes: int
+    push_at: float
+    push_strikes: int
+    fence: int
+    supervisor: str | None
+    lease_until: float
+    is_told: bool
+    repairs: int = 0
+    is_refused: bool = False
+
+
+def read_run(row: Any) -> Run:
+    """A run from its row."""
+    columns = dict(row)
+    supervisor = columns.pop("steward")  # the column keeps the name that databases of version 0.1 have
+    return Run(**{**columns, "supervisor": supervisor, "spec": RunSpec.from_json(row["spec"])})

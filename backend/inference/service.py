@@ -9,7 +9,7 @@ import numpy as np
 import structlog
 
 from backend.base.redaction import reason_of
-from backend.db.project_store import ImageRecord
+from backend.db.project_store import FetchedImage
 from backend.db.records import Request
 from backend.db.request_store import RequestStore
 from backend.inference.clicks import ClickContext, answer_gesture
@@ -302,7 +302,9 @@ class InferenceService:
             url = context.image_url
             context.image = Image.open(self._fetch(context, url), self.max_pixels)
             height, width = context.image.size_hw
-            self.store.projects.save_image(context.asked.project, url, ImageRecord(context.image.sha256, height, width))
+            self.store.projects.save_image(
+                context.asked.project, url, FetchedImage(context.image.sha256, height, width)
+            )
             context.tick("fetch")
         return context.image
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from backend.db import project_store
-from backend.db.project_store import ImageRecord, ProjectConnection
+from backend.db.project_store import FetchedImage, ProjectConnection
 from backend.db.tables import webhook
 
 
@@ -30,9 +30,9 @@ def test_token_is_not_shown():
 
 
 def test_image_is_known_by_project_and_url_for_a_while(store, monkeypatch):
-    store.projects.save_image(1, "/a.png", ImageRecord("old", 1, 1))
-    store.projects.save_image(1, "/a.png", ImageRecord("new", 2, 3))
-    assert store.projects.get_image(1, "/a.png") == ImageRecord("new", 2, 3)
+    store.projects.save_image(1, "/a.png", FetchedImage("old", 1, 1))
+    store.projects.save_image(1, "/a.png", FetchedImage("new", 2, 3))
+    assert store.projects.get_image(1, "/a.png") == FetchedImage("new", 2, 3)
     assert store.projects.get_image(2, "/a.png") is None
     later = project_store.time.time() + project_store.SOURCE_LIFETIME_S + 1
     monkeypatch.setattr(project_store.time, "time", lambda: later)

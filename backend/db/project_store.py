@@ -33,7 +33,7 @@ class ProjectConnection:
 
 
 @dataclass(frozen=True)
-class ImageRecord:
+class FetchedImage:
     """An image that was fetched before.
 
     Attributes:
@@ -73,7 +73,7 @@ class ProjectStore:
             ProjectConnection(**{name: value for name, value in row.items() if name != "updated_at"}) if row else None
         )
 
-    def save_image(self, project: int | None, url: str, image: ImageRecord) -> None:
+    def save_image(self, project: int | None, url: str, image: FetchedImage) -> None:
         """Keep which image is behind a URL."""
         row = {
             "key": _source_key(project, url),
@@ -85,7 +85,7 @@ class ProjectStore:
         with self._transactions.writing() as db:
             upsert(db, image_source, row)
 
-    def get_image(self, project: int | None, url: str) -> ImageRecord | None:
+    def get_image(self, project: int | None, url: str) -> FetchedImage | None:
         """The image that was behind a URL less than `SOURCE_LIFETIME_S` ago."""
         columns = (image_source.c.image_sha256, image_source.c.height, image_source.c.width)
         is_fresh = (image_source.c.key == _source_key(project, url)) & (
@@ -93,7 +93,7 @@ class ProjectStore:
         )
         with self._transactions.reading() as db:
             row = db.execute(sa.select(*columns).where(is_fresh)).mappings().first()
-        return ImageRecord(**row) if row else None
+        return FetchedImage(**row) if row else None
 
     def save_prompt(self, project: int | None, task: str, prompt_id: str, texts: Sequence[str]) -> None:
         """Keep the texts of one TextArea result, to find the one that changes next."""

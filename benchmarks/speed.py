@@ -21,6 +21,7 @@ import torch
 from ris_core.profiles import catalog, read_profile
 from ris_core.runtime import weights
 from ris_core.runtime.devices import pick_device
+from ris_core.runtime.registry import Weight
 from ris_core.types import Image, Proposals
 
 SIZE_HW = 480, 640
@@ -167,7 +168,7 @@ def _make_up(sections: Mapping[str, Any], folder: Path) -> weights.WeightStore:
     save_file({name: value.contiguous() for name, value in state.items()}, clip)
     made = {proposer["weights"]: sam, encoder["weights"]: clip}
     return weights.WeightStore(
-        offline=True, registry={name: weights.Weight(name=name, path=str(path)) for name, path in made.items()}
+        offline=True, registry={name: Weight(name=name, path=str(path)) for name, path in made.items()}
     )
 
 

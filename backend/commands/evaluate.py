@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ris_core.evaluation.dataset import Dataset
-    from ris_core.evaluation.record import ImageRecord
+    from ris_core.evaluation.record import EvaluatedImage
     from ris_core.evaluation.runner import EvaluationProgress
     from ris_core.segmentation.segmenter import Segmenter
     from ris_core.types import EncodedImage, Image
@@ -133,7 +133,7 @@ def _measure(
     segmenters: Mapping[str, "Segmenter"],
     encode: "Callable[[Image], EncodedImage]",
     quirks: frozenset[str],
-) -> list["ImageRecord"]:
+) -> list["EvaluatedImage"]:
     """Evaluate the images that the journal lacks; the records of all."""
     from ris_core.evaluation import runner
     from ris_core.evaluation.journal import Journal
@@ -150,7 +150,7 @@ def _measure(
 def _write(
     folder: Path,
     dataset: "Dataset",
-    records: Sequence["ImageRecord"],
+    records: Sequence["EvaluatedImage"],
     calibrated: Mapping[str, bool],
     about: Mapping[str, str],
     quirks: frozenset[str],

@@ -7,7 +7,7 @@ from typing import Self
 
 from ris_core.errors import BadInput
 from ris_core.evaluation.journal import read_journal
-from ris_core.evaluation.record import EvaluatedExpression, ImageRecord
+from ris_core.evaluation.record import EvaluatedExpression, EvaluatedImage
 from ris_core.evaluation.runner import ORACLE
 
 
@@ -25,7 +25,7 @@ class EarlierRun:
 
     folder: Path
     dataset: Sequence[str]
-    records: Mapping[str, ImageRecord]
+    records: Mapping[str, EvaluatedImage]
     names: Mapping[str, str]
     calibrated: Mapping[str, bool]
 
@@ -44,7 +44,7 @@ class EarlierRun:
         calibrated = {label: header["calibrated"][name] for name, label in names.items()}
         return cls(folder, header["dataset"], records, names, calibrated)
 
-    def join(self, records: Sequence[ImageRecord], dataset: Sequence[str]) -> list[ImageRecord]:
+    def join(self, records: Sequence[EvaluatedImage], dataset: Sequence[str]) -> list[EvaluatedImage]:
         """These records with its outcomes added; the proposals and the oracle stay those of the records.
 
         Raises:
@@ -63,7 +63,7 @@ class EarlierRun:
             )
         return [replace(record, asked=list(self._ask(record))) for record in records]
 
-    def _ask(self, record: ImageRecord) -> Iterator[EvaluatedExpression]:
+    def _ask(self, record: EvaluatedImage) -> Iterator[EvaluatedExpression]:
         for asked, other in zip(record.asked, self.records[record.image_id].asked, strict=True):
             added = {self.names[name]: outcome for name, outcome in other.outcomes.items() if name != ORACLE}
             yield replace(asked, outcomes={**asked.outcomes, **added})

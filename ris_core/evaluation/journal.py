@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ris_core.errors import BadInput
-from ris_core.evaluation.record import ImageRecord
+from ris_core.evaluation.record import EvaluatedImage
 
 FORMAT = 1
 """Changes when journals of before can no longer be read."""
@@ -43,7 +43,7 @@ class Journal:
             self.close()
             raise
 
-    def append(self, record: ImageRecord) -> None:
+    def append(self, record: EvaluatedImage) -> None:
         """Write down an image; it is on the disk when this returns."""
         self._write(record.to_json())
         self.records[record.image_id] = record
@@ -64,7 +64,7 @@ class Journal:
         except BlockingIOError as error:
             raise BadInput(f"Another run is writing {self.file}. Wait for it, or name another --out.") from error
 
-    def _recover(self, header: Mapping[str, Any]) -> dict[str, ImageRecord]:
+    def _recover(self, header: Mapping[str, Any]) -> dict[str, EvaluatedImage]:
         content = self.file.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         if not whole and not _as_line(header).startswith(content):
@@ -99,7 +99,7 @@ def _as_line(values: Mapping[str, Any]) -> bytes:
     return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def read_journal(file: Path) -> tuple[dict[str, Any], dict[str, ImageRecord]]:
+def read_journal(file: Path) -> tuple[dict[str, Any], dict[str, EvaluatedImage]]:
     """Header and records, by `image_id`, of a journal that may still be written.
 
     Raises:
@@ -111,10 +111,10 @@ def read_journal(file: Path) -> tuple[dict[str, Any], dict[str, ImageRecord]]:
     return _parse(content[: content.rfind(b"\n") + 1], file)
 
 
-def _parse(whole: bytes, file: Path) -> tuple[dict[str, Any], dict[str, ImageRecord]]:
+def _parse(whole: bytes, file: Path) -> tuple[dict[str, Any], dict[str, EvaluatedImage]]:
     try:
         header, *lines = [json.loads(line) for line in whole.splitlines()]
-        records = [ImageRecord.from_json(line) for line in lines]
+        records = [EvaluatedImage.from_json(line) for line in lines]
         return dict(header), {record.image_id: record for record in records}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{file} is no journal of a run ({error}). Delete it, or name another --out.") from error

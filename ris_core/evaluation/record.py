@@ -57,7 +57,7 @@ class EvaluatedExpression:
 
 
 @dataclass(frozen=True)
-class ImageRecord:
+class EvaluatedImage:
     """Everything about one image: one line of a journal.
 
     Attributes:

@@ -12,7 +12,7 @@ from ris_core.evaluation.dataset import MAIN, Dataset
 from ris_core.evaluation.kinds import KINDS
 from ris_core.evaluation.metrics import Metric
 from ris_core.evaluation.published import Published, published
-from ris_core.evaluation.record import IS_RIGHT, ImageRecord
+from ris_core.evaluation.record import IS_RIGHT, EvaluatedImage
 from ris_core.evaluation.results import Results
 from ris_core.evaluation.runner import ORACLE
 from ris_core.evaluation.tables import EvaluationReport, Row, Table
@@ -28,7 +28,7 @@ RECALLS = (0.5, 0.7)
 
 def build(
     dataset: Dataset,
-    records: Iterable[ImageRecord],
+    records: Iterable[EvaluatedImage],
     *,
     about: Mapping[str, str],
     calibrated: Mapping[str, bool],
@@ -210,7 +210,7 @@ class _Counter:
         return self.bootstrap.ratio(metrics.share_of_oracle(self.results, answers, oracle).among(group))
 
 
-def _proposals(records: Sequence[ImageRecord]) -> Table:
+def _proposals(records: Sequence[EvaluatedImage]) -> Table:
     """How well the annotated objects are proposed at all, whatever is asked about them."""
     part = np.array([r.part for r in records for _ in r.object_px], str)
     image = np.array([row for row, r in enumerate(records) for _ in r.object_px], int)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ris_core.arrays import Array
-from ris_core.evaluation.record import ImageRecord, ScoredAnswer
+from ris_core.evaluation.record import EvaluatedImage, ScoredAnswer
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Results:
     methods: Mapping[str, MethodResults]
 
     @classmethod
-    def of(cls, records: Iterable[ImageRecord], *, skip_without_proposals: bool = False) -> Self:
+    def of(cls, records: Iterable[EvaluatedImage], *, skip_without_proposals: bool = False) -> Self:
         """Line the expressions up.
 
         Args:

@@ -13,7 +13,7 @@ from ris_core.evaluation.journal import Journal
 from ris_core.evaluation.kinds import kind_of
 from ris_core.evaluation.record import (
     EvaluatedExpression,
-    ImageRecord,
+    EvaluatedImage,
     ScoredAnswer,
     judge,
     judge_oracle,
@@ -78,12 +78,12 @@ def examine(
     segmenters: Mapping[str, Segmenter],
     encode: Callable[[Image], EncodedImage],
     quirks: frozenset[str] = frozenset(),
-) -> ImageRecord:
+) -> EvaluatedImage:
     """Ask everything about one image; an image without expressions is not encoded."""
     case = item.load()
     image_px = int(np.prod(case.image.size_hw))
     if not case.samples:
-        return ImageRecord(item.image_id, item.part, image_px, 0, 0.0, [], [], [])
+        return EvaluatedImage(item.image_id, item.part, image_px, 0, 0.0, [], [], [])
     started = time.monotonic()
     encoded = encode(case.image)
     encode_s = time.monotonic() - started
@@ -93,7 +93,7 @@ def examine(
             "(Q-EMPTY-HY). Use the protocol fixed, or paper, to go on."
         )
     overlaps = overlap(case.objects, encoded.proposals.masks)  # (T, N)
-    return ImageRecord(
+    return EvaluatedImage(
         image_id=item.image_id,
         part=item.part,
         image_px=image_px,

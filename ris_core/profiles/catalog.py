@@ -43,10 +43,10 @@ def build(kind: str, name: str, settings: Mapping[str, Any]) -> Any:
     if name not in names:
         raise UnknownName(f"No {kind[:-1]} named {name!r}.", f"Available: {', '.join(names)}.")
     component = importlib.import_module(f"ris_core.{kind}.{name}").Component
-    known = inspect.signature(component).parameters
-    unknown = sorted(set(settings) - set(known))
+    parameters = inspect.signature(component).parameters
+    unknown = sorted(set(settings) - set(parameters))
     if unknown:
         raise UnknownName(
-            f"The {kind[:-1]} {name!r} has no setting {', '.join(unknown)}.", f"Settings: {', '.join(known)}."
+            f"The {kind[:-1]} {name!r} has no setting {', '.join(unknown)}.", f"Settings: {', '.join(parameters)}."
         )
     return component(**settings)

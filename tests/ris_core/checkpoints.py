@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 
 from ris_core.proposers._tiny_sam import build_tiny_sam
-from ris_core.runtime.weights import Weight, WeightStore
+from ris_core.runtime.registry import Weight
+from ris_core.runtime.weights import WeightStore
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 TINY_CLIP = {

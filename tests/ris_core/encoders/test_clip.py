@@ -15,7 +15,8 @@ import torch
 from ris_core.encoders._views import CLIP_MEAN
 from ris_core.encoders.clip import FUSED, QUIRKS, VIT_FEATURES, ClipEncoder
 from ris_core.errors import BadExpression, BadInput, UnknownName
-from ris_core.runtime.weights import Weight, WeightStore
+from ris_core.runtime.registry import Weight
+from ris_core.runtime.weights import WeightStore
 from ris_core.types import Proposals
 from tests.ris_core.checkpoints import (
     TINY_CLIP,

@@ -1,6 +1,6 @@
 """Records made by hand, and what stands for a method's answer to one expression."""
 
-from ris_core.evaluation.record import EvaluatedExpression, ImageRecord, ScoredAnswer
+from ris_core.evaluation.record import EvaluatedExpression, EvaluatedImage, ScoredAnswer
 
 
 def outcome(intersection=0, union=0, answer=None, first_union=None, hit=0, score=0.0):
@@ -23,7 +23,7 @@ def asked(*outcomes, targets=1, truth_px=100, kind="noun", same_class=0, names=(
 
 def record(image_id, *expressions, part="main", proposals=3, image_px=10_000, objects=()):
     """An image; objects are pairs of area and IoU."""
-    return ImageRecord(
+    return EvaluatedImage(
         image_id,
         part,
         image_px,

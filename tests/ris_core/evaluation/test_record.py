@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from ris_core.evaluation.record import ImageRecord, ScoredAnswer, judge, judge_oracle, overlap
+from ris_core.evaluation.record import EvaluatedImage, ScoredAnswer, judge, judge_oracle, overlap
 from ris_core.types import Prediction
 from tests.ris_core.evaluation.made import asked, outcome, record
 from tests.toy import LastWordParser
@@ -85,4 +85,4 @@ def test_the_oracle_chooses_best(proposals, targets, expected):
 
 def test_records_survive_json():
     made = record("7", asked(outcome(1, 2, hit=1, score=0.25), kind="ordinal"), part="x", objects=[(5, 0.5)])
-    assert ImageRecord.from_json(json.loads(json.dumps(made.to_json()))) == made
+    assert EvaluatedImage.from_json(json.loads(json.dumps(made.to_json()))) == made

@@ -15,7 +15,8 @@ from ris_core.methods import global_local, hybrid_gl
 from ris_core.profiles import COMPONENTS, catalog, load_segmenters, profile_names, profile_weights, read_profile
 from ris_core.proposers import sam
 from ris_core.proposers._tiny_sam import TinyImageEncoder
-from ris_core.runtime.weights import REGISTRY, WeightStore
+from ris_core.runtime.registry import REGISTRY
+from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,8 @@ from ris_core.geometry import boxes, masks
 from ris_core.profiles import read_profile
 from ris_core.proposers._tiny_sam import TinyImageEncoder
 from ris_core.proposers.sam import QUIRKS, SamProposer, _clean, _enlarge
-from ris_core.runtime.weights import Weight, WeightStore
+from ris_core.runtime.registry import Weight
+from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
 from ris_core.types.components import Batched
 from ris_core.types.prompts import PromptEmbedding, Prompts

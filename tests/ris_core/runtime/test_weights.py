@@ -13,7 +13,8 @@ import huggingface_hub
 import pytest
 
 from ris_core.errors import UnknownName, WeightsMissing
-from ris_core.runtime.weights import REGISTRY, Weight, WeightStore
+from ris_core.runtime.registry import REGISTRY, Weight
+from ris_core.runtime.weights import WeightStore
 from tests.ris_core.checkpoints import REVISION, write_hub_file
 
 pytestmark = pytest.mark.slow

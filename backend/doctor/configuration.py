@@ -1,4 +1,4 @@
-"""The settings: each with its value and origin, what cannot be used, and what is misspelt."""
+"""The section "Settings": every setting with its value and origin, and misspelt variables."""
 
 from collections.abc import Iterator
 
@@ -8,24 +8,26 @@ from backend.doctor.finding import BAD, Finding, failure_of, ok, warn
 from backend.doctor.settings_origin import SettingValue
 from backend.settings.environment import Settings
 
+LIST = "docs/engineers/settings.md"
 
-def check_settings(case: DoctorContext) -> Iterator[Finding]:
-    """Every setting, then variables that nobody reads."""
-    reading = case.reading
+
+def check_settings(context: DoctorContext) -> Iterator[Finding]:
+    """Every setting, then unknown variables that look like settings."""
+    reading = context.reading
     yield ok(".env", f"{reading.env_file}, {'read' if reading.env_file.is_file() else 'not there'}")
     yield from map(_describe, reading.values)
-    for variable, meant in reading.unknown:
-        remedy = f"Write {meant} if that is meant." if meant else "Remove it; README.md lists the settings."
-        yield warn(variable, "is no setting, so nobody reads it", remedy)
+    for variable, similar in reading.unknown:
+        remedy = f"Write {similar} if you mean that setting." if similar else f"Remove it. {LIST} lists all settings."
+        yield warn(variable, "is not a setting and has no effect", remedy)
     if reading.settings:
         yield from _check_credentials(reading.settings)
 
 
 def _describe(setting: SettingValue) -> Finding:
     if not setting.problem:
-        return Finding(setting.name, "ok", setting.shown, setting.origin)
-    remedy = f"{setting.problem}. README.md says what is expected."
-    return Finding(setting.name, "fail", setting.shown, setting.origin, remedy, exit_code=BAD)
+        return Finding(setting.name, "ok", setting.text, setting.origin)
+    remedy = f"{setting.problem}. {LIST} says which values are allowed."
+    return Finding(setting.name, "fail", setting.text, setting.origin, remedy, exit_code=BAD)
 
 
 def _check_credentials(settings: Settings) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What is examined."""
+"""The input of every section."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from backend.settings.environment import Settings
 
 @dataclass(frozen=True)
 class DoctorContext:
-    """The settings of somebody who asks for advice.
+    """The settings to check, and what else was given on the command line.
 
     Attributes:
-        project: Label Studio project to look at as well.
-        url: Where Label Studio reaches the backend, if that is known.
+        project: Label Studio project to check; None for none.
+        url: Address at which Label Studio reaches the backend; None if it is the connected one.
     """
 
     reading: SettingsReading
@@ -21,12 +21,12 @@ class DoctorContext:
 
     @property
     def settings(self) -> Settings:
-        """The settings. Sections that ask for them run only if there are any."""
+        """The settings. Only sections that do not need usable settings run without them, and those do not read this."""
         assert self.reading.settings is not None
         return self.reading.settings
 
     @property
     def api_key(self) -> str | None:
-        """Label Studio's token."""
+        """Label Studio's token; None if it is not set."""
         key = self.settings.label_studio_api_key
         return key.get_secret_value() if key else None

@@ -1,4 +1,4 @@
-"""The sections of the report, and going through them: each within its time, none that ends the others."""
+"""The sections of the report in their order. Each has a time limit, and an error in one does not stop the others."""
 
 import queue
 import threading
@@ -19,9 +19,9 @@ class Section:
     """A part of the report.
 
     Attributes:
-        needs: A section before it; if anything failed there, this one would only fail as well and is skipped.
-        limit_s: How long it may take, in seconds.
-        needs_settings: Whether it is skipped if the settings cannot be used.
+        needs: An earlier section; if anything failed there, this one is skipped.
+        limit_s: Time limit in seconds.
+        needs_settings: It is skipped if the settings cannot be used.
     """
 
     name: str
@@ -44,39 +44,41 @@ SECTIONS = (
     Section("Weights", models.check_weights, limit_s=60.0),
     Section("Device", models.check_device, limit_s=models.PROBE_TIMEOUT_S + 5.0),
 )
-"""In the order in which they are shown: what takes longest comes last. Without usable settings only the first is looked at."""
+"""In the order of the report; the slowest come last."""
 
 
-def examine(case: DoctorContext, sections: Sequence[Section] = SECTIONS) -> Iterator[Finding]:
-    """Everything that there is to say, as it is found; no secret among it."""
+def examine(context: DoctorContext, sections: Sequence[Section] = SECTIONS) -> Iterator[Finding]:
+    """Findings of all sections, as soon as they are made; secrets are removed from them."""
     failed: set[str] = set()
     for section in sections:
-        for finding in _visit(section, case, failed):
+        for finding in _run_or_skip(section, context, failed):
             if finding.state == "fail":
                 failed.add(section.name)
             value, remedy = (" ".join(redaction.hide(text).split()) for text in (finding.value, finding.remedy))
             yield replace(finding, section=section.name, value=value, remedy=remedy)
 
 
-def _visit(section: Section, case: DoctorContext, failed: set[str]) -> Iterator[Finding]:
-    if case.reading.settings is None and section.needs_settings:
-        yield skip(section.name, "not looked at, since the settings cannot be used")
+def _run_or_skip(section: Section, context: DoctorContext, failed: set[str]) -> Iterator[Finding]:
+    if context.reading.settings is None and section.needs_settings:
+        yield skip(section.name, "not checked, because the settings cannot be used")
     elif section.needs in failed:
-        yield skip(section.name, f"not looked at; see {section.needs} first")
+        yield skip(section.name, f"not checked: see {section.needs} first")
     else:
-        yield from _within_time(section, case)
+        yield from _run(section, context)
 
 
-def _within_time(section: Section, case: DoctorContext) -> Iterator[Finding]:
-    """What a section finds, as long as it has time; then it is left behind in its thread."""
-    found: queue.Queue[Finding | None] = queue.Queue()
+def _run(section: Section, context: DoctorContext) -> Iterator[Finding]:
+    """A section's findings until its time limit. A thread cannot be stopped: one that hangs is left behind, and ends with the process."""
+    findings: queue.Queue[Finding | None] = queue.Queue()
     deadline = time.monotonic() + section.limit_s
-    threading.Thread(target=_check, args=(section, case, found), daemon=True).start()
+    threading.Thread(target=_check, args=(section, context, findings), daemon=True).start()
     while True:
         try:
-            finding = found.get(timeout=max(0.0, deadline - time.monotonic()))
+            finding = findings.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            remedy = "Something that it asks hangs: see the line before, and that service's log."
+            remedy = (
+                "A service that this section asks does not answer. See the line above, and the log of that service."
+            )
             yield fail(section.name, f"no answer within {section.limit_s:.0f} s", remedy, UNREACHABLE)
             return
         if finding is None:
@@ -84,11 +86,11 @@ def _within_time(section: Section, case: DoctorContext) -> Iterator[Finding]:
         yield finding
 
 
-def _check(section: Section, case: DoctorContext, found: queue.Queue[Finding | None]) -> None:
+def _check(section: Section, context: DoctorContext, findings: queue.Queue[Finding | None]) -> None:
     try:
-        for finding in section.check(case):
-            found.put(finding)
-    except Exception as error:  # whatever goes wrong in here is a finding, and the others are still looked at
-        found.put(failure_of(section.name, error))
+        for finding in section.check(context):
+            findings.put(finding)
+    except Exception as error:  # any error is a finding, and the other sections still run
+        findings.put(failure_of(section.name, error))
     finally:
-        found.put(None)
+        findings.put(None)

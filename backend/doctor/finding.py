@@ -1,4 +1,4 @@
-"""What the doctor says about one thing."""
+"""A finding of `ris doctor`: one line of its report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ UNREACHABLE, BAD, MISSING, UNEXPECTED = (
     kind.exit_code for kind in (Unreachable, BadSettings, WeightsMissing, RisError)
 )
 EXIT_CODES = (UNREACHABLE, BAD, MISSING, UNEXPECTED)
-"""What the command exits with when something failed: the first of these that any failure has."""
+"""Exit codes in order of priority: the command exits with the first of these that any failure has."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Finding:
     """A line of the report.
 
     Attributes:
-        name: What was looked at.
-        state: "ok"; "warn": works, but not as it should; "fail": does not work; "skip": could not be, or was not, looked at.
-        value: What was seen.
+        name: What was checked.
+        state: "ok"; "warn": works, but needs attention; "fail": does not work; "skip": not checked.
+        value: What the check found.
         origin: Of a setting, where its value comes from.
-        remedy: What to do about it; of a failure never empty.
-        section: Part of the report; filled in by the examination.
-        exit_code: One of `EXIT_CODES` if it failed, else 0.
+        remedy: What to do; never empty for a failure.
+        section: Name of the section; set by `examine`.
+        exit_code: One of `EXIT_CODES` for a failure, else 0.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Finding:
 
 
 def ok(name: str, value: str) -> Finding:
-    """All is well."""
+    """It is correct."""
     return Finding(name, "ok", value)
 
 
 def warn(name: str, value: str, remedy: str) -> Finding:
-    """It works, but not as it should."""
+    """It works, but needs attention."""
     return Finding(name, "warn", value, remedy=remedy)
 
 
@@ -56,7 +56,7 @@ def fail(name: str, value: str, remedy: str, exit_code: int) -> Finding:
 
 
 def skip(name: str, value: str, remedy: str = "") -> Finding:
-    """It was not looked at."""
+    """It was not checked."""
     return Finding(name, "skip", value, remedy=remedy)
 
 
@@ -69,7 +69,7 @@ def failure_of(name: str, error: Exception) -> Finding:
     return fail(
         name,
         f"{type(error).__name__}: {reason_of(error)}",
-        "Nobody foresaw this: please report it with this line.",
+        "This error was not expected. Please report it, with this line.",
         UNEXPECTED,
     )
 

@@ -1,4 +1,4 @@
-"""One image of each kind that a project's tasks name, fetched as the worker fetches it."""
+"""The section "Images": one image of each kind in a project's tasks, fetched as the worker fetches it."""
 
 import re
 import time
@@ -21,54 +21,58 @@ from ris_core.errors import RisError
 from ris_core.types import Image
 
 TASKS = 100
-"""How many tasks are looked through."""
+"""Number of tasks whose images are looked at."""
 FETCH_TIMEOUT_S = 10.0
-"""For one image, if the setting is not less."""
+"""Limit for one image, unless the setting is lower."""
 
 
-def check_images(case: DoctorContext) -> Iterator[Finding]:
-    """Fetch and open the first image of each kind among the first tasks."""
-    if case.project is None:
+def check_images(context: DoctorContext) -> Iterator[Finding]:
+    """Fetch and open the first image of each kind among the first `TASKS` tasks."""
+    if context.project is None:
         yield NO_PROJECT
         return
-    with closing(open_studio(case)) as studio:
+    with closing(open_studio(context)) as studio:
         try:
-            config = read_config(str(find_project(studio, case.project).get("label_config") or ""))
+            config = read_config(str(find_project(studio, context.project).get("label_config") or ""))
         except BadConfig:
-            yield skip("Images", "not looked at: the label config cannot be used")
+            yield skip("Images", "not checked, because the label config cannot be used")
             return
-        page = f"/api/tasks?project={case.project}&page_size={TASKS}&fields=task_only&resolve_uri=false"
+        page = f"/api/tasks?project={context.project}&page_size={TASKS}&fields=task_only&resolve_uri=false"
         tasks = studio.request("GET", page)["tasks"]
-    setup = read_setup(case.settings.sql_url, case.project)
-    yield from _check_tasks(case, tasks, config.image_key, setup)
+    setup = read_setup(context.settings.sql_url, context.project)
+    yield from _check_tasks(context, tasks, config.image_key, setup)
 
 
 def _check_tasks(
-    case: DoctorContext, tasks: Sequence[Mapping[str, Any]], key: str, setup: ProjectSetup | None
+    context: DoctorContext, tasks: Sequence[Mapping[str, Any]], key: str, setup: ProjectSetup | None
 ) -> Iterator[Finding]:
     urls = {int(task["id"]): protocol.read_field(task["data"], key) for task in tasks}
     if not tasks:
         yield skip("Images", "the project has no tasks yet")
-    if without := [task for task, url in urls.items() if url is None]:
+    if tasks_without := [task for task, url in urls.items() if url is None]:
         remedy = f"Import the tasks with an image address in {key!r}, or correct <Image value>."
-        seen = f"{len(without)} of {len(tasks)} tasks have none in {key!r}, such as task {without[0]}"
-        yield (fail("Images", seen, remedy, BAD) if len(without) == len(tasks) else warn("Images", seen, remedy))
-    own = {urlsplit(url).netloc for url in (case.settings.label_studio_url, setup.hostname if setup else "") if url}
-    first: dict[str, tuple[int, str]] = {}
+        value = f"{len(tasks_without)} of {len(tasks)} tasks have no image address in {key!r}, for example task {tasks_without[0]}"
+        yield (
+            fail("Images", value, remedy, BAD) if len(tasks_without) == len(tasks) else warn("Images", value, remedy)
+        )
+    own_hosts = {
+        urlsplit(url).netloc for url in (context.settings.label_studio_url, setup.hostname if setup else "") if url
+    }
+    first_of_kind: dict[str, tuple[int, str]] = {}
     for task, url in urls.items():
         if url:
-            first.setdefault(kind_of(url, own), (task, url))
-    fetcher = _make_fetcher(case, setup)
-    for kind, (task, url) in first.items():
-        yield _fetch(fetcher, kind, task, url, setup, case.settings.max_image_pixels)
+            first_of_kind.setdefault(kind_of(url, own_hosts), (task, url))
+    fetcher = _make_fetcher(context, setup)
+    for kind, (task, url) in first_of_kind.items():
+        yield _fetch(fetcher, kind, task, url, setup, context.settings.max_image_pixels)
     fetcher.close()
 
 
 def kind_of(url: str, own_hosts: set[str]) -> str:
-    """Where an image comes from: "upload", "local files", "s3 storage", "data URI", or the host's name.
+    """Source of an image: "upload", "local files", "s3 storage", "data URI", or the host's name.
 
     Args:
-        own_hosts: Label Studio's own, with their ports; addresses without a host are Label Studio's as well.
+        own_hosts: Hosts of Label Studio, with ports; addresses without a host are Label Studio's too.
     """
     scheme = url.partition(":")[0].lower()
     if scheme == "data":
@@ -82,30 +86,30 @@ def kind_of(url: str, own_hosts: set[str]) -> str:
     host = parts.netloc.rpartition("@")[2]
     if host and host not in own_hosts:
         return host
-    named = re.search(r"/data/(upload|local-files)/", parts.path)
-    return named[1].replace("-", " ") if named else "Label Studio"
+    folder = re.search(r"/data/(upload|local-files)/", parts.path)
+    return folder[1].replace("-", " ") if folder else "Label Studio"
 
 
 def _fetch(
     fetcher: ImageFetcher, kind: str, task: int, url: str, setup: ProjectSetup | None, max_pixels: int
 ) -> Finding:
     hostname, token = (setup.hostname, setup.access_token) if setup else (None, None)
-    began = time.perf_counter()
+    start = time.perf_counter()
     try:
         content = fetcher.fetch(url, hostname or None, token or None, task)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         height, width = Image.open(content, max_pixels).size_hw
     except RisError as error:
         return failure_of(kind, error)
     return ok(kind, f"task {task}: {width}x{height} px, {len(content) / 1000:.0f} kB in {seconds:.2f} s")
 
 
-def _make_fetcher(case: DoctorContext, setup: ProjectSetup | None) -> ImageFetcher:
-    settings = case.settings
+def _make_fetcher(context: DoctorContext, setup: ProjectSetup | None) -> ImageFetcher:
+    settings = context.settings
     return ProjectImageFetcher(
         _read_hosts(setup.extra_params if setup else {}),
         label_studio_url=settings.label_studio_url,
-        api_key=case.api_key,
+        api_key=context.api_key,
         image_hosts=settings.image_hosts,
         local_files_root=settings.local_files_root,
         max_bytes=settings.max_image_bytes,
@@ -117,4 +121,4 @@ def _read_hosts(extra_params: Mapping[str, Any]) -> tuple[str, ...]:
     try:
         return read_project_settings(extra_params).image_hosts
     except BadConfig:
-        return ()  # the section Project says so
+        return ()  # the section "Project" reports it

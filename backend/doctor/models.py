@@ -1,4 +1,4 @@
-"""What the worker loads: packages, the profile's weights, and the device that they run on."""
+"""The sections "Weights" and "Device": the packages and files that a worker loads, and the device."""
 
 import importlib.util
 import json
@@ -14,9 +14,9 @@ from ris_core.profiles import profile_weights, read_profile
 from ris_core.runtime.weights import WeightStatus, WeightStore
 
 PACKAGES = ("torch", "open_clip_torch", "segment-anything", "spacy")
-"""Distributions that only the worker loads."""
+"""Distributions that only a worker loads."""
 PROBE_TIMEOUT_S = 60
-"""Importing torch takes seconds, on a busy machine many."""
+"""Importing torch takes seconds, and many more on a busy machine."""
 
 _PROBE = """
 import json, sys
@@ -32,63 +32,64 @@ except Exception as error:
     seen["error"] = str(error).splitlines()[0]
 print(json.dumps(seen))
 """
-"""Run in a process of its own: importing torch cannot be interrupted, and a broken driver may end the process."""
+"""Runs in a separate process: importing torch cannot be interrupted, and a broken driver may end the process."""
 
 
-def check_weights(case: DoctorContext) -> Iterator[Finding]:
-    """Packages and every file of the profile's weights; their digests are measured, nothing is downloaded."""
-    profile = case.settings.profile
+def check_weights(context: DoctorContext) -> Iterator[Finding]:
+    """Packages, and every file of the profile's weights with its digest; nothing is downloaded."""
+    profile = context.settings.profile
     sections = read_profile(profile)
     yield _check_packages()
-    store = WeightStore(case.settings.model_dir)
+    store = WeightStore(context.settings.model_dir)
     for name in profile_weights(profile):
         yield describe_weights(store.status(name))
     if (package := sections["parser"].get("package")) and importlib.util.find_spec(package) is None:
-        remedy = f"Get it with: python -m spacy download {package}"
+        remedy = f"Run: python -m spacy download {package}"
         yield fail("Parser", f"the package {package} is not installed", remedy, MISSING)
 
 
-def check_device(case: DoctorContext) -> Iterator[Finding]:
+def check_device(context: DoctorContext) -> Iterator[Finding]:
     """Whether DEVICE can be used on this machine."""
-    wanted = case.settings.device
+    wanted = context.settings.device
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-c", _PROBE, wanted], capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
         remedy = "The machine is overloaded, or its GPU driver hangs: try `python -c 'import torch'`."
-        yield fail("Device", f"torch said nothing within {PROBE_TIMEOUT_S} s", remedy, UNREACHABLE)
+        yield fail("Device", f"torch did not answer within {PROBE_TIMEOUT_S} s", remedy, UNREACHABLE)
         return
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        yield fail("Device", f"torch cannot be loaded ({last})", "Install everything again: make install.", BAD)
+    if completed.returncode != 0:
+        last_line = (completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"])[-1]
+        yield fail("Device", f"torch cannot be loaded ({last_line})", "Run: make install", BAD)
         return
-    yield judge_device(wanted, json.loads(done.stdout.splitlines()[-1]))
+    yield judge_device(wanted, json.loads(completed.stdout.splitlines()[-1]))
 
 
 def describe_weights(status: WeightStatus) -> Finding:
-    """Whether weights are there and whole."""
+    """Whether a file of weights is there and complete."""
     name, weight = status.weight.name, status.weight
     if status.state == "ready":
         return ok(name, f"{status.path}, {'in the repository' if weight.bundled else 'sha256 verified'}")
     return fail(name, status.detail.removesuffix("."), status.remedy, MISSING)
 
 
-def judge_device(wanted: str, seen: Mapping[str, Any]) -> Finding:
+def judge_device(wanted: str, probe: Mapping[str, Any]) -> Finding:
     """Whether a DEVICE can be used.
 
     Args:
-        seen: What torch says: "torch" (version), "gpus" (names), "device" (resolved), "error" (empty if it works).
+        wanted: Value of DEVICE.
+        probe: Answer of torch: "torch" (version), "gpus" (names), "device" (resolved), "error" (empty if it works).
     """
-    gpus = f"GPUs: {', '.join(seen['gpus'])}" if seen["gpus"] else "no GPU that torch can use"
-    if seen["error"]:
+    gpus = f"GPUs: {', '.join(probe['gpus'])}" if probe["gpus"] else "no GPU that torch can use"
+    if probe["error"]:
         remedy = "Set DEVICE=auto, or install the GPU's driver and a torch built for it."
-        return fail("Device", f"DEVICE={wanted} cannot be used ({seen['error']}); {gpus}", remedy, BAD)
-    return ok("Device", f"{wanted} means {seen['device']}; torch {seen['torch']}, {gpus}")
+        return fail("Device", f"DEVICE={wanted} cannot be used ({probe['error']}); {gpus}", remedy, BAD)
+    return ok("Device", f"{wanted} means {probe['device']}; torch {probe['torch']}, {gpus}")
 
 
 def _check_packages() -> Finding:
     try:
         return ok("Packages", ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES))
     except metadata.PackageNotFoundError as error:
-        return fail("Packages", f"{error.name} is not installed", "Install everything: make install.", BAD)
+        return fail("Packages", f"{error.name} is not installed", "Run: make install", BAD)

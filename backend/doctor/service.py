@@ -1,4 +1,4 @@
-"""The HTTP backend of this machine."""
+"""The section "Backend": the HTTP server on this machine."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ from backend.label_studio.reachability import ask_backend
 from backend.transport import worker_registry
 
 
-def check_backend(case: DoctorContext) -> Iterator[Finding]:
-    """Whether it runs at HOST and PORT, is ours, and knows the credentials of the settings."""
-    version = ask_backend(case.settings.local_url, case.settings.credentials)
+def check_backend(context: DoctorContext) -> Iterator[Finding]:
+    """Whether our backend answers at HOST and PORT, and accepts the credentials of the settings."""
+    version = ask_backend(context.settings.local_url, context.settings.credentials)
     yield ok(
         "Address",
-        f"{case.settings.local_url} answers, {'with' if case.settings.credentials else 'without'} credentials",
+        f"{context.settings.local_url} answers, {'with' if context.settings.credentials else 'without'} credentials",
     )
     if worker_registry.is_loading(version):
         yield warn("Model", version, "No worker has been ready yet; see Workers.")

@@ -1,4 +1,4 @@
-"""The settings as they were read: every value with where it comes from, also of settings that cannot be used."""
+"""Reads the settings with the origin of each value, also if some of them cannot be used."""
 
 import os
 from collections.abc import Iterator
@@ -27,9 +27,9 @@ from backend.settings.environment import (
 from backend.settings.values import clean
 
 SIMILAR = 0.85
-"""How like a setting's name another one must be to count as misspelt, from 0 to 1."""
+"""Similarity in [0, 1] from which a variable counts as a misspelt setting."""
 NOT_OURS = frozenset({"LABEL_STUDIO_PORT"})
-"""Variables of other programs whose names are like ours."""
+"""Variables of other programs with names similar to ours."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,27 @@ class SettingValue:
     """One setting.
 
     Attributes:
-        name: Its first variable.
-        shown: Its value, or the default; "set" or "not set" for a secret.
-        origin: "default", "environment", ".env" or "the demo", with the variable if that is another than `name`.
-        problem: Why it cannot be used; empty if it can.
+        name: The first of its variables.
+        text: Its value, or the default; for a secret only "set" or "not set".
+        origin: "default", "environment", ".env" or "the demo"; with the variable, if it is not `name`.
+        problem: Why the value cannot be used; empty if it can.
     """
 
     name: str
-    shown: str
+    text: str
     origin: str
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class SettingsReading:
-    """What was read.
+    """All settings.
 
     Attributes:
         settings: None if one of them cannot be used.
         values: Every setting.
-        unknown: Variables that nobody reads although they look like ours, with the setting that may be meant, or "".
-        env_file: The file that was read besides the environment, or would be.
+        unknown: Variables that look like settings but are none, each with the most similar setting, or "".
+        env_file: The `.env` file, whether or not it exists.
     """
 
     settings: Settings | None
@@ -67,7 +67,7 @@ class SettingsReading:
 
 
 def read() -> SettingsReading:
-    """Read the environment and `.env`, as `Settings` does; what is secret is hidden from now on, also if it cannot be used.
+    """Read the environment and `.env` as `Settings` does. From now on log and error messages hide the secrets in them.
 
     Raises:
         BadSettings: If the file cannot be read.
@@ -82,15 +82,15 @@ def read() -> SettingsReading:
     try:
         settings = Settings()
     except ValidationError as error:
-        problems = {variable_of(found["loc"]): says_what_is_wrong(found["msg"]) for found in error.errors()}
-    given = [("environment", environment(), environment.env_vars), (".env", file(), file.env_vars)]
+        problems = {variable_of(entry["loc"]): says_what_is_wrong(entry["msg"]) for entry in error.errors()}
+    sources = [("environment", environment(), environment.env_vars), (".env", file(), file.env_vars)]
     if settings and (demo := find_demo(settings)):
         settings = complete(settings)
         decided = DotEnvSettingsSource(Settings, env_file=demo)
-        given.append(("the demo", decided(), decided.env_vars))
+        sources.append(("the demo", decided(), decided.env_vars))
     fields = {aliases_of(field)[0]: name for name, field in Settings.model_fields.items()}
-    raw = {variable: _find(Settings.model_fields[name], given) for variable, name in fields.items()}
-    _learn(fields, raw)
+    raw = {variable: _find(Settings.model_fields[name], sources) for variable, name in fields.items()}
+    _hide_secrets(fields, raw)
     values = tuple(
         SettingValue(variable, _show(variable, fields[variable], text, problem), origin, problem)
         for variable, (text, origin) in raw.items()
@@ -100,13 +100,13 @@ def read() -> SettingsReading:
     return SettingsReading(settings, values, tuple(_unknown(variables)), env_file)
 
 
-def _find(field: FieldInfo, given: list[tuple[str, dict[str, Any], Any]]) -> tuple[str | None, str]:
+def _find(field: FieldInfo, sources: list[tuple[str, dict[str, Any], Any]]) -> tuple[str | None, str]:
     """A setting's text, None if it is not set, and its origin."""
     name, *_ = names = aliases_of(field)
-    for origin, values, variables in given:
+    for origin, values, variables in sources:
         if name in values:
-            used = next((other for other in names if other.lower() in variables), name)
-            return str(values[name]), origin if used == name else f"{origin} ({used})"
+            variable = next((other for other in names if other.lower() in variables), name)
+            return str(values[name]), origin if variable == name else f"{origin} ({variable})"
     return None, "default"
 
 
@@ -119,7 +119,7 @@ def _show(variable: str, name: str, text: str | None, problem: str) -> str:
     if not text:
         return "empty"
     if problem and may_be_token(text):
-        return "not shown"
+        return "not shown"  # a token that was put into the wrong setting
     return mask_url(text) if _is_address(variable, text) else text
 
 
@@ -127,18 +127,18 @@ def _is_address(variable: str, text: str) -> bool:
     return variable.endswith("_URL") or "://" in text or "@" in text
 
 
-def _learn(fields: dict[str, str], raw: dict[str, tuple[str | None, str]]) -> None:
-    given = {variable: text for variable, (text, _) in raw.items() if text}
-    secrets = [text for variable, text in given.items() if is_secret(fields[variable])]
-    urls = [text for variable, text in given.items() if _is_address(variable, text)]
+def _hide_secrets(fields: dict[str, str], raw: dict[str, tuple[str | None, str]]) -> None:
+    texts = {variable: text for variable, (text, _) in raw.items() if text}
+    secrets = [text for variable, text in texts.items() if is_secret(fields[variable])]
+    urls = [text for variable, text in texts.items() if _is_address(variable, text)]
     redaction.learn([*secrets, *map(clean, secrets)], [*urls, *map(clean, urls)])
 
 
 def _unknown(variables: set[str]) -> Iterator[tuple[str, str]]:
-    known = [name for field in Settings.model_fields.values() for name in aliases_of(field)]
-    for variable in sorted(variables - {*known, *NOT_OURS}):
-        close = get_close_matches(variable.upper(), known, 1, SIMILAR)
-        if variable.upper() in known:
+    names = [name for field in Settings.model_fields.values() for name in aliases_of(field)]
+    for variable in sorted(variables - {*names, *NOT_OURS}):
+        close = get_close_matches(variable.upper(), names, 1, SIMILAR)
+        if variable.upper() in names:
             continue
         if variable.startswith("RIS_") or (close and close[0] not in variables):
             yield variable, close[0] if close else ""

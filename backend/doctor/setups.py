@@ -1,4 +1,4 @@
-"""What Label Studio's last /setup of a project left in the database."""
+"""The last /setup call of Label Studio for a project, as it is stored in the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class ProjectSetup:
 
 
 def read_setup(sql_url: str, project: int) -> ProjectSetup | None:
-    """The last /setup of a project; None if there was none, or the database cannot be read."""
+    """The last /setup call for a project; None if there was none, or the database cannot be read."""
     columns = (connection.c.hostname, connection.c.access_token, connection.c.extra_params, connection.c.updated_at)
     try:
         engine = open_existing(sql_url)

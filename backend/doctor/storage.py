@@ -1,4 +1,4 @@
-"""The database, the state folder and the feature cache in it."""
+"""The sections "Database" and "Disk"."""
 
 import os
 import shutil
@@ -18,23 +18,25 @@ from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
 from backend.inference.feature_cache import FeatureCache
 
 BUSY_TIMEOUT_S = 2
-"""How long a writer is waited for; SQLite has one at a time."""
+"""How long the check waits for another writer; SQLite has one at a time."""
 LITTLE_BYTES, TOO_LITTLE_BYTES = 1 << 30, 100 << 20
-"""Free space below which the disk is nearly full, and full."""
+"""Free space below which the disk counts as nearly full, and as full."""
 GIB = 1 << 30
 
 
-def check_database(case: DoctorContext) -> Iterator[Finding]:
-    """Whether it can be reached and written, and has the tables of this version. Nothing is made or migrated."""
-    where = mask_url(case.settings.sql_url)
+def check_database(context: DoctorContext) -> Iterator[Finding]:
+    """Whether the database can be read and written, and has the tables of this version. Creates and migrates nothing."""
+    where = mask_url(context.settings.sql_url)
     try:
-        engine = open_existing(case.settings.sql_url)
+        engine = open_existing(context.settings.sql_url)
     except (sa.exc.ArgumentError, ImportError) as error:
         remedy = "Give sqlite:////folder/file.sqlite3, or give postgresql+psycopg://… and run pip install 'label-studio-ris[postgres]'."
         yield fail("Server", f"DATABASE_URL {where} cannot be used ({reason_of(error)})", remedy, BAD)
         return
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
-        yield warn("Server", f"{where} is not there yet", "Nothing has run with these settings; `ris up` makes it.")
+        yield warn(
+            "Server", f"{where} is not there yet", "Nothing has run with these settings yet. `ris up` creates it."
+        )
         return
     try:
         with engine.connect() as db:
@@ -51,29 +53,34 @@ def check_database(case: DoctorContext) -> Iterator[Finding]:
         engine.dispose()
 
 
-def check_disk(case: DoctorContext) -> Iterator[Finding]:
-    """Whether there is a place for the state, and room for the feature cache."""
-    folder = case.settings.state_dir.resolve()
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        yield fail("State folder", f"{there} cannot be written", "Set RIS_STATE_DIR to a folder of your own.", BAD)
-    elif there != folder:
+def check_disk(context: DoctorContext) -> Iterator[Finding]:
+    """Whether the state folder can be written, and the disk has room for the feature cache."""
+    folder = context.settings.state_dir.resolve()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield fail("State folder", f"{existing} cannot be written", "Set RIS_STATE_DIR to a folder of your own.", BAD)
+    elif existing != folder:
         yield warn(
-            "State folder", f"{folder} is not there yet", "Nothing has run with these settings; `ris up` makes it."
+            "State folder",
+            f"{folder} is not there yet",
+            "Nothing has run with these settings yet. `ris up` creates it.",
         )
     else:
         yield ok("State folder", str(folder))
-    used, limit = FeatureCache(folder / "features", case.settings.cache_bytes).size_bytes(), case.settings.cache_bytes
+    used, limit = (
+        FeatureCache(folder / "features", context.settings.cache_bytes).size_bytes(),
+        context.settings.cache_bytes,
+    )
     yield judge_cache(used, limit)
-    yield judge_space(shutil.disk_usage(there).free, max(0, limit - used))
+    yield judge_space(shutil.disk_usage(existing).free, max(0, limit - used))
 
 
 def judge_cache(used_bytes: int, limit_bytes: int) -> Finding:
-    """What the feature cache holds of what it may."""
-    seen = f"{used_bytes >> 20} of {limit_bytes >> 20} MiB"
+    """How full the feature cache is."""
+    value = f"{used_bytes >> 20} of {limit_bytes >> 20} MiB"
     if limit_bytes == 0:
-        return warn("Feature cache", seen, "Set CACHE_BYTES: with 0 every expression encodes its image anew.")
-    return ok("Feature cache", seen)
+        return warn("Feature cache", value, "Set CACHE_BYTES. With 0, every expression encodes its image anew.")
+    return ok("Feature cache", value)
 
 
 def judge_space(free_bytes: int, growth_bytes: int) -> Finding:
@@ -82,15 +89,15 @@ def judge_space(free_bytes: int, growth_bytes: int) -> Finding:
     Args:
         growth_bytes: How much the feature cache may still grow.
     """
-    seen = f"{free_bytes / GIB:.1f} GiB free, the feature cache may grow by {growth_bytes / GIB:.1f} GiB"
+    value = f"{free_bytes / GIB:.1f} GiB free, the feature cache may grow by {growth_bytes / GIB:.1f} GiB"
     remedy = "Free some space, or lower CACHE_BYTES."
     if free_bytes < TOO_LITTLE_BYTES:
-        return fail("Disk", seen, remedy, BAD)
-    return warn("Disk", seen, remedy) if free_bytes < max(LITTLE_BYTES, growth_bytes) else ok("Disk", seen)
+        return fail("Disk", value, remedy, BAD)
+    return warn("Disk", value, remedy) if free_bytes < max(LITTLE_BYTES, growth_bytes) else ok("Disk", value)
 
 
 def open_existing(url: str) -> sa.Engine:
-    """An engine for a database that is only looked at: makes no file and no tables.
+    """An engine for an existing database; it creates no file and no tables.
 
     Raises:
         sa.exc.ArgumentError: If the URL is not one.
@@ -112,32 +119,38 @@ def _judge_tables(current: str | None) -> Finding:
         return ok("Tables", f"at version {current}, the newest")
     if current is None:
         return fail(
-            "Tables", "there are none", "`ris up` makes them; if other tables are there, use another database.", BAD
+            "Tables",
+            "there are none",
+            "`ris up` creates them. If the database has tables of another program, use another one.",
+            BAD,
         )
     if current not in {script.revision for script in scripts.walk_revisions()}:
         remedy = "A newer label-studio-ris has used this database. Update this one, or set another DATABASE_URL."
         return fail("Tables", f"at version {current}, which this program does not know", remedy, BAD)
-    return warn(
-        "Tables", f"at version {current}; the newest is {newest}", "`ris up` brings them up to date as it starts."
-    )
+    return warn("Tables", f"at version {current}; the newest is {newest}", "`ris up` updates them when it starts.")
 
 
 def _try_writing(db: sa.Connection) -> Finding:
-    """Whether rows can be changed; changes none."""
+    """Whether rows can be changed. Changes none: the condition of the update is never true."""
     try:
         db.execute(sa.update(request).where(sa.false()).values(state="queued"))
         db.rollback()
     except sa.exc.DatabaseError as error:
         db.rollback()
         code = getattr(error.orig, "sqlite_errorcode", 0)
-        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):  # the low byte: the rest says more
+        if code & 0xFF in (
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_LOCKED,
+        ):  # the low byte is the basic code, the rest details it
             return warn(
-                "Writing", f"another program has written for {BUSY_TIMEOUT_S} s", "Look what it is, if this lasts."
+                "Writing",
+                f"another program has been writing for {BUSY_TIMEOUT_S} s",
+                "If this stays so, find out which program it is.",
             )
         return fail(
             "Writing",
             f"not possible ({reason_of(error.orig or error)})",
-            "Give this user the right to write to it.",
+            "Give this user write permission.",
             BAD,
         )
     return ok("Writing", "possible")

@@ -1,4 +1,4 @@
-"""Label Studio: whether we reach it, as whom, and whether a project of its reaches us."""
+"""The sections "Label Studio" and "Project": whether we reach Label Studio, and whether a project of it reaches us."""
 
 import base64
 import json
@@ -19,68 +19,70 @@ from backend.label_studio.label_config import read_config
 from backend.label_studio.reachability import how_to_be_reached
 
 TIMEOUT_S = 8.0
-"""For one answer of Label Studio; it asks our backend before some of them, for up to 4 s."""
+"""For one answer of Label Studio, which may call our backend first, for up to 4 s."""
 SOON_S = 14 * 86400.0
-"""A token that expires sooner is worth a word."""
+"""A token that expires sooner is a `warn`."""
 CONNECTED = "CO"
 """State of an ML backend that Label Studio has just reached."""
-NOT_SERIOUS = frozenset({"label config", "model version", "webhook events"})
-"""Points of a connection that may be otherwise, and annotators still get their masks and nothing is lost."""
-TOLD_ELSEWHERE = frozenset({"model", "annotations"})
-"""Points that say no more than the finding "Reached", or that only matter to who edits a label config."""
-NO_PROJECT = skip("Project", "none was named", "Look at one with: ris doctor --project NUMBER")
+MINOR_POINTS = frozenset({"label config", "model version", "webhook events"})
+"""Points of a connection that are only a `warn`: annotators still get their masks, and nothing is lost."""
+REPORTED_ELSEWHERE = frozenset({"model", "annotations"})
+"""Points that repeat the finding "Reached", or matter only while a label config is edited."""
+NO_PROJECT = skip("Project", "no project was given", "To check one, run: ris doctor --project NUMBER")
 
 
-def open_studio(case: DoctorContext) -> LabelStudioClient:
-    """Label Studio as the settings name it; to be closed.
+def open_studio(context: DoctorContext) -> LabelStudioClient:
+    """A client for the Label Studio of the settings; the caller closes it.
 
     Raises:
-        BadSettings: If they do not.
+        BadSettings: If the settings name none.
     """
-    if not case.settings.label_studio_url:
+    if not context.settings.label_studio_url:
         raise BadSettings("LABEL_STUDIO_URL is not set.", TOKEN_REMEDY)
-    return LabelStudioClient(case.settings.label_studio_url, case.api_key, TIMEOUT_S)
+    return LabelStudioClient(context.settings.label_studio_url, context.api_key, TIMEOUT_S)
 
 
-def check_label_studio(case: DoctorContext) -> Iterator[Finding]:
-    """Whether it answers, which one it is, and whom it takes us for."""
-    if not case.settings.label_studio_url and case.project is None:
+def check_label_studio(context: DoctorContext) -> Iterator[Finding]:
+    """Whether it answers, its version, the token, and the user that the token belongs to."""
+    if not context.settings.label_studio_url and context.project is None:
         yield warn(
-            "Address", "LABEL_STUDIO_URL is not set", f"Images need it where legacy tokens are off. {TOKEN_REMEDY}"
+            "Address",
+            "LABEL_STUDIO_URL is not set",
+            f"Images cannot be fetched without it if legacy tokens are disabled. {TOKEN_REMEDY}",
         )
         return
-    with closing(open_studio(case)) as studio:
+    with closing(open_studio(context)) as studio:
         release = studio.request("GET", "/api/version").get("release")
         yield ok("Address", f"{studio.url} answers, version {release}")
-        if not case.api_key:
+        if not context.api_key:
             yield fail("Token", "LABEL_STUDIO_API_KEY is not set", TOKEN_REMEDY, BAD)
             return
-        yield judge_token(case.api_key, time.time())
+        yield judge_token(context.api_key, time.time())
         user = studio.request("GET", "/api/current-user/whoami")
         yield ok("User", str(user.get("email")))
 
 
-def check_project(case: DoctorContext) -> Iterator[Finding]:
-    """Whether a project's label config suits, and its Label Studio reaches the backend, with all that a connection needs."""
-    if case.project is None:
+def check_project(context: DoctorContext) -> Iterator[Finding]:
+    """The label config of a project, each point of its connection, and whether its Label Studio reaches the backend."""
+    if context.project is None:
         yield NO_PROJECT
         return
-    with closing(open_studio(case)) as studio:
-        project = find_project(studio, case.project)
-        yield ok("Project", f"{case.project}, {project.get('title')!r}, {project.get('task_number')} tasks")
-        known = _known_row(studio, case.project)
-        config = judge_config(str(project.get("label_config") or ""), case.project, _settings_of(known).get("prompt"))
+    with closing(open_studio(context)) as studio:
+        project = find_project(studio, context.project)
+        yield ok("Project", f"{context.project}, {project.get('title')!r}, {project.get('task_number')} tasks")
+        row = _connected_row(studio, context.project)
+        config = judge_config(str(project.get("label_config") or ""), context.project, _settings_of(row).get("prompt"))
         yield config
-        url = case.url or (str(known["url"]) if known else case.settings.local_url)
-        secret = case.settings.webhook_secret
+        url = context.url or (str(row["url"]) if row else context.settings.local_url)
+        secret = context.settings.webhook_secret
         points = connect.inspect(
-            studio, case.project, url, secret.get_secret_value() if secret else None, case.settings.credentials
+            studio, context.project, url, secret.get_secret_value() if secret else None, context.settings.credentials
         )
         for point in points:
-            is_told = point.name == "label config" and (config.state == "fail" or point.state == "ok")
-            if point.name not in TOLD_ELSEWHERE and not is_told:
-                yield judge_point(point, _connect_command(case, url))
-        yield check_reach(case, studio, case.project, url)
+            is_reported = point.name == "label config" and (config.state == "fail" or point.state == "ok")
+            if point.name not in REPORTED_ELSEWHERE and not is_reported:
+                yield judge_point(point, _connect_command(context, url))
+        yield check_reach(context, studio, context.project, url)
 
 
 def find_project(studio: LabelStudioClient, number: int) -> Mapping[str, Any]:
@@ -93,12 +95,13 @@ def find_project(studio: LabelStudioClient, number: int) -> Mapping[str, Any]:
         return studio.request("GET", f"/api/projects/{number}/")
     except RequestRefused as error:
         raise BadSettings(
-            f"Label Studio has no project {number} that this user may see.", "Its number is in the address of its page."
+            f"Label Studio has no project {number} that this user may see.",
+            "Check the number: it is in the address of the project's page.",
         ) from error
 
 
 def judge_token(token: str, now: float) -> Finding:
-    """What kind of token it is, and how long a personal one is valid.
+    """The kind of a token, and how long a personal one is still valid.
 
     Args:
         now: Seconds since 1970.
@@ -109,35 +112,35 @@ def judge_token(token: str, now: float) -> Finding:
     if left_s < SOON_S:
         days = max(0.0, left_s / 86400)
         return warn(
-            "Token", f"personal access token, valid for {days:.0f} more days", "Make a new one in Label Studio."
+            "Token", f"personal access token, valid for {days:.0f} more days", "Create a new one in Label Studio."
         )
     return ok("Token", "personal access token")
 
 
-def check_reach(case: DoctorContext, studio: LabelStudioClient, project: int, url: str) -> Finding:
-    """Whether a project's Label Studio calls the backend at an address, and the call comes in here."""
-    before = read_setup(case.settings.sql_url, project)
+def check_reach(context: DoctorContext, studio: LabelStudioClient, project: int, url: str) -> Finding:
+    """Whether Label Studio calls the backend of a project at an address, and the call arrives at this backend."""
+    before = read_setup(context.settings.sql_url, project)
     rows = studio.request("GET", f"/api/ml?project={project}")  # Label Studio calls our /health and /setup for this
-    after = read_setup(case.settings.sql_url, project)
+    after = read_setup(context.settings.sql_url, project)
     row = next((row for row in rows if row["url"].rstrip("/") == url.rstrip("/")), None)
     if row is None:
-        return fail("Reached", f"the project has no ML backend at {url}", f"Run: {_connect_command(case, url)}", BAD)
+        return fail("Reached", f"the project has no ML backend at {url}", f"Run: {_connect_command(context, url)}", BAD)
     if row.get("state") != CONNECTED:
-        seen = f"Label Studio does not reach {url}: {row.get('error_message') or row.get('readable_state')}"
-        return fail("Reached", seen, f"If Backend above is well: {how_to_be_reached(url)}", UNREACHABLE)
+        value = f"Label Studio does not reach {url}: {row.get('error_message') or row.get('readable_state')}"
+        return fail("Reached", value, f"If Backend above is ok: {how_to_be_reached(url)}", UNREACHABLE)
     if after is None or (before is not None and after.received_at == before.received_at):
         remedy = (
-            "Another backend answers there, or it runs with another RIS_STATE_DIR or DATABASE_URL. Give both the same."
+            "Another backend answers there, or it has another RIS_STATE_DIR or DATABASE_URL. Give both the same values."
         )
         return fail("Reached", f"Label Studio reaches {url}, but its /setup did not arrive here", remedy, UNREACHABLE)
     return ok("Reached", f"Label Studio reaches {url}, and its /setup arrived")
 
 
 def judge_config(xml: str, project: int, prompt: object = None) -> Finding:
-    """Whether a label config has an image, a prompt and somewhere to put masks.
+    """Whether a label config has an image, a prompt and a control for masks.
 
     Args:
-        prompt: Name of the TextArea that the project's settings name for its prompt.
+        prompt: Name of the TextArea that the project's settings give for the prompt; None if they give none.
     """
     try:
         config = read_config(xml).with_prompt(prompt if isinstance(prompt, str) else None)
@@ -145,52 +148,54 @@ def judge_config(xml: str, project: int, prompt: object = None) -> Finding:
         return failure_of("Label config", error)
     images = len(re.findall(r"<Image[\s/>]", xml))
     controls = ", ".join(f"{control.name} ({control.kind})" for control in config.controls)
-    seen = f"image {config.image_name} from ${config.image_key}{f', one of {images} images' if images > 1 else ''}"
+    value = f"image {config.image_name} from ${config.image_key}{f', one of {images} images' if images > 1 else ''}"
     if not config.prompts:
         remedy = f'Add a <TextArea name="prompt">, as `ris connect --project {project}` does.'
-        return fail("Label config", f"{seen}, but nowhere to type an expression", remedy, BAD)
+        return fail("Label config", f"{value}, but nowhere to type an expression", remedy, BAD)
     if not config.is_prompt_named:
-        seen = f'{seen}; what is typed into "{config.prompts[0]}" is answered, though it is not named as a prompt'
-        remedy = (
-            f'Right? Then run: ris connect --project {project} --prompt "{config.prompts[0]}". '
-            'Else add a <TextArea name="prompt">.'
+        value = (
+            f'{value}; text typed into "{config.prompts[0]}" is answered, although the field is not marked as a prompt'
         )
-        return warn("Label config", seen, remedy)
-    return ok("Label config", f"{seen}; prompt {', '.join(config.prompts)}; masks go to {controls}")
+        remedy = (
+            f'If this is right, run: ris connect --project {project} --prompt "{config.prompts[0]}". '
+            'If not, add a <TextArea name="prompt">.'
+        )
+        return warn("Label config", value, remedy)
+    return ok("Label config", f"{value}; prompt {', '.join(config.prompts)}; masks go to {controls}")
 
 
 def judge_point(point: Check, command: str) -> Finding:
-    """What `ris connect` thinks of a part of the connection.
+    """A point of the connection as a finding.
 
     Args:
-        command: The command that sets right what is not as it should be.
+        command: The command that corrects it.
     """
     name = point.name.capitalize()
     if point.state == "ok":
         return ok(name, point.detail)
     if point.state == "problem":
-        return fail(name, point.detail, point.remedy or f"See what it says: {command} --check", BAD)
-    wrong, remedy = "is not as it should be", f"Run: {command} ({point.name}: {point.detail})"
-    return warn(name, wrong, remedy) if point.name in NOT_SERIOUS else fail(name, wrong, remedy, BAD)
+        return fail(name, point.detail, point.remedy or f"For details, run: {command} --check", BAD)
+    problem, remedy = "differs from what `ris connect` sets up", f"Run: {command} ({point.name}: {point.detail})"
+    return warn(name, problem, remedy) if point.name in MINOR_POINTS else fail(name, problem, remedy, BAD)
 
 
-def _connect_command(case: DoctorContext, url: str) -> str:
-    return f"ris connect --project {case.project}{'' if url == case.settings.local_url else f' --url {url}'}"
+def _connect_command(context: DoctorContext, url: str) -> str:
+    return f"ris connect --project {context.project}{'' if url == context.settings.local_url else f' --url {url}'}"
 
 
-def _known_row(studio: LabelStudioClient, project: int) -> Mapping[str, Any] | None:
-    """The ML backend that `ris connect` has added."""
+def _connected_row(studio: LabelStudioClient, project: int) -> Mapping[str, Any] | None:
+    """The ML backend of a project that `ris connect` has added; None if there is none."""
     rows = studio.request("GET", f"/api/ml?project={project}")
     return next((row for row in rows if row.get("title") == connect.TITLE), None)
 
 
 def _settings_of(row: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The project's settings, which are kept with its ML backend."""
+    """The project's settings, which Label Studio stores with the ML backend."""
     return protocol.read_setup({"extra_params": row.get("extra_params") if row else None}).extra_params
 
 
 def _read_expiry(token: str) -> float | None:
-    """When a personal access token expires, in seconds since 1970; None if it does not say."""
+    """When a personal access token expires, in seconds since 1970; None if it cannot be read."""
     body = token.split(".")[1]
     try:
         return float(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["exp"])

@@ -1,4 +1,4 @@
-"""Somebody whose settings are known."""
+"""A context whose settings a test chooses."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from backend.doctor.context import DoctorContext
 from backend.doctor.settings_origin import read
 from backend.settings.environment import Settings
-from tests.backend.doctor.looking import MakeCase
+from tests.backend.doctor.looking import MakeContext
 
 
 @pytest.fixture
-def make_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeCase:
-    """A case of somebody with these variables and no others, in a folder without `.env`."""
+def make_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeContext:
+    """A context with these environment variables and no others, in a folder without `.env`."""
     names = {str(name) for field in Settings.model_fields.values() for name in field.validation_alias.choices}
     for name in [*names, *(name for name in os.environ if name.startswith("RIS_"))]:
         monkeypatch.delenv(name, raising=False)

@@ -6,10 +6,10 @@ from backend.doctor.context import DoctorContext
 from backend.doctor.examination import Section, examine
 from backend.doctor.finding import Finding
 
-MakeCase = Callable[..., DoctorContext]
-"""Makes a case from variables, and from a project and an address."""
+MakeContext = Callable[..., DoctorContext]
+"""Makes a context from environment variables, a project and an address."""
 
 
-def look(check: Callable[[DoctorContext], Iterator[Finding]], case: DoctorContext) -> dict[str, Finding]:
+def look(check: Callable[[DoctorContext], Iterator[Finding]], context: DoctorContext) -> dict[str, Finding]:
     """What one section finds, by name."""
-    return {finding.name: finding for finding in examine(case, [Section("Section", check)])}
+    return {finding.name: finding for finding in examine(context, [Section("Section", check)])}

@@ -15,7 +15,7 @@ from backend.commands.doctor import FIELDS, doctor
 from backend.doctor.context import DoctorContext
 from backend.doctor.examination import SECTIONS, Section, examine
 from backend.doctor.finding import Finding, exit_code, fail, failure_of, ok, skip, warn
-from tests.backend.doctor.looking import MakeCase
+from tests.backend.doctor.looking import MakeContext
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_exit_code_is_that_of_the_most_important_failure(findings: list[Finding]
     assert exit_code(findings) == code
 
 
-def test_check_that_raises_or_hangs_is_a_finding_and_the_others_go_on(make_case: MakeCase):
+def test_check_that_raises_or_hangs_is_a_finding_and_the_others_go_on(make_context: MakeContext):
     def break_down(_case: DoctorContext) -> Iterator[Finding]:
         yield ok("before", "seen")
         raise KeyError("x")
@@ -62,7 +62,7 @@ def test_check_that_raises_or_hangs_is_a_finding_and_the_others_go_on(make_case:
         yield ok("never", "")
 
     sections = [Section("A", break_down), Section("B", hang, limit_s=0.1), Section("C", hang, needs="A")]
-    found = list(examine(make_case(), [*sections, Section("D", lambda _: iter([ok("after", "")]))]))
+    found = list(examine(make_context(), [*sections, Section("D", lambda _: iter([ok("after", "")]))]))
     assert [(f.section, f.state) for f in found] == [
         *(("A", "ok"), ("A", "fail"), ("B", "fail"), ("C", "skip"), ("D", "ok"))
     ]
@@ -70,24 +70,24 @@ def test_check_that_raises_or_hangs_is_a_finding_and_the_others_go_on(make_case:
     assert exit_code(found) == 4
 
 
-def test_every_failure_of_a_machine_where_nothing_runs_has_a_remedy(make_case: MakeCase):
+def test_every_failure_of_a_machine_where_nothing_runs_has_a_remedy(make_context: MakeContext):
     make = {"PORT": 1, "RIS_PROFILE": "base", "LABEL_STUDIO_URL": "http://127.0.0.1:1", "LABEL_STUDIO_API_KEY": TOKEN}
-    case = make_case(project=1, REDIS_URL="redis://127.0.0.1:1", MODEL_DIR="/none", **make)
-    found = list(examine(case, QUICK_SECTIONS))
+    context = make_context(project=1, REDIS_URL="redis://127.0.0.1:1", MODEL_DIR="/none", **make)
+    found = list(examine(context, QUICK_SECTIONS))
     assert {f.section for f in found} == {section.name for section in QUICK_SECTIONS}
     assert {f.section for f in found if f.state == "fail"} == {"Redis", "Backend", "Label Studio", "Weights"}
     assert [f.name for f in found if f.state in ("warn", "fail") and not f.remedy] == []
 
 
 @pytest.fixture
-def secretive(make_case: MakeCase, serve) -> Callable[..., tuple[DoctorContext, list[str]]]:
-    """A case with a secret in every setting that can hold one, and a Label Studio that says them all back."""
+def secretive(make_context: MakeContext, serve) -> Callable[..., tuple[DoctorContext, list[str]]]:
+    """A context with a secret in every setting that can hold one, and a Label Studio that says them all back."""
 
     def make(at: str = "@", sql: str = "postgresql+psycopg") -> tuple[DoctorContext, list[str]]:
         redis, database, password, hook = secrets = [f"secret-{i}-of-mine" for i in range(4)]
         login = b64encode(f"label-studio:{password}".encode()).decode()
         echo = serve(lambda request: (400, {}, json.dumps([request.headers, *secrets, TOKEN, login]).encode()))
-        case = make_case(
+        context = make_context(
             project=1,
             REDIS_URL=f"redis://user:{redis}{at}127.0.0.1:1/0?password={redis}",
             DATABASE_URL=f"{sql}://user:{database}{at}127.0.0.1:1/db?password={database}",
@@ -98,7 +98,7 @@ def secretive(make_case: MakeCase, serve) -> Callable[..., tuple[DoctorContext, 
             WEBHOOK_SECRET=hook,
             PORT=echo.port,
         )
-        return case, [TOKEN, login, *secrets]
+        return context, [TOKEN, login, *secrets]
 
     return make
 
@@ -112,8 +112,8 @@ def secretive(make_case: MakeCase, serve) -> Callable[..., tuple[DoctorContext, 
     ],
 )
 def test_no_finding_holds_a_secret(secretive, at: str, sql: str, failed: str):
-    case, secrets = secretive(at, sql)
-    found = list(examine(case, QUICK_SECTIONS))
+    context, secrets = secretive(at, sql)
+    found = list(examine(context, QUICK_SECTIONS))
     said = "\n".join(str(getattr(finding, field)) for finding in found for field in FIELDS)
     assert [secret for secret in secrets if secret in said] == []
     assert HIDDEN in next(f.value for f in found if f.section == failed and f.state == "fail")
@@ -127,8 +127,8 @@ def test_command_prints_no_secret(secretive):
     assert "auto means " in said  # the last section was reached
 
 
-def test_json_is_one_document_of_findings(make_case: MakeCase):
-    make_case(PORT="many")
+def test_json_is_one_document_of_findings(make_context: MakeContext):
+    make_context(PORT="many")
     code, said = run("--json")
     document = json.loads(said)
     assert all(tuple(finding) == FIELDS for finding in document)
@@ -136,8 +136,8 @@ def test_json_is_one_document_of_findings(make_case: MakeCase):
     assert (code, failure["name"], failure["value"], failure["origin"]) == (2, "PORT", "many", "environment")
 
 
-def test_lines_are_aligned_below_their_section(make_case: MakeCase):
-    make_case(PORT="many")
+def test_lines_are_aligned_below_their_section(make_context: MakeContext):
+    make_context(PORT="many")
     code, said = run()
     lines = said.splitlines()
     assert code == 2

@@ -6,28 +6,30 @@ import pytest
 
 from backend.doctor import models
 from backend.doctor.finding import exit_code
-from tests.backend.doctor.looking import MakeCase, look
+from tests.backend.doctor.looking import MakeContext, look
 
 pytestmark = pytest.mark.slow
 
 
-def test_weights_in_the_repository_are_there(make_case: MakeCase):
-    found = look(models.check_weights, make_case())
+def test_weights_in_the_repository_are_there(make_context: MakeContext):
+    found = look(models.check_weights, make_context())
     assert {finding.state for finding in found.values()} == {"ok"}
     assert {"Packages", "sam-tiny", "clip-tiny", "parser-tiny"} <= set(found)
 
 
-def test_missing_and_damaged_weights_are_named_with_the_command_that_gets_them(make_case: MakeCase, tmp_path: Path):
+def test_missing_and_damaged_weights_are_named_with_the_command_that_gets_them(
+    make_context: MakeContext, tmp_path: Path
+):
     (tmp_path / "sam_vit_b_01ec64.pth").write_bytes(b"half of it")
-    found = look(models.check_weights, make_case(RIS_PROFILE="base", MODEL_DIR=tmp_path))
+    found = look(models.check_weights, make_context(RIS_PROFILE="base", MODEL_DIR=tmp_path))
     assert "has sha256" in found["sam-vit-b"].value
     assert "is missing" in found["clip-vit-b-16"].value
     assert all("ris models pull" in found[name].remedy for name in ("sam-vit-b", "clip-vit-b-16"))
     assert exit_code(found.values()) == 3
 
 
-def test_unknown_profile_is_a_bad_setting(make_case: MakeCase):
-    [finding] = look(models.check_weights, make_case(RIS_PROFILE="huge")).values()
+def test_unknown_profile_is_a_bad_setting(make_context: MakeContext):
+    [finding] = look(models.check_weights, make_context(RIS_PROFILE="huge")).values()
     assert (finding.exit_code, "demo" in finding.remedy) == (2, True)
 
 
@@ -44,6 +46,6 @@ def test_device_is_judged_by_what_torch_says(wanted: str, seen: dict, state: str
     assert (finding.state, says in finding.value) == (state, True)
 
 
-def test_torch_is_asked_for_the_device(make_case: MakeCase):
-    [finding] = look(models.check_device, make_case(DEVICE="abacus")).values()
+def test_torch_is_asked_for_the_device(make_context: MakeContext):
+    [finding] = look(models.check_device, make_context(DEVICE="abacus")).values()
     assert (finding.state, finding.exit_code, "DEVICE=abacus cannot be used" in finding.value) == ("fail", 2, True)

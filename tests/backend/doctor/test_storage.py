@@ -10,24 +10,24 @@ from alembic.config import Config
 from backend.db.database import MIGRATIONS, open_database
 from backend.doctor import storage
 from backend.doctor.context import DoctorContext
-from tests.backend.doctor.looking import MakeCase, look
+from tests.backend.doctor.looking import MakeContext, look
 
 pytestmark = pytest.mark.slow
 
 
-def database_case(make_case: MakeCase, file: Path) -> DoctorContext:
+def database_case(make_context: MakeContext, file: Path) -> DoctorContext:
     open_database(f"sqlite:///{file}").dispose()
-    return make_case(DATABASE_URL=f"sqlite:///{file}")
+    return make_context(DATABASE_URL=f"sqlite:///{file}")
 
 
-def test_database_that_nobody_has_made_is_not_made(make_case: MakeCase, tmp_path: Path):
-    [finding] = look(storage.check_database, make_case()).values()
+def test_database_that_nobody_has_made_is_not_made(make_context: MakeContext, tmp_path: Path):
+    [finding] = look(storage.check_database, make_context()).values()
     assert (finding.state, "not there yet" in finding.value) == ("warn", True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_database_of_this_version_can_be_written(make_case: MakeCase, tmp_path: Path):
-    found = look(storage.check_database, database_case(make_case, tmp_path / "ris.sqlite3"))
+def test_database_of_this_version_can_be_written(make_context: MakeContext, tmp_path: Path):
+    found = look(storage.check_database, database_case(make_context, tmp_path / "ris.sqlite3"))
     assert {name: finding.state for name, finding in found.items()} == dict.fromkeys(
         ("Server", "Tables", "Writing"), "ok"
     )
@@ -37,47 +37,49 @@ def test_database_of_this_version_can_be_written(make_case: MakeCase, tmp_path: 
     ("sql", "state", "says"),
     [
         ("UPDATE alembic_version SET version_num = '9999'", "fail", "newer label-studio-ris"),
-        ("DELETE FROM alembic_version", "fail", "`ris up` makes them"),
+        ("DELETE FROM alembic_version", "fail", "`ris up` creates them"),
     ],
 )
-def test_tables_of_another_program_are_a_failure(make_case: MakeCase, tmp_path: Path, sql: str, state: str, says: str):
-    case = database_case(make_case, tmp_path / "ris.sqlite3")
+def test_tables_of_another_program_are_a_failure(
+    make_context: MakeContext, tmp_path: Path, sql: str, state: str, says: str
+):
+    context = database_case(make_context, tmp_path / "ris.sqlite3")
     with sqlite3.connect(tmp_path / "ris.sqlite3") as db:
         db.execute(sql)
-    found = look(storage.check_database, case)
+    found = look(storage.check_database, context)
     assert (found["Tables"].state, found["Tables"].exit_code) == (state, 2)
     assert says in found["Tables"].remedy
     assert "Writing" not in found
 
 
-def test_older_tables_are_brought_up_to_date_by_the_next_start(make_case: MakeCase, tmp_path: Path):
-    case = database_case(make_case, tmp_path / "ris.sqlite3")
+def test_older_tables_are_brought_up_to_date_by_the_next_start(make_context: MakeContext, tmp_path: Path):
+    context = database_case(make_context, tmp_path / "ris.sqlite3")
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    engine = open_database(case.settings.sql_url)
+    engine = open_database(context.settings.sql_url)
     with engine.connect() as db:
         config.attributes["connection"] = db
         command.downgrade(config, "0001")
-    found = look(storage.check_database, case)
+    found = look(storage.check_database, context)
     assert (found["Tables"].state, "at version 0001" in found["Tables"].value) == ("warn", True)
 
 
 def test_database_in_use_is_not_mistaken_for_a_broken_one(
-    make_case: MakeCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_context: MakeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(storage, "BUSY_TIMEOUT_S", 0.05)
-    case = database_case(make_case, tmp_path / "ris.sqlite3")
+    context = database_case(make_context, tmp_path / "ris.sqlite3")
     db = sqlite3.connect(tmp_path / "ris.sqlite3", isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
-    found = look(storage.check_database, case)
+    found = look(storage.check_database, context)
     db.close()
     assert (found["Writing"].state, found["Tables"].state) == ("warn", "ok")
 
 
-def test_database_that_cannot_be_used_is_a_failure(make_case: MakeCase, tmp_path: Path):
+def test_database_that_cannot_be_used_is_a_failure(make_context: MakeContext, tmp_path: Path):
     file = tmp_path / "file"
     file.write_text("This is text. " * 100)
-    [finding] = look(storage.check_database, make_case(DATABASE_URL=f"sqlite:///{file}")).values()
+    [finding] = look(storage.check_database, make_context(DATABASE_URL=f"sqlite:///{file}")).values()
     assert (finding.state, finding.exit_code, "DATABASE_URL" in finding.remedy) == ("fail", 4, True)
 
 
@@ -88,10 +90,10 @@ def test_disk_needs_room_for_the_cache_to_grow(free_mib: int, growth_mib: int, s
     assert storage.judge_space(free_mib << 20, growth_mib << 20).state == state
 
 
-def test_cache_is_measured(make_case: MakeCase, tmp_path: Path):
+def test_cache_is_measured(make_context: MakeContext, tmp_path: Path):
     file = tmp_path / "state" / "features" / "fp" / "ab" / f"{'ab' * 32}.safetensors"
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(1 << 20))
-    found = look(storage.check_disk, make_case(CACHE_BYTES=100 << 20))
+    found = look(storage.check_disk, make_context(CACHE_BYTES=100 << 20))
     assert (found["State folder"].state, found["Feature cache"].value) == ("ok", "1 of 100 MiB")
-    assert look(storage.check_disk, make_case(CACHE_BYTES=0))["Feature cache"].state == "warn"
+    assert look(storage.check_disk, make_context(CACHE_BYTES=0))["Feature cache"].state == "warn"

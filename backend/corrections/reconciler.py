@@ -1,8 +1,9 @@
-"""What webhooks did not bring: Label Studio gives one a second and never repeats it, so its tasks are asked for by `updated_at`.
+"""Fetches the changes whose webhooks were lost: Label Studio waits one second for a webhook and never repeats it.
 
-That something is not listed is no fact. An annotation is deleted if an event said so; if Label Studio says of the annotation
-itself that it has none (404), while its project still answers; or if a task's list lacks it and is as long as the task's own
-counts say. An answer that Label Studio never gives ends the look: nothing is deleted, and the next look begins where this did.
+Tasks are listed by `updated_at`. An annotation that is missing in a list is not a proof. It counts as deleted if an event says so;
+if Label Studio answers 404 for it while its project can still be read; or if its task's list lacks it and has as many annotations
+as the task's own counts say. An answer that Label Studio never gives ends the pass: nothing is deleted, and the next pass begins
+at the same time.
 """
 
 import time
@@ -23,12 +24,12 @@ from ris_core.errors import BadInput
 log = structlog.get_logger(__name__)
 
 OVERLAP_S = 60.0
-"""So much is asked for again: what is saved in one moment can be seen in a later one."""
+"""Overlap of two passes: an annotation becomes visible later than its `updated_at`, when its transaction ends."""
 ASK_AGAIN_S = 0.5
-"""After this, a task is asked for again whose list is not as long as it says: an annotation may have come between the two."""
+"""Pause before a task whose counts contradict its list is fetched again: an annotation may have been saved between the two."""
 
-NOTHING_SAID = -1
-"""Count of a task that nothing counts."""
+NO_COUNT = -1
+"""Count of a task that is not listed any more."""
 
 
 def reconcile(
@@ -39,41 +40,41 @@ def reconcile(
     is_thorough: bool = False,
     with_predictions: bool = False,
 ) -> int:
-    """Add what is missing; how many facts were.
+    """Add the facts that are missing; returns their number.
 
     Args:
-        is_thorough: Also find annotations that went with their tasks: counts those of every task of the project.
-        with_predictions: Also keep every prediction, for those who want data sets of them.
+        is_thorough: Also find annotations that were deleted together with their tasks, by counting those of every task.
+        with_predictions: Also store every prediction, for exports of predictions.
 
     Raises:
-        Unreachable: If Label Studio or the database does not answer, or not as Label Studio does.
+        Unreachable: If the database or Label Studio does not answer, or something else answers in place of Label Studio.
         BadSettings: If its token is not accepted.
-        Refused: If there is no such project.
+        RequestRefused: If there is no such project.
     """
-    look = _Look(studio, correction_store, project, with_predictions)
+    reconciliation = _Reconciliation(studio, correction_store, project, with_predictions)
     until = task_listing.newest_change(studio, project)
     since = None if with_predictions else correction_store.seen_until(project)
-    for page in task_listing.changed_tasks(studio, project, look.layout, since, OVERLAP_S):
+    for page in task_listing.changed_tasks(studio, project, reconciliation.layout, since, OVERLAP_S):
         for task in page:
-            look.add_task(task)
+            reconciliation.add_task(task)
     for prediction in sorted(correction_store.unknown_predictions(project)):
-        look.add_prediction(prediction)
+        reconciliation.add_prediction(prediction)
     if is_thorough:
-        look.count()
-    look.end()
+        reconciliation.check_counts()
+    reconciliation.finish()
     if until:
         correction_store.set_seen_until(project, until)
-    if look.added:
-        log.info("reconciled", project=project, added=look.added)
-    return look.added
+    if reconciliation.added:
+        log.info("reconciled", project=project, added=reconciliation.added)
+    return reconciliation.added
 
 
-class _Look:
-    """One look at a project.
+class _Reconciliation:
+    """One pass over a project.
 
     Attributes:
         layout: What its label config says.
-        added: Facts that were new.
+        added: Number of new facts.
     """
 
     def __init__(
@@ -83,86 +84,87 @@ class _Look:
         self._with_predictions = with_predictions
         self._began_at = time.time()
         self.layout = task_listing.read_project_layout(studio, project)
-        self._known = defaultdict[str, set[int]](set)  # before anything is asked: what comes meanwhile is not missing
+        # read before any request: an annotation that an event adds meanwhile must not look missing in older lists
+        self._recorded = defaultdict[str, set[int]](set)
         for annotation, task in correction_store.live_annotations(project).items():
-            self._known[task].add(annotation)
-        self._seen, self._gone, self._doubtful = set[int](), set[int](), set[int]()
+            self._recorded[task].add(annotation)
+        self._listed, self._deleted, self._doubtful = set[int](), set[int](), set[int]()
         self.added = 0
 
     def add_task(self, task: ListedTask) -> None:
-        """Add a task's annotations, and note which are not there any more."""
+        """Add a task's annotations, and note which recorded ones it lacks."""
         if len(task.versions) != task.counted:
-            task = self._ask_again(task)
-        self._seen |= (here := {version.annotation for version in task.versions})
-        missing = self._known[task.id] - here
-        if task.counted == NOTHING_SAID:
+            task = self._fetch_again(task)
+        annotations = {version.annotation for version in task.versions}
+        self._listed |= annotations
+        missing = self._recorded[task.id] - annotations
+        if task.counted == NO_COUNT:
             self._doubtful |= missing
         else:
-            self._gone |= missing
+            self._deleted |= missing
         for version in task.versions:
             for problem in version.problems:
-                log.warning("an annotation is not read wholly", annotation=version.annotation, problem=problem)
+                log.warning("part of an annotation cannot be read", annotation=version.annotation, problem=problem)
         predictions = [
-            read_prediction(one, self._project, task.id, task.data, self.layout)
-            for one in (task.predictions if self._with_predictions else ())
+            read_prediction(prediction, self._project, task.id, task.data, self.layout)
+            for prediction in (task.predictions if self._with_predictions else ())
         ]
         event = AnnotationEvent(self._project, task.versions)
         self.added += self._correction_store.add(event, "api", predictions, self._began_at)
 
     def add_prediction(self, prediction: int) -> None:
-        """Add a prediction that an annotation began with; one that is deleted is not known and stays so."""
-        # one of another project was named by an event that is not to be believed
-        read = task_listing.find_prediction(self._studio, self._project, prediction, self.layout)
-        if read is None:
-            return
-        self.added += self._correction_store.add(AnnotationEvent(self._project), "api", [read])
+        """Add a prediction from which an annotation began, unless it was deleted."""
+        # a prediction of another project is not taken: the event that named it is forged
+        stored = task_listing.find_prediction(self._studio, self._project, prediction, self.layout)
+        if stored:
+            self.added += self._correction_store.add(AnnotationEvent(self._project), "api", [stored])
 
-    def count(self) -> None:
-        """Look closer at every task that has fewer annotations than are known, or is not listed."""
-        counted = task_listing.count_annotations(self._studio, self._project)
-        for task, annotations in self._known.items():
-            waiting = annotations - self._gone - self._doubtful
-            if task not in counted:
-                self._doubtful |= waiting
-            elif len(waiting) > counted[task]:
-                found = task_listing.list_task(self._studio, self._project, task, self.layout)
-                if found:
-                    self.add_task(found)
-                else:  # it went meanwhile
-                    self._doubtful |= waiting
+    def check_counts(self) -> None:
+        """List every task anew that has fewer annotations than are recorded; those of a task that is gone are in doubt."""
+        counts = task_listing.count_annotations(self._studio, self._project)
+        for task, annotations in self._recorded.items():
+            unchecked = annotations - self._deleted - self._doubtful
+            if task not in counts:
+                self._doubtful |= unchecked
+            elif len(unchecked) > counts[task]:
+                listed_task = task_listing.list_task(self._studio, self._project, task, self.layout)
+                if listed_task:
+                    self.add_task(listed_task)
+                else:  # it was deleted meanwhile
+                    self._doubtful |= unchecked
 
-    def end(self) -> None:
-        """Ask for each annotation that is in doubt, and mark those that are deleted."""
-        self._gone -= self._seen  # it was moved to another task
-        for annotation in sorted(self._doubtful - self._gone - self._seen):
-            found = task_listing.ask_annotation(self._studio, annotation)
-            if found is None:
-                self._gone.add(annotation)
+    def finish(self) -> None:
+        """Ask for each annotation in doubt, and record the deletions."""
+        self._deleted -= self._listed  # moved to another task, not deleted
+        for annotation in sorted(self._doubtful - self._deleted - self._listed):
+            content = task_listing.ask_annotation(self._studio, annotation)
+            if content is None:
+                self._deleted.add(annotation)
             else:
-                self._add_found(found)
-        if self._gone:
-            task_listing.read_project_layout(
-                self._studio, self._project
-            )  # it is no proof if the project is not to be seen any more
-            deleted = tuple(sorted(self._gone))
+                self._add_unlisted(content)
+        if self._deleted:
+            # raises if the project cannot be read any more: then every 404 above proves nothing
+            task_listing.read_project_layout(self._studio, self._project)
+            deleted = tuple(sorted(self._deleted))
             self.added += self._correction_store.add(AnnotationEvent(self._project, deleted=deleted), "absence")
 
-    def _ask_again(self, task: ListedTask) -> ListedTask:
+    def _fetch_again(self, task: ListedTask) -> ListedTask:
+        """A task whose counts and list agree; with `NO_COUNT` and no annotations if it is not listed any more."""
         time.sleep(ASK_AGAIN_S)
         again = task_listing.list_task(self._studio, self._project, task.id, self.layout)
-        if again is None:  # it went meanwhile: what is known of it is in doubt
-            return replace(task, versions=(), counted=NOTHING_SAID)
+        if again is None:
+            return replace(task, versions=(), counted=NO_COUNT)
         if len(again.versions) == again.counted:
             return again
         raise UnexpectedAnswer(
-            f"Label Studio lists {len(again.versions)} annotations of task {task.id} and says that it has {again.counted}; "
-            "nothing was deleted for that.",
-            "Ask again. If it stays so, the counts are wrong: save any annotation of the task, or let "
-            "`label-studio calculate_stats_all_orgs --from-scratch` there compute them anew.",
+            f"Label Studio lists {len(again.versions)} annotations of task {task.id} and says that it has {again.counted}. "
+            "Nothing was recorded as deleted.",
+            "Try again. If it stays so, Label Studio's counts are wrong: save any annotation of the task, or run "
+            "`label-studio calculate_stats_all_orgs --from-scratch` on its server.",
         )
 
-    def _add_found(self, annotation: Mapping[str, Any]) -> None:
-        """Add an annotation that is there, though not in the list of its task."""
+    def _add_unlisted(self, annotation: Mapping[str, Any]) -> None:
+        """Add an annotation that exists but was not listed: it is in another task or project now."""
         try:
             place = read_version(annotation, None, {}, AnnotationLayout())
             layout = (
@@ -174,7 +176,7 @@ class _Look:
             version = read_version(annotation, None, data, layout)
         except BadInput as error:
             raise UnexpectedAnswer(
-                f"Label Studio answers an annotation that cannot be read ({error}); nothing was deleted for it.",
+                f"Label Studio sent an annotation that cannot be read ({error}). Nothing was recorded as deleted.",
                 task_listing.REMEDY,
             ) from error
         self.added += self._correction_store.add(

@@ -1,4 +1,4 @@
-"""How long things are kept, and under whose name."""
+"""Deletes old events and versions, and replaces annotators by pseudonyms."""
 
 import json
 import secrets
@@ -21,18 +21,18 @@ BODIES_AT_ONCE = 50
 
 
 class PurgedRows(NamedTuple):
-    """What was, or would be, deleted."""
+    """Numbers of raw events and of versions that were deleted, or would be."""
 
     events: int
     versions: int
 
 
 def purge(correction_store: CorrectionStore, days: float, *, with_history: bool, is_trial: bool = False) -> PurgedRows:
-    """Delete raw events that were read, older than so many days.
+    """Delete raw events that were read and are older than a number of days.
 
     Args:
-        with_history: Also former versions of annotations, and those that were deleted or skipped, with their outcomes.
-        is_trial: Delete nothing; only count.
+        with_history: Also delete former versions of annotations, and deleted and skipped annotations, with their outcomes.
+        is_trial: Delete nothing, only count.
 
     Raises:
         BadInput: If the number of days is negative.
@@ -40,8 +40,8 @@ def purge(correction_store: CorrectionStore, days: float, *, with_history: bool,
     if days < 0:
         raise BadInput(f"--days is {days:g}; give 0 or more.")
     before = time.time() - days * DAY_S
-    read = sa.select(webhook_read.c.webhook_id)
-    old_events = (webhook.c.received_at < before) & webhook.c.id.in_(read)
+    read_ids = sa.select(webhook_read.c.webhook_id)
+    old_events = (webhook.c.received_at < before) & webhook.c.id.in_(read_ids)
     old_versions = (annotation_version.c.seen_at < before) & ~is_newest()
     with correction_store.writing() as db:
         events = db.scalar(sa.select(sa.func.count()).select_from(webhook).where(old_events)) or 0
@@ -49,20 +49,20 @@ def purge(correction_store: CorrectionStore, days: float, *, with_history: bool,
         if not is_trial:
             db.execute(sa.delete(webhook).where(old_events))
             db.execute(sa.delete(webhook_read).where(webhook_read.c.webhook_id.not_in(sa.select(webhook.c.id))))
-            for start in range(0, len(ids), BODIES_AT_ONCE):
-                some = ids[start : start + BODIES_AT_ONCE]
-                db.execute(sa.delete(outcome).where(outcome.c.version_id.in_(some)))
-                db.execute(sa.delete(annotation_version).where(annotation_version.c.id.in_(some)))
+            for start in range(0, len(ids), BODIES_AT_ONCE):  # the number of parameters of one statement is limited
+                batch = ids[start : start + BODIES_AT_ONCE]
+                db.execute(sa.delete(outcome).where(outcome.c.version_id.in_(batch)))
+                db.execute(sa.delete(annotation_version).where(annotation_version.c.id.in_(batch)))
     return PurgedRows(events, len(ids))
 
 
 def pseudonymise(correction_store: CorrectionStore, annotator: int) -> int:
-    """Put a made-up number in place of an annotator everywhere, raw events included; the number, which is negative.
+    """Replace an annotator's id by a random negative number, which is returned, everywhere, also in raw events.
 
-    Nothing is kept that leads back to the annotator: names and e-mail addresses that events tell go too.
+    Names and e-mail addresses in events are removed. Nothing is kept that leads from the number back to the annotator.
 
     Raises:
-        BadInput: If nothing of this annotator is known.
+        BadInput: If no record names this annotator.
     """
     pseudonym = -1 - secrets.randbelow(2**31 - 1)
     with correction_store.writing() as db:
@@ -71,37 +71,46 @@ def pseudonymise(correction_store: CorrectionStore, annotator: int) -> int:
             for column in columns_of("number")
         )
         inside = columns_of("inside")
+        # all names first: a body may have a name of the annotator without the id
         names = {name for column in inside for _, body in _bodies(db, column) for name in find_names(body, annotator)}
-        where = [(column, annotator) for column in inside] + [(column, None) for column in columns_of("names") if names]
-        for column, user in where:
+        columns = [(column, annotator) for column in inside] + [
+            (column, None) for column in columns_of("names") if names
+        ]
+        for column, user in columns:
             for key, body in _bodies(db, column):
                 if replace_person(body, user, pseudonym, names):
                     value = json.dumps(body) if isinstance(column.type, sa.Text) else body
-                    [own] = column.table.primary_key
-                    db.execute(sa.update(column.table).where(own == key).values({column.name: value}))
+                    [key_column] = column.table.primary_key
+                    db.execute(sa.update(column.table).where(key_column == key).values({column.name: value}))
                     changed += 1
     if not changed:
-        raise BadInput(f"Nothing of annotator {annotator} is known. `ris corrections stats --by annotator` lists them.")
+        raise BadInput(
+            f"Nothing is recorded of annotator {annotator}. `ris corrections stats --by annotator` lists all annotators."
+        )
     return pseudonym
 
 
 def columns_of(kind: str) -> list[sa.Column[Any]]:
-    """The columns that hold persons in a way: "number", "inside" their JSON, or only their "names" in it."""
+    """The columns with personal data of a kind.
+
+    Args:
+        kind: "number": the id of a user; "inside": JSON with ids and names of users; "names": JSON with names only.
+    """
     return [column for table in metadata.sorted_tables for column in table.c if column.info.get("person") == kind]
 
 
 def _bodies(db: sa.Connection, column: sa.Column[Any]) -> Iterator[tuple[Any, Any]]:
-    """Key and JSON of each row, few in memory at a time; what is no JSON has nobody in it that could be told."""
+    """Key and JSON of each row, few in memory at a time. Text that is not JSON is left out: no person can be found in it."""
     [key] = column.table.primary_key
     last = None
     while True:
-        wanted = sa.select(key, column).order_by(key).limit(BODIES_AT_ONCE)
-        rows = db.execute(wanted if last is None else wanted.where(key > last)).all()
+        query = sa.select(key, column).order_by(key).limit(BODIES_AT_ONCE)
+        rows = db.execute(query if last is None else query.where(key > last)).all()
         if not rows:
             return
         last = rows[-1][0]
-        for own, body in rows:
+        for row_key, body in rows:
             try:
-                yield own, json.loads(body) if isinstance(column.type, sa.Text) else body
+                yield row_key, json.loads(body) if isinstance(column.type, sa.Text) else body
             except (ValueError, RecursionError):
                 continue

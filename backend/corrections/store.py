@@ -1,13 +1,13 @@
-"""The ledger of corrections in SQL: facts are added, never changed; outcomes follow from them.
+"""The correction store in SQL: facts are added and never changed; outcomes are computed from them.
 
-An annotation as it was saved once is a fact, and so are a deletion and a prediction. What an annotation's outcomes are
-depends on the facts of its task alone, never on the order in which they came: they are computed anew for a task whenever a
-fact of it arrives. Methods raise `Unreachable` as those of `Store` do.
+A version of an annotation is a fact, and so are a deletion and a prediction. The outcomes of an annotation depend on the facts of
+its task only, not on the order in which they arrive: whenever a fact arrives, all outcomes of its task are computed anew.
+Methods raise `Unreachable` if the database does not answer.
 """
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -16,13 +16,11 @@ import sqlalchemy as sa
 
 from backend.base.redaction import reason_of
 from backend.corrections.facts import Source, Task, add_event, insert_new
-from backend.corrections.offered_regions import OfferedRegionsOfTask
-from backend.corrections.outcomes import judge
+from backend.corrections.judging import judge_tasks
 from backend.db.correction_tables import (
     annotation_deleted,
     annotation_version,
     offered_prediction,
-    outcome,
     poll,
     to_judge,
     webhook_read,
@@ -32,23 +30,14 @@ from backend.db.tables import webhook
 from backend.db.upsert import insert_if_absent
 from backend.label_studio.annotations import (
     AnnotationEvent,
-    AnnotationVersion,
     StoredPrediction,
     list_problems,
     read_event,
 )
-from backend.label_studio.drawn_regions import DrawnRegion
 from ris_core.errors import BadInput
 
 BATCH = 20
-"""Raw events of one transaction: while it lasts no webhook can be stored, and Label Studio waits one second for that."""
-
-# Made once: each is asked for every event, and making a query takes longer than answering it.
-_OF_TASK = (annotation_version.c.project == sa.bindparam("project")) & (
-    annotation_version.c.task == sa.bindparam("task")
-)
-_VERSIONS = sa.select(annotation_version).where(_OF_TASK).order_by(annotation_version.c.updated_at)
-_FORGET = sa.delete(outcome).where(outcome.c.version_id.in_(sa.select(annotation_version.c.id).where(_OF_TASK)))
+"""Raw events of one transaction. No webhook can be stored during it, and Label Studio waits one second for that."""
 
 
 def open_correction_store(database_url: str) -> "CorrectionStore":
@@ -62,7 +51,10 @@ def open_correction_store(database_url: str) -> "CorrectionStore":
 
 
 class CorrectionStore:
-    """What annotators did. Made by `open_correction_store`; any number of processes may use the same database."""
+    """Facts about annotations, and their outcomes. Any number of processes may use the same database.
+
+    `open_correction_store` opens it.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -80,7 +72,7 @@ class CorrectionStore:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """One transaction, on disk when it returns: raw events that a power loss takes are asked for again, this is not."""
+        """One transaction, on disk when it ends: a raw event that is lost in a power failure is fetched again, a fact is not."""
         with translate_errors(), self._engine.connect() as db:
             is_sqlite = db.dialect.name == "sqlite"
             if is_sqlite:
@@ -95,26 +87,26 @@ class CorrectionStore:
                     _set_synchronous(db, "NORMAL")
 
     def read_events(self, limit: int | None = None) -> int:
-        """Read raw events that nobody read yet, oldest first; how many. What is wrong with one is kept beside it."""
-        self._judge_waiting()
-        done = 0
-        while limit is None or done < limit:
+        """Read raw events that were not read yet, oldest first; returns their number. Problems are stored beside the event."""
+        self._judge_after_upgrade()
+        count = 0
+        while limit is None or count < limit:
             with self.reading() as db:
-                rows = db.execute(_unread(BATCH if limit is None else min(BATCH, limit - done))).all()
+                rows = db.execute(_unread(BATCH if limit is None else min(BATCH, limit - count))).all()
             if not rows:
-                return done
-            read = [_read_event(row.body) for row in rows]  # before the transaction: others want to write too
+                return count
+            events = [_read_event(row.body) for row in rows]  # before the transaction, which blocks other writers
             with self.writing() as db:
                 tasks, notes = set[Task](), []
-                for row, (event, problem) in zip(rows, read, strict=True):
+                for row, (event, problem) in zip(rows, events, strict=True):
                     added = add_event(db, event, "webhook", row.received_at)
                     tasks |= added.tasks
                     problems = "; ".join([*([problem] if problem else []), *added.refused])
                     notes.append({"webhook_id": row.id, "read_at": time.time(), "problem": problems or None})
                 db.execute(insert_if_absent(db.dialect.name, webhook_read), notes)
-                _judge_all(db, tasks)
-            done += len(rows)
-        return done
+                judge_tasks(db, tasks)
+            count += len(rows)
+        return count
 
     def add(
         self,
@@ -123,28 +115,28 @@ class CorrectionStore:
         predictions: Sequence[StoredPrediction] = (),
         seen_at: float | None = None,
     ) -> int:
-        """Add what is new of it; how many facts were.
+        """Add the new facts of an event, and predictions; returns the number of new facts.
 
         Args:
-            seen_at: When it was seen, if not now.
+            seen_at: When they were seen, in seconds since 1970; now, if None.
         """
         with self.writing() as db:
             added, facts, tasks = add_event(db, event, source, seen_at or time.time()), 0, set[Task]()
-            for one in predictions:
-                row = {**asdict(one), "regions": [drawn.to_json() for drawn in one.regions]}
+            for prediction in predictions:
+                row = {**asdict(prediction), "regions": [drawn.to_json() for drawn in prediction.regions]}
                 if insert_new(db, offered_prediction, row):
-                    tasks.add((one.project, one.task))
+                    tasks.add((prediction.project, prediction.task))
                     facts += 1
-            _judge_all(db, added.tasks | tasks)
+            judge_tasks(db, added.tasks | tasks)
         return added.facts + facts
 
     def judge_again(self, project: int, task: str) -> None:
-        """Compute a task's outcomes anew, as after a change of what is known to have been handed out."""
+        """Compute a task's outcomes anew, after a change of the offered regions that are on record."""
         with self.writing() as db:
-            _judge_all(db, {(project, task)})
+            judge_tasks(db, {(project, task)})
 
-    def _judge_waiting(self) -> None:
-        """Compute anew what an upgrade left to be."""
+    def _judge_after_upgrade(self) -> None:
+        """Compute the outcomes of the tasks that a migration has marked for it."""
         while True:
             with self.reading() as db:
                 rows = db.execute(sa.select(to_judge).limit(BATCH)).all()
@@ -154,64 +146,44 @@ class CorrectionStore:
                 tasks = {(row.project, row.task) for row in rows}
                 for project, task in tasks:
                     db.execute(sa.delete(to_judge).where((to_judge.c.project == project) & (to_judge.c.task == task)))
-                _judge_all(db, tasks)
+                judge_tasks(db, tasks)
 
     def live_annotations(self, project: int) -> dict[int, str]:
-        """Ids of a project's annotations that are not deleted, and their tasks."""
-        dead = sa.select(annotation_deleted.c.annotation).where(annotation_deleted.c.project == project)
-        found = sa.select(annotation_version.c.annotation, annotation_version.c.task).where(
-            (annotation_version.c.project == project) & annotation_version.c.annotation.not_in(dead)
+        """Task by id of a project's annotations that are not deleted."""
+        deleted = sa.select(annotation_deleted.c.annotation).where(annotation_deleted.c.project == project)
+        annotations = sa.select(annotation_version.c.annotation, annotation_version.c.task).where(
+            (annotation_version.c.project == project) & annotation_version.c.annotation.not_in(deleted)
         )
         with self.reading() as db:
-            return {row.annotation: row.task for row in db.execute(found.distinct())}
+            return {row.annotation: row.task for row in db.execute(annotations.distinct())}
 
     def unknown_predictions(self, project: int) -> set[int]:
-        """Ids of predictions that annotations began with and whose regions are not known."""
-        known = sa.select(offered_prediction.c.prediction)
+        """Ids of predictions from which annotations began and whose regions are not stored."""
+        stored = sa.select(offered_prediction.c.prediction)
         column = annotation_version.c.parent_prediction
         with self.reading() as db:
-            wanted = sa.select(column).where((annotation_version.c.project == project) & column.is_not(None))
-            return set(db.scalars(wanted.where(column.not_in(known)).distinct()))
+            ids = sa.select(column).where((annotation_version.c.project == project) & column.is_not(None))
+            return set(db.scalars(ids.where(column.not_in(stored)).distinct()))
 
     def seen_until(self, project: int) -> str | None:
-        """Label Studio's time up to which a project's tasks were polled."""
+        """Label Studio's time up to which a project was reconciled; None if it never was."""
         with self.reading() as db:
             return db.scalar(sa.select(poll.c.seen_until).where(poll.c.project == project))
 
     def set_seen_until(self, project: int, until: str) -> None:
-        """Remember it."""
+        """Store the time up to which a project was reconciled."""
         with self.writing() as db:
             db.execute(sa.delete(poll).where(poll.c.project == project))
             db.execute(sa.insert(poll).values(project=project, seen_until=until))
 
 
-def read_versions(db: sa.Connection, project: int, task: str) -> dict[int, AnnotationVersion]:
-    """Every version of every annotation of a task, by the number of its row."""
-    rows = db.execute(_VERSIONS, {"project": project, "task": task}).mappings()
-    return {row["id"]: _version(dict(row)) for row in rows}
-
-
 def _read_event(body: str) -> tuple[AnnotationEvent, str | None]:
-    """What a raw event says, and what is wrong with it."""
+    """An event, and the problems in it; an empty event if it cannot be read."""
     try:
         event = read_event(_parse(body))
     except BadInput as error:
         return AnnotationEvent(None), str(error)
     return event, "; ".join(list_problems(event.versions)) or None
-
-
-def _judge_all(db: sa.Connection, tasks: Set[Task]) -> None:
-    for project, task in sorted(tasks):
-        versions = read_versions(db, project, task)
-        offers = OfferedRegionsOfTask(db, project, task)
-        db.execute(_FORGET, {"project": project, "task": task})
-        rows = []
-        for version_id, version in versions.items():
-            others = [other for other_id, other in versions.items() if other_id != version_id]
-            judged = judge(version, offers.offered_for(version, others))
-            rows += [{**vars(one), "version_id": version_id} for one in judged]
-        if rows:
-            db.execute(sa.insert(outcome), rows)
 
 
 def _unread(limit: int) -> sa.Select[Any]:
@@ -222,13 +194,6 @@ def _unread(limit: int) -> sa.Select[Any]:
         .order_by(webhook.c.id)
         .limit(limit)
     )
-
-
-def _version(row: Mapping[str, Any]) -> AnnotationVersion:
-    own = {name: row[name] for name in AnnotationVersion.__dataclass_fields__ if name in row}
-    regions = tuple(DrawnRegion(**drawn) for drawn in row["regions"])
-    texts = tuple((id, tuple(entries)) for id, entries in row["texts"])
-    return AnnotationVersion(**{**own, "regions": regions, "texts": texts})
 
 
 def _set_synchronous(db: sa.Connection, level: str) -> None:

@@ -1,4 +1,4 @@
-"""Keeps the ledger of corrections up to date from a thread of its own, beside a worker's jobs."""
+"""A thread beside a worker's jobs that keeps the correction store up to date."""
 
 import threading
 import time
@@ -18,28 +18,29 @@ log = structlog.get_logger(__name__)
 READ_EVERY_S = 2.0
 """How often new events are looked for."""
 RECONCILE_EVERY_S = 120.0
-"""How often Label Studio is asked for what events did not bring."""
+"""How often Label Studio's API is asked for changes whose events were lost."""
 EVENTS_AT_ONCE = 20
-"""Events read without a pause."""
+"""Events that are read without a pause."""
 PAUSE_S = 0.05
-"""Pause after them, in which webhooks are stored: SQLite has one writer at a time, and Label Studio waits one second."""
+"""Pause after them, so that webhooks can be stored: SQLite has one writer at a time, and Label Studio waits one second."""
 JOIN_S = 10.0
+"""How long the end of the thread is waited for."""
 
 
 class CorrectionSync:
-    """Reads events and reconciles while it is entered. Any number of workers may have one: what is done twice changes nothing.
+    """A context in which a thread reads events and reconciles. Every worker may have one: each fact is added once.
 
     Args:
-        open_ledger: Opens the ledger; called in the thread, so that a worker does not wait for it.
+        open_store: Opens the correction store; called in the thread, so that a worker does not wait for it.
         open_studio: Opens Label Studio for a project, or raises `BadSettings`.
     """
 
     def __init__(
-        self, open_ledger: Callable[[], CorrectionStore], open_studio: Callable[[int], LabelStudioClient]
+        self, open_store: Callable[[], CorrectionStore], open_studio: Callable[[int], LabelStudioClient]
     ) -> None:
-        self._open_ledger, self._open_studio = open_ledger, open_studio
+        self._open_store, self._open_studio = open_store, open_studio
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="bookkeeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="correction-sync", daemon=True)
 
     def __enter__(self) -> "CorrectionSync":
         self._thread.start()
@@ -54,15 +55,15 @@ class CorrectionSync:
         reconciled_at = time.monotonic()
         while not self._stop.wait(READ_EVERY_S):
             try:
-                correction_store = correction_store or self._open_ledger()
+                correction_store = correction_store or self._open_store()
                 self._read(correction_store)
                 if time.monotonic() - reconciled_at > RECONCILE_EVERY_S:
                     reconciled_at = time.monotonic()
                     self._reconcile(correction_store)
             except RisError as error:
-                log.warning("the ledger of corrections waits", error=str(error))
+                log.warning("corrections are not read now, and will be tried again", error=str(error))
             except Exception:
-                log.exception("unexpected")
+                log.exception("unexpected")  # the thread must outlive any error: nobody would start it again
 
     def _read(self, correction_store: CorrectionStore) -> None:
         while correction_store.read_events(EVENTS_AT_ONCE) == EVENTS_AT_ONCE and not self._stop.wait(PAUSE_S):
@@ -76,5 +77,5 @@ class CorrectionSync:
                 return
             try:
                 reconcile(self._open_studio(project), correction_store, project)
-            except RisError as error:  # one project that is gone does not keep the others
-                log.warning("a project is not reconciled", project=project, error=str(error))
+            except RisError as error:  # a project that was deleted must not stop the others
+                log.warning("a project cannot be reconciled", project=project, error=str(error))

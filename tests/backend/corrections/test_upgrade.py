@@ -89,7 +89,7 @@ def test_it_stands_as_it_should_after_the_upgrade_and_the_next_look(spoilt, stud
 
 
 def test_what_the_fault_let_be_purged_is_found_again(spoilt, studio, serve):
-    with sa.create_engine(spoilt).connect() as db:  # `ris corrections retention --history`
+    with sa.create_engine(spoilt, poolclass=sa.NullPool).connect() as db:  # `ris corrections retention --history`
         db.execute(
             sa.text("DELETE FROM outcome WHERE version_id IN (SELECT id FROM annotation_version WHERE annotation < 8)")
         )

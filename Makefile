@@ -16,6 +16,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := -m pip --disable-pip-version-check -qq install
 QUICK := not slow and not e2e and not browser
+PURE := tests/ris_core tests/demo $(addprefix tests/backend/,base settings label_studio local) tests/test_architecture.py tests/test_errors.py
 CORES := 2
 
 # SSE 4 at most for torch, oneDNN, OpenBLAS, OpenCV and numpy: sums are made in another order than with AVX2 or AVX-512.
@@ -28,7 +29,7 @@ PRODUCT := $(VENV)/.product
 TOOLS := $(VENV)/.tools
 STUDIO := .venv-ls/.label-studio
 
-.PHONY: help dependencies install demo up down hooks lint check test test-portable docs measure tune demo-train programs chromium postgres image-folders image-check
+.PHONY: help dependencies install demo up down hooks lint check units test test-portable docs measure tune demo-train programs chromium postgres image-folders image-check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
@@ -55,7 +56,10 @@ lint: $(TOOLS) ## style, types and spelling
 	$(VENV)/bin/codespell
 	$(VENV)/bin/mypy
 
-check: lint ## style, types and unit tests: seconds
+check: lint ## style, types, and the tests that need no database or server: under a minute
+	$(PY) -m pytest -q -n $(CORES) -m "$(QUICK)" $(PURE)
+
+units: $(TOOLS) ## all tests but those with processes of their own, Label Studio or a browser
 	$(PY) -m pytest -q -n $(CORES) -m "$(QUICK)"
 
 test: ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser

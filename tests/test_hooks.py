@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-pytestmark = [pytest.mark.slow, pytest.mark.pure]
+pytestmark = pytest.mark.slow
 
 
 def git(folder: Path, *words: str) -> str:

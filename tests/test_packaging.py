@@ -32,7 +32,6 @@ NOT_IMPORTED = {
     "torchvision": "open_clip_torch and segment-anything import it",
     "psycopg": "SQLAlchemy imports it for a postgresql+psycopg:// address",
 }
-pytestmark = pytest.mark.pure
 
 
 def requirements(lines: list[str]) -> dict[str, Requirement]:

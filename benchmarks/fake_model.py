@@ -85,6 +85,7 @@ class OnePhraseParser:
     """Takes an expression for one noun phrase."""
 
     fingerprint = "reader"
+    quirks: frozenset[str] = frozenset()
 
     def parse(self, text: str) -> Expression:
         """Its last word is the head."""

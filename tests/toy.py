@@ -60,6 +60,7 @@ class LastWordParser:
     """Reads every expression as one noun phrase whose head is its last word."""
 
     fingerprint = "last-word"
+    quirks: frozenset[str] = frozenset()
 
     def parse(self, text: str) -> Expression:
         cleaned = clean_expression(text).lower()

@@ -7,7 +7,7 @@ Every judgement is a logistic function of a margin, so that a thing slightly off
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ris_core.arrays import Array
 
@@ -156,7 +156,7 @@ def rank(
     values: Float[Array, "n"],
     softness: float,
     weights: Float[Array, "n"],
-    same: Float[Array, "n n"],
+    same: Bool[Array, "n n"],
     place: int,
     count: int,
 ) -> Float[Array, "n"]:
@@ -169,7 +169,7 @@ def rank(
         values: What orders them.
         softness: Difference of values that is worth odds of e to 1.
         weights: Chance of each to take part, in [0, 1]; one of several proposals of the same thing has it, the others 0.
-        same: 1 where two proposals are the same thing, which is not ahead of itself.
+        same: Whether two proposals are the same thing, which is not ahead of itself.
         place: From 1.
         count: How many places.
     """
@@ -184,7 +184,7 @@ def rank(
     return sums
 
 
-def alone(weights: Float[Array, "n"], same: Float[Array, "n n"]) -> Float[Array, "n"]:
+def alone(weights: Float[Array, "n"], same: Bool[Array, "n n"]) -> Float[Array, "n"]:
     """Chance of each thing that nothing else takes part. Args: as of `rank`."""
     chances: Float[Array, "n"] = np.prod(1 - weights[None] * (1 - same), axis=1)
     return chances

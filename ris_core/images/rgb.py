@@ -12,7 +12,7 @@ from ris_core.images import contrast
 
 DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 """Modes of more than 8 bits."""
-_TOPS = {"I": (255, 65535), "F": (1, 255, 65535)}
+_TOPS = {"I": (255.0, 65535.0), "F": (1.0, 255.0, 65535.0)}
 """What values of a mode may be meant to reach; 16 bits else."""
 _STRIP_PIXELS = 1 << 18
 """Pixels that are converted at once: a picture is never there several times over."""
@@ -39,7 +39,7 @@ def to_rgb(
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     if image.mode in DEEP_GREY:
         values = (np.asarray(strip) for _, strip in _strips(image))
-        limits = contrast.find_limits(values, _TOPS.get(image.mode, (65535,)), image.width * image.height)
+        limits = contrast.find_limits(values, _TOPS.get(image.mode, (65535.0,)), image.width * image.height)
     for rows, strip in _strips(image):
         pixels[rows] = _blend(strip) if limits is None else limits.apply(np.asarray(strip))[:, :, None]
     image.close()
@@ -88,7 +88,7 @@ def _stretch_colours(pixels: UInt8[Array, "h w 3"], lower: Pil.Image | None) -> 
                 upper |= np.asarray(lower.crop((0, rows.start, lower.width, rows.stop)))[:, :, :3]
             yield upper
 
-    limits = contrast.find_limits(values(), (65535,), pixels.size)
+    limits = contrast.find_limits(values(), (65535.0,), pixels.size)
     if limits.is_stretched:
         for rows, chunk in zip(_rows(*pixels.shape[:2]), values(), strict=True):
             pixels[rows] = limits.apply(chunk)

@@ -227,10 +227,21 @@ _SINGULARS = {
     "vases": "vase", "roses": "rose", "noses": "nose", "cases": "case", "purses": "purse", "nurses": "nurse",
     "axes": "axe", "canoes": "canoe", "toes": "toe", "blouses": "blouse", "cheeses": "cheese", "hoses": "hose",
 }  # fmt: skip
+"""Plurals that the endings in `singular` do not explain."""
 
 
 def singular(noun: str) -> str:
-    """The singular of an English plural, by its ending; other words come back as they are."""
+    """The singular of an English plural, by its ending; other words come back as they are.
+
+    No library does this for us. `inflect` 7.6 was tried over 5,413 words of the vocabularies, COCO's classes, the tests and the docs:
+
+    * It takes what is singular for a plural ("bus" -> "bu", "this" -> "thi"), so it needs the same guards.
+    * 116 words come out otherwise. Some are better ("suitcases", "scarves"), but the answers to expressions with them would change,
+      and that is an open class of words, which no list of exceptions keeps equal. It needs a new `ANSWER_BEHAVIOUR`.
+    * Importing it takes 2 s.
+
+    spaCy's rule lemmatizer needs tables that the pipelines do not bring.
+    """
     if noun in _SINGULARS:
         return _SINGULARS[noun]
     if noun.endswith("men"):

@@ -12,10 +12,9 @@ from ris_core import behaviour
 from ris_core.arrays import Array
 from ris_core.errors import BadInput, NegatedTarget
 from ris_core.geometry import masks
-from ris_core.language.parser import Parser
 from ris_core.language.vocabulary import Vocabulary
 from ris_core.types import Decision, EncodedImage, Expression, Image, Prediction, Proposals, Scores
-from ris_core.types.components import Encoder, Method, Proposer
+from ris_core.types.components import Encoder, ExpressionParser, Method, Proposer
 
 SAME_THING_IOU = 0.5
 """Candidates that overlap more than this are taken for the same thing when ambiguity is judged."""
@@ -39,7 +38,7 @@ class Segmenter:
     proposer: Proposer
     encoder: Encoder
     method: Method
-    parser: Parser
+    parser: ExpressionParser
     version_prefix: str
     warning: str = ""
     ambiguous_ratio: float = 0.8
@@ -124,7 +123,7 @@ class Segmenter:
 
     def _admit(self, expression: Expression) -> Expression:
         """What can be answered of an expression: never by what it says not to mean, nor by words that the encoder never saw."""
-        is_released = "Q-NEGATED" in getattr(self.parser, "quirks", ())
+        is_released = "Q-NEGATED" in self.parser.quirks
         for referent in expression.referents:
             can_exclude = referent.number is None and self.method.excludes  # "everything except the tree"
             if referent.is_only_denied and not can_exclude and not is_released:

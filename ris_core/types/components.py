@@ -1,4 +1,7 @@
-"""What each kind of component promises; the segmenter knows components only by these."""
+"""What each kind of component provides; the segmenter knows components only by these protocols.
+
+They can be checked at run time, so that the tests' type checker sees a component that lacks something.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -10,6 +13,7 @@ from ris_core.types import EncodedImage, Expression, Image, Proposals, Scores
 from ris_core.types.prompts import PromptEmbedding, Prompts
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """Image -> class-agnostic mask proposals."""
 
@@ -42,6 +46,20 @@ class Batched(Protocol):
     """How many, at least 1."""
 
 
+@runtime_checkable
+class ExpressionParser(Protocol):
+    """Text -> what it says of the object it refers to."""
+
+    fingerprint: str
+    """Changes with everything that decides how an expression is read."""
+    quirks: frozenset[str]
+    """Behaviours of the released code that it reproduces."""
+
+    def parse(self, text: str) -> Expression:
+        """Read one expression as it was typed."""
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """Image and proposals -> region features; texts -> text features. Made with the names of the `features` to make."""
 
@@ -57,6 +75,7 @@ class Encoder(Protocol):
         """Text features, float32 (T, E), not normalised."""
 
 
+@runtime_checkable
 class Method(Protocol):
     """Region features and an expression -> scores; arithmetic in numpy only."""
 

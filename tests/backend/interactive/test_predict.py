@@ -373,6 +373,7 @@ class Refusing:
     """Knows no word."""
 
     fingerprint = "refusing"
+    quirks = frozenset()
 
     def parse(self, text):
         raise BadExpression(f"{text} has a word that is not known.")

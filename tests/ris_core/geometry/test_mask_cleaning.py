@@ -84,7 +84,7 @@ def test_smoothing_takes_the_raggedness_and_leaves_the_thing():
         disc(240, 80).astype(np.uint8), np.ones((5, 5))
     )
     ragged = disc(240, 80) ^ (noise & rim)
-    smooth = clean(ragged, smooth_px=2)
+    smooth = clean(ragged, smooth_px=2.0)
     before, after = (len(mask2rle(mask.astype(np.uint8) * 255)) for mask in (ragged, smooth))
     assert after < before / 2
     assert masks_module.iou(smooth[None], disc(240, 80)[None])[0, 0] > 0.97

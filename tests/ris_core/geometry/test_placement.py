@@ -13,7 +13,7 @@ def layout(
     *centres_xy: tuple[float, float], sizes: tuple[float, ...] = (), size_hw: tuple[int, int] = (100, 200)
 ) -> ProposalLayout:
     """Squares around centres, 10 px large unless sizes are given."""
-    sides = np.array(sizes or (10.0,) * len(centres_xy))
+    sides = np.array(sizes or (10.0,) * len(centres_xy), float)
     corner = np.array(centres_xy) - sides[:, None] / 2
     return ProposalLayout(np.concatenate([corner, np.stack([sides, sides], 1)], 1), sides**2, size_hw)
 

@@ -93,6 +93,7 @@ class DecidingMethod:
     """Gives every proposal the same score and decides for itself."""
 
     features = ("global",)
+    excludes = False
     settings: ClassVar[dict] = {}
 
     def __init__(self, decision, selected):

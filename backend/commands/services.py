@@ -45,6 +45,7 @@ def worker(
 def up() -> None:
     """Start Redis, a worker and the backend on this machine. The worker is restarted if it ends; what already runs is kept."""
     from backend.commands.studio import open_label_studio
+    from backend.label_studio.projects_api import read_user_email
     from backend.local import stack
     from backend.local.progress import Steps
 
@@ -56,7 +57,7 @@ def up() -> None:
         running = stack.up(settings, steps)
     if studio:
         with steps.take("Label Studio") as step:
-            step.note = f"{studio.url} knows us as {studio.request('GET', '/api/current-user/whoami')['email']}"
+            step.note = f"{studio.url} knows us as {read_user_email(studio)}"
     print(f"\nThe backend answers at {running.backend_url}. Connect a project: ris connect --project NUMBER")
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from backend.corrections.outcomes import OfferedRegion
 from backend.db.tables import answer, region, request
 from backend.label_studio.drawn_regions import DrawnRegion, read_drawn
+from backend.label_studio.protocol import has_run_lengths, list_regions
 from ris_core.geometry.masks import Rle
 
 Rows = Sequence[Mapping[str, Any]]
@@ -78,7 +79,7 @@ def read_former_versions(
     return [
         replace(regions[id], mask=drawn.mask, at=at, score=drawn.score, model_version=version, candidates=())
         for at, version, response in db.execute(responses)
-        for id, drawn in read_regions((response or {}).get("result")).items()
+        for id, drawn in read_regions(list_regions(response)).items()
         if id in regions
     ]
 
@@ -141,9 +142,8 @@ def _offered_region(
 
 def _offered_mask(row: Mapping[str, Any], candidate: Mapping[str, Any] | None) -> Rle:
     """The mask as Label Studio received it: of a brush exactly the candidate's; a polygon or a box is an approximation of it."""
-    response = row["response"] if isinstance(row["response"], Mapping) else {}
-    results = [result for result in response.get("result", ()) if result.get("id") == row["region"]]
-    is_brush = any("rle" in result.get("value", {}) for result in results)
+    results = [result for result in list_regions(row["response"]) if result.get("id") == row["region"]]
+    is_brush = any(map(has_run_lengths, results))
     if candidate and (is_brush or not results):
         return candidate["mask"]
     return read_regions(results)[row["region"]].mask

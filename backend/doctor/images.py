@@ -1,8 +1,7 @@
 """The section "Images": one image of each kind in a project's tasks, fetched as the worker fetches it."""
 
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,9 +12,11 @@ from backend.doctor.finding import BAD, Finding, fail, failure_of, ok, skip, war
 from backend.doctor.setups import ProjectSetup, read_setup
 from backend.doctor.studio import NO_PROJECT, find_project, open_studio
 from backend.label_studio import protocol
-from backend.label_studio.images import STORAGE_SCHEMES, ImageFetcher
+from backend.label_studio.image_addresses import kind_of
+from backend.label_studio.images import ImageFetcher
 from backend.label_studio.label_config import read_config
 from backend.label_studio.project_images import ProjectImageFetcher
+from backend.label_studio.projects_api import list_first_tasks
 from backend.settings.project import read_project_settings
 from ris_core.errors import RisError
 from ris_core.types import Image
@@ -37,16 +38,15 @@ def check_images(context: DoctorContext) -> Iterator[Finding]:
         except BadConfig:
             yield skip("Images", "not checked, because the label config cannot be used")
             return
-        page = f"/api/tasks?project={context.project}&page_size={TASKS}&fields=task_only&resolve_uri=false"
-        tasks = studio.request("GET", page)["tasks"]
+        tasks = list_first_tasks(studio, context.project, TASKS)
     setup = read_setup(context.settings.sql_url, context.project)
     yield from _check_tasks(context, tasks, config.image_key, setup)
 
 
 def _check_tasks(
-    context: DoctorContext, tasks: Sequence[Mapping[str, Any]], key: str, setup: ProjectSetup | None
+    context: DoctorContext, tasks: Mapping[int, Mapping[str, Any]], key: str, setup: ProjectSetup | None
 ) -> Iterator[Finding]:
-    urls = {int(task["id"]): protocol.read_field(task["data"], key) for task in tasks}
+    urls = {task: protocol.read_field(data, key) for task, data in tasks.items()}
     if not tasks:
         yield skip("Images", "the project has no tasks yet")
     if tasks_without := [task for task, url in urls.items() if url is None]:
@@ -66,28 +66,6 @@ def _check_tasks(
     for kind, (task, url) in first_of_kind.items():
         yield _fetch(fetcher, kind, task, url, setup, context.settings.max_image_pixels)
     fetcher.close()
-
-
-def kind_of(url: str, own_hosts: set[str]) -> str:
-    """Source of an image: "upload", "local files", "s3 storage", "data URI", or the host's name.
-
-    Args:
-        own_hosts: Hosts of Label Studio, with ports; addresses without a host are Label Studio's too.
-    """
-    scheme = url.partition(":")[0].lower()
-    if scheme == "data":
-        return "data URI"
-    if scheme in STORAGE_SCHEMES and "://" in url:
-        return f"{scheme} storage"
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "bad address"
-    host = parts.netloc.rpartition("@")[2]
-    if host and host not in own_hosts:
-        return host
-    folder = re.search(r"/data/(upload|local-files)/", parts.path)
-    return folder[1].replace("-", " ") if folder else "Label Studio"
 
 
 def _fetch(

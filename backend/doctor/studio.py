@@ -12,7 +12,7 @@ from backend.base.errors import BadConfig, BadSettings
 from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, failure_of, ok, skip, warn
 from backend.doctor.setups import read_setup
-from backend.label_studio import connect, protocol
+from backend.label_studio import connect, projects_api, protocol
 from backend.label_studio.check import Check
 from backend.label_studio.client import TOKEN_REMEDY, LabelStudioClient, RequestRefused
 from backend.label_studio.label_config import read_config
@@ -52,14 +52,12 @@ def check_label_studio(context: DoctorContext) -> Iterator[Finding]:
         )
         return
     with closing(open_studio(context)) as studio:
-        release = studio.request("GET", "/api/version").get("release")
-        yield ok("Address", f"{studio.url} answers, version {release}")
+        yield ok("Address", f"{studio.url} answers, version {projects_api.read_release(studio)}")
         if not context.api_key:
             yield fail("Token", "LABEL_STUDIO_API_KEY is not set", TOKEN_REMEDY, BAD)
             return
         yield judge_token(context.api_key, time.time())
-        user = studio.request("GET", "/api/current-user/whoami")
-        yield ok("User", str(user.get("email")))
+        yield ok("User", projects_api.read_user_email(studio))
 
 
 def check_project(context: DoctorContext) -> Iterator[Finding]:
@@ -92,7 +90,7 @@ def find_project(studio: LabelStudioClient, number: int) -> Mapping[str, Any]:
         BadSettings: If there is none of that number.
     """
     try:
-        return studio.request("GET", f"/api/projects/{number}/")
+        return projects_api.read_project_json(studio, number)
     except RequestRefused as error:
         raise BadSettings(
             f"Label Studio has no project {number} that this user may see.",
@@ -120,7 +118,7 @@ def judge_token(token: str, now: float) -> Finding:
 def check_reach(context: DoctorContext, studio: LabelStudioClient, project: int, url: str) -> Finding:
     """Whether Label Studio calls the backend of a project at an address, and the call arrives at this backend."""
     before = read_setup(context.settings.sql_url, project)
-    rows = studio.request("GET", f"/api/ml?project={project}")  # Label Studio calls our /health and /setup for this
+    rows = projects_api.list_ml_backends(studio, project)  # Label Studio calls our /health and /setup for this
     after = read_setup(context.settings.sql_url, project)
     row = next((row for row in rows if row["url"].rstrip("/") == url.rstrip("/")), None)
     if row is None:
@@ -185,7 +183,7 @@ def _connect_command(context: DoctorContext, url: str) -> str:
 
 def _connected_row(studio: LabelStudioClient, project: int) -> Mapping[str, Any] | None:
     """The ML backend of a project that `ris connect` has added; None if there is none."""
-    rows = studio.request("GET", f"/api/ml?project={project}")
+    rows = projects_api.list_ml_backends(studio, project)
     return next((row for row in rows if row.get("title") == connect.TITLE), None)
 
 

@@ -15,7 +15,6 @@ from backend.inference.refinement_state import LastAnswer, RefinementTarget, Sho
 from backend.label_studio import messages, protocol, regions
 from backend.label_studio.gestures import Gesture
 from backend.label_studio.messages import Message
-from backend.label_studio.protocol import Json
 from ris_core.geometry import boxes, masks
 from ris_core.segmentation.correction import SAME_MASK_IOU, correct, is_reframing
 from ris_core.segmentation.segmenter import Segmenter
@@ -104,7 +103,7 @@ def list_shown(answered: ExpressionAnswer) -> tuple[ShownRegion, ...]:
     """What an answer hands out, to be mended."""
     candidates, ranks = answered.record.candidates, [region.candidate_rank for region in answered.record.regions]
     return tuple(
-        ShownRegion(_without_mask(region), candidates[rank - 1]["mask"])
+        ShownRegion(protocol.without_run_lengths(region), candidates[rank - 1]["mask"])
         for region, rank in zip(answered.regions, ranks, strict=True)
     )
 
@@ -133,7 +132,7 @@ def _hand_out_again(others: Sequence[ShownRegion], blank: Answer, site: ClickCon
     """Regions as they were, under fresh ids: an id that was handed out could take the place of one that was painted on."""
     made, candidates = [], []
     for i, one in enumerate(others):
-        label = one.region["value"][one.region["type"]][0]
+        label = protocol.label_of(one.region)
         score, mask = float(one.region["score"]), masks.from_rle(one.mask)
         notes = one.region["meta"].get("ris")
         made.append(
@@ -147,8 +146,7 @@ def _hand_out_again(others: Sequence[ShownRegion], blank: Answer, site: ClickCon
         candidates=candidates,
         selected=list(range(len(made))),
         regions=[
-            Region(region["id"], i + 1, site.control.name, region["value"][region["type"]][0])
-            for i, region in enumerate(made)
+            Region(region["id"], i + 1, site.control.name, protocol.label_of(region)) for i, region in enumerate(made)
         ],
     )
     return ExpressionAnswer(record, tuple(made), ())
@@ -215,7 +213,3 @@ def _put_fitting_first(found: Proposals, box_xyxy: Float[ndarray, "4"]) -> Int[n
 
 def _take(found: Proposals, taken: ndarray) -> Proposals:
     return Proposals(found.masks[taken], found.boxes_xywh[taken], found.predicted_iou[taken], found.stability[taken])
-
-
-def _without_mask(region: Json) -> Json:
-    return {**region, "value": {name: value for name, value in region["value"].items() if name != "rle"}}

@@ -17,7 +17,7 @@ from backend.db.records import Answer
 from backend.db.request_store import RequestStore
 from backend.db.tables import answer, request, standing
 from backend.db.upsert import upsert
-from backend.inference.drafts import Draft, is_as_handed_out
+from backend.label_studio.drafts import Draft, is_as_handed_out
 from backend.label_studio.protocol import Json
 from ris_core.geometry.masks import Rle
 

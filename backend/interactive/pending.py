@@ -15,7 +15,7 @@ from backend.db.request_store import RequestStore
 from backend.interactive.questions import Question
 from backend.label_studio import messages
 from backend.label_studio.messages import Message
-from backend.label_studio.protocol import Json, Task
+from backend.label_studio.protocol import Json, Task, list_regions
 from backend.transport import queueing, worker_registry
 
 log = structlog.get_logger(__name__)
@@ -201,4 +201,4 @@ def _read(request: Request, pending: PendingRequest) -> CollectedAnswer:
         return CollectedAnswer(None, request.state, message)
     if not request.answer:  # an opened task whose features are not in the cache yet
         return CollectedAnswer(None, pending.outcome)
-    return CollectedAnswer(request.answer, "answered" if request.answer["result"] else "unmatched", message)
+    return CollectedAnswer(request.answer, "answered" if list_regions(request.answer) else "unmatched", message)

@@ -17,7 +17,7 @@ from backend.interactive.questions import QuestionReader
 from backend.interactive.responses import PredictResponse
 from backend.label_studio import messages
 from backend.label_studio.label_config import is_about_message
-from backend.label_studio.protocol import PredictCall, Task
+from backend.label_studio.protocol import PredictCall, Task, list_regions
 from backend.runs.store import RunStore
 from backend.settings.environment import Settings, read_settings
 from backend.transport import redis_client
@@ -155,7 +155,7 @@ class PredictService:
         pending = [self._submit_opened(task, call, is_page) for task in call.tasks]
         deadline = time.monotonic() + OPEN_DEADLINE_S
         answers = [self._collect_opened(one, deadline) for one in pending]
-        results = [one.answer if one.answer and one.answer["result"] else [] for one in answers]
+        results = [one.answer if one.answer and list_regions(one.answer) else [] for one in answers]
         return PredictResponse(results, "open", Counter(one.outcome for one in answers))
 
     def _submit_opened(self, task: Task | None, call: PredictCall, is_page: bool) -> PendingRequest:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from backend.db.request_store import RequestStore
-from backend.inference.drafts import Draft, read_draft
 from backend.inference.refinement_state import RefinementStates, RefinementTarget
 from backend.interactive.projects import Projects, TaskContext
 from backend.label_studio import messages, protocol
+from backend.label_studio.drafts import Draft, read_draft
 from backend.label_studio.gestures import Gesture, is_about_other_image, is_pointing, read_gesture
 from backend.label_studio.label_config import LabelConfig
 from backend.label_studio.messages import Message

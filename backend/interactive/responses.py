@@ -47,9 +47,8 @@ class PredictResponse:
 
 def _with_message(prediction: Json, message: Message | None, message_area: str) -> Json:
     """A prediction with what is told; without a message, with what takes away the last one."""
-    regions = prediction["result"]
+    regions = protocol.list_regions(prediction)
     if message:
         noted = {text for region in regions for text in protocol.read_untold(region)}
         protocol.note_untold(regions, [text for text in message.left_out if text not in noted])
-    told = protocol.message_result(message_area, message.text if message else None)
-    return {**prediction, "result": [*regions, told]}
+    return protocol.add_message(prediction, message_area, message.text if message else None)

@@ -61,6 +61,28 @@ class LabelStudioSite:
         return self.has_data_at(url) and bool(_PRESIGN_ROUTE.fullmatch(self.path_of(url)))
 
 
+def kind_of(url: str, own_hosts: set[str]) -> str:
+    """Source of an image: "upload", "local files", "s3 storage", "data URI", or the host's name.
+
+    Args:
+        own_hosts: Hosts of Label Studio, with ports; addresses without a host are Label Studio's too.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme == "data":
+        return "data URI"
+    if scheme in STORAGE_SCHEMES and "://" in url:
+        return f"{scheme} storage"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "bad address"
+    host = parts.netloc.rpartition("@")[2]
+    if host and host not in own_hosts:
+        return host
+    folder = re.search(r"/data/(upload|local-files)/", parts.path)
+    return folder[1].replace("-", " ") if folder else "Label Studio"
+
+
 def clean(address: str) -> str:
     """An address without blanks around it and line ends in it, as browsers read it."""
     return re.sub(r"[\t\r\n]", "", address.strip(_AROUND))

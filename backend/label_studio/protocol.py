@@ -213,6 +213,37 @@ def prediction(regions: Sequence[Json], score: float, model_version: str) -> Jso
     return {"result": list(regions), "score": float(score), "model_version": model_version}
 
 
+def list_regions(prediction: object) -> list[Json]:
+    """The results of a prediction, the list itself; an empty one if it has none."""
+    results = prediction.get("result") if isinstance(prediction, Mapping) else None
+    return results if isinstance(results, list) else []
+
+
+def add_message(prediction: Json, to_name: str, text: str | None) -> Json:
+    """A prediction with a message beside its regions. Args: as of `message_result`."""
+    return {**prediction, "result": [*list_regions(prediction), message_result(to_name, text)]}
+
+
+def label_of(region: Json) -> str:
+    """The label of a region of ours."""
+    return region["value"][region["type"]][0]
+
+
+def has_run_lengths(region: Json) -> bool:
+    """Whether a region is a brush with its mask."""
+    return "rle" in region.get("value", {})
+
+
+def without_run_lengths(region: Json) -> Json:
+    """A region without a brush's mask, which may take megabytes."""
+    return {**region, "value": {name: value for name, value in region["value"].items() if name != "rle"}}
+
+
+def count_characters(prediction: Json) -> int:
+    """About how long a prediction is as text: its masks are nearly all of it."""
+    return sum(len(str(region["value"])) for region in list_regions(prediction))
+
+
 def new_region_id() -> str:
     """A fresh region id in Label Studio's own form: 10 characters. Handed out once, never again."""
     return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))

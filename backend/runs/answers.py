@@ -183,7 +183,7 @@ def read_rank(done: RunItem, prediction: Mapping[str, Any], model_version: str) 
 
     Of one without regions that alone and its version are known, so it may be another's: `standing` tells them apart.
     """
-    ids = {region.get("id") for region in prediction.get("result") or []}
+    ids = {region.get("id") for region in protocol.list_regions(prediction)}
     for wanted in (list_handed_out(done), *_rank_others(done, MAX_TOP_K)):
         rank = wanted[0].rank if wanted else 1
         if prediction.get("model_version") == version_of(model_version, rank) and ids == {one.region for one in wanted}:

@@ -8,7 +8,7 @@ the item's own, and what came after it never for what it replaces. Where it cann
 
 from collections.abc import Sequence
 
-from backend.label_studio.protocol import Json
+from backend.label_studio.protocol import Json, list_regions
 from backend.runs import answers
 from backend.runs.item import RunItem
 
@@ -32,7 +32,7 @@ def list_own(item: RunItem, predictions: Sequence[Json], version: str) -> dict[i
     found: dict[int, list[int]] = {}
     for one in predictions:
         rank = answers.read_rank(item, one, item.model_version or version)
-        is_known_by_ids = bool(one.get("result"))
+        is_known_by_ids = bool(list_regions(one))
         if rank and (is_known_by_ids or int(one["id"]) not in (item.before or ())):
             found.setdefault(rank, []).append(int(one["id"]))
     return found

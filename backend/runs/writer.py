@@ -16,7 +16,7 @@ import structlog
 from backend.base.redaction import reason_of
 from backend.label_studio.client import RequestRefused
 from backend.label_studio.label_config import read_config
-from backend.label_studio.protocol import Json
+from backend.label_studio.protocol import Json, count_characters
 from backend.runs import answers, own_predictions
 from backend.runs.item import ItemState, RunItem
 from backend.runs.leases import LeaseLost
@@ -141,7 +141,7 @@ class PredictionWriter:
             except ValueError as error:
                 self._move([item], "failed", reason_of(error), "label config")
                 continue
-            size += sum(len(str(region["value"])) for one in predictions for region in one["result"])
+            size += sum(map(count_characters, predictions))
             if made and size > BATCH_BYTES:
                 self._move(items[number:], "ready")
                 break

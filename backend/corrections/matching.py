@@ -20,37 +20,37 @@ BOUNDARY_SHARE = 0.02
 """Width of a mask's boundary, as a share of the image's diagonal: as in [0]."""
 
 
-def overlaps(one: Sequence[Rle], two: Sequence[Rle]) -> Float[ndarray, "n m"]:
+def overlaps(first: Sequence[Rle], second: Sequence[Rle]) -> Float[ndarray, "n m"]:
     """Pairwise IoU in [0, 1], without decoding; 0 for masks of different sizes, and for two empty ones."""
-    ious = np.zeros((len(one), len(two)))
-    for size in {tuple(rle["size"]) for rle in one} & {tuple(rle["size"]) for rle in two}:
-        rows = [i for i, rle in enumerate(one) if tuple(rle["size"]) == size]
-        columns = [j for j, rle in enumerate(two) if tuple(rle["size"]) == size]
-        packed = [[_packed(masks[i]) for i in indices] for masks, indices in ((one, rows), (two, columns))]
+    ious = np.zeros((len(first), len(second)))
+    for size in {tuple(rle["size"]) for rle in first} & {tuple(rle["size"]) for rle in second}:
+        rows = [i for i, rle in enumerate(first) if tuple(rle["size"]) == size]
+        columns = [j for j, rle in enumerate(second) if tuple(rle["size"]) == size]
+        packed = [[_packed(masks[i]) for i in indices] for masks, indices in ((first, rows), (second, columns))]
         # pycocotools returns NaN for two empty masks
         ious[np.ix_(rows, columns)] = np.nan_to_num(coco.iou(*packed, [False] * len(columns)))
     return ious
 
 
-def overlap(one: Rle, two: Rle) -> float:
+def overlap(first: Rle, second: Rle) -> float:
     """IoU of two masks, in [0, 1]."""
-    return float(overlaps([one], [two])[0, 0])
+    return float(overlaps([first], [second])[0, 0])
 
 
-def boundary_overlap(one: Rle, two: Rle) -> float:
+def boundary_overlap(first: Rle, second: Rle) -> float:
     """IoU of the boundaries of two masks, in [0, 1]: their pixels near their own outlines, [0] Eq. 2; 0 for different sizes."""
-    if one["size"] != two["size"]:
+    if first["size"] != second["size"]:
         return 0.0
-    if one["counts"] == two["counts"]:
+    if first["counts"] == second["counts"]:
         return 1.0
-    width_px = max(1, round(BOUNDARY_SHARE * math.hypot(*one["size"])))
-    masks = from_rle(one), from_rle(two)
+    width_px = max(1, round(BOUNDARY_SHARE * math.hypot(*first["size"])))
+    masks = from_rle(first), from_rle(second)
     rows, columns = (np.flatnonzero((masks[0] | masks[1]).any(axis)) for axis in (1, 0))
     if not len(rows):
         return 0.0
     inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    first, second = (_boundary(mask[inside], width_px) for mask in masks)
-    return float((first & second).sum() / (first | second).sum())
+    boundary, other = (_boundary(mask[inside], width_px) for mask in masks)
+    return float((boundary & other).sum() / (boundary | other).sum())
 
 
 def area(rle: Rle) -> int:

@@ -50,7 +50,7 @@ class OfferedRegionsOfTask:
         return OfferedRegions(
             bulk=self._bulk_for(version),
             interactive=interactive,
-            known=self._known_at(version.updated_at),
+            by_id=self._regions_at(version.updated_at),
             foreign=self._find_foreign(strangers),
         )
 
@@ -85,7 +85,7 @@ class OfferedRegionsOfTask:
         origin = next(iter([*still_there, *last]), None)
         return [region for id, region in bulk.items() if self._origins[id] == origin]
 
-    def _known_at(self, time: float) -> dict[str, OfferedRegion]:
+    def _regions_at(self, time: float) -> dict[str, OfferedRegion]:
         """Every region by id, in its last version before a time; in its only one if that is later."""
         former = {region.region: region for region in self._former if region.at <= time}
         return {id: former.get(id, region) if region.at > time else region for id, region in self._regions.items()}

@@ -58,13 +58,13 @@ class OfferedRegions:
     Attributes:
         bulk: The regions of the prediction from which it began.
         interactive: Answers for its task since its annotator's last submission, without those for other annotators.
-        known: Every region that was ever offered for its task, by id.
+        by_id: Every region that was ever offered for its task, by id.
         foreign: Ids that were offered for other tasks.
     """
 
     bulk: Sequence[OfferedRegion] = ()
     interactive: Sequence[OfferedRegion] = ()
-    known: Mapping[str, OfferedRegion] = field(default_factory=dict)
+    by_id: Mapping[str, OfferedRegion] = field(default_factory=dict)
     foreign: Set[str] = frozenset()
 
 
@@ -110,7 +110,7 @@ def judge(version: AnnotationVersion, offered: OfferedRegions) -> list[RegionOut
     if version.was_cancelled:
         return []
     drawn = {region.id: region for region in version.regions}
-    ids = {id for id in drawn if id in offered.known or id in offered.foreign}
+    ids = {id for id in drawn if id in offered.by_id or id in offered.foreign}
     outcomes = [_judge_by_id(drawn[id], offered) for id in drawn if id in ids]
     matched = ids | {outcome.offered_region for outcome in outcomes if outcome.outcome == "replaced"}
     unmatched = [region for region in (*offered.bulk, *offered.interactive) if region.region not in matched]
@@ -126,10 +126,10 @@ def judge(version: AnnotationVersion, offered: OfferedRegions) -> list[RegionOut
 
 def _judge_by_id(region: DrawnRegion, offered: OfferedRegions) -> RegionOutcome:
     """A region with an id that was offered, for this task or another one."""
-    if region.id not in offered.known:
+    if region.id not in offered.by_id:
         return RegionOutcome(region.id, "foreign", region.label, region.expression, mask=region.mask)
-    own = offered.known[region.id]
-    first = offered.known.get(own.instead_of or "")
+    own = offered.by_id[region.id]
+    first = offered.by_id.get(own.instead_of or "")
     if first:  # the annotator chose a further candidate: it is compared with the one that was offered first
         return _compare(region, "replaced", first)
     if overlap(region.mask, own.mask) >= SAME:

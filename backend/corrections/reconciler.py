@@ -52,7 +52,7 @@ def reconcile(
         RequestRefused: If there is no such project.
     """
     reconciliation = _Reconciliation(studio, correction_store, project, with_predictions)
-    until = task_listing.newest_change(studio, project)
+    until = task_listing.newest_change(studio, project)  # before the listing: later changes belong to the next pass
     since = None if with_predictions else correction_store.seen_until(project)
     for page in task_listing.changed_tasks(studio, project, reconciliation.layout, since, OVERLAP_S):
         for task in page:

@@ -21,16 +21,16 @@ PROBE_TIMEOUT_S = 60
 _PROBE = """
 import json, sys
 import torch
-wanted = sys.argv[1]
-seen = {"torch": torch.__version__, "gpus": [], "error": ""}
+device = sys.argv[1]
+result = {"torch": torch.__version__, "gpus": [], "error": ""}
 try:
     if torch.cuda.is_available():
-        seen["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    seen["device"] = str(torch.device(("cuda" if seen["gpus"] else "cpu") if wanted == "auto" else wanted))
-    torch.empty(1, device=seen["device"]).cpu()
+        result["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    result["device"] = str(torch.device(("cuda" if result["gpus"] else "cpu") if device == "auto" else device))
+    torch.empty(1, device=result["device"]).cpu()
 except Exception as error:
-    seen["error"] = str(error).splitlines()[0]
-print(json.dumps(seen))
+    result["error"] = str(error).splitlines()[0]
+print(json.dumps(result))
 """
 """Runs in a separate process: importing torch cannot be interrupted, and a broken driver may end the process."""
 
@@ -50,10 +50,10 @@ def check_weights(context: DoctorContext) -> Iterator[Finding]:
 
 def check_device(context: DoctorContext) -> Iterator[Finding]:
     """Whether DEVICE can be used on this machine."""
-    wanted = context.settings.device
+    device = context.settings.device
     try:
         completed = subprocess.run(
-            [sys.executable, "-c", _PROBE, wanted], capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False
+            [sys.executable, "-c", _PROBE, device], capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
         remedy = "The machine is overloaded, or its GPU driver hangs: try `python -c 'import torch'`."
@@ -63,7 +63,7 @@ def check_device(context: DoctorContext) -> Iterator[Finding]:
         last_line = (completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"])[-1]
         yield fail("Device", f"torch cannot be loaded ({last_line})", "Run: make install", BAD)
         return
-    yield judge_device(wanted, json.loads(completed.stdout.splitlines()[-1]))
+    yield judge_device(device, json.loads(completed.stdout.splitlines()[-1]))
 
 
 def describe_weights(status: WeightStatus) -> Finding:
@@ -74,18 +74,18 @@ def describe_weights(status: WeightStatus) -> Finding:
     return fail(name, status.detail.removesuffix("."), status.remedy, MISSING)
 
 
-def judge_device(wanted: str, probe: Mapping[str, Any]) -> Finding:
+def judge_device(device: str, probe: Mapping[str, Any]) -> Finding:
     """Whether a DEVICE can be used.
 
     Args:
-        wanted: Value of DEVICE.
+        device: Value of DEVICE.
         probe: Answer of torch: "torch" (version), "gpus" (names), "device" (resolved), "error" (empty if it works).
     """
     gpus = f"GPUs: {', '.join(probe['gpus'])}" if probe["gpus"] else "no GPU that torch can use"
     if probe["error"]:
         remedy = "Set DEVICE=auto, or install the GPU's driver and a torch built for it."
-        return fail("Device", f"DEVICE={wanted} cannot be used ({probe['error']}); {gpus}", remedy, BAD)
-    return ok("Device", f"{wanted} means {probe['device']}; torch {probe['torch']}, {gpus}")
+        return fail("Device", f"DEVICE={device} cannot be used ({probe['error']}); {gpus}", remedy, BAD)
+    return ok("Device", f"{device} means {probe['device']}; torch {probe['torch']}, {gpus}")
 
 
 def _check_packages() -> Finding:

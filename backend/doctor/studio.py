@@ -104,9 +104,9 @@ def judge_token(token: str, now: float) -> Finding:
     Args:
         now: Seconds since 1970.
     """
-    if token.count(".") != 2:
+    if token.count(".") != 2:  # a personal token is a JWT: header.payload.signature
         return ok("Token", "legacy token")
-    left_s = (_read_expiry(token) or now + 2 * SOON_S) - now
+    left_s = (_read_expiry(token) or now + 2 * SOON_S) - now  # a token that cannot be read is not reported as expiring
     if left_s < SOON_S:
         days = max(0.0, left_s / 86400)
         return warn(
@@ -195,7 +195,7 @@ def _settings_of(row: Mapping[str, Any] | None) -> Mapping[str, Any]:
 def _read_expiry(token: str) -> float | None:
     """When a personal access token expires, in seconds since 1970; None if it cannot be read."""
     body = token.split(".")[1]
-    try:
+    try:  # JWTs leave out the padding of base64
         return float(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["exp"])
     except (ValueError, KeyError, TypeError):
         return None

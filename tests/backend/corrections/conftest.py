@@ -1,4 +1,4 @@
-"""The ledger on the store's own database: SQLite, or PostgreSQL where a module asks for both."""
+"""The correction store on the database of the request store: SQLite, or PostgreSQL where a module asks for both."""
 
 import shutil
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def correction_store(store: RequestStore) -> Iterator[CorrectionStore]:
 
 @pytest.fixture
 def outcomes(correction_store: CorrectionStore):
-    """What the ledger says now: {(annotation, seconds of its clock): {region: outcome}}."""
+    """The current outcomes: {(annotation, seconds of its clock): {region: outcome}}."""
 
     def read(column: str = "outcome") -> dict:
         found: dict = {}

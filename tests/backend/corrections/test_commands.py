@@ -1,4 +1,4 @@
-"""The commands as they are typed, on a ledger of a few events; Label Studio is a stand-in."""
+"""The commands as they are typed, on the corrections of a few events; Label Studio is a stand-in."""
 
 import json
 

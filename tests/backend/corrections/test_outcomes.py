@@ -123,7 +123,7 @@ def test_a_suggestion_that_was_not_taken_is_not_rejected():
 
 def test_a_known_id_counts_however_long_ago_it_was_handed_out():
     asked = offer("s", by="interactive")
-    [one] = judge(version(drawn("s", box(0, 0))), OfferedRegions(known={"s": asked}))
+    [one] = judge(version(drawn("s", box(0, 0))), OfferedRegions(by_id={"s": asked}))
     assert one.outcome == "accepted"
 
 

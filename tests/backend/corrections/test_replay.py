@@ -1,4 +1,4 @@
-"""Every recorded webhook, in any order, twice, or lost: the ledger ends the same."""
+"""Every recorded webhook, in any order, twice, or lost: the correction store ends the same."""
 
 import json
 import random
@@ -33,7 +33,7 @@ def predictions() -> dict[int, dict[str, Any]]:
 
 
 def contents(correction_store: CorrectionStore) -> dict[str, list[Any]]:
-    """Everything that the ledger says, without the numbers of its rows and how it came to know."""
+    """Everything in the correction store, without row numbers and sources."""
     shown = [c for c in outcome.c if c.name not in ("id", "version_id")]
     own = [c for c in annotation_version.c if c.name not in ("id", "source", "seen_at", "task_data")]
     with correction_store.reading() as db:
@@ -108,7 +108,7 @@ def test_the_recorded_webhooks_make_these_outcomes(live, expected):
     assert [tuple(row) for row in rows] == [
         (1, "396787048e", "accepted"),
         (1, "9c9a2a9d72", "accepted"),
-        (1, "c24e34a4da", "missed"),  # the recording's own answers are not in this ledger
+        (1, "c24e34a4da", "missed"),  # the recording's own answers are not in this store
         (1, "396787048e", "accepted"),
         (1, "9c9a2a9d72", "edited"),
         (1, "c24e34a4da", "missed"),
@@ -145,7 +145,7 @@ def test_a_third_that_is_lost_is_fetched(live, expected, seed):
     assert contents(life.correction_store) == expected
 
 
-def test_without_any_webhook_the_ledger_ends_the_same(live, expected):
+def test_without_any_webhook_the_store_ends_the_same(live, expected):
     life = live()
     for body in EVENTS:
         life.studio.happen(body)

@@ -1,4 +1,4 @@
-"""A ledger that was spoilt by a fault of before comes back right: every annotation marked as deleted because it was not listed."""
+"""A store that an earlier bug damaged is repaired: it marked every annotation as deleted that was not listed."""
 
 import json
 

@@ -15,22 +15,22 @@ pytestmark = pytest.mark.slow
 
 def test_every_setting_is_listed_with_its_origin(make_context: MakeContext, tmp_path: Path):
     (tmp_path / ".env").write_text("THREADS=3\nPORT=1\nWEBHOOK_SECRET=hunter2\n")
-    found = look(configuration.check_settings, make_context(PORT=2, LABEL_STUDIO_HOST="http://studio", REDIS_URL=""))
-    seen = {name: (found[name].value, found[name].origin) for name in found}
-    assert len(found) == len(Settings.model_fields) + 1
+    findings = look(configuration.check_settings, make_context(PORT=2, LABEL_STUDIO_HOST="http://studio", REDIS_URL=""))
+    seen = {name: (findings[name].value, findings[name].origin) for name in findings}
+    assert len(findings) == len(Settings.model_fields) + 1
     assert seen["THREADS"] == ("3", ".env")
     assert seen["PORT"] == ("2", "environment")
     assert seen["WEBHOOK_SECRET"] == ("set", ".env")
     assert seen["LABEL_STUDIO_URL"] == ("http://studio", "environment (LABEL_STUDIO_HOST)")
     assert (seen["HOST"], seen["BASIC_AUTH_PASS"]) == (("127.0.0.1", "default"), ("not set", "default"))
-    assert {finding.state for finding in found.values()} == {"ok"}
+    assert {finding.state for finding in findings.values()} == {"ok"}
 
 
 def test_all_settings_that_cannot_be_used_are_named_and_nothing_else_is_tried(make_context: MakeContext):
-    found = list(examine(make_context(PORT="many", THREADS=0)))
-    assert {f.name: f.value for f in found if f.state == "fail"} == {"PORT": "many", "THREADS": "0"}
-    assert [f.section for f in found if f.state == "skip"] == [section.name for section in SECTIONS[1:]]
-    assert exit_code(found) == 2
+    findings = list(examine(make_context(PORT="many", THREADS=0)))
+    assert {f.name: f.value for f in findings if f.state == "fail"} == {"PORT": "many", "THREADS": "0"}
+    assert [f.section for f in findings if f.state == "skip"] == [section.name for section in SECTIONS[1:]]
+    assert exit_code(findings) == 2
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_half_a_login_is_a_failure(make_context: MakeContext, variable: str):
 
 
 def test_a_secret_that_cannot_be_used_is_not_shown(make_context: MakeContext):
-    found = list(examine(make_context(LABEL_STUDIO_API_KEY="hunter2-of-mïne", REDIS_URL="redis://:hunter2/x@host")))
-    said = "\n".join(f"{finding.value} {finding.remedy}" for finding in found)
-    assert {f.name for f in found if f.state == "fail"} == {"LABEL_STUDIO_API_KEY", "REDIS_URL"}
+    findings = list(examine(make_context(LABEL_STUDIO_API_KEY="hunter2-of-mïne", REDIS_URL="redis://:hunter2/x@host")))
+    said = "\n".join(f"{finding.value} {finding.remedy}" for finding in findings)
+    assert {f.name for f in findings if f.state == "fail"} == {"LABEL_STUDIO_API_KEY", "REDIS_URL"}
     assert "hunter2" not in said
 
 
@@ -65,9 +65,9 @@ def test_a_secret_that_cannot_be_used_is_not_shown(make_context: MakeContext):
     [("LABEL_STUDIO_URL", "0123456789abcdef-hunter2"), ("IMAGE_HOSTS", "me:hunter2@images.example")],
 )
 def test_a_secret_in_a_setting_of_another_kind_is_not_shown(make_context: MakeContext, variable: str, text: str):
-    found = list(examine(make_context(**{variable: text})))
-    assert {f.name for f in found if f.state == "fail"} == {variable}
-    assert "hunter2" not in "\n".join(f"{finding.value} {finding.remedy}" for finding in found)
+    findings = list(examine(make_context(**{variable: text})))
+    assert {f.name for f in findings if f.state == "fail"} == {variable}
+    assert "hunter2" not in "\n".join(f"{finding.value} {finding.remedy}" for finding in findings)
 
 
 def test_host_that_others_reach_needs_credentials(make_context: MakeContext):

@@ -34,8 +34,8 @@ def run(*arguments: str) -> tuple[int, str]:
 
 def test_remedy_is_what_the_error_says_whatever_stands_in_its_text():
     error = BadSettings("The file “a. b) (c.png” is wrong.", "Do this. And that.")
-    found = failure_of("File", error)
-    assert (found.value, found.remedy) == ("The file “a. b) (c.png” is wrong", "Do this. And that.")
+    finding = failure_of("File", error)
+    assert (finding.value, finding.remedy) == ("The file “a. b) (c.png” is wrong", "Do this. And that.")
     assert str(error) == "The file “a. b) (c.png” is wrong. Do this. And that."
 
 
@@ -62,21 +62,21 @@ def test_check_that_raises_or_hangs_is_a_finding_and_the_others_go_on(make_conte
         yield ok("never", "")
 
     sections = [Section("A", break_down), Section("B", hang, limit_s=0.1), Section("C", hang, needs="A")]
-    found = list(examine(make_context(), [*sections, Section("D", lambda _: iter([ok("after", "")]))]))
-    assert [(f.section, f.state) for f in found] == [
+    findings = list(examine(make_context(), [*sections, Section("D", lambda _: iter([ok("after", "")]))]))
+    assert [(f.section, f.state) for f in findings] == [
         *(("A", "ok"), ("A", "fail"), ("B", "fail"), ("C", "skip"), ("D", "ok"))
     ]
-    assert ("KeyError" in found[1].value, "within 0 s" in found[2].value) == (True, True)
-    assert exit_code(found) == 4
+    assert ("KeyError" in findings[1].value, "within 0 s" in findings[2].value) == (True, True)
+    assert exit_code(findings) == 4
 
 
 def test_every_failure_of_a_machine_where_nothing_runs_has_a_remedy(make_context: MakeContext):
     make = {"PORT": 1, "RIS_PROFILE": "base", "LABEL_STUDIO_URL": "http://127.0.0.1:1", "LABEL_STUDIO_API_KEY": TOKEN}
     context = make_context(project=1, REDIS_URL="redis://127.0.0.1:1", MODEL_DIR="/none", **make)
-    found = list(examine(context, QUICK_SECTIONS))
-    assert {f.section for f in found} == {section.name for section in QUICK_SECTIONS}
-    assert {f.section for f in found if f.state == "fail"} == {"Redis", "Backend", "Label Studio", "Weights"}
-    assert [f.name for f in found if f.state in ("warn", "fail") and not f.remedy] == []
+    findings = list(examine(context, QUICK_SECTIONS))
+    assert {f.section for f in findings} == {section.name for section in QUICK_SECTIONS}
+    assert {f.section for f in findings if f.state == "fail"} == {"Redis", "Backend", "Label Studio", "Weights"}
+    assert [f.name for f in findings if f.state in ("warn", "fail") and not f.remedy] == []
 
 
 @pytest.fixture
@@ -113,10 +113,10 @@ def secretive(make_context: MakeContext, serve) -> Callable[..., tuple[DoctorCon
 )
 def test_no_finding_holds_a_secret(secretive, at: str, sql: str, failed: str):
     context, secrets = secretive(at, sql)
-    found = list(examine(context, QUICK_SECTIONS))
-    said = "\n".join(str(getattr(finding, field)) for finding in found for field in FIELDS)
+    findings = list(examine(context, QUICK_SECTIONS))
+    said = "\n".join(str(getattr(finding, field)) for finding in findings for field in FIELDS)
     assert [secret for secret in secrets if secret in said] == []
-    assert HIDDEN in next(f.value for f in found if f.section == failed and f.state == "fail")
+    assert HIDDEN in next(f.value for f in findings if f.section == failed and f.state == "fail")
 
 
 def test_command_prints_no_secret(secretive):

@@ -12,20 +12,20 @@ pytestmark = pytest.mark.slow
 
 
 def test_weights_in_the_repository_are_there(make_context: MakeContext):
-    found = look(models.check_weights, make_context())
-    assert {finding.state for finding in found.values()} == {"ok"}
-    assert {"Packages", "sam-tiny", "clip-tiny", "parser-tiny"} <= set(found)
+    findings = look(models.check_weights, make_context())
+    assert {finding.state for finding in findings.values()} == {"ok"}
+    assert {"Packages", "sam-tiny", "clip-tiny", "parser-tiny"} <= set(findings)
 
 
 def test_missing_and_damaged_weights_are_named_with_the_command_that_gets_them(
     make_context: MakeContext, tmp_path: Path
 ):
     (tmp_path / "sam_vit_b_01ec64.pth").write_bytes(b"half of it")
-    found = look(models.check_weights, make_context(RIS_PROFILE="base", MODEL_DIR=tmp_path))
-    assert "has sha256" in found["sam-vit-b"].value
-    assert "is missing" in found["clip-vit-b-16"].value
-    assert all("ris models pull" in found[name].remedy for name in ("sam-vit-b", "clip-vit-b-16"))
-    assert exit_code(found.values()) == 3
+    findings = look(models.check_weights, make_context(RIS_PROFILE="base", MODEL_DIR=tmp_path))
+    assert "has sha256" in findings["sam-vit-b"].value
+    assert "is missing" in findings["clip-vit-b-16"].value
+    assert all("ris models pull" in findings[name].remedy for name in ("sam-vit-b", "clip-vit-b-16"))
+    assert exit_code(findings.values()) == 3
 
 
 def test_unknown_profile_is_a_bad_setting(make_context: MakeContext):

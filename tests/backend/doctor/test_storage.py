@@ -27,8 +27,8 @@ def test_database_that_nobody_has_made_is_not_made(make_context: MakeContext, tm
 
 
 def test_database_of_this_version_can_be_written(make_context: MakeContext, tmp_path: Path):
-    found = look(storage.check_database, database_case(make_context, tmp_path / "ris.sqlite3"))
-    assert {name: finding.state for name, finding in found.items()} == dict.fromkeys(
+    findings = look(storage.check_database, database_case(make_context, tmp_path / "ris.sqlite3"))
+    assert {name: finding.state for name, finding in findings.items()} == dict.fromkeys(
         ("Server", "Tables", "Writing"), "ok"
     )
 
@@ -46,10 +46,10 @@ def test_tables_of_another_program_are_a_failure(
     context = database_case(make_context, tmp_path / "ris.sqlite3")
     with sqlite3.connect(tmp_path / "ris.sqlite3") as db:
         db.execute(sql)
-    found = look(storage.check_database, context)
-    assert (found["Tables"].state, found["Tables"].exit_code) == (state, 2)
-    assert says in found["Tables"].remedy
-    assert "Writing" not in found
+    findings = look(storage.check_database, context)
+    assert (findings["Tables"].state, findings["Tables"].exit_code) == (state, 2)
+    assert says in findings["Tables"].remedy
+    assert "Writing" not in findings
 
 
 def test_older_tables_are_brought_up_to_date_by_the_next_start(make_context: MakeContext, tmp_path: Path):
@@ -60,8 +60,8 @@ def test_older_tables_are_brought_up_to_date_by_the_next_start(make_context: Mak
     with engine.connect() as db:
         config.attributes["connection"] = db
         command.downgrade(config, "0001")
-    found = look(storage.check_database, context)
-    assert (found["Tables"].state, "at version 0001" in found["Tables"].value) == ("warn", True)
+    findings = look(storage.check_database, context)
+    assert (findings["Tables"].state, "at version 0001" in findings["Tables"].value) == ("warn", True)
 
 
 def test_database_in_use_is_not_mistaken_for_a_broken_one(
@@ -71,9 +71,9 @@ def test_database_in_use_is_not_mistaken_for_a_broken_one(
     context = database_case(make_context, tmp_path / "ris.sqlite3")
     db = sqlite3.connect(tmp_path / "ris.sqlite3", isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
-    found = look(storage.check_database, context)
+    findings = look(storage.check_database, context)
     db.close()
-    assert (found["Writing"].state, found["Tables"].state) == ("warn", "ok")
+    assert (findings["Writing"].state, findings["Tables"].state) == ("warn", "ok")
 
 
 def test_database_that_cannot_be_used_is_a_failure(make_context: MakeContext, tmp_path: Path):
@@ -94,6 +94,6 @@ def test_cache_is_measured(make_context: MakeContext, tmp_path: Path):
     file = tmp_path / "state" / "features" / "fp" / "ab" / f"{'ab' * 32}.safetensors"
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(1 << 20))
-    found = look(storage.check_disk, make_context(CACHE_BYTES=100 << 20))
-    assert (found["State folder"].state, found["Feature cache"].value) == ("ok", "1 of 100 MiB")
+    findings = look(storage.check_disk, make_context(CACHE_BYTES=100 << 20))
+    assert (findings["State folder"].state, findings["Feature cache"].value) == ("ok", "1 of 100 MiB")
     assert look(storage.check_disk, make_context(CACHE_BYTES=0))["Feature cache"].state == "warn"

@@ -30,8 +30,8 @@ CONFIG = """<View><TextArea name="prompt" toName="image"/><Header value="x"/><Im
 )
 def test_backend_says_its_model(make_context: MakeContext, serve, version: str, state: str):
     backend = serve(lambda _: (200, {}, json.dumps({"model_version": version}).encode()))
-    found = look(service.check_backend, make_context(PORT=backend.port, BASIC_AUTH_USER="u", BASIC_AUTH_PASS="p"))
-    assert (found["Address"].state, found["Model"].state, found["Model"].value) == ("ok", state, version)
+    findings = look(service.check_backend, make_context(PORT=backend.port, BASIC_AUTH_USER="u", BASIC_AUTH_PASS="p"))
+    assert (findings["Address"].state, findings["Model"].state, findings["Model"].value) == ("ok", state, version)
 
 
 def personal_token(expires_at: float) -> str:
@@ -102,9 +102,9 @@ def make_png() -> bytes:
 
 def test_label_studio_says_who_we_are(make_context: MakeContext, serve):
     context = make_context(LABEL_STUDIO_URL=serve(FakeStudio()).url, LABEL_STUDIO_API_KEY=TOKEN)
-    found = look(studio.check_label_studio, context)
-    assert [finding.state for finding in found.values()] == ["ok", "ok", "ok"]
-    assert ("1.23.2" in found["Address"].value, found["User"].value) == (True, "somebody@example.com")
+    findings = look(studio.check_label_studio, context)
+    assert [finding.state for finding in findings.values()] == ["ok", "ok", "ok"]
+    assert ("1.23.2" in findings["Address"].value, findings["User"].value) == (True, "somebody@example.com")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_label_studio_says_who_we_are(make_context: MakeContext, serve):
 )
 def test_label_studio_that_does_not_know_us(make_context, serve, url, token, project, state, code, says):
     url = serve(FakeStudio()).url if url == "studio" else url
-    found = look(studio.check_label_studio, make_context(project, LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=token))
-    last = list(found.values())[-1]
+    findings = look(studio.check_label_studio, make_context(project, LABEL_STUDIO_URL=url, LABEL_STUDIO_API_KEY=token))
+    last = list(findings.values())[-1]
     assert (last.state, last.exit_code, says in last.remedy) == (state, code, True)
 
 
@@ -229,14 +229,14 @@ def test_kind_of_an_image_is_where_it_comes_from(url: str, kind: str):
 
 def test_one_image_of_each_kind_is_fetched(make_context: MakeContext, serve):
     fake = serve(FakeStudio(tasks=("/data/upload/1/a.png", "/data/upload/1/b.png", "/data/local-files/?d=c.png", None)))
-    found = look(images.check_images, make_context(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
-    assert {name: finding.state for name, finding in found.items()} == {
+    findings = look(images.check_images, make_context(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
+    assert {name: finding.state for name, finding in findings.items()} == {
         "upload": "ok",
         "local files": "ok",
         "Images": "warn",
     }
-    assert "task 1: 40x30 px" in found["upload"].value
-    assert "task 4" in found["Images"].value
+    assert "task 1: 40x30 px" in findings["upload"].value
+    assert "task 4" in findings["Images"].value
     assert [r.path for r in fake.seen if r.path.startswith("/data/")] == [
         "/data/upload/1/a.png",
         "/data/local-files/?d=c.png",
@@ -245,5 +245,8 @@ def test_one_image_of_each_kind_is_fetched(make_context: MakeContext, serve):
 
 def test_image_that_may_not_be_fetched_is_said_with_the_remedy(make_context: MakeContext, serve):
     fake = serve(FakeStudio(tasks=("http://elsewhere.example/a.png",)))
-    found = look(images.check_images, make_context(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
-    assert (found["elsewhere.example"].state, "IMAGE_HOSTS" in found["elsewhere.example"].remedy) == ("fail", True)
+    findings = look(images.check_images, make_context(1, LABEL_STUDIO_URL=fake.url, LABEL_STUDIO_API_KEY=TOKEN))
+    assert (findings["elsewhere.example"].state, "IMAGE_HOSTS" in findings["elsewhere.example"].remedy) == (
+        "fail",
+        True,
+    )

@@ -23,11 +23,11 @@ WORKER = WorkerInfo(
 
 def test_redis_is_described(make_context: MakeContext, redis_url: str):
     queueing.enqueue(redis_client.connect(redis_url), queueing.SEGMENT_TASK, "r1")
-    found = look(transport.check_redis, make_context(REDIS_URL=redis_url))
-    assert {name: finding.state for name, finding in found.items() if name != "Program"} == dict.fromkeys(
+    findings = look(transport.check_redis, make_context(REDIS_URL=redis_url))
+    assert {name: finding.state for name, finding in findings.items() if name != "Program"} == dict.fromkeys(
         ("Server", "Persistence", "Memory", "Queues"), "ok"
     )
-    assert found["Queues"].value == "interactive 1, bulk 0"
+    assert findings["Queues"].value == "interactive 1, bulk 0"
     assert look(transport.check_redis, make_context(REDIS_URL=redis_url, MAX_QUEUED=1))["Queues"].state == "warn"
 
 
@@ -66,11 +66,13 @@ def test_redis_that_wants_another_password_is_a_failure(make_context: MakeContex
     conn = redis_client.connect(redis_url)
     conn.config_set("requirepass", "right-one")
     try:
-        found = look(transport.check_redis, make_context(REDIS_URL=redis_url.replace("unix://", "unix://:wrong-one@")))
+        findings = look(
+            transport.check_redis, make_context(REDIS_URL=redis_url.replace("unix://", "unix://:wrong-one@"))
+        )
     finally:
         conn.config_set("requirepass", "")
-    assert (found["Server"].state, found["Server"].exit_code) == ("fail", 4)
-    assert ("REDIS_URL" in found["Server"].remedy, "wrong-one" in found["Server"].value) == (True, False)
+    assert (findings["Server"].state, findings["Server"].exit_code) == ("fail", 4)
+    assert ("REDIS_URL" in findings["Server"].remedy, "wrong-one" in findings["Server"].value) == (True, False)
 
 
 def test_redis_that_is_not_started_is_said_with_the_remedy(make_context: MakeContext):
@@ -117,9 +119,9 @@ def test_workers_that_answer_differently_are_noticed(make_context: MakeContext, 
     assert look(transport.check_workers, context)["Workers"].exit_code == 4
     for i in (1, 2):
         worker_registry.report_worker(conn, replace(WORKER, name=f"w{i}", pid=i, model_version=f"demo.{i}"))
-    found = look(transport.check_workers, context)
-    assert set(found) == {"Worker 1", "Worker 2", "Versions"}
-    assert "demo.1, demo.2" in found["Versions"].value
+    findings = look(transport.check_workers, context)
+    assert set(findings) == {"Worker 1", "Worker 2", "Versions"}
+    assert "demo.1, demo.2" in findings["Versions"].value
 
 
 def test_worker_whose_process_has_ended_is_none(make_context: MakeContext, redis_url: str):

@@ -1,4 +1,4 @@
-"""A ledger of a small project, and the images of its tasks."""
+"""The corrections of a small project, and the images of its tasks."""
 
 import hashlib
 import io
@@ -83,8 +83,8 @@ def export_as(project: CorrectionStore, tmp_path: Path) -> Export:
     ) -> Path:
         about = {key: given.pop(key) for key in ("images", "hard_negatives", "is_replaced") if key in given}
         folder = tmp_path / (name or format)
-        order = ExportRequest(format, folder, ExportFilter(PROJECT, **given), title="Small", licence="CC0", **about)
-        export(correction_store, order, fetch=fetch, pool=tmp_path / "pool", max_pixels=10_000_000, report=report)
+        request = ExportRequest(format, folder, ExportFilter(PROJECT, **given), title="Small", licence="CC0", **about)
+        export(correction_store, request, fetch=fetch, pool=tmp_path / "pool", max_pixels=10_000_000, report=report)
         return folder
 
     return run

@@ -35,7 +35,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_same_ledger_gives_the_same_bytes(export_as, format):
+def test_the_same_corrections_give_the_same_bytes(export_as, format):
     given = {"shares": SplitShares(0.6, 0.2, 0.2), "hard_negatives": True}
     first, second = (digest(export_as(format, name, **given)) for name in ("a", "b"))
     assert len(first) >= 4

@@ -49,9 +49,9 @@ class Bench:
         self._processes: list[subprocess.Popen] = []
 
     def start_worker(self, is_awaited: bool = True) -> subprocess.Popen:
-        log = (self.folder / "worker.log").open("a")
         command = [sys.executable, "-m", "tests.toy_worker"]
-        process = subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT)
+        with (self.folder / "worker.log").open("a") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT)
         self._processes.append(process)
         if is_awaited:
             self.wait_until(
@@ -297,10 +297,12 @@ def test_job_that_is_none_of_ours_is_refused(redis_url, name, args, kwargs):
         _ = a_job(redis_client.connect(redis_url), name, *args, **kwargs).func
 
 
-def test_names_of_jobs_are_those_that_the_queue_is_given():
-    assert {
-        f"{function.__module__}.{function.__qualname__}": function for function in jobs.ALLOWED.values()
-    } == jobs.ALLOWED
+def test_names_of_jobs_are_those_that_the_queue_is_given_and_those_of_version_0_1():
+    functions = {f"{function.__module__}.{function.__qualname__}": function for function in jobs.ALLOWED.values()}
+    old_names = {
+        name.replace("backend.worker.jobs.", "backend.jobs."): function for name, function in functions.items()
+    }
+    assert functions | old_names == jobs.ALLOWED
 
 
 def test_payload_that_is_not_json_is_not_unpickled(redis_url):

@@ -142,7 +142,7 @@ def _change(run_id: str, action: str, **options: Any) -> None:
     record = store.get(run_id)
     count = getattr(control, action)(store, record, **options)
     if count is not None:
-        print(control.tell(store, record, action, count))
+        print(control.describe_result(store, record, action, count))
     show(settings, store, record.id)
 
 

@@ -81,7 +81,9 @@ async def control_run(request: Request, run_id: str, verb: str, with_version: st
     def act() -> dict[str, Any]:
         run = run_store.get(run_id)
         number = CONTROLS[verb](run_store, run, **how)
-        change = {} if number is None else {"changed": number, "told": control.tell(run_store, run, verb, number)}
+        change = (
+            {} if number is None else {"changed": number, "told": control.describe_result(run_store, run, verb, number)}
+        )
         return {**_look(request, run.id), **change}
 
     return await _in_thread(request, act)

@@ -22,7 +22,7 @@ class ItemClaims:
         self._transactions = transactions
 
     def claim(self, run_id: str, worker: str) -> RunItem | None:
-        """Take the next item into work; None if there is none that may begin now."""
+        """Begin work on the next item; None if none may begin now."""
         now = time.time()
         may_begin = (
             (item.c.run == run_id)
@@ -38,7 +38,7 @@ class ItemClaims:
                 .where(may_begin)
                 .order_by(item.c.retry_at, item.c.task)
                 .limit(1)
-                .with_for_update(skip_locked=True, of=item)
+                .with_for_update(skip_locked=True, of=item)  # PostgreSQL: workers at once take different items
             ).first()
             if row is None:
                 return None
@@ -48,15 +48,15 @@ class ItemClaims:
 
     def finish(
         self,
-        done: RunItem,
+        claimed: RunItem,
         answers: Sequence[Mapping[str, Any]],
         image_sha256: str,
         encode_fp: str,
         model_version: str,
         seconds: Mapping[str, float],
     ) -> bool:
-        """Record what was found; False, and nothing is recorded, if the item was given to another worker meanwhile."""
-        does_push = sa.select(run.c.does_push).where(run.c.id == done.run).scalar_subquery()
+        """Record an item's answers; False, and nothing is recorded, if it was given to another worker meanwhile."""
+        does_push = sa.select(run.c.does_push).where(run.c.id == claimed.run).scalar_subquery()
         values = {
             "state": sa.case((does_push, "ready"), else_="done"),
             "answers": list(answers),
@@ -70,41 +70,41 @@ class ItemClaims:
             "error": None,
             "reason": None,
         }
-        return self._end_attempt(done, values)
+        return self._end_attempt(claimed, values)
 
-    def fail(self, failed: RunItem, error: str, reason: str) -> bool:
+    def fail(self, claimed: RunItem, error: str, reason: str) -> bool:
         """Record why an item cannot be answered; False if it was given to another worker meanwhile."""
         values = {"state": "failed", "error": error, "reason": reason, "finished_at": time.time()}
-        return self._end_attempt(failed, values)
+        return self._end_attempt(claimed, values)
 
-    def defer(self, late: RunItem, error: str, wait_s: float) -> bool:
-        """Begin an item again later, since its image cannot be had now; False, and it failed, if that happened too often."""
-        if late.deferrals + 1 >= MAX_DEFERRALS:
-            self.fail(late, error, "image unreachable")
+    def defer(self, claimed: RunItem, error: str, wait_s: float) -> bool:
+        """Begin an item again later, since its image cannot be fetched now; False, and it failed, if that happened too often."""
+        if claimed.deferrals + 1 >= MAX_DEFERRALS:
+            self.fail(claimed, error, "image unreachable")
             return False
         values = {
             "state": "new",
-            "attempts": late.attempt - 1,
-            "deferrals": late.deferrals + 1,
+            "attempts": claimed.attempt - 1,
+            "deferrals": claimed.deferrals + 1,
             "retry_at": time.time() + wait_s,
             "error": error,
         }
-        return self._end_attempt(late, values)
+        return self._end_attempt(claimed, values)
 
-    def put_back(self, begun: RunItem) -> bool:
-        """Let somebody else begin an item, as if it had not been begun here."""
-        return self._end_attempt(begun, {"state": "new", "attempts": begun.attempt - 1})
+    def put_back(self, claimed: RunItem) -> bool:
+        """Let any worker begin an item, as if this one had not."""
+        return self._end_attempt(claimed, {"state": "new", "attempts": claimed.attempt - 1})
 
-    def running(self) -> list[tuple[str, int, str, float]]:
-        """Run, task, worker and time of beginning of everything at work."""
-        wanted = sa.select(item.c.run, item.c.task, item.c.worker, item.c.started_at).where(item.c.state == "running")
+    def list_running(self) -> list[tuple[str, int, str, float]]:
+        """Run, task, worker and start time, in seconds since 1970, of each item that a worker has begun."""
+        query = sa.select(item.c.run, item.c.task, item.c.worker, item.c.started_at).where(item.c.state == "running")
         with self._transactions.reading() as db:
-            return [tuple(row) for row in db.execute(wanted)]
+            return [tuple(row) for row in db.execute(query)]
 
     def take_from(self, run_id: str, task: int, worker: str) -> str | None:
-        """Take an item from a worker that died over it; its new state, None if it is not that worker's any more.
+        """Take an item from a worker that died; its new state, None if it is not that worker's any more.
 
-        One that `MAX_ATTEMPTS` workers died over failed.
+        If `MAX_ATTEMPTS` workers died while they worked on it, it fails.
         """
         is_its = (item.c.run == run_id) & (item.c.task == task)
         is_its &= (item.c.state == "running") & (item.c.worker == worker)
@@ -119,13 +119,13 @@ class ItemClaims:
         with self._transactions.writing() as db:
             return cast(str | None, db.scalar(sa.update(item).where(is_its).values(values).returning(item.c.state)))
 
-    def _end_attempt(self, at_work: RunItem, values: Mapping[str, Any]) -> bool:
+    def _end_attempt(self, claimed: RunItem, values: Mapping[str, Any]) -> bool:
         is_mine = (
-            (item.c.run == at_work.run)
-            & (item.c.task == at_work.task)
+            (item.c.run == claimed.run)
+            & (item.c.task == claimed.task)
             & (item.c.state == "running")
-            & (item.c.attempts == at_work.attempt)
-            & (item.c.worker == at_work.worker)
+            & (item.c.attempts == claimed.attempt)
+            & (item.c.worker == claimed.worker)
         )
         with self._transactions.writing() as db:
             return db.execute(sa.update(item).where(is_mine).values(values)).rowcount == 1

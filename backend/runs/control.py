@@ -1,4 +1,4 @@
-"""What people do with runs: pause, resume, cancel, try again. The command line and HTTP alike."""
+"""What people do with runs, by command line or HTTP: create, pause, resume, cancel, try again."""
 
 import re
 import time
@@ -23,47 +23,47 @@ def create(run_store: RunStore, store: RequestStore, conn: redis.Redis, spec: Ru
     """Record a run that is yet to be planned, with the model version that workers have now.
 
     Raises:
-        BadRun: If nobody can be told at its address.
-        Unreachable: If no worker has ever said which version it has.
+        BadRun: If its `notify` is not an address that may be called.
+        Unreachable: If no worker has ever reported its version.
     """
     if spec.notify:
         try:
             spec = replace(spec, notify=read_listener_url(spec.notify))
         except ValueError as error:
             raise BadRun(
-                f"notify is no address that can be told: {reason_of(error)}.", "Write https://host/path."
+                f"notify is not an address that can be notified: {reason_of(error)}.", "Write https://host/path."
             ) from None
         learn_address(spec.notify or "")
     connection = store.projects.get_connection(spec.project)
     profile = read_project_settings(connection.extra_params if connection else {}).profile
     version = worker_registry.model_version(conn, profile)
     if version is None:
-        raise Unreachable("No worker has said which model version it has. Start one with `ris up` or `ris worker`.")
+        raise Unreachable("No worker has reported its model version yet. Start one with `ris up` or `ris worker`.")
     return run_store.add_run(spec, version)
 
 
 def pause(run_store: RunStore, run: Run) -> None:
-    """Let a run rest; what is at work is finished.
+    """Pause a run; items that workers have begun are finished.
 
     Raises:
-        BadRun: If it is not at work.
+        BadRun: If it is not running.
     """
     if not run_store.change(run.id, "paused", "paused by hand", only_from=("running", "preview")):
         raise BadRun(f"The run {run.id} is {run_store.get(run.id).state}, so it cannot be paused.")
 
 
 def resume(run_store: RunStore, run: Run, with_version: str | None = None) -> None:
-    """Let a run that rests go on; of one with a preview, also what was held back for it.
+    """Let a paused run go on; after a preview, also the items that were held back for it.
 
     Args:
-        with_version: Answer what is left with this model version, as after an upgrade; each item keeps the version that
-            answered it. A run at work, but without workers of its version, takes it too.
+        with_version: Answer the remaining items with this model version, as after an upgrade; each item keeps the version that
+            answered it. A running run without workers of its version takes it too.
 
     Raises:
-        BadRun: If it does not rest, or the version can be none.
+        BadRun: If it is not paused, or the version is not written like one.
     """
     if with_version is not None and not _VERSION.fullmatch(with_version):
-        raise BadRun(f"The version is {with_version[:80]!r}; give one as workers say it: `ris doctor` lists them.")
+        raise BadRun(f"The version is {with_version[:80]!r}; give one that a worker reports: `ris doctor` lists them.")
     states: tuple[RunState, ...] = ("paused", "preview") if with_version is None else ("paused", "preview", "running")
     if not run_store.change(run.id, "running", None, only_from=states, model_version=with_version):
         raise BadRun(f"The run {run.id} is {run_store.get(run.id).state}, so it cannot be resumed.")
@@ -73,7 +73,7 @@ def resume(run_store: RunStore, run: Run, with_version: str | None = None) -> No
 
 
 def cancel(run_store: RunStore, run: Run) -> int:
-    """End a run; what is written stays. How many tasks are left out.
+    """End a run; predictions that are written stay. How many tasks are left out.
 
     Raises:
         BadRun: If it is over.
@@ -94,15 +94,15 @@ def retry(run_store: RunStore, run: Run) -> int:
     """
     if run.state not in ("done", "running", "paused"):
         state = "refused" if run.is_refused else run.state
-        raise BadRun(f"The run {run.id} is {state}, so nothing of it can be tried again.")
+        raise BadRun(f"The run {run.id} is {state}, so its tasks cannot be tried again.")
     number = run_store.items.retry(run.id)
     if number:
         run_store.change(run.id, "running", None, only_from=("done",))
     return number
 
 
-def tell(run_store: RunStore, run: Run, verb: str, number: int) -> str:
-    """What came of cancelling a run or trying it again, in words."""
+def describe_result(run_store: RunStore, run: Run, verb: str, number: int) -> str:
+    """The result of cancelling a run or trying it again, in words."""
     if number:
         return f"{number} tasks."
     if verb == "cancel":
@@ -114,7 +114,7 @@ def tell(run_store: RunStore, run: Run, verb: str, number: int) -> str:
 
 
 def wait(run_store: RunStore, run_id: str, timeout_s: float | None = None, poll_s: float = 1.0) -> Run:
-    """Wait until a run is over or rests; the run as it stands then, or when the time is up."""
+    """Wait until a run is over or paused, or the time is up; the run as it is then."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     while (run := run_store.get(run_id)).state not in (*OVER, "paused"):
         if deadline is not None and time.monotonic() > deadline:

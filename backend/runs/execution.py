@@ -1,4 +1,4 @@
-"""What a worker does for a run: one item after the other, for a few seconds or until an annotator waits."""
+"""A worker's job for a run: answers one item after the other, for a few seconds or until an annotator waits."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,20 +27,20 @@ from ris_core.types.components import Batched
 log = structlog.get_logger(__name__)
 
 JOB_S = 3.0
-"""How long a job goes on beginning items: an encoding that an annotator's page waits for comes next."""
+"""How long a job begins further items. Short, because encodings that annotators' pages wait for are in the same queue."""
 HOLD_S = (2.0, 30.0)
-"""First and longest pause of a run whose images Label Studio does not give out."""
+"""First and longest pause of a run whose images cannot be fetched because Label Studio does not answer."""
 RETRY_IMAGE_S = 10.0
-"""How long an image that could not be had is left alone at first; doubles each time."""
+"""First pause before an image that could not be fetched is tried again; doubles each time."""
 PASSING_CAUSES = frozenset({"down", "passing", "too_slow"})
-"""Of an image that could not be had, what may be otherwise soon."""
+"""Causes why an image could not be fetched that may pass soon."""
 IMAGE_REASONS: Mapping[BadImageCause, str] = {
     "too_large": "image too large",
     "damaged": "image damaged",
     "empty": "image empty",
     "web_page": "web page, no image",
 }
-"""What failed items are counted under, of an image that cannot be opened; "image unreadable" if it is of another kind."""
+"""Reasons under which items are counted whose image cannot be opened; "image unreadable" for other causes."""
 
 
 @dataclass(frozen=True)
@@ -57,47 +57,48 @@ class RunContext:
     is_wanted: Callable[[], bool]
 
 
-def work(means: RunContext, run_id: str, job_s: float = JOB_S) -> int:
-    """Do items of a run until the time is up, none is left, somebody waits, or the worker is to stop; how many.
+def work(context: RunContext, run_id: str, job_s: float = JOB_S) -> int:
+    """Answer items of a run until the time is up, none is left, an annotator waits, or the worker stops; how many.
 
     Raises:
-        Unreachable: If the database does not take part. The item in hand is begun again later.
+        Unreachable: If the database does not answer. The present item is begun again later.
     """
     until = time.monotonic() + job_s
     number = 0
-    run = means.run_store.get(run_id)
-    body = _make_body(means.service, run)
-    while not means.worker_state.is_over and time.monotonic() < until and not (number and means.is_wanted()):
-        item = means.run_store.claims.claim(run.id, means.worker_state.worker)
+    run = context.run_store.get(run_id)
+    body = _make_body(context.service, run)
+    # At least one item, even while annotators wait: otherwise a run would stand still while they work.
+    while not context.worker_state.is_over and time.monotonic() < until and not (number and context.is_wanted()):
+        item = context.run_store.claims.claim(run.id, context.worker_state.worker)
         if item is None:
             break
-        means.worker_state.at_work = (item.run, item.task)
+        context.worker_state.at_work = (item.run, item.task)
         try:
-            goes_on = _do(means, run, item, body)
+            goes_on = _work_on(context, run, item, body)
         finally:
-            means.worker_state.at_work = None
+            context.worker_state.at_work = None
         number += 1
         if not goes_on:
             break
     return number
 
 
-def _do(means: RunContext, run: Run, item: RunItem, body: Json) -> bool:
+def _work_on(context: RunContext, run: Run, item: RunItem, body: Json) -> bool:
     """Answer an item, or record why not; whether the job may go on."""
-    claims, started_at = means.run_store.claims, time.perf_counter()
+    claims, started_at = context.run_store.claims, time.perf_counter()
     with structlog.contextvars.bound_contextvars(run=run.id, task=item.task):
         try:
             data = {body["image_key"]: item.image}
-            context = means.service.begin(_as_request(run, item, {**body, "data": data}))
-            if run.spec.kind == "predict" and context.segmenter.model_version != run.model_version:
-                _pause_for_version(means.run_store, run, item, context.segmenter.model_version)
+            request = context.service.begin(_as_request(run, item, {**body, "data": data}))
+            if run.spec.kind == "predict" and request.segmenter.model_version != run.model_version:
+                _pause_for_version(context.run_store, run, item, request.segmenter.model_version)
                 return False
-            found = _answer_in_memory(means.service, run, item, context)
+            image_sha256, encode_fp, item_answers = _answer_in_memory(context.service, run, item, request)
         except ImageUnreachable as error:
-            return _leave_for_later(means.run_store, run, item, error)
+            return _leave_for_later(context.run_store, run, item, error)
         except JobTimeoutException as error:
             claims.fail(item, f"It took too long ({reason_of(error)}). Look at the image's size.", "took too long")
-            return False  # the alarm is over, so nothing would stop the next one
+            return False  # RQ's alarm rings once a job, so nothing would stop the next item
         except Unreachable:
             raise
         except RisError as error:
@@ -111,21 +112,19 @@ def _do(means: RunContext, run: Run, item: RunItem, body: Json) -> bool:
             )
             log.exception("item failed")
         else:
-            image_sha256, encode_fp, answered = found
-            is_kept = claims.finish(
-                item, answered, image_sha256, encode_fp, context.segmenter.model_version, context.parts_s
-            )
+            version = request.segmenter.model_version
+            is_kept = claims.finish(item, item_answers, image_sha256, encode_fp, version, request.parts_s)
             seconds = round(time.perf_counter() - started_at, 3)
-            log.info("item", attempt=item.attempt, seconds=seconds, is_kept=is_kept, **context.parts_s)
+            log.info("item", attempt=item.attempt, seconds=seconds, is_kept=is_kept, **request.parts_s)
         if run.strikes:
-            means.run_store.let_go(run.id)
+            context.run_store.end_hold(run.id)
     return True
 
 
 def _answer_in_memory(
     service: InferenceService, run: Run, item: RunItem, context: RequestContext
 ) -> tuple[str, str, list[Json]]:
-    """As `_answer`; where the GPU's memory is too small, once more with half as much in it at once.
+    """As `_answer`; if the device's memory is too small, once more with half as much in it at once.
 
     Raises:
         BadImage: If that is too much too.
@@ -153,25 +152,25 @@ def _answer(service: InferenceService, run: Run, item: RunItem, context: Request
     min_score = context.settings.min_score if spec.min_score is None else spec.min_score
     top_k = spec.top_k or service.top_k
     smooth_px = context.settings.smooth_px
-    found = [
-        answers.answer(context.segmenter, encoded, query, control, top_k, min_score, smooth_px)
+    item_answers = [
+        answers.answer_query(context.segmenter, encoded, query, control, top_k, min_score, smooth_px)
         for query in item.queries
     ]
     context.tick("segment")
-    return encoded.image_sha256, encoded.encode_fp, answers.drop_repeated(found)
+    return encoded.image_sha256, encoded.encode_fp, answers.drop_repeated(item_answers)
 
 
 def _leave_for_later(run_store: RunStore, run: Run, item: RunItem, error: ImageUnreachable) -> bool:
-    """Decide what an image means that cannot be had: it is gone, the token is, or its server is down for a while."""
+    """Decide what follows from an image that cannot be fetched: it is gone, the token is not accepted, or its server is down for now."""
     if error.is_own and error.cause in ("token", "moved"):
         run_store.claims.put_back(item)
         run_store.change(run.id, "paused", f"{error} Then `ris run resume {run.id}`.", only_from=("running", "preview"))
         log.error("the run is paused", error=str(error))
         return False
-    if error.is_own and error.cause == "down":  # as long as it takes: it is Label Studio itself
+    if error.is_own and error.cause == "down":  # Label Studio itself: wait as long as it takes
         run_store.claims.put_back(item)
-        wait_s = run_store.hold(run.id, f"Images cannot be had: {error}", *HOLD_S)
-        log.warning("images cannot be had", wait_s=round(wait_s, 1), error=str(error))
+        wait_s = run_store.hold(run.id, f"Images cannot be fetched: {error}", *HOLD_S)
+        log.warning("images cannot be fetched", wait_s=round(wait_s, 1), error=str(error))
         return False
     if error.cause in PASSING_CAUSES:
         run_store.claims.defer(item, str(error), RETRY_IMAGE_S * 2**item.deferrals)
@@ -193,13 +192,13 @@ def _pause_for_version(run_store: RunStore, run: Run, item: RunItem, version: st
 
 def _make_body(service: InferenceService, run: Run) -> Json:
     """What all items of a run have in common, as `InferenceService` reads it."""
-    known = service.store.projects.get_connection(run.project)
+    connection = service.store.projects.get_connection(run.project)
     label_config = run.label_config or ""
     return {
         "label_config": label_config,
         "image_key": read_config(label_config).image_key,
-        "extra_params": dict(known.extra_params) if known else {},
-        "hostname": known.hostname if known else None,
+        "extra_params": dict(connection.extra_params) if connection else {},
+        "hostname": connection.hostname if connection else None,
         "expressions": [],
     }
 
@@ -236,6 +235,7 @@ def _reason(error: RisError) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
+    # by its name: torch takes seconds to import, and toy components have none
     return type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
 
 

@@ -3,13 +3,13 @@
     held -> new -> running -> ready -> writing (-> replacing) -> done
              ^-------+        | ^--------+
              |                |          it turned out that it was not written
-             |                +-> unchanged: all of it stands in the prediction that it was to be added to
-             a worker died, or the image could not be had yet
+             |                +-> unchanged: the prediction that it was to be added to has all of it
+             a worker died, or the image could not be fetched yet
 
-    failed -> retrying -> new      what its task says now is asked for first
+    failed -> retrying -> new      its task is read again first
 
-A worker owns an item while it is "running", under the number of its attempt; the run's steward owns it from "writing" on,
-under the run's fence. What comes late, from a worker or a steward that was given up, changes nothing.
+A worker owns an item while it is "running", under the number of its attempt; the run's supervisor owns it from "writing" on,
+under the run's fence. What a worker or supervisor reports after it was replaced changes nothing.
 """
 
 import time
@@ -26,9 +26,9 @@ ItemState = Literal[
 OPEN: tuple[ItemState, ...] = ("held", "retrying", "new", "running", "ready", "writing", "replacing")
 """States of items that are not over."""
 MAX_ATTEMPTS = 3
-"""An item that was begun so often and never ended killed its workers."""
+"""An item that was begun so often and never finished killed its workers."""
 MAX_DEFERRALS = 4
-"""An image that could not be had so often is given up."""
+"""An image that could not be fetched so often is given up."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class PlannedItem:
 
     Attributes:
         image: Address of its image.
-        replaces: Id of the run whose prediction this one takes the place of.
-        error: Why nothing can be asked of it.
+        replaces: Id of the run whose prediction this one's replaces.
+        error: Why it cannot be answered.
     """
 
     task: int
@@ -50,16 +50,16 @@ class PlannedItem:
 
 @dataclass(frozen=True)
 class RunItem:
-    """An item at work, or waiting to be written.
+    """A task of a run.
 
     Attributes:
         attempt: Which one this is, from 1.
-        deferrals: How often its image could not be had.
-        worker: Who has it, or had it last.
-        answers: What was found, one for each query.
+        deferrals: How often its image could not be fetched.
+        worker: Name of the worker that works on it, or did last.
+        answers: One for each query; `answers` describes them.
         model_version: Version that answered it; None until then.
-        replaced: What its prediction took the place of: {"run": id, "predictions": [ids], "annotations": [ids]}.
-        before: Ids of the predictions that its task had before this item's was first sent; None if nobody has looked.
+        replaced: What its prediction replaced: {"run": id, "predictions": [ids], "annotations": [ids]}.
+        before: Ids of the predictions that its task had before this item's was first sent; None if that was not looked up.
     """
 
     run: str
@@ -79,7 +79,7 @@ class RunItem:
 
 @dataclass(frozen=True)
 class AnsweredTask:
-    """What the ledger knows of a task at a model version: the run that answers it, and its queries."""
+    """A task that a run answers, or has answered, at a model version: the run and its queries."""
 
     run: str
     queries: tuple[Query, ...]
@@ -125,5 +125,5 @@ def read_item(row: Any) -> RunItem:
 
 
 def read_queries(values: Sequence[Mapping[str, Any]]) -> tuple[Query, ...]:
-    """Queries from a column."""
+    """Queries from a column's JSON."""
     return tuple(Query.from_json(value) for value in values)

@@ -22,7 +22,7 @@ class ItemWrites:
         self._transactions = transactions
 
     def take_ready(self, run_id: str, fence: int, limit: int, among: Collection[int] | None = None) -> list[RunItem]:
-        """Announce that the next items are written now, and take them; none if the fence is not the run's any more.
+        """Record that the next items are being written, and return them; none under a former fence.
 
         Args:
             among: Only these tasks.
@@ -34,12 +34,12 @@ class ItemWrites:
             if among is not None:
                 is_ready &= item.c.task.in_(list(among))
             rows = db.execute(sa.select(item).where(is_ready).order_by(item.c.task).limit(limit)).mappings().all()
-            taken = item.c.task.in_([row["task"] for row in rows])
-            db.execute(sa.update(item).where(is_ready, taken).values(state="writing"))
+            is_next = item.c.task.in_([row["task"] for row in rows])
+            db.execute(sa.update(item).where(is_ready, is_next).values(state="writing"))
         return [read_item({**row, "state": "writing"}) for row in rows]
 
     def note_before(self, run_id: str, fence: int, task: int, predictions: Collection[int]) -> bool:
-        """Note which predictions a task has before its item's is sent, unless that is noted; False under a former fence."""
+        """Note which predictions a task has before its item's is sent, unless that was noted; False under a former fence."""
         is_meant = (item.c.run == run_id) & (item.c.task == task) & item.c.before.is_(None)
         with self._transactions.writing() as db:
             if not holds_fence(db, run_id, fence):
@@ -48,7 +48,7 @@ class ItemWrites:
         return True
 
     def list_expected(self, run_id: str, after: int = -1, limit: int = PAGE) -> list[RunItem]:
-        """Items whose predictions must be in Label Studio, by task id: done, and no other's takes their place, or is about to."""
+        """Done items whose predictions must be in Label Studio, by task id; not those that another run has replaced, or is about to."""
         later = item.alias()
         is_overtaken = sa.exists(
             sa.select(later.c.task).where(
@@ -58,9 +58,9 @@ class ItemWrites:
             )
         )
         is_done = (item.c.run == run_id) & (item.c.state == "done") & (item.c.task > after)
-        wanted = is_done & item.c.replaced_by.is_(None) & ~is_overtaken
+        is_expected = is_done & item.c.replaced_by.is_(None) & ~is_overtaken
         with self._transactions.reading() as db:
-            rows = db.execute(sa.select(item).where(wanted).order_by(item.c.task).limit(limit)).mappings()
+            rows = db.execute(sa.select(item).where(is_expected).order_by(item.c.task).limit(limit)).mappings()
             return [read_item(row) for row in rows]
 
     def move(
@@ -73,10 +73,10 @@ class ItemWrites:
         reason: str | None = None,
         replaced: Mapping[str, Any] | None = None,
     ) -> int:
-        """Put items of the steward's into a state; how many: none under a fence that is not the run's any more.
+        """Put items into a state; how many: none under a former fence.
 
         Args:
-            replaced: What their prediction takes the place of; kept if it is not given.
+            replaced: What their prediction replaces; kept if it is not given.
         """
         values: dict[str, Any] = {"state": state, "error": error, "reason": reason}
         if replaced is not None:
@@ -92,7 +92,7 @@ class ItemWrites:
 
 
 def _retire_replaced(db: sa.Connection, run_id: str, is_meant: sa.ColumnElement[bool]) -> None:
-    """Note with the former items of these tasks that this run's stand in their place."""
+    """Record with the former items of these tasks that this run's replace them."""
     pairs = db.execute(sa.select(item.c.task, item.c.replaces).where(is_meant, item.c.replaces.is_not(None))).all()
     for task, former in pairs:
         db.execute(sa.update(item).where(item.c.run == former, item.c.task == task).values(replaced_by=run_id))

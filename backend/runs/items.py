@@ -33,8 +33,10 @@ class RunItems:
                 added += len(db.execute(statement.values(rows[start : start + PAGE])).all())
         return added
 
-    def known(self, project: int, model_version: str, tasks: Collection[int], but: str) -> dict[int, AnsweredTask]:
-        """Those of these tasks that another run than `but` answers, or has answered, at a model version."""
+    def list_answered(
+        self, project: int, model_version: str, tasks: Collection[int], but: str
+    ) -> dict[int, AnsweredTask]:
+        """Those of these tasks that another run than `but` answers, or has answered, at a model version; by task id."""
         is_current = (
             (run.c.project == project)
             & (answered_by() == model_version)
@@ -44,39 +46,39 @@ class RunItems:
             & item.c.state.not_in(("failed", "cancelled"))
         )
         columns = (item.c.task, item.c.run, item.c.queries, item.c.state, item.c.replaces, item.c.replaced_by)
-        wanted = sa.select(*columns).join(run, run.c.id == item.c.run)
+        query = sa.select(*columns).join(run, run.c.id == item.c.run)
         with self._transactions.reading() as db:
-            rows = db.execute(wanted.where(is_current).order_by(run.c.created_at)).all()
-        found: dict[int, AnsweredTask] = {}
+            rows = db.execute(query.where(is_current).order_by(run.c.created_at)).all()
+        answered: dict[int, AnsweredTask] = {}
         for row in rows:
             if row.state != "unchanged" and row.replaced_by is None:
-                found[int(row.task)] = AnsweredTask(row.run, read_queries(row.queries), row.state == "done")
-        for row in rows:  # what was to be added to a prediction that says all of it already
-            former = found.get(int(row.task))
+                answered[int(row.task)] = AnsweredTask(row.run, read_queries(row.queries), row.state == "done")
+        for row in rows:  # added queries whose regions the former prediction already had
+            former = answered.get(int(row.task))
             if row.state == "unchanged" and former and former.run == row.replaces:
                 both = merge(former.queries, read_queries(row.queries))
-                found[int(row.task)] = AnsweredTask(former.run, both, former.is_done)
-        return found
+                answered[int(row.task)] = AnsweredTask(former.run, both, former.is_done)
+        return answered
 
     def release_held(self, run_id: str) -> int:
-        """Let the items begin that waited for a preview; how many."""
+        """Let the items begin that were held back for a preview; how many."""
         return self._change(run_id, ("held",), {"state": "new"})
 
     def cancel(self, run_id: str) -> int:
-        """Give up what has not been written; how many."""
+        """Cancel the items that are not written or being written; how many."""
         values = {"state": "cancelled", "finished_at": time.time(), "error": "cancelled", "reason": "cancelled"}
         return self._change(run_id, ("held", "retrying", "new", "running", "ready"), values)
 
     def leave_taken_up(self, run_id: str) -> int:
-        """Give up what is yet to be answered and another run answers at the same version; how many."""
+        """Cancel the items that are yet to be answered and that another run answers at the same version; how many."""
         values = {"state": "cancelled", "finished_at": time.time(), "error": "another run answers it"}
         is_open = item.c.state.in_(("held", "retrying", "new"))
         with self._transactions.writing() as db:
-            meant = (item.c.run == run_id) & is_open & _is_taken_up(run_id)
-            return db.execute(sa.update(item).where(meant).values(**values, reason="answered elsewhere")).rowcount
+            is_meant = (item.c.run == run_id) & is_open & _is_taken_up(run_id)
+            return db.execute(sa.update(item).where(is_meant).values(**values, reason="answered elsewhere")).rowcount
 
     def retry(self, run_id: str) -> int:
-        """Have the failed items planned again, but not those that another run has taken up meanwhile; how many."""
+        """Have the failed items planned again, except those that another run answers meanwhile; how many."""
         values = {"state": "retrying", "attempts": 0, "deferrals": 0, "retry_at": 0.0, "error": None, "reason": None}
         values["model_version"] = None
         may_begin = (item.c.run == run_id) & (item.c.state == "failed") & ~_is_taken_up(run_id)
@@ -84,14 +86,14 @@ class RunItems:
             return db.execute(sa.update(item).where(may_begin).values(**values, finished_at=None)).rowcount
 
     def plan_again(self, run_id: str, fence: int, planned: Sequence[PlannedItem]) -> int:
-        """Let items that are tried again begin as they are planned now; how many: none under a former fence."""
+        """Let items that are tried again begin, as they are planned now; how many: none under a former fence."""
         changed = 0
         with self._transactions.writing() as db:
             for one in planned if holds_fence(db, run_id, fence) else ():
-                kept = ("image", "queries", "state", "error", "reason", "finished_at")
+                names = ("image", "queries", "state", "error", "reason", "finished_at")
                 row = make_row(run_id, one, "new")
                 is_meant = (item.c.run == run_id) & (item.c.task == one.task) & (item.c.state == "retrying")
-                values = {**{name: row[name] for name in kept}, "before": None}
+                values = {**{name: row[name] for name in names}, "before": None}
                 changed += db.execute(sa.update(item).where(is_meant).values(values)).rowcount
         return changed
 
@@ -128,7 +130,7 @@ class RunItems:
 
 
 def _is_taken_up(run_id: str) -> sa.ColumnElement[bool]:
-    """Whether another run that writes answers the same task at the same version, but the one that is to be replaced."""
+    """Whether another run that writes answers the same task at the same version; not the run whose prediction is replaced."""
     this, other, theirs = run.alias(), run.alias(), item.alias()
     same = (
         (this.c.id == run_id)

@@ -1,7 +1,7 @@
-"""Telling an address how a run ended.
+"""Notifies an address of how a run ended.
 
-Whoever may start a run chooses it: it may be in a private network, but is never a cloud's metadata service, and redirects are not
-followed. Its login, path and query may be secret: only its host is ever shown.
+Whoever may start a run chooses the address: it may be in a private network, but is never a cloud's metadata service, and redirects
+are not followed. Its login, path and query may be secret: only its host is ever shown.
 """
 
 from urllib.parse import urlsplit
@@ -19,19 +19,19 @@ log = structlog.get_logger(__name__)
 TIMEOUT_S = 5.0
 
 
-def tell(run_store: RunStore) -> None:
-    """Tell whoever wants to know of runs that ended or paused; once, whether they listen or not."""
-    for run in run_store.list_untold():
+def notify_all(run_store: RunStore) -> None:
+    """Send a notification for each run that ended or paused; once, also where nobody accepts it."""
+    for run in run_store.list_unnotified():
         if run.spec.notify:
             _post(run.spec.notify, run, run_store.counts.by_state(run.id))
-        run_store.note_told(run.id)
+        run_store.note_notified(run.id)
 
 
 def _post(url: str, run: Run, counts: dict[str, int]) -> None:
-    said = {"run": run.id, "name": run.spec.name, "project": run.project, "state": run.state, "note": run.note}
+    about = {"run": run.id, "name": run.spec.name, "project": run.project, "state": run.state, "note": run.note}
     redaction.learn_address(url)
     try:
-        status = post_json(url, {**said, "items": counts}, NOT_METADATA, TIMEOUT_S)
+        status = post_json(url, {**about, "items": counts}, NOT_METADATA, TIMEOUT_S)
         problem = "" if httpx.codes.is_success(status) else f"it answers {status}"
     except HostRefused as error:
         problem = str(error)

@@ -1,4 +1,4 @@
-"""Planning: which tasks a run is about, what is asked of each, and what of that was answered before."""
+"""Planning: which tasks a run has, the queries of each, and which of these were answered before."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,18 +20,18 @@ GONE = "The task is not in Label Studio any more."
 
 
 def plan(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> Run:
-    """Record a run's tasks, page by page, going on where somebody may have stopped; then let it run.
+    """Record a run's tasks page by page, from where planning stopped before; then let it run.
 
-    Runs of a project are planned in the order they were asked for, so that no two take up the same task: one whose turn has
-    not come is returned as it is. What is wrong with the run is recorded as its failure.
+    Runs of a project are planned in the order in which they were created, so that no two take the same task: a run whose turn has
+    not come is returned unchanged. If something is wrong with the run, that is recorded as its failure.
 
     Returns:
-        The run as it stands then.
+        The run as it is then.
 
     Raises:
         BadSettings: If Label Studio does not accept the token.
-        LeaseLost: If somebody else is its steward.
-        Unreachable: If Label Studio or the database does not take part.
+        LeaseLost: If another worker is its supervisor.
+        Unreachable: If Label Studio or the database does not answer.
     """
     waiting = run_store.list_runs(("planning",), run.project)
     if waiting and waiting[-1].id != run.id:
@@ -47,25 +47,25 @@ def plan(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> Run:
 
 
 def plan_again(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> None:
-    """Let the items that are tried again begin, with what their tasks say now: an image's address may have run out.
+    """Let the items that are tried again begin, as their tasks are now: the URL of an image may have expired.
 
     Raises:
         BadSettings: If Label Studio does not accept the token.
-        LeaseLost: If somebody else is the run's steward.
-        Unreachable: If Label Studio or the database does not take part.
+        LeaseLost: If another worker is the run's supervisor.
+        Unreachable: If Label Studio or the database does not answer.
     """
     config = read_config(run.label_config or "")
     while items := {item.task: item for item in run_store.items.in_state(run.id, "retrying")}:
         gone = dict(items)
         for tasks in _pages(studio, replace(run.spec, tasks=tuple(items), view=None, only_unlabelled=False)):
-            planned = [_plan_once_more(run.spec, config, task, gone.pop(int(task.id))) for task in tasks]
+            again = [_plan_once_more(run.spec, config, task, gone.pop(int(task.id))) for task in tasks]
             run_store.leases.renew(run.id, fence)
-            run_store.items.plan_again(run.id, fence, planned)
+            run_store.items.plan_again(run.id, fence, again)
         run_store.writes.move(run.id, fence, gone, "failed", GONE, "task gone")
 
 
 def begin(run_store: RunStore, run: Run) -> None:
-    """Let a planned run start; one without a task to do is over at once."""
+    """Let a planned run start; a run without tasks is over at once."""
     counts = run_store.counts.by_state(run.id)
     if not sum(counts.values()):
         note = "There is nothing to do: these queries were answered before." if run.skipped else "No task was found."
@@ -77,23 +77,23 @@ def begin(run_store: RunStore, run: Run) -> None:
 def plan_tasks(
     run_store: RunStore, run: Run, config: LabelConfig, tasks: Sequence[Task]
 ) -> tuple[list[PlannedItem], int]:
-    """What becomes of these tasks, and how many were answered before.
+    """The items that these tasks become, and how many of them were answered before.
 
     Raises:
         BadRun: If other queries were answered before, and the run may neither add to them nor replace them.
     """
-    planned, skipped = [], 0
-    known = _known(run_store, run, tasks)
+    items, skipped = [], 0
+    earlier_answers = _list_answered(run_store, run, tasks)
     for task in tasks:
         one = _plan_task(run.spec, config, task)
-        before = known.get(one.task)
-        if before is None or one.error is not None:
-            planned.append(one)
-        elif _is_answered(run.spec, before, one.queries):
+        earlier = earlier_answers.get(one.task)
+        if earlier is None or one.error is not None:
+            items.append(one)
+        elif _is_answered(run.spec, earlier, one.queries):
             skipped += 1
         else:
-            planned.append(_plan_again(run.spec, one, before))
-    return planned, skipped
+            items.append(_plan_with(run.spec, one, earlier))
+    return items, skipped
 
 
 def _plan(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> None:
@@ -104,27 +104,27 @@ def _plan(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> None:
     after: int | None = run.planned_to
     while after is not None:
         tasks, after = studio.list_tasks(run.spec, after)
-        planned, skipped = plan_tasks(run_store, run, config, tasks)
-        _add(run_store, run, planned)
+        items, skipped = plan_tasks(run_store, run, config, tasks)
+        _add(run_store, run, items)
         run_store.leases.note_plan(run.id, fence, planned_to=after or run.planned_to, skipped=run.skipped + skipped)
         run_store.leases.renew(run.id, fence)
         run = run_store.get(run.id)
     begin(run_store, run)
 
 
-def _add(run_store: RunStore, run: Run, planned: Sequence[PlannedItem]) -> None:
-    """Record items; of a run with a preview all but the first few are held."""
-    room = len(planned)
+def _add(run_store: RunStore, run: Run, items: Sequence[PlannedItem]) -> None:
+    """Record items; of a run with a preview all but the first few are held back."""
+    room = len(items)
     if run.spec.preview:
         room = max(0, run.spec.preview - sum(run_store.counts.by_state(run.id).values()))
-        run_store.items.add(run.id, planned[room:], "held")
-    run_store.items.add(run.id, planned[:room])
+        run_store.items.add(run.id, items[room:], "held")
+    run_store.items.add(run.id, items[:room])
 
 
-def _known(run_store: RunStore, run: Run, tasks: Sequence[Task]) -> dict[int, AnsweredTask]:
+def _list_answered(run_store: RunStore, run: Run, tasks: Sequence[Task]) -> dict[int, AnsweredTask]:
     if not run.does_push or run.model_version is None:
         return {}
-    return run_store.items.known(run.project, run.model_version, [int(task.id) for task in tasks], but=run.id)
+    return run_store.items.list_answered(run.project, run.model_version, [int(task.id) for task in tasks], but=run.id)
 
 
 def _pages(studio: RunClient, spec: RunSpec) -> Iterator[Sequence[Task]]:
@@ -135,7 +135,7 @@ def _pages(studio: RunClient, spec: RunSpec) -> Iterator[Sequence[Task]]:
 
 
 def _plan_once_more(spec: RunSpec, config: LabelConfig, task: Task, item: RunItem) -> PlannedItem:
-    """A task as it is now; what is added to, or put in the place of, another run's answers stays as it was."""
+    """A task as it is now. Queries that add to another run's answers, or replace them, stay as they were."""
     now = _plan_task(spec, config, task)
     return now if item.replaces is None else replace(now, queries=item.queries, replaces=item.replaces)
 
@@ -153,20 +153,25 @@ def _plan_task(spec: RunSpec, config: LabelConfig, task: Task) -> PlannedItem:
         return PlannedItem(int(task.id), image, (), error=str(error))
 
 
-def _is_answered(spec: RunSpec, before: AnsweredTask, wanted: Sequence[Query]) -> bool:
-    """Whether nothing is left to do; to replace is something to do also where less is wanted than there is."""
-    return queries.has_all(before.queries, wanted) and (
-        spec.mode != "replace" or queries.has_all(wanted, before.queries)
+def _is_answered(spec: RunSpec, earlier: AnsweredTask, asked: Sequence[Query]) -> bool:
+    """Whether nothing is left to do. Replacing is not done as long as the earlier run answered more queries than these."""
+    return queries.has_all(earlier.queries, asked) and (
+        spec.mode != "replace" or queries.has_all(asked, earlier.queries)
     )
 
 
-def _plan_again(spec: RunSpec, one: PlannedItem, before: AnsweredTask) -> PlannedItem:
+def _plan_with(spec: RunSpec, one: PlannedItem, earlier: AnsweredTask) -> PlannedItem:
+    """A task that an earlier run answers with other queries: what `mode` makes of both.
+
+    Raises:
+        BadRun: If `mode` allows neither, or the earlier run is not done with the task.
+    """
     if spec.mode == "new":
         raise BadRun(
-            f"Task {one.task} was asked other queries by the run {before.run} at this model version. Give --add to have both "
-            "answered in one prediction, or --replace to put these in their place."
+            f"Task {one.task} was asked other queries by the run {earlier.run} at this model version. Give --add to answer both in "
+            "one prediction, or --replace to replace those by these."
         )
-    if not before.is_done:
-        raise BadRun(f"The run {before.run} is still at task {one.task}. Wait for it, or cancel it.")
-    wanted = queries.merge(before.queries, one.queries) if spec.mode == "add" else one.queries
-    return PlannedItem(one.task, one.image, wanted, replaces=before.run)
+    if not earlier.is_done:
+        raise BadRun(f"The run {earlier.run} has not finished task {one.task}. Wait for it, or cancel it.")
+    both = queries.merge(earlier.queries, one.queries) if spec.mode == "add" else one.queries
+    return PlannedItem(one.task, one.image, both, replaces=earlier.run)

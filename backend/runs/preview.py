@@ -14,7 +14,7 @@ from PIL import ImageDraw, ImageFont
 
 from backend.inference.feature_cache import SUFFIX
 from backend.label_studio.label_config import Control
-from backend.runs.answers import make_others, make_regions
+from backend.runs.answers import make_candidate_predictions, make_regions
 from backend.runs.item import RunItem
 from backend.runs.summary import show_span
 from ris_core.geometry import masks
@@ -73,7 +73,9 @@ def estimate(
         seconds: What one of them took, on average.
         top_k: How many candidates are written.
     """
-    sizes = [len(str([make_regions(item, control), make_others(item, control, "", top_k)])) for item in items]
+    sizes = [
+        len(str([make_regions(item, control), make_candidate_predictions(item, control, "", top_k)])) for item in items
+    ]
     return RunEstimate(
         tasks=tasks,
         seconds=seconds * tasks / max(1, workers),

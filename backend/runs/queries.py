@@ -1,4 +1,4 @@
-"""Queries: what is asked of one image, and for which label."""
+"""Queries: the expressions to answer in one image, and their labels."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,11 +12,11 @@ from ris_core.errors import BadExpression
 
 @dataclass(frozen=True)
 class Query:
-    """One expression asked of an image.
+    """One expression to answer in an image.
 
     Attributes:
         expression: Without a label prefix.
-        label: The label of its regions; None to choose it as for what annotators type.
+        label: The label of its regions; None to choose it as for an expression that an annotator types.
         is_many: Hand out several instances, not only the best.
     """
 
@@ -42,22 +42,19 @@ def make_queries(spec: RunSpec, config: LabelConfig, data: Mapping[str, Any]) ->
 
     Raises:
         BadExpression: If the task's own field holds no expression, or too many.
-        BadRun: If the label config has too many labels to ask for each.
+        BadRun: If the label config has too many labels to query each.
     """
     control = config.controls[0]
     if spec.per_label:
         if len(control.labels) > MAX_EXPRESSIONS:
             raise BadRun(
-                f"{control.name} has {len(control.labels)} labels; a task is asked for {MAX_EXPRESSIONS} at most. "
-                "Name those you want with --expression."
+                f"{control.name} has {len(control.labels)} labels; a task takes {MAX_EXPRESSIONS} queries at most. "
+                "Name the labels you want with --expression."
             )
         return tuple(Query(label, label, is_many=True) for label in control.labels)
     texts = spec.expressions if spec.expression_field is None else _read_texts(data, spec.expression_field, control)
-    found = []
-    for text in texts:
-        label, bare = split_label(control, text)
-        found.append(Query(bare, label))
-    return merge(found)
+    split_texts = [split_label(control, text) for text in texts]
+    return merge(Query(expression, label) for label, expression in split_texts)
 
 
 def merge(*groups: Iterable[Query]) -> tuple[Query, ...]:
@@ -65,9 +62,9 @@ def merge(*groups: Iterable[Query]) -> tuple[Query, ...]:
     return tuple(dict.fromkeys(query for group in groups for query in group))
 
 
-def has_all(known: Sequence[Query], wanted: Sequence[Query]) -> bool:
-    """Whether nothing is wanted that was not asked already."""
-    return set(wanted) <= set(known)
+def has_all(queries: Sequence[Query], subset: Sequence[Query]) -> bool:
+    """Whether the first contain all of the second."""
+    return set(subset) <= set(queries)
 
 
 def _read_texts(data: Mapping[str, Any], key: str, control: Control) -> tuple[str, ...]:
@@ -82,7 +79,7 @@ def _read_texts(data: Mapping[str, Any], key: str, control: Control) -> tuple[st
     texts = split_expressions(";".join(entries), control)
     if not texts:
         raise BadExpression(f"The task has no expression in the field {key!r}. Import one, or name another field.")
-    wanted = tuple(text for text in texts if read_absent(text) is None)
-    if not wanted:
-        raise BadExpression(f"The task's field {key!r} says {texts[0]!r}: nothing is meant, so nothing is looked for.")
-    return wanted
+    expressions = tuple(text for text in texts if read_absent(text) is None)
+    if not expressions:
+        raise BadExpression(f"The task's field {key!r} says {texts[0]!r}: that names nothing to look for.")
+    return expressions

@@ -8,28 +8,29 @@ from backend.runs.spec import RunSpec
 RunState = Literal["planning", "preview", "running", "paused", "cancelling", "done", "failed", "cancelled"]
 
 AT_WORK: tuple[RunState, ...] = ("planning", "preview", "running", "cancelling")
-"""States in which a steward may have something to do."""
+"""States in which a supervisor may have something to do."""
 OVER: tuple[RunState, ...] = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it stands.
+    """A run as it is now.
 
     Attributes:
         note: Why it is paused, failed or waits.
-        model_version: Version that answers it, pinned when it was made; another one only by hand.
+        model_version: Version that answers it, pinned when it was created; only people change it.
         label_config: The project's label config when it was planned.
-        planned_to: Highest task id, or last page of a view, that is in the ledger.
+        planned_to: Highest task id, or last page of a view, that is recorded.
         skipped: Tasks that had been answered before.
-        hold_until: No item is begun before.
-        strikes: How often in a row Label Studio's images could not be had.
-        push_at: Nothing is written before.
+        hold_until: No item is begun before; seconds since 1970.
+        strikes: How often in a row Label Studio's images could not be fetched.
+        push_at: Nothing is written before; seconds since 1970.
         push_strikes: How often in a row writing failed.
-        fence: How many stewards there were.
-        is_told: Whether `spec.notify` knows how it ended.
-        repairs: Sweeps in a row that found something to mend.
-        is_refused: It failed since it cannot be as it was asked for; nothing was begun.
+        fence: How many supervisors there were.
+        supervisor: Name of the worker that is, or was last, its supervisor.
+        is_told: The notification of its end was sent.
+        repairs: Sweeps in a row that found predictions missing or doubled.
+        is_refused: It failed because it cannot be done as it was requested; nothing was begun.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""The specification of a run: which tasks, which queries, and what to do with the answers."""
 
 import re
 from collections.abc import Mapping
@@ -19,31 +19,31 @@ _MAX_LISTED = 100_000
 
 
 class BadRun(BadInput):
-    """A run that cannot be made, or not be treated so."""
+    """A run that cannot be created, or an action that its state does not allow."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What is asked of a project's tasks.
+    """What to do with a project's tasks.
 
     Attributes:
         project: Label Studio's project.
         kind: "predict": masks; "warm": only fill the feature cache.
-        expressions: Asked of every task, each with or without a "Label: " prefix.
-        expression_field: Field of the task's data that holds its own: text with ";" between several, or a list.
-        per_label: Ask for every label of the label config, several instances each.
+        expressions: For every task, each with or without a "Label: " prefix.
+        expression_field: Field of the task's data that holds its own expressions: text with ";" between several, or a list.
+        per_label: Use every label of the label config as an expression, with several instances each.
         tasks: Only these; None for all.
         view: Only those that this tab of the Data Manager shows.
         only_unlabelled: Only those that nobody has labelled.
         min_score: In [0, 1]: candidates that score less are not handed out.
         top_k: Candidates kept with every answer; None for the workers' own number.
-        name: What people call it.
-        push: Write predictions to Label Studio; else they stay in the ledger.
-        notify: Address that is told by POST when the run ends or pauses.
+        name: For people.
+        push: Write predictions to Label Studio; else they stay in the run store.
+        notify: Address that gets a POST when the run ends or pauses.
         mode: What to do where this model version has answered other queries: refuse ("new"), answer these too in one
-            prediction ("add"), or put these in their place ("replace").
-        preview: Do so many tasks first, and wait until the run is released.
-        prompts: Of a "warm" run: also what clicks and boxes are answered from.
+            prediction ("add"), or replace those by these ("replace").
+        preview: Answer so many tasks first, then wait until the run is resumed.
+        prompts: Of a "warm" run: also encode what clicks and boxes are answered from.
     """
 
     project: int
@@ -69,7 +69,7 @@ class RunSpec:
             raise BadRun(
                 "A run needs one source of expressions. Give --expression, --expression-field or --per-label."
                 if not any(sources)
-                else "A run has one source of expressions, and one that only warms the cache none. Leave the others out."
+                else "A run has one source of expressions; a run that only warms the cache has none. Leave the others out."
             )
         if any(not text.strip() for text in self.expressions):
             raise BadRun("An expression is empty. Write what the mask should show.")
@@ -80,7 +80,7 @@ class RunSpec:
         if self.view is not None and (self.tasks is not None or self.only_unlabelled):
             raise BadRun("A view chooses its tasks itself. Leave out --tasks and --only-unlabelled, or --view.")
         if self.notify is not None and not re.match(r"\s*https?:", self.notify, re.IGNORECASE):
-            raise BadRun("notify is no address. Give one that begins with https:// or http://.")
+            raise BadRun("notify is not an address. Give one that begins with https:// or http://.")
         if len(self.name) > LONGEST_NAME or not self.name.isprintable():
             raise BadRun(f"The name has more than {LONGEST_NAME} characters, or some that do not print. Shorten it.")
 
@@ -96,7 +96,7 @@ class RunSpec:
 
     @property
     def about(self) -> str:
-        """What is asked, in few words."""
+        """The queries, in few words."""
         if self.kind == "warm":
             return "fill the cache"
         if self.per_label:
@@ -110,11 +110,11 @@ def read_tasks(text: str) -> tuple[int, ...]:
     Raises:
         BadRun: If it is not such a list.
     """
-    found: set[int] = set()
+    ids: set[int] = set()
     for part in text.split(","):
         match = _RANGE.fullmatch(part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
-        if not match or last < first or len(found) + last - first >= _MAX_LISTED:
+        if not match or last < first or len(ids) + last - first >= _MAX_LISTED:
             raise BadRun(f"tasks is {text[:80]!r}; give ids and ranges, at most {_MAX_LISTED}: 1,5,10-20.")
-        found.update(range(first, last + 1))
-    return tuple(sorted(found))
+        ids.update(range(first, last + 1))
+    return tuple(sorted(ids))

@@ -100,20 +100,21 @@ class RunStore:
         Raises:
             BadRun: If there is none, or several are meant.
         """
-        begins = run.c.id.startswith(run_id, autoescape=True)
-        ways = (run.c.id == run_id, run.c.spec["name"].as_string() == run_id, begins)
+        has_prefix = run.c.id.startswith(run_id, autoescape=True)
+        conditions = (run.c.id == run_id, run.c.spec["name"].as_string() == run_id, has_prefix)
         with self._transactions.reading() as db:
-            for way in ways if run_id.isprintable() and run_id else ():
-                newest = sa.select(run).where(way).order_by(run.c.created_at.desc()).limit(_SHOWN_RUNS + 1)
-                if found := db.execute(newest).mappings().all():
+            # no id or name has characters that do not print
+            for condition in conditions if run_id.isprintable() and run_id else ():
+                newest = sa.select(run).where(condition).order_by(run.c.created_at.desc()).limit(_SHOWN_RUNS + 1)
+                if rows := db.execute(newest).mappings().all():
                     break
             else:
                 raise BadRun(f"{run_id[:80]!r} names no run.", "`ris run list` shows them.")
-        if len(found) > 1:
-            listed = "; ".join(_introduce(read_run(row)) for row in found[:_SHOWN_RUNS])
-            more = "; and others" if len(found) > _SHOWN_RUNS else ""
-            raise BadRun(f"{run_id!r} names several runs: {listed}{more}.", "Give the id of one.")
-        return read_run(found[0])
+        if len(rows) > 1:
+            runs = "; ".join(_introduce(read_run(row)) for row in rows[:_SHOWN_RUNS])
+            more = "; and others" if len(rows) > _SHOWN_RUNS else ""
+            raise BadRun(f"{run_id!r} names several runs: {runs}{more}.", "Give the id of one.")
+        return read_run(rows[0])
 
     def list_runs(self, states: Iterable[RunState] | None = None, project: int | None = None) -> list[Run]:
         """Runs, newest first."""
@@ -137,8 +138,8 @@ class RunStore:
         """Put a run into a state; False, and nothing changes, if it is in none of `only_from`.
 
         Args:
-            is_refused: It cannot be as it was asked for.
             model_version: What answers it from now on; the same as before if it is not given.
+            is_refused: It failed because it cannot be done as it was requested.
         """
         is_meant = run.c.id == run_id
         if only_from is not None:
@@ -160,37 +161,37 @@ class RunStore:
 
     def hold(self, run_id: str, note: str, first_s: float, longest_s: float) -> float:
         """Begin no further item for a while, longer each time in a row; how long, in seconds."""
-        return self._strike(run_id, note, run.c.strikes, run.c.hold_until, first_s, longest_s)
+        return self._lengthen_pause(run_id, note, run.c.strikes, run.c.hold_until, first_s, longest_s)
 
     def hold_writing(self, run_id: str, note: str, first_s: float, longest_s: float) -> float:
         """Write nothing for a while, longer each time in a row; how long, in seconds."""
-        return self._strike(run_id, note, run.c.push_strikes, run.c.push_at, first_s, longest_s)
+        return self._lengthen_pause(run_id, note, run.c.push_strikes, run.c.push_at, first_s, longest_s)
 
-    def rest(self, run_id: str, seconds: float) -> None:
-        """Writing went well: the next may come after this time."""
+    def pause_writing(self, run_id: str, seconds: float) -> None:
+        """Record that writing succeeded, and write nothing more for this time."""
         values: dict[str, Any] = {"push_at": time.time() + seconds, "push_strikes": 0}
         with self._transactions.writing() as db:
             db.execute(sa.update(run).where(run.c.id == run_id, run.c.push_strikes > 0).values(note=None))
             db.execute(sa.update(run).where(run.c.id == run_id).values(values))
 
-    def let_go(self, run_id: str) -> None:
-        """Images can be had again."""
+    def end_hold(self, run_id: str) -> None:
+        """Begin items again: images can be fetched."""
         with self._transactions.writing() as db:
             is_held = (run.c.id == run_id) & (run.c.strikes > 0)
             db.execute(sa.update(run).where(is_held).values(strikes=0, hold_until=0.0, note=None))
 
-    def note_told(self, run_id: str) -> None:
-        """Whoever wanted to know how a run ended was told."""
+    def note_notified(self, run_id: str) -> None:
+        """Record that the notification of a run was sent."""
         with self._transactions.writing() as db:
             db.execute(sa.update(run).where(run.c.id == run_id).values(is_told=True))
 
-    def list_untold(self) -> list[Run]:
-        """Runs that ended or paused without word to whoever wanted it."""
+    def list_unnotified(self) -> list[Run]:
+        """Runs that ended or paused and whose notification is yet to be sent."""
         is_due = run.c.state.in_((*OVER, "paused")) & run.c.is_told.is_(False)
         with self._transactions.reading() as db:
             return [read_run(row) for row in db.execute(sa.select(run).where(is_due)).mappings()]
 
-    def _strike(
+    def _lengthen_pause(
         self,
         run_id: str,
         note: str,
@@ -202,13 +203,13 @@ class RunStore:
         with self._transactions.writing() as db:
             row = db.execute(sa.select(strikes, until).where(run.c.id == run_id)).one()
             if (left_s := float(row[1]) - time.time()) > 0 and strikes is run.c.strikes:
-                return left_s  # another worker has seen it too
+                return left_s  # another worker saw the same failure: one pause, not one for each worker
             pause_s = min(longest_s, first_s * 2 ** min(int(row[0]), 30))
             values = {strikes.name: int(row[0]) + 1, until.name: time.time() + pause_s, "note": note}
             db.execute(sa.update(run).where(run.c.id == run_id).values(values))
         return pause_s
 
 
-def _introduce(found: Run) -> str:
-    name = f" ({found.spec.name})" if found.spec.name else ""
-    return f"{found.id}{name}, project {found.project}, {found.state}"
+def _introduce(one: Run) -> str:
+    name = f" ({one.spec.name})" if one.spec.name else ""
+    return f"{one.id}{name}, project {one.project}, {one.state}"

@@ -1,7 +1,7 @@
-"""The steward: a thread of each worker that keeps runs going. Feeds the queue from the ledger, plans, writes, and closes runs.
+"""The supervisor: a thread of each worker that keeps runs going. It feeds the queue from the run store, plans, writes and closes runs.
 
-Feeding and taking items from dead workers is anybody's, at any time. Planning, writing and closing a run is its steward's
-alone: whichever worker's thread holds the lease. So there is nothing to start beside workers, and nothing that only one has.
+Any worker's thread may feed the queue and take items from dead workers. Only the run's supervisor, the thread that holds its lease,
+plans, writes and closes a run. So nothing needs to be started beside workers, and no worker is special.
 """
 
 import threading
@@ -27,17 +27,17 @@ log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
 JOBS_PER_WORKER = 2
-"""Jobs of a run that wait or run, for each worker: one at work, one behind it. More would only fill Redis."""
+"""Jobs of a run that wait or run, for each worker: one that runs, one behind it. More would only fill Redis."""
 JOB_TIMEOUT_S = 600.0
 """How long one job, and so one item, may run."""
 UNHEARD_S = 15.0
-"""An item is taken from a worker that Redis does not know if it was begun longer ago: Redis may just have lost its memory."""
+"""How long ago an item must have begun to be taken from a worker that Redis does not know: Redis may just have lost its data."""
 FORGOTTEN_S = 5.0
-"""An item that its own worker does not have in hand after this time was left lying, as when the database was locked."""
+"""An item that its own worker does not work on after this time was left behind, as when the database was locked."""
 RETRY_S = (5.0, 60.0)
 """First and longest pause of writing while Label Studio does not answer."""
 REST = 3.0
-"""Label Studio is left alone for so many times as long as it took to write: annotators are at work there."""
+"""After writing, Label Studio is left alone for this many times as long as writing took: annotators work there."""
 JOIN_S = 10.0
 
 
@@ -45,10 +45,10 @@ class RunSupervisor:
     """Keeps runs going from a thread of its own, while it is entered.
 
     Args:
-        ledger: Where runs are.
+        run_store: The record of runs.
         conn: Redis.
         make_studio: Opens Label Studio for a project.
-        shift: This worker's.
+        worker_state: This worker's; jobs change it in another thread.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class RunSupervisor:
     ) -> None:
         self._run_store, self._conn, self._make_studio, self._worker_state = run_store, conn, make_studio, worker_state
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="steward", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def __enter__(self) -> "RunSupervisor":
         self._thread.start()
@@ -70,22 +70,20 @@ class RunSupervisor:
         """Do what is due now, for every run.
 
         Raises:
-            Unreachable: If Redis or the database does not take part.
+            Unreachable: If Redis or the database does not answer.
         """
         runs = self._run_store.list_runs(AT_WORK)
-        known = None
-        if (runs or self._run_store.claims.running()) and worker_registry.take_turn(
-            self._conn
-        ):  # else there is nothing to look after
-            known = {info.name: info for info in worker_registry.list_workers(self._conn)}
-        self._take_from_the_dead(known)
-        for run in reversed(runs):
-            if known is not None and run.state in ("running", "preview"):
-                self._feed(run, sum(worker.state == "ready" for worker in known.values()))
+        workers = None  # None: it is another worker's turn to look after all, or there is nothing to look after
+        if (runs or self._run_store.claims.list_running()) and worker_registry.take_turn(self._conn):
+            workers = {info.name: info for info in worker_registry.list_workers(self._conn)}
+        self._take_from_the_dead(workers)
+        for run in reversed(runs):  # the oldest first
+            if workers is not None and run.state in ("running", "preview"):
+                self._feed(run, sum(worker.state == "ready" for worker in workers.values()))
         for run in reversed(runs):
             if not self._stop.is_set():
                 self._attend(run)
-        notification.tell(self._run_store)
+        notification.notify_all(self._run_store)
 
     def _run(self) -> None:
         while not self._stop.wait(TICK_S):
@@ -93,34 +91,38 @@ class RunSupervisor:
                 self.tick()
             except RisError as error:
                 log.warning("runs wait", error=str(error))
-            except Exception:
+            except Exception:  # a thread that ends would leave its runs without a supervisor until the worker restarts
                 log.exception("unexpected")
         self._leave()
 
     def _leave(self) -> None:
-        """Let others become stewards at once."""
+        """Let others become supervisors at once."""
         try:
             for run in self._run_store.list_runs(AT_WORK):
                 if run.supervisor == self._worker_state.worker:
                     self._run_store.leases.drop(run.id, run.fence)
         except RisError as error:
-            log.warning("leases are left to run out", error=str(error))
+            log.warning("leases are left to expire", error=str(error))
 
-    # Anybody's
+    # Any worker's
 
-    def _take_from_the_dead(self, known: Mapping[str, worker_registry.WorkerInfo] | None) -> None:
-        """Let items begin again that nobody has in hand; of other workers only if it is this one's turn to look after all."""
+    def _take_from_the_dead(self, workers: Mapping[str, worker_registry.WorkerInfo] | None) -> None:
+        """Let items begin again that no worker works on.
+
+        Args:
+            workers: Those that live, by name; None to look at this worker's own items only.
+        """
         now = time.time()
-        for run_id, task, worker, began in self._run_store.claims.running():
+        for run_id, task, worker, began in self._run_store.claims.list_running():
             if worker == self._worker_state.worker:
-                is_left = (run_id, task) != self._worker_state.at_work and now - began > FORGOTTEN_S
-            elif known is None:
+                is_abandoned = (run_id, task) != self._worker_state.at_work and now - began > FORGOTTEN_S
+            elif workers is None:
                 continue
-            elif worker in known:
-                is_left = not worker_registry.is_running(known[worker])
+            elif worker in workers:
+                is_abandoned = not worker_registry.is_running(workers[worker])
             else:
-                is_left = now - began > UNHEARD_S
-            if is_left or now - began > 2 * JOB_TIMEOUT_S:
+                is_abandoned = now - began > UNHEARD_S
+            if is_abandoned or now - began > 2 * JOB_TIMEOUT_S:
                 state = self._run_store.claims.take_from(run_id, task, worker)
                 log.warning("a worker died over an item", run=run_id, task=task, worker=worker, state=state)
 
@@ -132,9 +134,10 @@ class RunSupervisor:
         job_ids = [make_job_id(run.id, slot) for slot in range(number)]
         queueing.fill(self._conn, queueing.WORK_ON_RUN, job_ids, "bulk", JOB_TIMEOUT_S)
 
-    # The steward's alone
+    # The supervisor's alone
 
     def _attend(self, run: Run) -> None:
+        """Do what is due for a run, if this worker is, or may become, its supervisor."""
         now = time.time()
         if run.push_at > now or (run.supervisor != self._worker_state.worker and run.lease_until > now):
             return
@@ -172,7 +175,7 @@ class RunSupervisor:
                 studio.close()
 
     def _clear_up(self, studio: RunClient | None, run: Run, fence: int) -> None:
-        """What was being written when a run was cancelled is written, or it is not."""
+        """Find out what was written when the run was cancelled; then close it."""
         if studio and self._run_store.items.has_open(run.id):
             PredictionWriter(self._run_store, studio, run, fence).settle()
         self._run_store.items.cancel(run.id)
@@ -181,7 +184,7 @@ class RunSupervisor:
     def _push_or_close(self, studio: RunClient | None, run: Run, fence: int) -> None:
         prediction_writer = PredictionWriter(self._run_store, studio, run, fence) if studio else None
         if prediction_writer and (seconds := prediction_writer.push()) is not None:
-            self._run_store.rest(run.id, REST * seconds)
+            self._run_store.pause_writing(run.id, REST * seconds)
             log.info("written", seconds=round(seconds, 2))
         elif not self._run_store.items.has_open(run.id) and (prediction_writer is None or prediction_writer.sweep()):
             self._close(studio, run)
@@ -190,9 +193,9 @@ class RunSupervisor:
         counts = self._run_store.counts.by_state(run.id)
         versions = self._run_store.counts.versions(run.id)
         if studio and run.model_version and counts.get("done"):
-            # a version that wrote nothing is none that Label Studio knows
-            shown = run.model_version if run.model_version in versions else max(versions, key=versions.__getitem__)
-            studio.show_version(run.project, shown)
+            # Label Studio does not know a version that wrote nothing
+            version = run.model_version if run.model_version in versions else max(versions, key=versions.__getitem__)
+            studio.show_version(run.project, version)
         failed = counts.get("failed", 0)
         note = f"{failed} failed: see `ris run failures {run.id}`." if failed else None
         if self._run_store.change(run.id, "done", note, only_from=("running",)):

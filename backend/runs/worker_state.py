@@ -1,14 +1,14 @@
-"""A worker's shift: its name, what it has in hand, and whether it was told to stop. Jobs and the steward's thread share it."""
+"""The state of a process as a worker: its name, the item it works on, whether it stops. Jobs and the supervisor's thread share it."""
 
 import threading
 
 
 class WorkerState:
-    """One process's time as a worker.
+    """One process as a worker.
 
     Attributes:
-        worker: Its name; empty in a process that is none.
-        at_work: Run and task of the item in hand.
+        worker: Its name; empty in a process that is no worker.
+        at_work: Run and task of the item that it works on.
     """
 
     def __init__(self) -> None:
@@ -17,15 +17,15 @@ class WorkerState:
         self._is_over = threading.Event()
 
     def begin(self, worker: str) -> None:
-        """Work begins under this name."""
+        """Begin work under this name."""
         self.worker = worker
         self._is_over.clear()
 
     def end(self) -> None:
-        """Begin nothing more: the item in hand is the last."""
+        """Begin nothing more: the present item is the last."""
         self._is_over.set()
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is to be begun."""
+        """Whether nothing more may be begun."""
         return self._is_over.is_set()

@@ -25,7 +25,7 @@ def end_run(rig, notify: str) -> list:
     rig.run_store.change(run.id, "failed", "so it is")
     with capture_logs() as logged:
         rig.supervisor.tick()
-    assert rig.run_store.list_untold() == []
+    assert rig.run_store.list_unnotified() == []
     return logged
 
 

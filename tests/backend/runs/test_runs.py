@@ -61,7 +61,7 @@ def test_what_a_field_says_to_be_absent_is_not_looked_for(rig):
     run = rig.carry_on(rig.start(expression_field="say"))
     assert (labels_of(rig, both), rig.studio.of(nothing)) == (["Red"], [])
     [failure] = rig.run_store.counts.failures(run.id)
-    assert "nothing is meant, so nothing is looked for" in failure.error
+    assert "names nothing to look for" in failure.error
 
 
 def test_every_label_is_asked_for(rig):
@@ -260,7 +260,7 @@ def test_image_server_that_is_down_holds_the_run_and_costs_no_item(rig, monkeypa
     assert rig.work(run) == 0
     held = rig.run_store.get(run.id)
     assert (held.strikes, rig.states(run)) == (1, {"new": 2})
-    assert "cannot be had" in held.note
+    assert "cannot be fetched" in held.note
     for _ in range(10):  # for longer than other images are tried
         rig.skip_pauses(run)
         rig.work(run)
@@ -428,7 +428,7 @@ def test_tasks_that_another_run_answers_at_the_new_version_are_left_to_it(rig):
 @pytest.mark.parametrize("version", ["", "two words", "a\nb", "x" * 201])
 def test_version_that_can_be_none_is_refused(rig, version):
     rig.add_tasks(1)
-    with pytest.raises(BadRun, match="give one as workers say it"):
+    with pytest.raises(BadRun, match="give one that a worker reports"):
         control.resume(rig.run_store, rig.start(RED), version)
 
 

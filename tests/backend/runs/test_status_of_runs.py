@@ -56,7 +56,7 @@ def test_refused_is_told_from_failed(rig):
     broken = rig.run_store.add_run(RunSpec(PROJECT, expressions=("x",)))
     rig.run_store.change(broken.id, "failed", "The token is not accepted.")
     assert summary.look(rig.run_store, broken.id, 1).state == "failed"
-    with pytest.raises(BadRun, match="is refused, so nothing"):
+    with pytest.raises(BadRun, match="is refused, so its tasks cannot be tried again"):
         control.retry(rig.run_store, rig.run_store.get(refused.id))
 
 
@@ -113,11 +113,11 @@ def test_verbs_with_nothing_to_do_say_so(rig):
     rig.add_tasks(1)
     run = rig.carry_on(rig.start(RED))
     number = control.retry(rig.run_store, run)
-    assert control.tell(rig.run_store, run, "retry", number) == "Nothing is tried again: no task failed."
+    assert control.describe_result(rig.run_store, run, "retry", number) == "Nothing is tried again: no task failed."
     with pytest.raises(BadRun, match="is done, so there is nothing to cancel"):
         control.cancel(rig.run_store, run)
-    assert "none is left out" in control.tell(rig.run_store, run, "cancel", 0)
-    assert control.tell(rig.run_store, run, "cancel", 1) == "1 tasks."
+    assert "none is left out" in control.describe_result(rig.run_store, run, "cancel", 0)
+    assert control.describe_result(rig.run_store, run, "cancel", 1) == "1 tasks."
 
 
 def test_failures_that_others_took_up_are_said_so(rig):
@@ -127,6 +127,6 @@ def test_failures_that_others_took_up_are_said_so(rig):
     first = rig.carry_on(rig.start(RED))
     rig.studio.tasks[task]["image"] = picture
     rig.carry_on(rig.start(RED))
-    assert "taken up the 1 that failed" in control.tell(
+    assert "taken up the 1 that failed" in control.describe_result(
         rig.run_store, first, "retry", control.retry(rig.run_store, first)
     )

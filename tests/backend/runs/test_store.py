@@ -152,12 +152,12 @@ def test_failed_replacement_is_tried_again_although_what_it_replaces_stands(run_
 
 def test_known_tasks_are_those_of_runs_that_stand(run_store):
     run, other = make_run(run_store, 2), make_run(run_store, 0)
-    assert set(run_store.items.known(3, "v1", [1, 2, 7], but=other.id)) == {1, 2}
-    assert run_store.items.known(3, "v2", [1], but=other.id) == {}
-    assert run_store.items.known(4, "v1", [1], but=other.id) == {}
-    assert run_store.items.known(3, "v1", [1], but=run.id) == {}
+    assert set(run_store.items.list_answered(3, "v1", [1, 2, 7], but=other.id)) == {1, 2}
+    assert run_store.items.list_answered(3, "v2", [1], but=other.id) == {}
+    assert run_store.items.list_answered(4, "v1", [1], but=other.id) == {}
+    assert run_store.items.list_answered(3, "v1", [1], but=run.id) == {}
     run_store.items.cancel(run.id)
-    assert run_store.items.known(3, "v1", [1], but=other.id) == {}
+    assert run_store.items.list_answered(3, "v1", [1], but=other.id) == {}
 
 
 def test_pauses_grow_and_end_with_the_first_success(run_store):
@@ -165,7 +165,7 @@ def test_pauses_grow_and_end_with_the_first_success(run_store):
     pauses = [run_store.hold_writing(run.id, "down", 5.0, 60.0) for _ in range(6)]
     assert pauses == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
     assert run_store.get(run.id).note == "down"
-    run_store.rest(run.id, 0.0)
+    run_store.pause_writing(run.id, 0.0)
     assert (run_store.get(run.id).push_strikes, run_store.get(run.id).note) == (0, None)
 
 

@@ -88,9 +88,9 @@ class UnknownWord(BadExpression):
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
         more = f" and {len(words) - LISTED_WORDS} more" if len(words) > LISTED_WORDS else ""
-        named = ", ".join(map(_quote, words[:LISTED_WORDS])) + more
+        quotes = ", ".join(map(_quote, words[:LISTED_WORDS])) + more
         super().__init__(
-            f"This model does not know {named}. Name something that it knows, or show it by a click or a box."
+            f"This model does not know {quotes}. Name something that it knows, or show it by a click or a box."
         )
 
 

@@ -61,10 +61,10 @@ class Grounding(NamedTuple):
 
 def inputs(tower: VisionTower, image: Float[Tensor, "1 3 s s"]) -> list[Float[Tensor, "1 tokens width"]]:
     """The tokens before each block; the image may have another size than the model's."""
-    found = [tower.embed(image)]
+    stages = [tower.embed(image)]
     for block in tower.blocks[:-1]:
-        found.append(tower.run(block, found[-1]))
-    return found
+        stages.append(tower.run(block, stages[-1]))
+    return stages
 
 
 def ground(
@@ -99,8 +99,8 @@ def _gather_alike(
     for group in (value, key, query):
         unit = F.normalize(group, dim=-1)
         for _ in range(rounds):
-            drawn = F.scaled_dot_product_attention(unit, unit, unit, scale=temperature)
-            unit = F.normalize(drawn, dim=-1)
+            neighbours = F.scaled_dot_product_attention(unit, unit, unit, scale=temperature)
+            unit = F.normalize(neighbours, dim=-1)
         gathered = gathered + F.scaled_dot_product_attention(unit, unit, value, scale=temperature)
     output: Float[Tensor, "1 tokens width"] = attn.out_proj((gathered / 3).transpose(1, 2).flatten(2))
     return output

@@ -47,10 +47,10 @@ class TextTower:
             self._remembered.update(zip(part, features, strict=True))
         for text in texts:
             self._remembered.move_to_end(text)
-        found = [self._remembered[text] for text in texts]
+        features_by_text = [self._remembered[text] for text in texts]
         while len(self._remembered) > TEXTS_KEPT:
             self._remembered.popitem(last=False)
-        return np.stack(found) if found else np.zeros((0, self.net.visual.output_dim), np.float32)
+        return np.stack(features_by_text) if features_by_text else np.zeros((0, self.net.visual.output_dim), np.float32)
 
     def _read(self, tokens: Int[Tensor, "t length"]) -> Float[Tensor, "t e"]:
         """Features of token ids; what stands behind the end tokens is not computed, which no token before them sees."""

@@ -119,8 +119,8 @@ class Views:
 
     def boxes_xyxy(self, stack: Bool[Array, "n h w"]) -> list[Box]:
         """The box of each cut-out, within the image, at least one pixel large."""
-        found = [_mass_box(mask) for mask in stack] if "Q-FSBOX" in self.quirks else boxes.from_masks(stack)
-        return [_fit(box, self.context_margin, stack.shape[1:]) for box in found]
+        boxes_xywh = [_mass_box(mask) for mask in stack] if "Q-FSBOX" in self.quirks else boxes.from_masks(stack)
+        return [_fit(box, self.context_margin, stack.shape[1:]) for box in boxes_xywh]
 
     def frames_xyxy(self, stack: Bool[Array, "n h w"]) -> list[Box]:
         """The frame of each mask, within the image."""

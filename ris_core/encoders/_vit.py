@@ -107,8 +107,8 @@ class VisionTower:
             share, inside: Each mask on the patches, as above; the blurred stream's class token sees those inside.
         """
         for index in range(self.masked[0], len(self.blocks)):
-            taken = FUSION_WEIGHT * _masked(blurred, share) if index in self.masked else 0
-            local = self._step(index, local + taken)
+            addition = FUSION_WEIGHT * _masked(blurred, share) if index in self.masked else 0
+            local = self._step(index, local + addition)
             if index < len(self.blocks) - 1:
                 blurred = self._step(index, blurred, self._seen(index, inside))
         return self._project(local)
@@ -218,15 +218,15 @@ def _masked_indices(masked_blocks: int | Sequence[int] | None, depth: int, name:
     if masked_blocks is None:
         masked_blocks = min(LAST_BLOCKS, depth)
     if isinstance(masked_blocks, int):
-        found = tuple(range(depth - masked_blocks, depth)) if masked_blocks <= depth else ()
+        indices = tuple(range(depth - masked_blocks, depth)) if masked_blocks <= depth else ()
     else:
-        found = tuple(sorted(set(masked_blocks)))
-    if not found or found[0] < 0 or found[-1] >= depth:
+        indices = tuple(sorted(set(masked_blocks)))
+    if not indices or indices[0] < 0 or indices[-1] >= depth:
         raise BadInput(
             f"masked_blocks is {masked_blocks}; {name} has {depth} blocks: give how many last ones, 1 to {depth}, "
             f"or a list of indices from 0 to {depth - 1}."
         )
-    return found
+    return indices
 
 
 def _masked(

@@ -144,18 +144,18 @@ class ClipEncoder:
             shapes = {name: (0, 0, self.width) if name == "heat" else (0, self.width) for name in self.features}
             return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         tower, pixels, stack = self.tower, image.pixels, proposals.masks
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         with _full_precision(self.device):
             if "local" in self.features:
                 cut_outs = _stacks(self.views.cut_outs(pixels, stack), self.batch_size)
-                found["local"] = torch.cat([tower.plain(part) for part in cut_outs])
+                tensors["local"] = torch.cat([tower.plain(part) for part in cut_outs])
             if isinstance(tower, ResNetTower):
                 if "global" in self.features:
                     shared = tower.early(self.views.whole(pixels))
-                    found["global"] = self._by_batch(partial(tower.mask_map, shared), self.views.grids(stack))
+                    tensors["global"] = self._by_batch(partial(tower.mask_map, shared), self.views.grids(stack))
             else:
-                found |= self._encode_by_blocks(tower, pixels, stack)
-        return {name: found[name].float().cpu().numpy() for name in self.features}
+                tensors |= self._encode_by_blocks(tower, pixels, stack)
+        return {name: tensors[name].float().cpu().numpy() for name in self.features}
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Float[Array, "t e"]:
@@ -170,38 +170,38 @@ class ClipEncoder:
         self, tower: VisionTower, pixels: UInt8[Array, "h w 3"], stack: Bool[Array, "n h w"]
     ) -> dict[str, Tensor]:
         """The features that need the inside of a vision transformer."""
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         if {"global", "global_attention"} & set(self.features):
             shared, share = tower.early(self.views.whole(pixels)), self.views.grids(stack)
             if "global" in self.features:
-                found["global"] = self._by_batch(partial(tower.mask_tokens, shared), share)
+                tensors["global"] = self._by_batch(partial(tower.mask_tokens, shared), share)
             if "global_attention" in self.features:
                 inside = (
                     torch.ones_like(share, dtype=torch.bool) if "Q-GL-ATTN" in self.quirks else self.views.inside(share)
                 )
-                found["global_attention"] = self._by_batch(partial(tower.mask_attention, shared), inside)
+                tensors["global_attention"] = self._by_batch(partial(tower.mask_attention, shared), inside)
         if set(HYBRID) & set(self.features):
-            found |= self._encode_hybrid(tower, pixels, stack)
+            tensors |= self._encode_hybrid(tower, pixels, stack)
         if "heat" in self.features:
             inputs = _gem.inputs(tower, self.views.square(pixels, self.grounding.px))
             patches = _gem.ground(tower, inputs, self.grounding)[1:]
             side = self.grounding.px // tower.patch_px
-            found["heat"] = F.normalize(patches, dim=-1).unflatten(0, (side, side))
-        return found
+            tensors["heat"] = F.normalize(patches, dim=-1).unflatten(0, (side, side))
+        return tensors
 
     def _encode_hybrid(
         self, tower: VisionTower, pixels: UInt8[Array, "h w 3"], stack: Bool[Array, "n h w"]
     ) -> dict[str, Float[Tensor, "n e"]]:
         """[1]'s features; its two streams are the local and the blurred images."""
-        found: dict[str, list[Tensor]] = {name: [] for name in HYBRID if name in self.features}
+        batches: dict[str, list[Tensor]] = {name: [] for name in HYBRID if name in self.features}
         grids = self.views.framed_grids(stack)
         local_images = _stacks(self.views.framed(pixels, stack), self.batch_size)
         blurred_images = _stacks(self.views.blurred(pixels, stack), self.batch_size)
         for share in grids.split(self.batch_size):
             inside, local = self.views.inside(share), tower.early(next(local_images))
-            if set(FUSED) & set(found):
+            if set(FUSED) & set(batches):
                 blurred = tower.early(next(blurred_images))
-            for name, parts in found.items():
+            for name, parts in batches.items():
                 if name == "hybrid_G2L":
                     parts.append(tower.fuse_into_local(local, blurred, share, inside))
                 elif name == "hybrid_L2G":
@@ -212,7 +212,7 @@ class ClipEncoder:
                     parts.append(tower.mask_tokens(local, share))
                 else:
                     parts.append(tower.finish(local))
-        return {name: torch.cat(parts) for name, parts in found.items()}
+        return {name: torch.cat(parts) for name, parts in batches.items()}
 
     def _by_batch(
         self,
@@ -232,19 +232,19 @@ def _check(quirks: Sequence[str], **at_least_zero: float) -> None:
 
 
 def _refuse(name: str, **of_transformers: object) -> None:
-    given = sorted(setting for setting, value in of_transformers.items() if value is not None)
-    if given:
+    unusable = sorted(setting for setting, value in of_transformers.items() if value is not None)
+    if unusable:
         raise BadInput(
-            f"The image tower of {name} is a ResNet, and {', '.join(given)} only mean something to a vision transformer. "
+            f"The image tower of {name} is a ResNet, and {', '.join(unusable)} only mean something to a vision transformer. "
             f"Leave them out, or give a model such as ViT-B-16-quickgelu. Features of a ResNet: {', '.join(RESNET_FEATURES)}."
         )
 
 
-def _known(features: Sequence[str], known: Sequence[str], name: str) -> list[str]:
+def _known(features: Sequence[str], available: Sequence[str], name: str) -> list[str]:
     """The features without repetition, sorted."""
-    unknown = sorted(set(features) - set(known))
+    unknown = sorted(set(features) - set(available))
     if unknown:
-        raise BadInput(f"{name} has no features {', '.join(unknown)}. Available: {', '.join(known)}.")
+        raise BadInput(f"{name} has no features {', '.join(unknown)}. Available: {', '.join(available)}.")
     return sorted(set(features))
 
 

@@ -64,6 +64,6 @@ class EarlierRun:
         return [replace(record, asked=list(self._ask(record))) for record in records]
 
     def _ask(self, record: EvaluatedImage) -> Iterator[EvaluatedExpression]:
-        for asked, other in zip(record.asked, self.records[record.image_id].asked, strict=True):
-            added = {self.names[name]: outcome for name, outcome in other.outcomes.items() if name != ORACLE}
-            yield replace(asked, outcomes={**asked.outcomes, **added})
+        for expression, other in zip(record.asked, self.records[record.image_id].asked, strict=True):
+            outcomes = {self.names[name]: outcome for name, outcome in other.outcomes.items() if name != ORACLE}
+            yield replace(expression, outcomes={**expression.outcomes, **outcomes})

@@ -72,9 +72,9 @@ class Bootstrap:
             [np.bincount(self._image, column, minlength=self._images) for column in columns.T], axis=1
         )  # (G, C)
         value = finish(per_image.sum(axis=0, keepdims=True))[0]
-        drawn = finish(self._draws @ per_image)
+        resampled_values = finish(self._draws @ per_image)
         tail = (100 - LEVEL) / 2
-        low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+        low, high = np.nanpercentile(resampled_values, [tail, 100 - tail])
         return ConfidenceInterval(float(value), float(low), float(high), count)
 
 

@@ -105,11 +105,11 @@ class Dataset:
         """
         if images < 1:
             raise BadInput(f"The limit is {images} images; give at least 1.")
-        taken: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         items = []
         for item in self.items:
-            taken[item.part] += 1
-            if taken[item.part] <= images:
+            counts[item.part] += 1
+            if counts[item.part] <= images:
                 items.append(item)
         return replace(self, items=tuple(items))
 

@@ -141,12 +141,12 @@ def rasterise(
 
 def _run_lengths(segmentation: Any, height: int, width: int) -> list[dict[str, Any]]:
     parts: Sequence[Any] = [segmentation] if isinstance(segmentation, Mapping) else segmentation
-    drawn = []
+    run_lengths = []
     for part in parts:
         if isinstance(part, Mapping):
-            drawn.append(
+            run_lengths.append(
                 dict(part) if isinstance(part["counts"], str | bytes) else coco.frPyObjects(part, height, width)
             )
         elif len(part) >= 6:
-            drawn += coco.frPyObjects([part], height, width)
-    return drawn
+            run_lengths += coco.frPyObjects([part], height, width)
+    return run_lengths

@@ -70,8 +70,8 @@ class Journal:
         if not whole and not _as_line(header).startswith(content):
             raise BadInput(f"{self.file} is no journal of a run. Move it away, or name another --out.")
         if whole:  # before anything is cut off: it may be somebody's file
-            found, records = _parse(whole, self.file)
-            self._compare(found, json.loads(json.dumps(header)))
+            stored_header, records = _parse(whole, self.file)
+            self._compare(stored_header, json.loads(json.dumps(header)))
         if len(whole) < len(content):
             os.ftruncate(self._handle, len(whole))
         if not whole:
@@ -79,12 +79,12 @@ class Journal:
             return {}
         return records
 
-    def _compare(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        differing = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
-        if differing:
-            said = "; ".join(f"{key} was {found.get(key)!r}, now {wanted.get(key)!r}" for key in differing)
+    def _compare(self, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+        keys = [key for key in {**stored, **current} if stored.get(key) != current.get(key)]
+        if keys:
+            differences = "; ".join(f"{key} was {stored.get(key)!r}, now {current.get(key)!r}" for key in keys)
             raise BadInput(
-                f"{self.file} belongs to a run with other settings ({said}). Use the same, name another --out, or start "
+                f"{self.file} belongs to a run with other settings ({differences}). Use the same, name another --out, or start "
                 "over with --fresh."
             )
 

@@ -31,12 +31,12 @@ def kind_of(expression: Expression) -> str:
         return "negation"
     if len(expression.referents) > 1 or first.number != 1:
         return "plural"
-    said = {clause.keyword if clause.keyword == "between" else clause.kind for clause in first.clauses}
-    if "rank" in said:
+    clause_kinds = {clause.keyword if clause.keyword == "between" else clause.kind for clause in first.clauses}
+    if "rank" in clause_kinds:
         return (
             "ordinal" if any(clause.kind == "rank" and clause.rank > 1 for clause in first.clauses) else "superlative"
         )
     for kind in ("between", "relation", "position"):
-        if kind in said:
+        if kind in clause_kinds:
             return kind
     return "attribute" if first.phrase != first.head else "noun"

@@ -35,26 +35,28 @@ def published(dataset: str, split: str) -> list[Published]:
             *_on(_OVERALL_IOU, dataset, split, is_mean=False),
             *_on(_MEAN_IOU, dataset, split, is_mean=True),
         ]
-    merged: dict[tuple[str, str, str], Published] = {}
+    by_method: dict[tuple[str, str, str], Published] = {}
     for row in numbers:
-        known = merged.setdefault(row[:3], row)
-        merged[row[:3]] = known._replace(
-            overall_iou=known.overall_iou or row.overall_iou, mean_iou=known.mean_iou or row.mean_iou
+        earlier = by_method.setdefault(row[:3], row)
+        by_method[row[:3]] = earlier._replace(
+            overall_iou=earlier.overall_iou or row.overall_iou, mean_iou=earlier.mean_iou or row.mean_iou
         )
-    return list(merged.values())
+    return list(by_method.values())
 
 
 def _on(table: str, dataset: str, split: str, *, is_mean: bool) -> list[Published]:
     column, place = list(SPLITS).index(dataset), SPLITS[dataset].index(split)
-    found = []
+    rows = []
     for line in table.strip().splitlines():
         method, source, standing, *columns = (part.strip() for part in line.split("|"))
         number = columns[column].split()[place]
         if number != "-":
             share = round(float(number) / 100, 4)
-            known = STANDINGS[standing]
-            found.append(Published(method, source, known, None if is_mean else share, share if is_mean else None))
-    return found
+            standing_words = STANDINGS[standing]
+            rows.append(
+                Published(method, source, standing_words, None if is_mean else share, share if is_mean else None)
+            )
+    return rows
 
 
 _OVERALL_IOU = """

@@ -90,11 +90,11 @@ class EvaluatedImage:
         Raises:
             KeyError, TypeError: If the values are something else.
         """
-        asked = [
+        expressions = [
             EvaluatedExpression(**{**a, "outcomes": {name: ScoredAnswer(**o) for name, o in a["outcomes"].items()}})
             for a in values["asked"]
         ]
-        return cls(**{**values, "asked": asked})
+        return cls(**{**values, "asked": expressions})
 
 
 def judge(prediction: Prediction, truth: Bool[Array, "h w"], targets: Bool[Array, "t h w"]) -> ScoredAnswer:
@@ -106,8 +106,8 @@ def judge(prediction: Prediction, truth: Bool[Array, "h w"], targets: Bool[Array
         targets: Each target alone; none if nothing is meant.
     """
     answer, candidates = prediction.answer, prediction.masks
-    wanted = np.concatenate([targets, truth[None]]) if len(targets) else targets
-    right = overlap(candidates, wanted).max(1, initial=0) >= IS_RIGHT
+    truths = np.concatenate([targets, truth[None]]) if len(targets) else targets
+    right = overlap(candidates, truths).max(1, initial=0) >= IS_RIGHT
     first = candidates[0] if len(candidates) else np.zeros_like(truth)
     return ScoredAnswer(
         intersection_px=_count(answer & truth),

@@ -80,14 +80,14 @@ def read_refer(
     partition = _checked(name, partition, wording)
     refs_file = _refs_file(root, name, partition)
     refs = _read_refs(refs_file, wording)
-    chosen = [ref for ref in refs if _is_in_split(ref.split, split)]
-    if not chosen:
-        known = ", ".join(sorted({ref.split for ref in refs}))
-        raise UnknownName(f"{refs_file} has no split named {split!r}. Available: {known}.")
+    split_refs = [ref for ref in refs if _is_in_split(ref.split, split)]
+    if not split_refs:
+        splits = ", ".join(sorted({ref.split for ref in refs}))
+        raise UnknownName(f"{refs_file} has no split named {split!r}. Available: {splits}.")
     instances = read_instances(root / name / "instances.json")
     reading = f"{partition} {wording} {sorted(quirks & {'Q-GTOVERLAP'})}"
     by_image: dict[int, list[Ref]] = defaultdict(list)
-    for ref in chosen:
+    for ref in split_refs:
         by_image[ref.image_id].append(ref)
     load = partial(_load, instances, root / IMAGES, "Q-GTOVERLAP" in quirks)
     is_generalized = name == "grefcoco"
@@ -122,11 +122,11 @@ def _refs_file(root: Path, name: str, partition: str) -> Path:
     raise BadInput(f"The file {files[-1]} is missing. Put {name}'s files there, or name another --root than {root}.")
 
 
-def _is_in_split(found: str, wanted: str) -> bool:
+def _is_in_split(ref_split: str, split: str) -> bool:
     """As [0] matches: "testA" is an A in the split's name, "test" any test."""
-    if wanted in ("testA", "testB", "testC"):
-        return wanted[-1] in found
-    return "test" in found if wanted == "test" else found == wanted
+    if split in ("testA", "testB", "testC"):
+        return split[-1] in ref_split
+    return "test" in ref_split if split == "test" else ref_split == split
 
 
 def _read_refs(file: Path, wording: str) -> list[Ref]:
@@ -146,11 +146,11 @@ def _read_refs(file: Path, wording: str) -> list[Ref]:
 
 
 def _read_ref(ref: Mapping[str, Any], wording: str) -> Ref:
-    listed = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
+    ann_ids = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
     return Ref(
         ref_id=int(ref["ref_id"]),
         image_id=int(ref["image_id"]),
-        ann_ids=tuple(int(ann_id) for ann_id in listed if int(ann_id) != NOBODY),
+        ann_ids=tuple(int(ann_id) for ann_id in ann_ids if int(ann_id) != NOBODY),
         split=str(ref["split"]),
         sentences=tuple((int(s["sent_id"]), str(s[wording])) for s in ref["sentences"]),
     )
@@ -161,11 +161,11 @@ def _load(
 ) -> EvaluationImage:
     picture = instances.picture(image_id)
     every = {ann_id: instances.annotation(ann_id) for ref in refs for ann_id in ref.ann_ids}
-    wanted = {ann_id: annotation for ann_id, annotation in every.items() if not annotation.is_crowd}  # as [1] does
-    rows = {ann_id: row for row, ann_id in enumerate(wanted)}
+    annotations = {ann_id: annotation for ann_id, annotation in every.items() if not annotation.is_crowd}  # as [1] does
+    rows = {ann_id: row for row, ann_id in enumerate(annotations)}
     masks = [
         rasterise(annotation.segmentation, picture.size_hw, overlap_is_background=overlap_is_background)
-        for annotation in wanted.values()
+        for annotation in annotations.values()
     ]
     return EvaluationImage(
         image=open_pixels(inside(images, picture.file_name, f"The file of image {image_id}"), picture.size_hw),
@@ -175,7 +175,7 @@ def _load(
                 id=f"{ref.ref_id}.{sent_id}",
                 text=text,
                 targets=tuple(rows[ann_id] for ann_id in ref.ann_ids if ann_id in rows),
-                same_class=instances.same_class(wanted[ref.ann_ids[0]]) if _is_one(ref, wanted) else 0,
+                same_class=instances.same_class(annotations[ref.ann_ids[0]]) if _is_one(ref, annotations) else 0,
             )
             for ref in refs
             for sent_id, text in ref.sentences
@@ -183,5 +183,5 @@ def _load(
     )
 
 
-def _is_one(ref: Ref, wanted: Mapping[int, InstanceAnnotation]) -> bool:
-    return len(ref.ann_ids) == 1 and ref.ann_ids[0] in wanted
+def _is_one(ref: Ref, annotations: Mapping[int, InstanceAnnotation]) -> bool:
+    return len(ref.ann_ids) == 1 and ref.ann_ids[0] in annotations

@@ -43,8 +43,8 @@ def build(
         calibrated: For each method whether its scores claim to be probabilities; the first is compared with the others.
         quirks: Q-EMPTY-GL or nothing, see `ris_core.evaluation.protocol`.
     """
-    done = [record for record in records if record.asked]
-    results = Results.of(done, skip_without_proposals="Q-EMPTY-GL" in quirks)
+    nonempty_records = [record for record in records if record.asked]
+    results = Results.of(nonempty_records, skip_without_proposals="Q-EMPTY-GL" in quirks)
     about = {**about, "images": f"{results.images:,}", "expressions": f"{len(results.image):,}"}
     if not (results.part == MAIN).any():
         return EvaluationReport(about, [])
@@ -58,7 +58,7 @@ def build(
         counter.calibration(calibrated),
         *counter.reliabilities(calibrated),
         counter.risks(),
-        _proposals(done),
+        _proposals(nonempty_records),
         _beside_published(counter, published(dataset.name, dataset.split)),
     ]
     return EvaluationReport(about, [table for table in tables if table.rows])
@@ -114,8 +114,12 @@ class _Counter:
             f"large (from {MEDIUM_PX} px)": means & (px >= MEDIUM_PX),
             f"below {TINY_SHARE:.0%} of the image": means & (self.results.truth_share < TINY_SHARE),
         }
-        same, known = self.results.same_class, means & (self.results.same_class > 0)
-        classes = {"alone of its class": known & (same == 1), "2": known & (same == 2), "3 or more": known & (same > 2)}
+        same, has_class = self.results.same_class, means & (self.results.same_class > 0)
+        classes = {
+            "alone of its class": has_class & (same == 1),
+            "2": has_class & (same == 2),
+            "3 or more": has_class & (same > 2),
+        }
         parts = {part: self.results.part == part for part in sorted(set(self.results.part) - {MAIN})}
         return [
             self._grouped("By size of the target", "mIoU; sizes as COCO has them.", sizes),
@@ -258,5 +262,5 @@ def _beside_published(counter: _Counter, rows: Sequence[Published]) -> Table:
 
 
 def _ordered(kinds: Iterable[str]) -> list[str]:
-    found = set(kinds)
-    return [kind for kind in KINDS if kind in found] + sorted(str(kind) for kind in found - set(KINDS))
+    names = set(kinds)
+    return [kind for kind in KINDS if kind in names] + sorted(str(kind) for kind in names - set(KINDS))

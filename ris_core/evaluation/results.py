@@ -66,21 +66,21 @@ class Results:
             skip_without_proposals: Leave images without proposals out too (quirk Q-EMPTY-GL).
         """
         kept = [r for r in records if r.asked and (r.proposals or not skip_without_proposals)]
-        asked = [(row, record, one) for row, record in enumerate(kept) for one in record.asked]
+        rows = [(row, record, one) for row, record in enumerate(kept) for one in record.asked]
         names = list(kept[0].asked[0].outcomes) if kept else []
         return cls(
             images=len(kept),
-            image=np.array([row for row, _, _ in asked], int),
-            kind=np.array([one.kind for _, _, one in asked], str),
-            part=np.array([record.part for _, record, _ in asked], str),
-            truth_px=np.array([one.truth_px for _, _, one in asked], float),
-            truth_share=np.array([one.truth_px / record.image_px for _, record, one in asked], float),
-            targets=np.array([one.targets for _, _, one in asked], int),
-            same_class=np.array([one.same_class for _, _, one in asked], int),
+            image=np.array([row for row, _, _ in rows], int),
+            kind=np.array([one.kind for _, _, one in rows], str),
+            part=np.array([record.part for _, record, _ in rows], str),
+            truth_px=np.array([one.truth_px for _, _, one in rows], float),
+            truth_share=np.array([one.truth_px / record.image_px for _, record, one in rows], float),
+            targets=np.array([one.targets for _, _, one in rows], int),
+            same_class=np.array([one.same_class for _, _, one in rows], int),
             methods={
                 name: MethodResults(
                     **{
-                        field.name: np.array([getattr(one.outcomes[name], field.name) for _, _, one in asked], float)
+                        field.name: np.array([getattr(one.outcomes[name], field.name) for _, _, one in rows], float)
                         for field in fields(ScoredAnswer)
                     }
                 )

@@ -61,16 +61,16 @@ def run(
     Raises:
         BadInput: If an image cannot be read; with Q-EMPTY-HY, if nothing is proposed for one.
     """
-    left = [item for item in dataset.items if item.image_id not in journal.records]
-    before = len(dataset.items) - len(left)
-    started, asked = time.monotonic(), 0
-    for number, item in enumerate(left, 1):
+    remaining = [item for item in dataset.items if item.image_id not in journal.records]
+    before = len(dataset.items) - len(remaining)
+    started, expressions = time.monotonic(), 0
+    for number, item in enumerate(remaining, 1):
         record = examine(item, segmenters, encode, quirks)
         journal.append(record)
-        asked += len(record.asked)
+        expressions += len(record.asked)
         elapsed_s = time.monotonic() - started
-        remaining_s = elapsed_s / number * (len(left) - number)
-        report(EvaluationProgress(before + number, len(dataset.items), asked, elapsed_s, remaining_s))
+        remaining_s = elapsed_s / number * (len(remaining) - number)
+        report(EvaluationProgress(before + number, len(dataset.items), expressions, elapsed_s, remaining_s))
 
 
 def examine(

@@ -36,7 +36,7 @@ def same_thing(inside: Float[Array, "n n"]) -> Bool[Array, "n n"]:
 
 def representatives(weights: Float[Array, "n"], same: Bool[Array, "n n"]) -> Bool[Array, "n"]:
     """One proposal for each thing: the best that is not the same thing as a better one."""
-    chosen = np.zeros(len(weights), bool)
+    is_best = np.zeros(len(weights), bool)
     for i in np.argsort(-weights, kind="stable"):
-        chosen[i] = not (same[i] & chosen).any()
-    return chosen
+        is_best[i] = not (same[i] & is_best).any()
+    return is_best

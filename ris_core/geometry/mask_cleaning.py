@@ -30,9 +30,9 @@ def clean(mask: Bool[Array, "h w"], smooth_px: float = 0.0) -> Bool[Array, "h w"
     if smooth_px:
         inside = _smooth(inside, smooth_px)
     least = SPECK_SHARE * inside.sum()
-    cleaned = np.zeros_like(mask)
-    cleaned[upper : upper + height, left : left + width] = _fill_holes(_drop_parts(inside, least), least)
-    return cleaned
+    clean_mask = np.zeros_like(mask)
+    clean_mask[upper : upper + height, left : left + width] = _fill_holes(_drop_parts(inside, least), least)
+    return clean_mask
 
 
 def clean_all(masks: Bool[Array, "n h w"], smooth_px: float = 0.0) -> Bool[Array, "n h w"]:

@@ -69,8 +69,8 @@ class DecodedImage:
 
 def decode(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS) -> tuple[UInt8[Array, "h w 3"], str]:
     """Upright RGB pixels of an encoded image, and the sha256 of the encoded bytes; as of `read`."""
-    found = read(source, max_pixels)
-    return found.pixels, found.sha256
+    image = read(source, max_pixels)
+    return image.pixels, image.sha256
 
 
 def read(source: str | Path | bytes | BinaryIO, max_pixels: int = MAX_PIXELS, *, upright: bool = True) -> DecodedImage:
@@ -256,5 +256,5 @@ def _unreadable(name: str, data: bytes, error: Exception) -> BadImage:
 
 
 def _damaged(name: str, error: Exception) -> BadImage:
-    said = " ".join(str(error).split())[:100] or type(error).__name__
-    return BadImage(f"{name} is damaged or cut short ({said}).", "Save or download it again.", cause="damaged")
+    reason = " ".join(str(error).split())[:100] or type(error).__name__
+    return BadImage(f"{name} is damaged or cut short ({reason}).", "Save or download it again.", cause="damaged")

@@ -28,10 +28,10 @@ _NOISE_BYTES = 1 << 16
 
 def mend(data: bytes) -> bytes | None:
     """The same JPEG with an end; None if more than `MOST_MISSING` of it is missing, or it is damaged otherwise."""
-    found = _find_last_scan(data)
-    if found is None:
+    last_scan = _find_last_scan(data)
+    if last_scan is None:
         return None
-    is_progressive, start = found
+    is_progressive, start = last_scan
     noise = np.random.default_rng(0).integers(0, 0xFF, _NOISE_BYTES, np.uint8).tobytes()  # without 0xFF: no marker
     ended = data + _END
     # What is coarse is coded first: in a progressive JPEG only fine detail can be missing.
@@ -72,10 +72,10 @@ def _find_last_scan(data: bytes) -> tuple[bool, int] | None:
     position, is_progressive = 2, False
     bits_left: dict[int, list[int | None]] = {}  # by component: bits of each coefficient that no scan has given yet
     while True:
-        found = _MARKER.search(data, position)
-        if found is None or found.start() + 4 > len(data):
+        match = _MARKER.search(data, position)
+        if match is None or match.start() + 4 > len(data):
             return None
-        marker, start = data[found.start() + 1], found.start() + 2
+        marker, start = data[match.start() + 1], match.start() + 2
         (length,) = struct.unpack_from(">H", data, start)
         body, position = data[start + 2 : start + length], start + length
         if marker == _EOI or position > len(data):

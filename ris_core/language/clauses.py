@@ -36,8 +36,8 @@ class ClauseReader:
         self.joined: list[Span] = []
         self._belongs_to: dict[int, int] = {}  # what is said of "the shirt" of "the man in a shirt" is said of the man
         self._is_negated = False
-        found = grammar.find_target(doc)
-        own = found.phrase.start if found else NOBODY
+        grammar_target = grammar.find_target(doc)
+        own = grammar_target.phrase.start if grammar_target else NOBODY
         self._chunks = [chunk for chunk in doc.noun_chunks if is_thing(chunk, is_target=chunk.start == own)]
         self._chunk_at = {token.i: chunk for chunk in self._chunks for token in chunk}
         self.target: Span | None = self._keep(self._find_target(self._chunk_at.get(own)))
@@ -255,8 +255,8 @@ class ClauseReader:
         """The part of the picture that "closest" or "farthest" at `i` is about, where it ends, and whether it is counted from."""
         parts = lexicon.SIDES | lexicon.RIMS
         j = next((j for j in range(i + 1, i + 6) if self._words(j, 1) not in (*grammar.LINKS, *lexicon.UTMOST)), i)
-        found = parts.get(self._words(j, 1))
-        return (found, j + 1, "from" in self.words[i:j]) if found else None
+        part = parts.get(self._words(j, 1))
+        return (part, j + 1, "from" in self.words[i:j]) if part else None
 
     def _landmarks(self, i: int, needs_link: bool = True) -> list[Span]:
         """The things that the keyword at `i` is measured against, read off the surface."""
@@ -267,10 +267,10 @@ class ClauseReader:
             j += 1
         elif needs_link and self.words[i] not in lexicon.RELATIONS:
             return []
-        found = [c for c in self._chunks if c.start == j and c is not self.target]  # not "the largest OF THE DOGS"
-        if found and self.words[i] in lexicon.PAIRING:
-            found += [chunk for chunk in self._chunks if chunk.root in found[0].root.conjuncts][:1]
-        return found
+        landmarks = [c for c in self._chunks if c.start == j and c is not self.target]  # not "the largest OF THE DOGS"
+        if landmarks and self.words[i] in lexicon.PAIRING:
+            landmarks += [chunk for chunk in self._chunks if chunk.root in landmarks[0].root.conjuncts][:1]
+        return landmarks
 
     def _owner(self, i: int, landmarks: Sequence[Span] = ()) -> int:
         """Key of the thing that a word speaks of: the nearest above it in the tree that is none of its landmarks."""
@@ -304,8 +304,8 @@ class ClauseReader:
             self.notes[owner].is_every |= owner == NOBODY and negation.keeps_others(self.words, chunk.start)
 
     def _is_excluded(self, owner: int, chunk: Span) -> bool:
-        noted = self.notes[owner].excluded
-        return any(not isinstance(other, tuple) and other.start == chunk.start for other in noted)
+        exclusions = self.notes[owner].excluded
+        return any(not isinstance(other, tuple) and other.start == chunk.start for other in exclusions)
 
     def _is_several(self) -> bool:
         """Whether the target is: then "but" takes away from it."""

@@ -113,8 +113,8 @@ def find_target(doc: Doc, quirks: Quirks = _FIXED) -> TargetPhrase | None:
     roots = [token for token in doc if token.head.i == token.i]
     if "Q-ROOT" in quirks:
         return _phrase_at(roots[-1], phrase_of, lambda child: True)
-    found = [_phrase_at(root, phrase_of, lambda child: child.dep_ not in OBJECT_LABELS) for root in roots]
-    candidates = [target for target in found if target]
+    phrases = [_phrase_at(root, phrase_of, lambda child: child.dep_ not in OBJECT_LABELS) for root in roots]
+    candidates = [target for target in phrases if target]
     things = [target for target in candidates if target.head.lower_ not in PLACES]
     places = [target for target in candidates if target.head in roots]
     return next(iter(things + places), None)

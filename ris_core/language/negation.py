@@ -27,9 +27,9 @@ _TAIL = lexicon.words("""
 
 def take_away(words: Sequence[str], i: int) -> int:
     """How many words from `i` on make an exception: 2 for "other than"; 0 if there is none."""
-    found = next((n for n in range(LONGEST, 0, -1) if " ".join(words[i : i + n]) in lexicon.EXCEPTIONS), 0)
+    length = next((n for n in range(LONGEST, 0, -1) if " ".join(words[i : i + n]) in lexicon.EXCEPTIONS), 0)
     verb, article = (*words[i : i + 2], "", "")[:2]
-    return found or int(verb in lexicon.DISMISSING and article in _DETERMINERS)
+    return length or int(verb in lexicon.DISMISSING and article in _DETERMINERS)
 
 
 def rules_out(words: Sequence[str], start: int, stop: int) -> bool:
@@ -54,8 +54,8 @@ def denies(words: Sequence[str], start: int, i: int) -> bool:
 
 def keeps_others(words: Sequence[str], start: int) -> bool:
     """Whether everything else is asked for: "all but the tree", "everything except the tree"."""
-    said = zip(words[:start], ["", *words], strict=False)
-    return any(word in lexicon.EVERY and before not in lexicon.NEGATIONS for word, before in said)
+    pairs = zip(words[:start], ["", *words], strict=False)
+    return any(word in lexicon.EVERY and before not in lexicon.NEGATIONS for word, before in pairs)
 
 
 def is_all_but_nothing(words: Sequence[str], start: int) -> bool:
@@ -113,10 +113,10 @@ def _exception_before(words: Sequence[str], start: int) -> int | None:
 
 def _is_dropped(words: Sequence[str], stop: int) -> bool:
     """ "tree, not", "the tree is not it", "tree excluded"."""
-    said = list(words[stop:])
-    while said and not said[-1].isalnum() and said[-1] not in lexicon.NEGATIONS:
-        said.pop()
-    if said and (said[-1] in lexicon.DROPPED or said[-2:] == ["left", "out"]):
+    tail = list(words[stop:])
+    while tail and not tail[-1].isalnum() and tail[-1] not in lexicon.NEGATIONS:
+        tail.pop()
+    if tail and (tail[-1] in lexicon.DROPPED or tail[-2:] == ["left", "out"]):
         return True
-    last = max((i for i, word in enumerate(said) if word in lexicon.NEGATIONS), default=None)
-    return last is not None and all(word in _TAIL for word in said[last + 1 :])
+    last = max((i for i, word in enumerate(tail) if word in lexicon.NEGATIONS), default=None)
+    return last is not None and all(word in _TAIL for word in tail[last + 1 :])

@@ -28,19 +28,19 @@ def clean_expression(text: str) -> str:
         " " if unicodedata.category(c) in ("Cc", "Cs") else c
         for c in unicodedata.normalize("NFKC", text).translate(APOSTROPHES)
     )
-    cleaned = " ".join(visible.split())
-    if len(cleaned) > MAX_CHARACTERS:
+    text_line = " ".join(visible.split())
+    if len(text_line) > MAX_CHARACTERS:
         raise BadExpression(
-            f"The expression has {len(cleaned):,} characters; at most {MAX_CHARACTERS:,} are read. "
+            f"The expression has {len(text_line):,} characters; at most {MAX_CHARACTERS:,} are read. "
             "Keep only the words that name the thing."
         )
-    if not cleaned:
+    if not text_line:
         raise BadExpression(f'The expression {text[:20]!r} is blank. Type what to find, for example "the red apple".')
-    if not any(c.isalnum() or unicodedata.category(c) == "So" for c in cleaned):
+    if not any(c.isalnum() or unicodedata.category(c) == "So" for c in text_line):
         raise BadExpression(
-            f'The expression {cleaned[:20]!r} has no letter or digit. Type what to find, for example "the red apple".'
+            f'The expression {text_line[:20]!r} has no letter or digit. Type what to find, for example "the red apple".'
         )
-    return cleaned
+    return text_line
 
 
 class Parser:

@@ -29,8 +29,8 @@ def read(doc: Doc) -> tuple[Referent, ...]:
     Args:
         doc: A parsed, lower-cased expression with at least one token.
     """
-    taken = ClauseReader(doc)
-    return tuple(_compose(taken, thing, frozenset()) for thing in (taken.target, *taken.joined))
+    clauses = ClauseReader(doc)
+    return tuple(_compose(clauses, thing, frozenset()) for thing in (clauses.target, *clauses.joined))
 
 
 def _compose(taken: ClauseReader, chunk: Span | None, above: frozenset[int]) -> Referent:

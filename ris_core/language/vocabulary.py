@@ -78,14 +78,14 @@ class Vocabulary:
             UnknownWord: If nothing is left that is known.
         """
         unknown: list[str] = []
-        known = [self._restrict(referent, unknown) for referent in expression.referents]
-        left = tuple(referent for referent in known if referent is not None)
+        restrictions = [self._restrict(referent, unknown) for referent in expression.referents]
+        referents = tuple(referent for referent in restrictions if referent is not None)
         unused = tuple(dict.fromkeys(unknown))
-        if all(referent == Referent(number=referent.number) for referent in left):  # nothing is said that was read
+        if all(referent == Referent(number=referent.number) for referent in referents):  # nothing is said that was read
             unused = unused or tuple(dict.fromkeys(filter(self._is_strange, expression.text.split())))
             if expression.referents and unused:
                 raise UnknownWord(unused)
-        return replace(expression, referents=left, unused=unused)
+        return replace(expression, referents=referents, unused=unused)
 
     def _is_strange(self, word: str) -> bool:
         """Whether a word is none that only points, asks or counts."""
@@ -119,8 +119,8 @@ class Vocabulary:
         things = [
             thing if thing.head in lexicon.VIEWERS else self._restrict(thing, unknown) for thing in clause.landmarks
         ]
-        known = tuple(thing for thing in things if thing is not None)
-        return replace(clause, landmarks=known) if len(known) == len(things) else None
+        landmarks = tuple(thing for thing in things if thing is not None)
+        return replace(clause, landmarks=landmarks) if len(landmarks) == len(things) else None
 
     def _knows_all(self, referent: Referent, unknown: list[str]) -> bool:
         """An exclusion counts as a whole: without "shiny", "except the shiny frog" would leave out all frogs."""

@@ -98,8 +98,8 @@ class Judge:
 
     def _where(self, landmark: Referent) -> Float[Array, "n"]:
         """How well each thing fits as the landmark."""
-        judged = self.judge(landmark)
-        return judged.fit * judged.is_thing
+        judgement = self.judge(landmark)
+        return judgement.fit * judgement.is_thing
 
     def _place(self, clause: Clause) -> Float[Array, "n"]:
         if clause.kind == "position":
@@ -110,11 +110,11 @@ class Judge:
         """Expected relation to the landmark; nothing is in a relation to itself."""
         if not clause.landmarks:
             return np.ones(len(self.same))
-        found = [self._where(landmark) for landmark in clause.landmarks]
+        landmark_fits = [self._where(landmark) for landmark in clause.landmarks]
         apart = ~(self.copies if clause.keyword in TOUCHING else self.same)
         if clause.keyword != "between":
-            return (placement.relation(self.layout, clause.keyword) * apart) @ _share(found[0])
-        pairs = _share(np.outer(found[0], found[-1]) * apart)
+            return (placement.relation(self.layout, clause.keyword) * apart) @ _share(landmark_fits[0])
+        pairs = _share(np.outer(landmark_fits[0], landmark_fits[-1]) * apart)
         expectation: Float[Array, "n"] = np.einsum(
             "ijk,jk->i", placement.between(self.layout) * apart[:, :, None] * apart[:, None], pairs
         )
@@ -132,9 +132,9 @@ class Judge:
         if not clause.landmarks:
             return self._order(clause, placement.measure(self.layout, clause.keyword), weights, number)
         fits, landmark = np.zeros(len(weights)), clause.landmarks[0]
-        found, distances = self._where(landmark), placement.distances(self.layout)
+        landmark_fits, distances = self._where(landmark), placement.distances(self.layout)
         sign = -1 if clause.keyword == "near" else 1
-        for j, share in enumerate(_share(found)):  # another order for each thing that may be the landmark
+        for j, share in enumerate(_share(landmark_fits)):  # another order for each thing that may be the landmark
             if share >= FLOOR:
                 apart = ~self.same[j]
                 fits += share * apart * self._order(clause, sign * distances[:, j], weights * apart, number)
@@ -142,7 +142,7 @@ class Judge:
             return fits
         keyword = "front" if clause.keyword == "near" else "back"  # no camera in the picture: the one that took it
         viewed = self._order(clause, placement.measure(self.layout, keyword), weights, number)
-        mean_fits: Float[Array, "n"] = found.max() * fits + (1 - found.max()) * viewed
+        mean_fits: Float[Array, "n"] = landmark_fits.max() * fits + (1 - landmark_fits.max()) * viewed
         return mean_fits
 
     def _order(

@@ -37,13 +37,15 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
         raise BadInput(f"{name} is {value!r}; give one of {', '.join(choices)}.")
 
 
-def check_quirks(method: str, quirks: Iterable[str], known: Mapping[str, str]) -> frozenset[str]:
+def check_quirks(method: str, quirks: Iterable[str], available: Mapping[str, str]) -> frozenset[str]:
     """The quirks, all of them known to the method.
 
     Raises:
         UnknownName: Names those that are not.
     """
-    unknown = sorted(set(quirks) - set(known))
+    unknown = sorted(set(quirks) - set(available))
     if unknown:
-        raise UnknownName(f"The method {method!r} has no quirk {', '.join(unknown)}. Available: {', '.join(known)}.")
+        raise UnknownName(
+            f"The method {method!r} has no quirk {', '.join(unknown)}. Available: {', '.join(available)}."
+        )
     return frozenset(quirks)

@@ -141,18 +141,18 @@ class GuidedMethod:
 
     def _answer(self, judge: Judge, referent: Referent) -> "_Answer":
         number = 1 if "number" in self.without else referent.number
-        judged = judge.judge(replace(referent, number=number))
-        order = np.argsort(-judged.fit, kind="stable")
-        least = judged.fit.max() * (MANY if number is None else COUNTED)
-        selected = [int(i) for i in order if judged.is_thing[i] and judged.fit[i] >= least][:number]
+        judgement = judge.judge(replace(referent, number=number))
+        order = np.argsort(-judgement.fit, kind="stable")
+        least = judgement.fit.max() * (MANY if number is None else COUNTED)
+        selected = [int(i) for i in order if judgement.is_thing[i] and judgement.fit[i] >= least][:number]
         if not self.calibrator:
-            return _Answer(judged, judged.fit / judged.fit[judged.is_thing].sum(), selected)
-        features = answer_features(judged, judge.same, number)
+            return _Answer(judgement, judgement.fit / judgement.fit[judgement.is_thing].sum(), selected)
+        features = answer_features(judgement, judge.same, number)
         values = np.empty(len(order))  # nothing is more probable than what fits better
         values[order] = np.minimum.accumulate(self.calibrator.answer(features)[order]) - TIE * np.arange(len(order))
         is_there = self.calibrator.presence(features)[order[0]] >= self.calibrator.no_match_below
         is_there &= number != 1 or values[order[0]] >= NO_CHANCE
-        return _Answer(judged, np.clip(values, 0, 1), selected if is_there else [])
+        return _Answer(judgement, np.clip(values, 0, 1), selected if is_there else [])
 
     def _decide(self, answers: Sequence["_Answer"], referents: Sequence[Referent], is_partial: bool) -> Decision | None:
         """None leaves a single thing to the segmenter: shares cannot tell that nothing matches, only whether one is clear.

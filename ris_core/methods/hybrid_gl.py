@@ -89,12 +89,12 @@ class HybridGLMethod:
 
     def texts(self, expression: Expression) -> dict[str, str]:
         """The sentence and its noun phrase; for the guidance the noun phrase on a photo, and each other noun phrase."""
-        asked = {"sentence": expression.text, "noun_phrase": expression.target_phrase}
+        texts = {"sentence": expression.text, "noun_phrase": expression.target_phrase}
         if self.guided:
             phrase = expression.target_phrase
-            asked["photo"] = f"a photo of a {phrase if 'Q-ARTICLE' in self.quirks else _without_article(phrase)}."
-            asked |= {f"other_{i}": f"a photo of {other}" for i, other in enumerate(expression.other_phrases)}
-        return asked
+            texts["photo"] = f"a photo of a {phrase if 'Q-ARTICLE' in self.quirks else _without_article(phrase)}."
+            texts |= {f"other_{i}": f"a photo of {other}" for i, other in enumerate(expression.other_phrases)}
+        return texts
 
     def score(
         self,
@@ -189,18 +189,18 @@ def _descending(values: Float[Array, "n"]) -> Int[Array, "n"]:
 
 def _scatter(values: Float[Array, "k"], indices: Int[Array, "k"], n: int) -> Float[Array, "n"]:
     """Of n values those at the indices; NaN elsewhere."""
-    scattered = np.full(n, np.nan)
-    scattered[indices] = values
-    return scattered
+    values_of_all = np.full(n, np.nan)
+    values_of_all[indices] = values
+    return values_of_all
 
 
 def _deal(shares: Float[Array, "n"], chosen: Int[Array, "k"], guided: Float[Array, "k"]) -> Float[Array, "n"]:
     """The same shares, those of the chosen in the order of their guided values."""
     order = _descending(shares)
     ranked = np.concatenate([chosen[_descending(guided)], order[len(chosen) :]])
-    dealt = np.empty_like(shares)
-    dealt[ranked] = shares[order] * (1 - TIE * np.arange(len(order)))
-    return dealt
+    new_shares = np.empty_like(shares)
+    new_shares[ranked] = shares[order] * (1 - TIE * np.arange(len(order)))
+    return new_shares
 
 
 Component = HybridGLMethod

@@ -27,8 +27,8 @@ def check_name(name: str, what: str) -> str:
         BadInput: If it is empty, too long, holds a separator or what does not print, or means something to a file system.
     """
     if why := _why_not(name):
-        shown = repr(name[:_SHOWN]) + "…" * (len(name) > _SHOWN)
-        raise BadInput(f"{what} is {shown}, which cannot be the name of a file: {why}.", "Give it a plain name.")
+        excerpt = repr(name[:_SHOWN]) + "…" * (len(name) > _SHOWN)
+        raise BadInput(f"{what} is {excerpt}, which cannot be the name of a file: {why}.", "Give it a plain name.")
     return name
 
 
@@ -38,12 +38,12 @@ def check_distinct(names: Iterable[str], what: str) -> None:
     Raises:
         BadInput: If two are.
     """
-    known: dict[str, str] = {}
+    by_folded_name: dict[str, str] = {}
     for name in sorted(set(names)):
         folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-        if known.setdefault(folded, name) != name:
+        if by_folded_name.setdefault(folded, name) != name:
             raise BadInput(
-                f"{what} {known[folded]!a} and {name!a} would be the same file on some disks.",
+                f"{what} {by_folded_name[folded]!a} and {name!a} would be the same file on some disks.",
                 "Rename one of them.",
             )
 

@@ -31,8 +31,8 @@ def read_profile(name: str) -> dict[str, Any]:
 def profile_weights(name: str) -> list[str]:
     """Names of the weights that a profile needs; a parser that is a Python package is none of them."""
     sections = read_profile(name)
-    named = [sections["proposer"]["settings"], sections["encoder"]["settings"], sections["parser"]]
-    return [section["weights"] for section in named if "weights" in section]
+    weighted_sections = [sections["proposer"]["settings"], sections["encoder"]["settings"], sections["parser"]]
+    return [section["weights"] for section in weighted_sections if "weights" in section]
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def load_segmenters(
     for kind, override in overrides.items():
         sections[kind] = _overridden(kind, sections.get(kind, {}), override)
     vocabulary = _vocabulary(sections, overrides.get("encoder", {}))
-    chosen = [_overridden("method", sections["method"], method) for method in methods]
-    built = [catalog.build("methods", section["name"], section.get("settings", {})) for section in chosen]
+    method_sections = [_overridden("method", sections["method"], method) for method in methods]
+    built = [catalog.build("methods", section["name"], section.get("settings", {})) for section in method_sections]
     store = store or weights.WeightStore()
     own = sections["encoder"].get("settings", {})
     features = sorted({*own.get("features", ()), *(name for method in built for name in method.features)})
@@ -87,7 +87,7 @@ def load_segmenters(
             **sections.get("decision", {}),
             **shared,
         )
-        for section, method in zip(chosen, built, strict=True)
+        for section, method in zip(method_sections, built, strict=True)
     ]
 
 

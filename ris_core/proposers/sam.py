@@ -144,15 +144,15 @@ class SamProposer:
         smallest, boxes_decide = self._smallest_region(work_hw, image.size_hw), "Q-NMS" in self.quirks
         self.generator.min_mask_region_area = smallest if boxes_decide else 0
         self.generator.predictor.whole = self._see(image)
-        found = [
+        records = [
             _clean(record, 0.0 if boxes_decide else smallest) for record in self.generator.generate(self._shrink(image))
         ]
         least = 1 if "Q-MINAREA" in self.quirks else max(1, smallest)
-        found = [record for record in found if record["area"] >= least]
+        records = [record for record in records if record["area"] >= least]
         if not boxes_decide:
-            quality = [record["predicted_iou"] * record["stability_score"] for record in found]
-            found = self._keep_distinct(found, quality)
-        return _proposals(found[: self.max_proposals], image.size_hw)
+            quality = [record["predicted_iou"] * record["stability_score"] for record in records]
+            records = self._keep_distinct(records, quality)
+        return _proposals(records[: self.max_proposals], image.size_hw)
 
     def embed(self, image: Image) -> PromptEmbedding:
         """What `mask` needs of an image. The image encoder runs once if an image is embedded and proposed in a row.
@@ -188,9 +188,9 @@ class SamProposer:
         if not self._can_see(work_hw):
             return _proposals([], embedding.size_hw)
         smallest = self._smallest_region(work_hw, embedding.size_hw)
-        found = [_clean(record, smallest) for record in self._answer(embedding, prompts, work_hw)]
-        quality = [record["predicted_iou"] for record in found]
-        return _proposals(self._keep_distinct(found, quality), embedding.size_hw)
+        records = [_clean(record, smallest) for record in self._answer(embedding, prompts, work_hw)]
+        quality = [record["predicted_iou"] for record in records]
+        return _proposals(self._keep_distinct(records, quality), embedding.size_hw)
 
     def _answer(
         self, embedding: PromptEmbedding, prompts: Prompts, work_hw: tuple[int, int]
@@ -244,13 +244,13 @@ class SamProposer:
             return self.min_mask_region_area * work_area / (size_hw[0] * size_hw[1])
         return self.min_area_ratio * work_area
 
-    def _keep_distinct(self, found: list[dict[str, Any]], quality: list[float]) -> list[dict[str, Any]]:
+    def _keep_distinct(self, records: list[dict[str, Any]], quality: list[float]) -> list[dict[str, Any]]:
         """Those of the highest quality, best first, without others of nearly the same mask."""
-        if not found:
+        if not records:
             return []
-        step = -(-max(found[0]["segmentation"].shape) // COMPARED_PX)
-        small = np.stack([record["segmentation"][::step, ::step] for record in found])
-        return [found[i] for i in masks.keep_distinct(small, np.array(quality), self.max_mask_iou)]
+        step = -(-max(records[0]["segmentation"].shape) // COMPARED_PX)
+        small = np.stack([record["segmentation"][::step, ::step] for record in records])
+        return [records[i] for i in masks.keep_distinct(small, np.array(quality), self.max_mask_iou)]
 
 
 def _check(settings: Mapping[str, float | int], quirks: Sequence[str]) -> None:

@@ -38,22 +38,26 @@ def correct(proposer: Promptable, embedding: PromptEmbedding, prompts: Prompts) 
         BadInput: As `proposer.mask` does.
     """
     assert prompts.mask is not None
-    found = [_Candidate(prompts.mask, 1.0, 1.0)]
+    candidates = [_Candidate(prompts.mask, 1.0, 1.0)]
     if prompts.box_xyxy is not None:
-        found = _frame(proposer, embedding, prompts.mask, prompts.box_xyxy) or found
+        candidates = _frame(proposer, embedding, prompts.mask, prompts.box_xyxy) or candidates
     for n in range(1, len(prompts.points_xy) + 1):
         clicks = (
-            Prompts(prompts.points_xy[:n], prompts.is_positive[:n], mask=found[0].mask) if found[0].mask.any() else None
+            Prompts(prompts.points_xy[:n], prompts.is_positive[:n], mask=candidates[0].mask)
+            if candidates[0].mask.any()
+            else None
         )
-        found = _apply_click(proposer, embedding, found[0], prompts.points_xy[:n], prompts.is_positive[:n], clicks)
-    return _to_proposals(found if found[0].mask.any() else [], embedding.size_hw)
+        candidates = _apply_click(
+            proposer, embedding, candidates[0], prompts.points_xy[:n], prompts.is_positive[:n], clicks
+        )
+    return _to_proposals(candidates if candidates[0].mask.any() else [], embedding.size_hw)
 
 
 def is_reframing(mask: Bool[Array, "h w"], box_xyxy: Float[Array, "4"]) -> bool:
     """Whether a box is drawn around what a mask shows, rather than around something else or a small part of it."""
     corner, far_corner = box_xyxy[:2], box_xyxy[2:]
-    drawn = np.concatenate([corner, far_corner - corner])[None].astype(np.float32)
-    return bool(boxes.iou(boxes.from_masks(mask[None]), drawn)[0, 0] >= SAME_FRAME_IOU)
+    box_xywh = np.concatenate([corner, far_corner - corner])[None].astype(np.float32)
+    return bool(boxes.iou(boxes.from_masks(mask[None]), box_xywh)[0, 0] >= SAME_FRAME_IOU)
 
 
 class _Candidate(NamedTuple):
@@ -72,10 +76,10 @@ def _frame(
     inside = np.zeros_like(mask)
     left, upper, right, lower = np.round(box_xyxy).astype(int)
     inside[upper:lower, left:right] = mask[upper:lower, left:right]
-    found = _list(proposer.mask(embedding, Prompts(*nothing, box_xyxy)))
+    candidates = _list(proposer.mask(embedding, Prompts(*nothing, box_xyxy)))
     if inside.any():
-        found += _list(proposer.mask(embedding, Prompts(*nothing, box_xyxy, inside)))
-    return _keep_distinct(found)
+        candidates += _list(proposer.mask(embedding, Prompts(*nothing, box_xyxy, inside)))
+    return _keep_distinct(candidates)
 
 
 def _apply_click(
@@ -97,12 +101,12 @@ def _apply_click(
     if is_added:
         joined = [thing._replace(mask=before.mask | thing.mask) for thing in things]
         apart = [one for one, thing in zip(joined, things, strict=True) if _is_apart(thing.mask, before.mask)]
-        found = [*apart, *gradual, *joined, *things, *whole]
+        candidates = [*apart, *gradual, *joined, *things, *whole]
     else:
         parted = [thing._replace(mask=_take_away(before.mask, thing.mask)) for thing in things]
-        found = [*(one for one in parted if one.mask.any()), *gradual, *parted, *whole]
-    found.sort(key=lambda one: not _obeys(one.mask, points_xy, is_positive))  # stable
-    return _keep_distinct(found) or [before]
+        candidates = [*(one for one in parted if one.mask.any()), *gradual, *parted, *whole]
+    candidates.sort(key=lambda one: not _obeys(one.mask, points_xy, is_positive))  # stable
+    return _keep_distinct(candidates) or [before]
 
 
 def _is_apart(thing: Bool[Array, "h w"], mask: Bool[Array, "h w"]) -> bool:
@@ -117,8 +121,8 @@ def _is_gradual(before: Bool[Array, "h w"], after: Bool[Array, "h w"], is_added:
 
 
 def _take_away(mask: Bool[Array, "h w"], thing: Bool[Array, "h w"]) -> Bool[Array, "h w"]:
-    left = mask & ~thing
-    return left if left.sum() >= RIM_SHARE * mask.sum() else np.zeros_like(mask)
+    remainder = mask & ~thing
+    return remainder if remainder.sum() >= RIM_SHARE * mask.sum() else np.zeros_like(mask)
 
 
 def _obeys(mask: Bool[Array, "h w"], points_xy: Float[Array, "p 2"], is_positive: Bool[Array, "p"]) -> bool:
@@ -127,21 +131,21 @@ def _obeys(mask: Bool[Array, "h w"], points_xy: Float[Array, "p 2"], is_positive
     return bool((mask[rows, columns] == is_positive).all())
 
 
-def _keep_distinct(found: list[_Candidate]) -> list[_Candidate]:
+def _keep_distinct(candidates: list[_Candidate]) -> list[_Candidate]:
     """In their order, without those that were there before; one that is empty is like no other."""
     kept: list[_Candidate] = []
-    for one in found:
+    for one in candidates:
         if not any(masks.iou(one.mask[None], other.mask[None])[0, 0] > SAME_MASK_IOU for other in kept):
             kept.append(one)
     return kept
 
 
-def _list(found: Proposals) -> list[_Candidate]:
-    return [_Candidate(*one) for one in zip(found.masks, found.predicted_iou, found.stability, strict=True)]
+def _list(proposals: Proposals) -> list[_Candidate]:
+    return [_Candidate(*one) for one in zip(proposals.masks, proposals.predicted_iou, proposals.stability, strict=True)]
 
 
-def _to_proposals(found: list[_Candidate], size_hw: tuple[int, int]) -> Proposals:
-    kept = [one for one in found if one.mask.any()][:MAX_CANDIDATES]
+def _to_proposals(candidates: list[_Candidate], size_hw: tuple[int, int]) -> Proposals:
+    kept = [one for one in candidates if one.mask.any()][:MAX_CANDIDATES]
     stack = np.stack([one.mask for one in kept]) if kept else np.zeros((0, *size_hw), bool)
     return Proposals(
         masks=stack,

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from rich import progress as rich_progress
 from rich.console import Console
+from rich.progress_bar import ProgressBar
 from rich.table import Column as RichColumn
 from rich.table import Table
 from rich.text import Text
@@ -89,7 +90,7 @@ def is_watched() -> bool:
 class Progress:
     """Says on standard error how far work is, from `__enter__` to `__exit__`.
 
-    On a terminal, a bar that goes away in the end. Elsewhere a line every few seconds, and none for work that is quick.
+    On a terminal, a moving line that goes away in the end. Elsewhere a line every few seconds, and none for work that is quick.
 
     Args:
         text: What is done, as in "Loading the models".
@@ -153,12 +154,13 @@ class Progress:
 
 
 class _Bar:
-    """A moving bar on a terminal."""
+    """A line that moves on a terminal: with a bar where the total is known."""
 
     def __init__(self, progress: Progress, stream: TextIO) -> None:
         text = _ProgressText(progress)
         self._rich = rich_progress.Progress(
-            rich_progress.BarColumn(BAR_WIDTH),
+            rich_progress.SpinnerColumn("line"),  # plain ASCII, for terminals that are not UTF-8
+            _ShareBar(BAR_WIDTH),
             text,
             console=_console(stream),
             transient=True,
@@ -175,6 +177,13 @@ class _Bar:
         self._timer.cancel()
         self._timer.join()  # it may be starting the bar right now
         self._rich.stop()
+
+
+class _ShareBar(rich_progress.BarColumn):
+    """A bar for what is counted; nothing where the total is not known, instead of rich's moving pulse."""
+
+    def render(self, task: rich_progress.Task) -> ProgressBar | Text:  # type: ignore[override]
+        return super().render(task) if task.total else Text()
 
 
 class _ProgressText(rich_progress.ProgressColumn):

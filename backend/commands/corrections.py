@@ -37,6 +37,8 @@ def list_corrections(
     # NAMES[0], "foreign", needs a person's attention first; the sort is stable, so the rest keeps its order
     corrections.sort(key=lambda correction: NAMES.index(correction.outcome.outcome) > 0)
     print_corrections(corrections[:limit], as_json)
+    if not corrections:
+        print(f"There are no such regions in project {project}.", file=sys.stderr)
     if len(corrections) > limit:
         print(f"{len(corrections) - limit:,} more rows; use --limit to print them.", file=sys.stderr)
 

@@ -38,13 +38,14 @@ def print_corrections(corrections: Iterable["Correction"], as_json: bool) -> Non
 
 def print_versions(versions: Iterable["VersionOutcomes"]) -> None:
     """A row for each region of each version, with a star if the version is current; one row for a version without regions."""
-    rows = [
-        [("* " if version.is_current else "  ") + row[0], *row[1:], "(deleted)" if version.is_deleted else ""]
-        for version in versions
-        for row in (list(map(_to_row, version.corrections)) or [_to_empty_row(version)])
-    ]
-    first, *others = COLUMNS
-    _print_rows((Column(f"  {first.title}", is_fixed=True), *others, Column()), rows)
+    rows = []
+    for version in versions:
+        star = "* " if version.is_current else "  "
+        note = "  (deleted)" if version.is_deleted else ""
+        for first, *others, last in list(map(_to_row, version.corrections)) or [_to_empty_row(version)]:
+            rows.append([star + first, *others, last + note])
+    first_column, *other_columns = COLUMNS
+    _print_rows((Column(f"  {first_column.title}", is_fixed=True), *other_columns), rows)
 
 
 def version_documents(versions: Iterable["VersionOutcomes"]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """`ris run …`: bulk runs, which answer expressions for a whole project."""
 
 import json
+import sys
 import time
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -48,6 +49,8 @@ def list_runs(
         print(json.dumps([status.to_json() for status in statuses]))
     else:
         print_table(COLUMNS, [status.to_row() for status in statuses])
+        if not statuses:
+            print("There are no runs yet. Start one with `ris run start`.", file=sys.stderr)
 
 
 def status(

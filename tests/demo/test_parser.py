@@ -9,6 +9,7 @@ import spacy
 from spacy.vocab import Vocab
 
 from demo.phrases import make_phrases
+from demo.sprites import HERE
 from demo.train_parser import OUTPUT, make_doc
 from demo.ud_to_clear import Token, convert, read_treebank
 from ris_core.language.grammar import analyse
@@ -50,7 +51,7 @@ def test_the_trained_parser_reads_referring_expressions(parser, text, target, ot
 
 
 def test_every_class_of_the_vocabulary_is_a_target_and_a_landmark(parser):
-    vocabulary = json.loads((OUTPUT.parents[1] / "vocabulary.json").read_text(encoding="utf-8"))
+    vocabulary = json.loads((HERE / "vocabulary.json").read_text(encoding="utf-8"))
     names, tints = list(vocabulary["classes"]), list(vocabulary["tints"])
     for i, name in enumerate(names):
         target, other = f"the {tints[i % len(tints)]} {name}", f"the {names[i - 1]}"

@@ -26,9 +26,9 @@ def test_sam_resumes_where_it_was_stopped(tmp_path, capsys, monkeypatch):
     def run(steps_done: int, out, state):
         """Train up to a step of a schedule of two."""
         scenes = train_sam.SamScenes
-        monkeypatch.setattr(train_sam, "Scenes", lambda first, last: scenes(first, min(last, steps_done)))
+        monkeypatch.setattr(train_sam, "SamScenes", lambda first, last: scenes(first, min(last, steps_done)))
         train_sam.train(2, 1, out, state, workers=0, threads=1)
-        monkeypatch.setattr(train_sam, "Scenes", scenes)
+        monkeypatch.setattr(train_sam, "SamScenes", scenes)
 
     run(2, whole, tmp_path / "whole.pt")
     run(1, halves, tmp_path / "halves.pt")

@@ -29,7 +29,7 @@ PRODUCT := $(VENV)/.product
 TOOLS := $(VENV)/.tools
 STUDIO := .venv-ls/.label-studio
 
-.PHONY: help dependencies install demo up down hooks lint check units test test-portable docs measure tune demo-train programs chromium postgres image-folders image-check
+.PHONY: help dependencies install demo up down hooks lint check units coverage test test-portable docs measure tune demo-train programs chromium postgres image-folders image-check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'

@@ -57,7 +57,7 @@ def backend_class(request, predict_service, monkeypatch):
     if request.param == "2.x":
         monkeypatch.setattr(label_studio_ml_model, "LabelStudioMLBase", StandIn)
     module = importlib.reload(label_studio_ml)
-    monkeypatch.setattr(module, "_desk", lambda: predict_service)
+    monkeypatch.setattr(module, "_predict_service", lambda: predict_service)
     assert (request.param == "2.x") == module.BASE_TAKES_PROJECT
     yield module.RisBackend
     monkeypatch.undo()
@@ -133,7 +133,7 @@ def test_events_are_kept(backend_class, predict_service):
 
 
 def test_under_1_0_9_the_connection_comes_with_the_model(predict_service, monkeypatch):
-    monkeypatch.setattr(label_studio_ml, "_desk", lambda: predict_service)
+    monkeypatch.setattr(label_studio_ml, "_predict_service", lambda: predict_service)
     body = body_of("predict_interactive_textarea.json")
     make(label_studio_ml.RisBackend, body).predict(body["tasks"], context=body["params"]["context"])
     kept = predict_service.store.projects.get_connection(5)
@@ -147,7 +147,7 @@ def test_under_2_x_the_model_version_is_the_workers(predict_service, monkeypatch
     worker_registry.report_version(predict_service.conn, "other", "other.v2")
     try:
         module = importlib.reload(label_studio_ml)
-        monkeypatch.setattr(module, "_desk", lambda: predict_service)
+        monkeypatch.setattr(module, "_predict_service", lambda: predict_service)
         assert module.RisBackend(project_id="7", label_config="<View/>").values == {"model_version": "toy.v1"}
         assert module.RisBackend(project_id="8.1", label_config="<View/>").values == {"model_version": "other.v2"}
     finally:

@@ -1,4 +1,4 @@
-"""`ris bench annotators`: simulated annotators on the synthetic scenes, with and without each way of mending a mask."""
+"""`ris bench annotators`: simulated annotators on the synthetic scenes, with and without each way of refining a mask."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """`ris bench bulk`: what workers add up to, what annotators wait while a run is at work, and whether memory grows.
 
-Nothing is written to Label Studio: what is measured is the queue, the ledger and the workers. The model only takes time
+Nothing is written to Label Studio: what is measured is the queue, the database and the workers. The model only takes time
 (`stand_in`), so that the number of cores does not count; and once more the demo's, which computes, with a thread a worker.
 """
 

@@ -28,11 +28,11 @@ class ChaosReport:
 
     Attributes:
         events: How often each thing was done.
-        items: Items of the ledger by state.
+        items: Items of the run store by state.
         reasons: Why items failed.
-        lost: Tasks done by the ledger and without a prediction.
+        lost: Tasks that the run store has as done, without a prediction.
         doubled: Predictions beyond one a task.
-        stray: Predictions of tasks that failed by the ledger.
+        stray: Predictions of tasks that the run store has as failed.
     """
 
     plan: LoadPlan
@@ -59,7 +59,7 @@ class ChaosReport:
             "workers": self.plan.workers,
             "what happened": events,
             "seconds": round(self.seconds),
-            "changes of steward": self.takeovers,
+            "changes of supervisor": self.takeovers,
             "items": items,
             "reasons of failures": dict(self.reasons) or "-",
             "lost": self.lost,
@@ -122,7 +122,7 @@ def _let_it_run(
 
 
 def count(site: BenchmarkEnvironment, run_store: RunStore, run: Run, tasks: list[int], report: ChaosReport) -> None:
-    """Compare what a run left in Label Studio with the ledger, and add it to a report."""
+    """Compare what a run left in Label Studio with the run store, and add it to a report."""
     done = {item.task for item in _all_done(run_store, run)}
     for task in tasks:
         number = sum(one["model_version"] == run.model_version for one in site.studio.predictions_of(task))

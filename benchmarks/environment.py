@@ -46,7 +46,7 @@ class LoadPlan:
         stops: A worker stands still for longer than a lease, then goes on.
         every_s: Shortest and longest time between two of all these.
         model_s: Seconds that an expression takes.
-        lease_s: How long a steward may be silent.
+        lease_s: How long a supervisor may be silent.
         batch: Predictions of one import: few, so that many imports are interrupted.
     """
 

@@ -77,18 +77,11 @@ class Batch:
 def make_batch(scene_seeds: Sequence[int]) -> Batch:
     """Draw the scenes and cut their views; the first 60 captions name the vocabulary's nouns in order."""
     rng = np.random.default_rng([scene_seeds[0], 2])
-    crops: list[np.ndarray] = []
-    crop_labels: list[tuple] = []
-    masked: list[np.ndarray] = []
-    blurred: list[np.ndarray] = []
-    pair_grids: list[np.ndarray] = []
-    frames: list[np.ndarray] = []
-    owners: list[np.ndarray] = []
-    grids: list[np.ndarray] = []
-    frame_of: list[int] = []
-    row_of: list[int] = []
-    pair_labels: list[tuple] = []
-    frame_labels: list[tuple] = []
+    crops = list[np.ndarray]()
+    masked, blurred, pair_grids = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    frames, owners, grids = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    frame_of, row_of = list[int](), list[int]()
+    crop_labels, pair_labels, frame_labels = list[tuple](), list[tuple](), list[tuple]()
     captions = {caption.text: caption for caption in (name_class(rng, noun) for noun in NOUNS)}
     for s, seed in enumerate(scene_seeds):
         scene = make_scene(seed)
@@ -122,7 +115,7 @@ def make_batch(scene_seeds: Sequence[int]) -> Batch:
             crop_labels.append(label)
             for caption in said:
                 captions.setdefault(caption.text, caption)
-    rows = [frame_labels[i] for i in row_of]
+    object_labels = [*crop_labels, *pair_labels, *pair_labels, *pair_labels, *frame_labels]
     texts = list(captions.values())
     return Batch(
         crops=_pixels(crops),
@@ -134,7 +127,7 @@ def make_batch(scene_seeds: Sequence[int]) -> Batch:
         grids=torch.from_numpy(np.stack(grids)),
         row_of=torch.tensor(row_of, dtype=torch.int64),
         owners=torch.from_numpy(np.stack(owners)),
-        labels=_labels([*crop_labels, *pair_labels, *pair_labels, *pair_labels, *frame_labels, *rows]),
+        labels=_labels([*object_labels, *(frame_labels[i] for i in row_of)]),
         captions=texts,
         said=_labels([_meaning(caption) for caption in texts]),
     )

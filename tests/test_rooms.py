@@ -17,7 +17,7 @@ METAPHORS = re.compile(
 """Words that stood for something else than what a reader of the field takes them for."""
 ROOMS = 25
 MEDIAN_MODULE = 130
-LONGEST_FUNCTION = 80
+LONGEST_FUNCTION = 60
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def list_corrections(
     as_json: AsJsonLines = False,
 ) -> None:
     """List the regions of a project and their outcomes. Regions of unknown origin come first."""
-    from backend.corrections.outcomes import NAMES
+    from backend.corrections.outcome_kinds import NAMES
     from backend.corrections.queries import read_corrections
 
     correction_store = open_reconciled(read_settings(), project, offline)

@@ -16,6 +16,7 @@ from backend.settings.environment import read_settings
 from ris_core.errors import BadInput
 
 if TYPE_CHECKING:
+    from backend.exporters.card import CardCounts
     from backend.exporters.image_files import Mode
 
 POOL = "images"
@@ -106,6 +107,10 @@ def export(
             max_pixels=settings.max_image_pixels,
             report=progress.count,
         )
+    _print_counts(counts, out)
+
+
+def _print_counts(counts: "CardCounts", out: Path) -> None:
     print(f"{counts.targets:,} targets with {counts.sentences:,} sentences on {len(counts.images):,} images in {out}.")
     if counts.unnamed or counts.left_out:
         print(
@@ -116,7 +121,7 @@ def export(
 
 
 def _check_outcomes(names: tuple[str, ...]) -> tuple[str, ...]:
-    from backend.corrections.outcomes import NAMES
+    from backend.corrections.outcome_kinds import NAMES
 
     if unknown := [name for name in names if name not in NAMES]:
         raise BadInput(f"--only has {unknown[0]!r}. Available: {', '.join(NAMES)}.")

@@ -5,14 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from backend.corrections.matching import area, assign, boundary_overlap, overlap, overlaps
+from backend.corrections.outcome_kinds import Name
 from backend.label_studio.annotations import AnnotationVersion
 from backend.label_studio.drawn_regions import DrawnRegion
 from ris_core.geometry.masks import Rle
-
-Name = Literal["accepted", "edited", "replaced", "rejected", "missed", "foreign", "unanswered"]
-
-NAMES: tuple[Name, ...] = ("foreign", "accepted", "edited", "replaced", "rejected", "missed", "unanswered")
-"""All outcomes in the order of tables; "foreign" comes first because a person should look at it."""
 
 SAME = 0.999
 """IoU from which a mask counts as unchanged."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from backend.corrections.outcomes import NAMES, RegionOutcome
+from backend.corrections.outcome_kinds import NAMES
+from backend.corrections.outcomes import RegionOutcome
 from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
 from backend.label_studio.protocol import Json
 from ris_core.errors import UnknownName

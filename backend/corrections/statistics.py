@@ -8,15 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
-from backend.corrections.outcomes import NAMES
+from backend.corrections.outcome_kinds import NAMES, VERDICTS
 from backend.corrections.queries import Correction, is_newest
 from backend.db.correction_tables import annotation_version, outcome
 
 RIGHT_IOU = 0.5
 """An edited proposal with at least this IoU counts as right."""
-
-ANSWERED = ("accepted", "edited", "replaced", "rejected")
-"""Outcomes of proposals that an annotator accepted, changed or refused."""
 
 Group = Callable[[Correction], str]
 
@@ -43,7 +40,7 @@ class OutcomeSummary:
         counts: Number of regions by outcome.
         flags: Number of regions that were "relabelled", and "reworded".
         ious, boundary_ious: In [0, 1], of regions that were offered and saved.
-        judged: Proposals that have a score and one of the outcomes in `ANSWERED`.
+        judged: Proposals that have a score and one of the outcomes in `VERDICTS`.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -62,14 +59,14 @@ class OutcomeSummary:
             self.ious.append(result.iou)
         if result.boundary_iou is not None:
             self.boundary_ious.append(result.boundary_iou)
-        if result.score is not None and result.outcome in ANSWERED:
+        if result.score is not None and result.outcome in VERDICTS:
             is_right = result.outcome in ("accepted", "edited") and (result.iou or 0.0) >= RIGHT_IOU
             self.judged.append(JudgedProposal(result.score, is_right))
 
     @property
     def accepted_share(self) -> float | None:
         """Share of accepted ones among the proposals that were answered; None if there were none."""
-        answered = sum(self.counts[name] for name in ANSWERED)
+        answered = sum(self.counts[name] for name in VERDICTS)
         return self.counts["accepted"] / answered if answered else None
 
     def row(self) -> dict[str, float | int | None]:

@@ -1,4 +1,4 @@
-"""The tables of the corrections ledger. Facts are only ever added; outcomes are computed from them.
+"""The tables of corrections. Facts are only ever added; outcomes are computed from them.
 
 `to_judge` holds tasks whose outcomes are to be computed anew, as after an upgrade.
 

@@ -1,4 +1,4 @@
-"""The ledger's tables: runs, and one item for each of their tasks."""
+"""The tables of runs: runs, and one item for each of their tasks."""
 
 import sqlalchemy as sa
 

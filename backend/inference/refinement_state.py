@@ -1,4 +1,4 @@
-"""Mending: what stands offered to each annotator, so that "#2", a click or a box can correct it.
+"""What stands offered to each annotator, so that "#2", a click or a box can correct it.
 
 Kept for each prompt: its id is made by the page, so it belongs to one annotator at one task. A click does not say which prompt
 it is about; the draft that comes with it does.

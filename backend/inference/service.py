@@ -159,7 +159,7 @@ class InferenceService:
         return self.store.get_request(request_id)
 
     def begin(self, asked: Request) -> RequestContext:
-        """The errand of a request, by its project's settings."""
+        """The context of a request, by its project's settings."""
         settings = read_project_settings(asked.body.get("extra_params", {}))
         is_other = settings.profile not in (None, self.segmenter.profile)
         segmenter = self.segmenters.get(settings.profile) if settings.profile and is_other else self.segmenter
@@ -326,7 +326,7 @@ class InferenceService:
         return fetcher, hostname, token
 
     def _is_worth_encoding(self, context: RequestContext, task: protocol.Task) -> bool:
-        """It comes after the errand's own, was not tried lately, has an image, and that is not in the cache."""
+        """It comes after the request's own task, was not tried lately, has an image, and that is not in the cache."""
         url = protocol.read_field(task.data, context.config.image_key)
         return (
             task.id.isdecimal()

@@ -14,9 +14,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from backend.base.errors import ImageUnreachable
-from backend.corrections.outcomes import NAMES
+from backend.corrections.outcome_kinds import KINDS, NAMES, VERDICTS
 from backend.corrections.queries import Correction
-from backend.corrections.statistics import ANSWERED, LeadTimes, OutcomeSummary
+from backend.corrections.statistics import LeadTimes, OutcomeSummary
 from backend.exporters.image_files import Fetch
 from backend.report import plots
 from backend.report.data import ReportData
@@ -30,15 +30,6 @@ TITLES = {
     "kind": "By kind of expression",
     "annotator": "By annotator",
     "model_version": "By model version",
-}
-MEANINGS = {
-    "foreign": "its id was offered for another task; never exported",
-    "accepted": "saved as it was offered (IoU at least 0.999)",
-    "edited": "offered, then changed",
-    "replaced": "another candidate of the same query was taken",
-    "rejected": "predicted when the task was opened, and deleted",
-    "missed": "drawn by hand",
-    "unanswered": "suggested, and not accepted; Label Studio does not report rejected suggestions",
 }
 
 
@@ -129,7 +120,7 @@ def _templates() -> Environment:
 
 def _headline(summary: OutcomeSummary) -> dict[str, Any] | None:
     """How many proposals were offered, unanswered ones too, and the share of each outcome; None if there were none."""
-    names = (*ANSWERED, "unanswered")
+    names = (*VERDICTS, "unanswered")
     offered = sum(summary.counts[name] for name in names)
     if not offered:
         return None
@@ -137,10 +128,12 @@ def _headline(summary: OutcomeSummary) -> dict[str, Any] | None:
 
 
 def _outcome_table(summary: OutcomeSummary) -> ReportTable:
-    names = [name for name in NAMES if summary.counts[name] or name != "foreign"]
-    return ReportTable(
-        ["outcome", "regions", "meaning"], [[name, f"{summary.counts[name]:,}", MEANINGS[name]] for name in names]
-    )
+    rows = [
+        [name, f"{summary.counts[name]:,}", kind.meaning]
+        for name, kind in KINDS.items()
+        if summary.counts[name] or name != "foreign"
+    ]
+    return ReportTable(["outcome", "regions", "meaning"], rows)
 
 
 def _divisions(data: ReportData) -> Iterator[ReportDivision]:

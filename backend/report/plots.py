@@ -8,20 +8,11 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from backend.corrections.outcomes import NAMES
+from backend.corrections.outcome_kinds import KINDS
 from backend.corrections.statistics import JudgedProposal
 from ris_core.evaluation.confidence import binned, calibration_error, reliability
 from ris_core.output.plain_text import one_line, whole
 
-COLOURS = {
-    "foreign": "#000000",
-    "accepted": "#2a9d57",
-    "edited": "#e9b44c",
-    "replaced": "#7b6cd9",
-    "rejected": "#d1495b",
-    "missed": "#3d7fc4",
-    "unanswered": "#b5b5b5",
-}
 BINS = 20
 """Bars of a histogram."""
 LONGEST_NAME = 60
@@ -40,10 +31,10 @@ def outcome_bars(counts: Mapping[str, Mapping[str, int]]) -> str:
     names, positions = list(counts)[::-1], np.arange(len(counts))  # matplotlib draws the first bar at the bottom
     totals = np.array([max(sum(counts[name].values()), 1) for name in names])
     left = np.zeros(len(names))
-    for outcome in NAMES:
+    for outcome, kind in KINDS.items():
         share = np.array([counts[name].get(outcome, 0) for name in names]) / totals * 100
         if share.any():
-            axes.barh(positions, share, left=left, color=COLOURS[outcome], label=outcome, height=0.7)
+            axes.barh(positions, share, left=left, color=kind.colour, label=outcome, height=0.7)
         left += share
     axes.set_yticks(positions, [_axis_text(name) for name in names])
     axes.set_xlabel("per cent of regions")

@@ -1,4 +1,4 @@
-"""Numbers of the ledger: how runs stand, for people, for Prometheus and for the steward."""
+"""Counts of runs and items, for people, for Prometheus and for the supervisor."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class Failure:
 
 
 class RunCounts:
-    """Counts. Made by `Ledger`."""
+    """Counts. Made by `RunStore`."""
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions

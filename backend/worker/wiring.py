@@ -53,26 +53,26 @@ def run_context() -> RunContext:
     settings = read_settings()
     conn = _connect(settings)
     return RunContext(
-        run_store=build_ledger(settings),
+        run_store=build_run_store(settings),
         service=build_service(settings),
         worker_state=worker_state(),
         is_wanted=lambda: queueing.queue_lengths(conn)["interactive"] > 0,
     )
 
 
-def build_steward(settings: Settings, conn: redis.Redis) -> RunSupervisor:
+def build_supervisor(settings: Settings, conn: redis.Redis) -> RunSupervisor:
     """What keeps runs going beside this process's jobs."""
-    return RunSupervisor(build_ledger(settings), conn, functools.partial(_open_studio, settings), worker_state())
+    return RunSupervisor(build_run_store(settings), conn, functools.partial(_open_studio, settings), worker_state())
 
 
-def build_bookkeeper(settings: Settings) -> CorrectionSync:
-    """What keeps the ledger of corrections up to date beside this process's jobs."""
+def build_correction_sync(settings: Settings) -> CorrectionSync:
+    """What keeps the correction store up to date beside this process's jobs."""
     return CorrectionSync(lambda: open_corrections(settings.sql_url), functools.partial(_open_studio, settings))
 
 
 @functools.cache
-def build_ledger(settings: Settings) -> RunStore:
-    """Open the ledger of runs.
+def build_run_store(settings: Settings) -> RunStore:
+    """Open the store of runs.
 
     Raises:
         Unreachable: If the database cannot be opened.

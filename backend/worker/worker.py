@@ -83,7 +83,7 @@ def run_worker(settings: Settings) -> None:
         )
         worker = RisWorker(conn, heartbeat, tidy=service.expire_overdue)
         wiring.worker_state().begin(info.name)
-        with wiring.build_steward(settings, conn), wiring.build_bookkeeper(settings):
+        with wiring.build_supervisor(settings, conn), wiring.build_correction_sync(settings):
             worker.work(logging_level=None)
     if not worker.was_asked_to_stop:
         log.error("worker stopped unasked", name=info.name)

@@ -27,6 +27,9 @@ def doctor(
     url: Annotated[
         str | None, typer.Option(help="URL where Label Studio reaches the backend, if not http://HOST:PORT.")
     ] = None,
+    recount: Annotated[
+        bool, typer.Option("--recount", help="First count the rows of the database anew, if the counters are wrong.")
+    ] = False,
 ) -> None:
     """Check everything that an answer depends on. Prints each problem with its remedy and changes nothing."""
     from backend.base.logs import configure_logging
@@ -36,6 +39,8 @@ def doctor(
     from backend.doctor.settings_origin import read
 
     configure_logging("ERROR")
+    if recount:
+        _recount()
     findings: list[Finding] = []
     for finding in _watch(examine(DoctorContext(read(), project, url))):
         if not as_json:
@@ -47,6 +52,19 @@ def doctor(
         counts: Counter[str] = Counter(finding.state for finding in findings)
         print("\n" + ", ".join(f"{counts[state]} {state}" for state in STYLES))
     raise typer.Exit(exit_code(findings))
+
+
+def _recount() -> None:
+    from backend.db.counters import recount
+    from backend.db.database import Transactions, open_database
+    from backend.settings.environment import read_settings
+
+    engine = open_database(read_settings().sql_url)
+    try:
+        with Progress("Counting"), Transactions(engine).writing() as db:
+            recount(db)
+    finally:
+        engine.dispose()
 
 
 def _watch(findings: Iterable["Finding"]) -> Iterable["Finding"]:

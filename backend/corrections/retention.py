@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from backend.corrections.queries import is_newest
 from backend.corrections.store import CorrectionStore
-from backend.db.correction_tables import annotation_version, outcome, webhook_read
+from backend.db.correction_tables import annotation_version, outcome
 from backend.db.tables import metadata, webhook
 from backend.label_studio.pseudonyms import find_names, replace_person
 from ris_core.errors import BadInput
@@ -40,15 +40,13 @@ def purge(correction_store: CorrectionStore, days: float, *, with_history: bool,
     if days < 0:
         raise BadInput(f"--days is {days:g}; give 0 or more.")
     before = time.time() - days * DAY_S
-    read_ids = sa.select(webhook_read.c.webhook_id)
-    old_events = (webhook.c.received_at < before) & webhook.c.id.in_(read_ids)
+    old_events = (webhook.c.received_at < before) & webhook.c.read_at.is_not(None)
     old_versions = (annotation_version.c.seen_at < before) & ~is_newest()
     with correction_store.writing() as db:
         events = db.scalar(sa.select(sa.func.count()).select_from(webhook).where(old_events)) or 0
         ids = list(db.scalars(sa.select(annotation_version.c.id).where(old_versions))) if with_history else []
         if not is_trial:
             db.execute(sa.delete(webhook).where(old_events))
-            db.execute(sa.delete(webhook_read).where(webhook_read.c.webhook_id.not_in(sa.select(webhook.c.id))))
             for start in range(0, len(ids), BODIES_AT_ONCE):  # the number of parameters of one statement is limited
                 batch = ids[start : start + BODIES_AT_ONCE]
                 db.execute(sa.delete(outcome).where(outcome.c.version_id.in_(batch)))

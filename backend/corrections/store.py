@@ -23,11 +23,9 @@ from backend.db.correction_tables import (
     offered_prediction,
     poll,
     to_judge,
-    webhook_read,
 )
 from backend.db.database import open_database, translate_errors
 from backend.db.tables import webhook
-from backend.db.upsert import insert_if_absent
 from backend.label_studio.annotations import (
     AnnotationEvent,
     StoredPrediction,
@@ -36,6 +34,11 @@ from backend.label_studio.annotations import (
 )
 from ris_core.errors import BadInput
 
+_NOTE_READ = (
+    sa.update(webhook)
+    .where((webhook.c.id == sa.bindparam("row")) & webhook.c.read_at.is_(None))
+    .values(read_at=sa.bindparam("time"), problem=sa.bindparam("note"))
+)
 BATCH = 20
 """Raw events of one transaction. No webhook can be stored during it, and Label Studio waits one second for that."""
 
@@ -102,8 +105,8 @@ class CorrectionStore:
                     added = add_event(db, event, "webhook", row.received_at)
                     tasks |= added.tasks
                     problems = "; ".join([*([problem] if problem else []), *added.refused])
-                    notes.append({"webhook_id": row.id, "read_at": time.time(), "problem": problems or None})
-                db.execute(insert_if_absent(db.dialect.name, webhook_read), notes)
+                    notes.append({"row": row.id, "time": time.time(), "note": problems or None})
+                db.execute(_NOTE_READ, notes)
                 judge_tasks(db, tasks)
             count += len(rows)
         return count
@@ -187,10 +190,9 @@ def _read_event(body: str) -> tuple[AnnotationEvent, str | None]:
 
 
 def _unread(limit: int) -> sa.Select[Any]:
-    seen = sa.select(webhook_read.c.webhook_id).where(webhook_read.c.webhook_id == webhook.c.id)
     return (
         sa.select(webhook.c.id, webhook.c.received_at, webhook.c.body)
-        .where(~seen.exists())
+        .where(webhook.c.read_at.is_(None))
         .order_by(webhook.c.id)
         .limit(limit)
     )

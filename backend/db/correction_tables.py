@@ -11,13 +11,6 @@ from backend.db.tables import NAMES_INSIDE, NOBODY, PERSON, metadata
 
 _id = sa.Integer().with_variant(sa.BigInteger, "postgresql")
 
-webhook_read = sa.Table(
-    "webhook_read",
-    metadata,
-    sa.Column("webhook_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("read_at", sa.Double, nullable=False),
-    sa.Column("problem", sa.Text),
-)
 annotation_version = sa.Table(
     "annotation_version",
     metadata,

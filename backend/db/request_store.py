@@ -7,10 +7,11 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
+from backend.db.counters import count_rows
 from backend.db.database import Transactions, open_database
 from backend.db.project_store import ProjectStore
 from backend.db.records import Answer, Json, Kind, Request, State
@@ -209,14 +210,11 @@ class RequestStore:
     def counts(self) -> RequestCounts:
         """How many rows there are."""
         with self._transactions.reading() as db:
-            requests = db.execute(
-                sa.select(request.c.kind, request.c.state, sa.func.count()).group_by(request.c.kind, request.c.state)
-            )
             return RequestCounts(
-                requests={(kind, state): number for kind, state, number in requests},
-                answers=_count_by(db, answer.c.decision),
-                webhooks=_count_by(db, webhook.c.action),
-                regions=int(db.scalar(sa.select(sa.func.count()).select_from(region)) or 0),
+                requests=cast(Mapping[tuple[Kind, State], int], count_rows(db, request)),
+                answers={decision: number for (decision, _), number in count_rows(db, answer).items()},
+                webhooks={action: number for (action, _), number in count_rows(db, webhook).items()},
+                regions=sum(count_rows(db, region).values()),
             )
 
 
@@ -259,8 +257,3 @@ def _insert_answer(db: sa.Connection, request_id: str, record: Answer) -> None:
             upsert(db, region, row)
         else:  # an id that is there already would be an error of ours, so it must fail
             db.execute(sa.insert(region).values(row))
-
-
-def _count_by(db: sa.Connection, column: sa.Column[str]) -> dict[str, int]:
-    rows = db.execute(sa.select(column, sa.func.count()).group_by(column))
-    return {row[0]: int(row[1]) for row in rows}

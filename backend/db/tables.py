@@ -96,7 +96,20 @@ webhook = sa.Table(
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("project", sa.Integer),
     sa.Column("body", sa.Text, nullable=False, info=PEOPLE_INSIDE),
+    sa.Column("read_at", sa.Double),
+    sa.Column("problem", sa.Text),
+    sa.Index(
+        "webhook_unread", "id", sqlite_where=sa.text("read_at IS NULL"), postgresql_where=sa.text("read_at IS NULL")
+    ),
 )
+row_count = sa.Table(
+    "row_count",
+    metadata,
+    *(sa.Column(name, sa.Text, primary_key=True) for name in ("source", "name", "detail")),
+    sa.Column("shard", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+"""Rows of other tables, by what they are counted by. Triggers keep it (migration 0011); the shards of a key add up to its number."""
 connection = sa.Table(
     "connection",
     metadata,

@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from backend.base.redaction import mask_url, reason_of
+from backend.db.counters import find_drift
 from backend.db.database import MIGRATIONS
 from backend.db.tables import request
 from backend.doctor.context import DoctorContext
@@ -46,6 +47,8 @@ def check_database(context: DoctorContext) -> Iterator[Finding]:
             yield state
             if state.state != "fail":
                 yield _try_writing(db)
+            if state.state == "ok":
+                yield _check_counters(db)
     except sa.exc.DatabaseError as error:
         remedy = "Check DATABASE_URL, that the server runs, and that this user may read the file."
         yield fail("Server", f"{where} cannot be read ({reason_of(error.orig or error)})", remedy, UNREACHABLE)
@@ -128,6 +131,14 @@ def _judge_tables(current: str | None) -> Finding:
         remedy = "A newer label-studio-ris has used this database. Update this one, or set another DATABASE_URL."
         return fail("Tables", f"at version {current}, which this program does not know", remedy, BAD)
     return warn("Tables", f"at version {current}; the newest is {newest}", "`ris up` updates them when it starts.")
+
+
+def _check_counters(db: sa.Connection) -> Finding:
+    """Whether the counters that run status and /metrics show agree with the rows. Triggers keep them right."""
+    if drift := find_drift(db):
+        wrong = ", ".join(f"{table} by {number:,}" for table, number in drift.items())
+        return fail("Counters", f"wrong: {wrong}", "`ris doctor --recount` counts all rows anew.", BAD)
+    return ok("Counters", "agree with the rows")
 
 
 def _try_writing(db: sa.Connection) -> Finding:

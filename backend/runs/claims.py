@@ -11,7 +11,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from backend.db.database import Transactions
-from backend.db.run_tables import item, run
+from backend.db.run_tables import is_in, item, run
 from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, RunItem, read_item
 
 
@@ -26,7 +26,7 @@ class ItemClaims:
         now = time.time()
         may_begin = (
             (item.c.run == run_id)
-            & (item.c.state == "new")
+            & is_in("new")
             & (item.c.retry_at <= now)
             & run.c.state.in_(("running", "preview"))
             & (run.c.hold_until <= now)
@@ -97,7 +97,7 @@ class ItemClaims:
 
     def list_running(self) -> list[tuple[str, int, str, float]]:
         """Run, task, worker and start time, in seconds since 1970, of each item that a worker has begun."""
-        query = sa.select(item.c.run, item.c.task, item.c.worker, item.c.started_at).where(item.c.state == "running")
+        query = sa.select(item.c.run, item.c.task, item.c.worker, item.c.started_at).where(is_in("running"))
         with self._transactions.reading() as db:
             return [tuple(row) for row in db.execute(query)]
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from backend.db.database import Transactions
-from backend.db.run_tables import answered_by, item, run
+from backend.db.run_tables import is_in, item, item_count, run
 from backend.runs.item import OPEN, RunItem, read_item
 
 STAGES_OF = 200
-"""Items that finished last, over which the seconds of stages are averaged."""
+"""Items that ended last, failed ones too: of those that were answered, the seconds of stages are averaged."""
+_NUMBER = sa.func.sum(item_count.c.number)
 
 
 REST_S = 600.0
@@ -39,15 +40,16 @@ class RunCounts:
 
     def by_state(self, run_id: str) -> dict[str, int]:
         """How many items are in each state."""
-        wanted = sa.select(item.c.state, sa.func.count()).where(item.c.run == run_id).group_by(item.c.state)
+        wanted = sa.select(item_count.c.state, _NUMBER).where(item_count.c.run == run_id).group_by(item_count.c.state)
         with self._transactions.reading() as db:
-            return {state: int(number) for state, number in db.execute(wanted)}
+            return {state: int(number) for state, number in db.execute(wanted) if number}
 
     def count_all(self) -> dict[tuple[str, str], int]:
         """How many items there are, by state and reason of failure."""
-        wanted = sa.select(item.c.state, item.c.reason, sa.func.count()).group_by(item.c.state, item.c.reason)
+        keys = (item_count.c.state, item_count.c.reason)
         with self._transactions.reading() as db:
-            return {(state, reason or ""): int(number) for state, reason, number in db.execute(wanted)}
+            rows = db.execute(sa.select(*keys, _NUMBER).group_by(*keys))
+            return {(state, reason): int(number) for state, reason, number in rows if number}
 
     def count_runs(self) -> dict[str, int]:
         """How many runs are in each state."""
@@ -57,24 +59,26 @@ class RunCounts:
 
     def count_written(self, project: int, model_version: str) -> int:
         """Predictions of a version that runs have written to a project and that stand."""
+        is_of_version = (item_count.c.model_version == model_version) | (
+            (item_count.c.model_version == "") & (run.c.model_version == model_version)
+        )
         is_written = (
             (run.c.project == project)
-            & (answered_by() == model_version)
+            & is_of_version
             & run.c.does_push
-            & (item.c.state == "done")
-            & item.c.replaced_by.is_(None)
+            & (item_count.c.state == "done")
+            & (item_count.c.is_replaced == 0)
         )
-        counted = sa.select(sa.func.count()).select_from(item.join(run, run.c.id == item.c.run)).where(is_written)
+        counted = sa.select(_NUMBER).select_from(run.join(item_count, run.c.id == item_count.c.run)).where(is_written)
         with self._transactions.reading() as db:
             return int(db.scalar(counted) or 0)
 
     def versions(self, run_id: str) -> dict[str, int]:
         """How many items each version has answered."""
-        wanted = sa.select(item.c.model_version, sa.func.count()).where(
-            item.c.run == run_id, item.c.model_version.is_not(None)
-        )
+        version = item_count.c.model_version
+        wanted = sa.select(version, _NUMBER).where(item_count.c.run == run_id, version != "").group_by(version)
         with self._transactions.reading() as db:
-            return {version: int(number) for version, number in db.execute(wanted.group_by(item.c.model_version))}
+            return {version: int(number) for version, number in db.execute(wanted) if number}
 
     def answered_since(self, run_id: str | None, began: float) -> int:
         """Items, of a run or of all, that workers ended since then."""
@@ -86,15 +90,15 @@ class RunCounts:
 
     def found(self, run_id: str) -> tuple[int, int]:
         """Items for which a query found nothing, and those with an answer that is unsure; an item may be both."""
-        is_answered = (item.c.run == run_id) & item.c.state.in_((*OPEN, "done", "unchanged"))
-        nothing = sa.func.count().filter(item.c.unfound > 0)
-        unsure = sa.func.count().filter(item.c.unsure > 0)
+        is_answered = (item_count.c.run == run_id) & item_count.c.state.in_((*OPEN, "done", "unchanged"))
+        nothing = _NUMBER.filter(item_count.c.is_unfound > 0)
+        unsure = _NUMBER.filter(item_count.c.is_unsure > 0)
         with self._transactions.reading() as db:
-            found = db.execute(sa.select(nothing, unsure).select_from(item).where(is_answered)).one()
-        return int(found[0]), int(found[1])
+            totals = db.execute(sa.select(nothing, unsure).select_from(item_count).where(is_answered)).one()
+        return int(totals[0] or 0), int(totals[1] or 0)
 
-    def own_rate(self, run_id: str) -> float | None:
-        """Items that workers ended in a second while they were at a run; None if none was. Rests are left out."""
+    def measure_rate(self, run_id: str) -> float | None:
+        """Items that workers ended in a second while they were at a run; None if none was. Rests are left out. Reads all its items."""
         ended_at = item.c.finished_at
         gap = ended_at - sa.func.coalesce(sa.func.lag(ended_at).over(order_by=ended_at), item.c.started_at)
         is_ended = (item.c.run == run_id) & ended_at.is_not(None) & item.c.started_at.is_not(None)
@@ -106,14 +110,19 @@ class RunCounts:
     def first_begun(self, run_id: str) -> float | None:
         """When the first item of a run was begun."""
         with self._transactions.reading() as db:
-            return db.scalar(sa.select(sa.func.min(item.c.started_at)).where(item.c.run == run_id))
+            return db.scalar(
+                sa.select(item.c.started_at)
+                .where(item.c.run == run_id, item.c.started_at.is_not(None))
+                .order_by(item.c.started_at)
+                .limit(1)
+            )
 
     def failures(self, run_id: str, limit: int | None = None) -> list[Failure]:
         """A run's failed items, the latest first."""
         columns = (item.c.task, item.c.reason, item.c.error)
-        wanted = sa.select(*columns).where(item.c.run == run_id, item.c.state == "failed")
+        wanted = sa.select(*columns).where(item.c.run == run_id, is_in("failed"))
         with self._transactions.reading() as db:
-            rows = db.execute(wanted.order_by(item.c.finished_at.desc(), item.c.task).limit(limit))
+            rows = db.execute(wanted.order_by(item.c.finished_at.desc(), item.c.task.desc()).limit(limit))
             return [Failure(int(task), reason or "", error or "") for task, reason, error in rows]
 
     def stage_seconds(self) -> dict[str, float]:
@@ -134,7 +143,7 @@ class RunCounts:
             return [read_item(row) for row in rows]
 
     def _stages(self) -> dict[str, list[float]]:
-        wanted = sa.select(item.c.seconds).where(item.c.finished_at.is_not(None), item.c.encode_fp.is_not(None))
+        wanted = sa.select(item.c.seconds).where(item.c.finished_at.is_not(None))
         with self._transactions.reading() as db:
             rows = list(db.scalars(wanted.order_by(item.c.finished_at.desc()).limit(STAGES_OF)))
         stages: dict[str, list[float]] = {}

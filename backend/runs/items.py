@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.db.database import Transactions
-from backend.db.run_tables import answered_by, item, run
+from backend.db.run_tables import answered_by, is_in, item, run
 from backend.db.upsert import insert_if_absent
 from backend.runs.item import OPEN, AnsweredTask, ItemState, PlannedItem, RunItem, make_row, read_item, read_queries
 from backend.runs.leases import holds_fence
@@ -46,9 +46,9 @@ class RunItems:
             & item.c.state.not_in(("failed", "cancelled"))
         )
         columns = (item.c.task, item.c.run, item.c.queries, item.c.state, item.c.replaces, item.c.replaced_by)
-        query = sa.select(*columns).join(run, run.c.id == item.c.run)
+        query = sa.select(*columns, run.c.created_at).join(run, run.c.id == item.c.run)
         with self._transactions.reading() as db:
-            rows = db.execute(query.where(is_current).order_by(run.c.created_at)).all()
+            rows = sorted(db.execute(query.where(is_current)), key=lambda row: row.created_at)
         answered: dict[int, AnsweredTask] = {}
         for row in rows:
             if row.state != "unchanged" and row.replaced_by is None:
@@ -112,7 +112,7 @@ class RunItems:
 
     def count_beginnable(self, run_id: str, limit: int) -> int:
         """How many items may begin now; `limit` if there are more."""
-        may_begin = (item.c.run == run_id) & (item.c.state == "new") & (item.c.retry_at <= time.time())
+        may_begin = (item.c.run == run_id) & is_in("new") & (item.c.retry_at <= time.time())
         some = sa.select(item.c.task).where(may_begin).limit(limit).subquery()
         with self._transactions.reading() as db:
             return int(db.scalar(sa.select(sa.func.count()).select_from(some)) or 0)

@@ -31,6 +31,7 @@ class Run:
         is_told: The notification of its end was sent.
         repairs: Sweeps in a row that found predictions missing or doubled.
         is_refused: It failed because it cannot be done as it was requested; nothing was begun.
+        rate: Of a run that is over: items that ended in a second while it was at work; None if none did, or version 0.2 closed it.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Run:
     is_told: bool
     repairs: int = 0
     is_refused: bool = False
+    rate: float | None = None
 
 
 def read_run(row: Any) -> Run:

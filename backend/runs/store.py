@@ -89,6 +89,7 @@ class RunStore:
             "is_told": False,
             "repairs": 0,
             "is_refused": state == "failed",
+            "rate": None,
         }
         with self._transactions.writing() as db:
             db.execute(sa.insert(run).values(row))
@@ -144,11 +145,12 @@ class RunStore:
         is_meant = run.c.id == run_id
         if only_from is not None:
             is_meant &= run.c.state.in_(tuple(only_from))
-        now = time.time()
+        is_over = state in OVER
         values: dict[str, Any] = {
             "state": state,
             "note": note,
-            "finished_at": now if state in OVER else None,
+            "finished_at": time.time() if is_over else None,
+            "rate": self.counts.measure_rate(run_id) if is_over else None,  # once: it reads every item of the run
             "is_told": False,
             "is_refused": is_refused,
         }

@@ -138,7 +138,10 @@ def look(run_store: RunStore, run_id: str, workers: int | None) -> RunStatus:
     counts = run_store.counts.by_state(run.id)
     now = time.time()
     if run.state in OVER:
-        per_s = run_store.counts.own_rate(run.id) or 0.0
+        rate = (
+            run_store.counts.measure_rate(run.id) if run.rate is None else run.rate
+        )  # None: an older version closed it
+        per_s = rate or 0.0
     else:
         began = max(now - RATE_S, run_store.counts.first_begun(run.id) or now)
         per_s = run_store.counts.answered_since(run.id, began) / max(now - began, 1.0)

@@ -111,6 +111,10 @@ def test_every_row_is_there_but_the_deletions_that_were_guessed(yesterday: Yeste
     with sa.create_engine(yesterday.url, poolclass=sa.NullPool).connect() as db:
         assert sum(map(len, yesterday.rows.values())) > 90
         for table, rows in yesterday.rows.items():
+            if table == "webhook_read":  # its columns are the event's own now
+                read = {(row.id, row.read_at, row.problem) for row in db.execute(sa.text("SELECT * FROM webhook"))}
+                assert {(row["webhook_id"], row["read_at"], row["problem"]) for row in rows} <= read
+                continue
             now = [row._mapping for row in db.execute(sa.text(f'SELECT * FROM "{table}"'))]
             for row in rows:
                 kept = {name: plain(value) for name, value in row.items() if name not in COMPUTED.get(table, ())}

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from backend.corrections import reconciler
 from backend.corrections.reconciler import reconcile
-from backend.db.correction_tables import annotation_deleted, webhook_read
+from backend.db.correction_tables import annotation_deleted
+from backend.db.tables import webhook
 from backend.label_studio.client import LabelStudioClient
 from ris_core.errors import RisError
 from tests.backend.corrections.fake_tasks import FakeTasks
@@ -330,7 +331,9 @@ def test_an_event_outweighs_what_was_only_found_missing(look, studio, correction
 
 def problems(correction_store) -> list[str | None]:
     with correction_store.reading() as db:
-        return list(db.scalars(sa.select(webhook_read.c.problem).order_by(webhook_read.c.webhook_id)))
+        return list(
+            db.scalars(sa.select(webhook.c.problem).where(webhook.c.read_at.is_not(None)).order_by(webhook.c.id))
+        )
 
 
 def forged(**changed: Any) -> str:

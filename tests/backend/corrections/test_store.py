@@ -3,7 +3,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from backend.db.correction_tables import webhook_read
+from backend.db.tables import webhook
 from tests.backend.corrections.made import START, annotation, box, brush, deletion, event, hand_out, rle, send
 
 pytestmark = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
@@ -107,7 +107,9 @@ def test_what_cannot_be_read_is_kept_with_its_reason_and_holds_nothing_up(store,
     send(store, event(annotation(1, 5, [broken, brush("b", box(0, 0))])), event(annotation(2, 5, [])))
     assert correction_store.read_events() == 4
     with correction_store.reading() as db:
-        problems = list(db.scalars(sa.select(webhook_read.c.problem).order_by(webhook_read.c.webhook_id)))
+        problems = list(
+            db.scalars(sa.select(webhook.c.problem).where(webhook.c.read_at.is_not(None)).order_by(webhook.c.id))
+        )
     assert [bool(problem) for problem in problems] == [True, True, True, False]
     assert "cut short" in problems[2]
     assert outcomes()[1, START + 100] == {"b": "missed"}

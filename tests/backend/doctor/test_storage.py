@@ -7,6 +7,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
+from backend.db.counters import recount
 from backend.db.database import MIGRATIONS, open_database
 from backend.doctor import storage
 from backend.doctor.context import DoctorContext
@@ -29,8 +30,24 @@ def test_database_that_nobody_has_made_is_not_made(make_context: MakeContext, tm
 def test_database_of_this_version_can_be_written(make_context: MakeContext, tmp_path: Path):
     findings = look(storage.check_database, database_case(make_context, tmp_path / "ris.sqlite3"))
     assert {name: finding.state for name, finding in findings.items()} == dict.fromkeys(
-        ("Server", "Tables", "Writing"), "ok"
+        ("Server", "Tables", "Writing", "Counters"), "ok"
     )
+
+
+def test_counters_that_are_wrong_are_found_and_counted_anew(make_context: MakeContext, tmp_path: Path):
+    context = database_case(make_context, tmp_path / "ris.sqlite3")
+    engine = open_database(f"sqlite:///{tmp_path / 'ris.sqlite3'}")
+    with engine.begin() as db:
+        db.exec_driver_sql("INSERT INTO webhook (received_at, action, body) VALUES (1, 'A', '{}'), (2, 'A', '{}')")
+    assert look(storage.check_database, context)["Counters"].state == "ok"
+    with engine.begin() as db:
+        db.exec_driver_sql("UPDATE row_count SET number = 5")
+    wrong = look(storage.check_database, context)["Counters"]
+    assert (wrong.state, wrong.value) == ("fail", "wrong: row_count by 3")
+    with engine.begin() as db:
+        recount(db)
+    assert look(storage.check_database, context)["Counters"].state == "ok"
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

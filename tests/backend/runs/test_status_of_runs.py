@@ -95,6 +95,7 @@ def test_a_run_that_is_over_shows_its_own_rate(rig):
     ):  # long ago: three in a row, 2 s each, and one that was tried again a day later
         for task, ended in ((1, 2.0), (2, 4.0), (3, 6.0), (4, 90_000.0)):
             db.exec_driver_sql(f"UPDATE item SET started_at = {ended - 2}, finished_at = {ended} WHERE task = {task}")
+    rig.run_store.change(run.id, "done", None)  # measured when a run ends, since it reads every item
     seen = summary.look(rig.run_store, run.id, 1)
     assert seen.per_s == pytest.approx(4 / 6)
     assert "0.67 tasks/s while it was at work" in seen.to_text()

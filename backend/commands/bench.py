@@ -6,7 +6,7 @@ import typer
 
 from backend.base.logs import configure_logging
 from backend.base.terminal import Progress
-from backend.commands.bench_runs import bulk, chaos, hosts
+from backend.commands.bench_runs import bulk, chaos, hosts, ledger
 from backend.commands.options import AsJson, Profile
 from backend.settings.environment import read_settings
 
@@ -64,7 +64,7 @@ def webhooks(
 bench = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
 )
-for command in (speed, annotators, webhooks, chaos, hosts, bulk):
+for command in (speed, annotators, webhooks, chaos, hosts, bulk, ledger):
     bench.command()(command)
 
 

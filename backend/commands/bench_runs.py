@@ -54,3 +54,18 @@ def bulk(
     with Progress("Measuring bulk runs"):
         report = measure(memory_tasks=tasks)
     print(report.to_json() if as_json else report.to_markdown())
+
+
+def ledger(
+    items: Annotated[int, typer.Option(min=1000, help="Number of items of the largest run.")] = 200_000,
+    url: Annotated[
+        str | None, typer.Option(help="An empty PostgreSQL database to measure, instead of SQLite. It keeps the items.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what each question about a run costs, with few items and with many."""
+    from benchmarks.ledger import measure
+
+    with Progress("Measuring questions about runs") as progress:
+        figures = measure(items, url, progress.say)
+    print(figures.to_json() if as_json else figures.to_markdown())

@@ -15,6 +15,10 @@ from backend.label_studio.task_query import make_condition, make_query, tasks_pa
 
 PAGE = 200
 """Tasks that are asked for at once."""
+PREDICTIONS_PAGE = 50
+"""Tasks that are asked for at once with their predictions, each of which may have tens of kilobytes."""
+MIN_PER_PAGE = 10
+"""Of the tasks on such a page so many, on average, must be wanted ones; else one request a task is cheaper."""
 
 
 class TaskSelection(Protocol):
@@ -103,6 +107,26 @@ class PredictionsClient(LabelStudioClient):
                 return []
             raise
         return sorted(predictions, key=lambda prediction: int(prediction["id"]))
+
+    def list_predictions(self, project: int, tasks: Sequence[int]) -> dict[int, list[Json]]:
+        """The predictions of tasks, by task id, each task's oldest first, with one request for many tasks.
+
+        What is missing here proves nothing: ask `predictions_of`. Tasks may be left out, as where those asked for lie among so
+        many others that asking for each one is cheaper.
+        """
+        predictions: dict[int, list[Json]] = {}
+        first, last = min(tasks) - 1, max(tasks)
+        for _ in range(-(-len(tasks) // MIN_PER_PAGE)):
+            conditions = [make_condition("id", "Number", first), make_condition("id", "Number", last, "less_or_equal")]
+            path = tasks_path(project, PREDICTIONS_PAGE, make_query(conditions), fields="all")
+            listed = self.request("GET", path)["tasks"]
+            for task in listed:
+                own = [one for one in task.get("predictions") or () if isinstance(one.get("id"), int)]
+                predictions[int(task["id"])] = sorted(own, key=lambda prediction: int(prediction["id"]))
+            first = max((int(task["id"]) for task in listed), default=last)
+            if first >= last:
+                break
+        return {task: predictions[task] for task in tasks if task in predictions}
 
     def has_task(self, task: int) -> bool:
         """Whether there is a task of that id."""

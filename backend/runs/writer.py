@@ -9,7 +9,7 @@ stopped meanwhile does not send it. What is written twice all the same is found 
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 
@@ -73,7 +73,8 @@ class PredictionWriter:
     def sweep(self) -> bool:
         """Compare Label Studio with the run store: delete what is there twice, write again what is missing; whether all was well.
 
-        Where the numbers agree and the supervisor never changed, no task is looked at: counting is one request, looking one a task.
+        Where the numbers agree and the supervisor never changed, no task is looked at. Else tasks are looked at page by page, and
+        those where something seems wrong once more, one by one.
         """
         versions = {self._version, *self._run_store.counts.versions(self._run.id)}
         expected = {one: self._run_store.counts.count_written(self._run.project, one) for one in versions}
@@ -82,7 +83,9 @@ class PredictionWriter:
             return True
         is_well, after = True, -1
         while items := self._run_store.writes.list_expected(self._run.id, after):
-            is_well &= self._look_up(items, "ready")
+            self._check()
+            listed = self._studio.list_predictions(self._run.project, [item.task for item in items])
+            is_well &= self._look_up([item for item in items if not self._is_there_once(item, listed)], "ready")
             after = items[-1].task
         log.info("swept", run=self._run.id, expected=expected, found=has, is_well=is_well)
         if not is_well and self._run_store.leases.note_repair(self._run.id, self._fence) > MAX_REPAIRS:
@@ -171,6 +174,11 @@ class PredictionWriter:
             for part in (rest[:middle], rest[middle:]):
                 if part:
                     self._send(part)
+
+    def _is_there_once(self, item: RunItem, listed: Mapping[int, Sequence[Json]]) -> bool:
+        """Whether a listing of Label Studio shows an item's prediction once; of its other candidates none twice."""
+        ids = own_predictions.list_own(item, listed.get(item.task, ()), self._version)
+        return bool(ids.get(1)) and not own_predictions.list_doubles(item, ids)
 
     def _look_up(self, items: Sequence[RunItem], if_missing: str) -> bool:
         """Ask Label Studio for each item's prediction; whether each was there once.

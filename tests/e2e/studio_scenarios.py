@@ -153,6 +153,8 @@ def runs(studio: Real, serve: Serve, _folder: Path) -> Compared:
             api.import_predictions(site.project, [{**made[0], "task": gone}], lambda: None)
         [prediction] = api.predictions_of(tasks[0])
         assert (api.predictions_of(gone), api.has_task(tasks[0]), api.has_task(gone)) == ([], True, False)
+        listed = api.list_predictions(site.project, [*tasks, gone])
+        assert listed == {task: api.predictions_of(task) for task in tasks}
         assert api.annotations_from(tasks[0], prediction["id"]) == api.annotations_from(gone, prediction["id"]) == []
         assert api.count_predictions(site.project, "v") == 3
         api.show_version(site.project, "v")

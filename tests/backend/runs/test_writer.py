@@ -100,6 +100,28 @@ def test_writer_that_finds_its_lease_lost_too_late_has_the_run_swept_again(rig, 
     assert counts(rig) == [1, 1, 1]
 
 
+def test_a_sweep_asks_for_many_tasks_at_once_and_alone_only_where_something_is_wrong(rig, monkeypatch):
+    rig.add_tasks(60)
+    run = rig.start(RED)
+    rig.work(run)
+    writer = prediction_writer(rig, run)
+    while writer.push() is not None:
+        pass
+    requests: list[str] = []
+    send = writer._studio.request
+    monkeypatch.setattr(writer._studio, "request", lambda *call: [requests.append(call[1]), send(*call)][1])
+    lost = rig.studio.predictions.pop()["task"]
+    monkeypatch.setattr(writer, "_fence", 2)  # as after a change of supervisors: every task is looked at
+    with rig.run_store._transactions.writing() as db:
+        db.exec_driver_sql(f"UPDATE run SET fence = 2 WHERE id = '{run.id}'")
+    assert not writer.sweep()
+    asked_alone = [path for path in requests if path.startswith("/api/predictions/")]
+    assert asked_alone == [f"/api/predictions/?task={lost}"]
+    assert len([path for path in requests if path.startswith("/api/tasks?")]) == 2
+    assert rig.carry_on(run).state == "done"
+    assert counts(rig) == [1] * 60
+
+
 def test_prediction_that_is_gone_is_written_again(rig, ready):
     prediction_writer(rig, ready).push()
     rig.studio.predictions.pop()

@@ -106,6 +106,9 @@ def _fill(run_store: RunStore, items: int, share_done: float) -> Run:
         with run_store._transactions.writing() as db:
             values = ", ".join(f":{name.strip()}" for name in columns.split(","))
             db.execute(sa.text(f"INSERT INTO item ({columns}) VALUES ({values})"), rows)
+    if run_store._engine.dialect.name == "postgresql":  # as its autovacuum does within a minute
+        with run_store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+            db.exec_driver_sql("VACUUM ANALYZE")
     return run
 
 

@@ -178,7 +178,7 @@ class _Bench:
 
     def measure_oracle(self, objects: Bool[ndarray, "t h w"], truth: Mask) -> float:
         """IoU of the best that can be made of the proposals: of each object the one that fits it best."""
-        proposed = self.encoded.proposals.masks
+        proposed = np.asarray(self.encoded.proposals.masks)
         if not len(proposed):
             return 0.0
         best = masks.iou(objects, proposed).argmax(1)
@@ -204,7 +204,7 @@ class _Desk:
             found = correct(proposer, embedding, Prompts(points_xy, is_positive, mask=base))
         else:
             found = proposer.mask(embedding, Prompts(points_xy, is_positive))
-        light = mask_cleaning.clean_all(found.masks)
+        light = mask_cleaning.clean_all(np.asarray(found.masks))
         return OfferedMask(light[0] if len(light) else np.zeros_like(base), light[1:])
 
 

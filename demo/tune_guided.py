@@ -62,7 +62,7 @@ def read_samples(segmenter: Segmenter, seeds: Sequence[int]) -> Iterator[Calibra
                 scene=scene,
                 encoded=encoded,
                 asked=[(expression, segmenter.parser.parse(expression.text)) for expression in expressions],
-                iou=masks.iou(np.stack([thing.mask for thing in scene.objects]), encoded.proposals.masks),
+                iou=masks.iou(np.stack([thing.mask for thing in scene.objects]), np.asarray(encoded.proposals.masks)),
             )
 
 

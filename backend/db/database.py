@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from backend.base.errors import BadSettings, Busy, Unreachable
 from backend.base.redaction import reason_of
@@ -49,6 +50,11 @@ def open_database(database_url: str) -> sa.Engine:
             f"The database {where} cannot be opened ({reason}).", "Check DATABASE_URL and that it runs."
         ) from error
     return engine
+
+
+def newest_revision() -> str:
+    """The version of the tables that this program works with."""
+    return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
 
 
 class Transactions:

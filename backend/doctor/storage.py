@@ -70,12 +70,19 @@ def check_disk(context: DoctorContext) -> Iterator[Finding]:
         )
     else:
         yield ok("State folder", str(folder))
-    used, limit = (
-        FeatureCache(folder / "features", context.settings.cache_bytes).size_bytes(),
-        context.settings.cache_bytes,
-    )
-    yield judge_cache(used, limit)
-    yield judge_space(shutil.disk_usage(existing).free, max(0, limit - used))
+    settings = context.settings
+    cache = FeatureCache(folder / "features", settings.cache_bytes, settings.click_cache_bytes)
+    images, clicks = cache.size_bytes(), cache.click_bytes()
+    yield judge_cache(images, settings.cache_bytes)
+    yield ok("Click cache", f"{clicks >> 20} of {settings.click_cache_bytes >> 20} MiB")
+    if former := cache.former_bytes():
+        yield warn(
+            "Former cache",
+            f"{former >> 20} MiB of a version before 0.3, which no limit counts",
+            f"Files are read and written anew when they are used. Delete all folders in {folder / 'features'} but v2 to free the space.",
+        )
+    growth = max(0, settings.cache_bytes - images) + max(0, settings.click_cache_bytes - clicks)
+    yield judge_space(shutil.disk_usage(existing).free, growth)
 
 
 def judge_cache(used_bytes: int, limit_bytes: int) -> Finding:

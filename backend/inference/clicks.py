@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from backend.db.records import Answer, Region
 from backend.inference.expressions import ExpressionAnswer, keep_label
 from backend.label_studio import messages, protocol, regions
@@ -60,7 +62,7 @@ def hand_out(
         is_guess: Its label was guessed.
         own_id: Id of a region whose place it takes; without one it gets a fresh one.
     """
-    masks_made = mask_cleaning.clean_all(found.masks, site.smooth_px)
+    masks_made = mask_cleaning.clean_all(np.asarray(found.masks), site.smooth_px)
     found = replace(found, masks=masks_made, boxes_xywh=boxes.from_masks(masks_made))
     control = site.control
     label, is_lost = keep_label(blank.label, control)

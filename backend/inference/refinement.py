@@ -198,10 +198,10 @@ def _propose(proposer: Promptable, segmenter: Segmenter, crop: Image, box_xyxy: 
     """What is proposed in a crop, and what the proposer sees in the box."""
     proposals = segmenter.proposer.propose(crop)
     framed = proposer.mask(proposer.embed(crop), Prompts(np.zeros((0, 2)), np.zeros(0, bool), box_xyxy))
-    overlaps = masks.iou(framed.masks, proposals.masks).max(1, initial=0.0)
+    overlaps = masks.iou(np.asarray(framed.masks), np.asarray(proposals.masks)).max(1, initial=0.0)
     both = [proposals, _take(framed, overlaps < SAME_MASK_IOU)]
     names = ("masks", "boxes_xywh", "predicted_iou", "stability")
-    return Proposals(*(np.concatenate([getattr(one, name) for one in both]) for name in names))
+    return Proposals(*(np.concatenate([np.asarray(getattr(one, name)) for one in both]) for name in names))
 
 
 def _put_fitting_first(found: Proposals, box_xyxy: Float[ndarray, "4"]) -> Int[ndarray, "n"]:

@@ -275,8 +275,7 @@ class InferenceService:
         image = self._open(context)
         encoded = self.cache.get(context.segmenter.encode_fp, image.sha256)
         if encoded is None:
-            encoded = context.segmenter.encode(image)
-            self.cache.put(encoded)
+            encoded = self.cache.put(context.segmenter.encode(image))
             context.tick("encode")
             if context.expects_gestures:
                 self.get_embedding(context)  # now: the proposer has just seen the image

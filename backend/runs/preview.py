@@ -12,7 +12,7 @@ from numpy import ndarray
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
-from backend.inference.feature_cache import SUFFIX
+from backend.inference.cache_files import SUFFIX
 from backend.label_studio.label_config import Control
 from backend.runs.answers import make_candidate_predictions, make_regions
 from backend.runs.item import RunItem

@@ -100,7 +100,21 @@ class Settings(BaseSettings):
     database_url: str | None = _env(
         "DATABASE_URL", default=None, repr=False, description="SQLAlchemy URL; without it SQLite in the state folder."
     )
-    cache_bytes: int = _env("CACHE_BYTES", default=2 << 30, ge=0, description="Limit of the feature cache.")
+    cache_bytes: int = _env(
+        "CACHE_BYTES", default=2 << 30, ge=0, description="Most bytes of encoded images on disk, about 0.5 MB each."
+    )
+    click_cache_bytes: int = _env(
+        "CLICK_CACHE_BYTES",
+        default=1 << 30,
+        ge=0,
+        description="Most bytes on disk of what clicks and boxes are answered from, about 2 MB for each image.",
+    )
+    open_cache_bytes: int = _env(
+        "OPEN_CACHE_BYTES",
+        default=256 << 20,
+        ge=0,
+        description="Memory of each worker for the encoded images that were used last. Further expressions on them read no file.",
+    )
 
     label_studio_url: str | None = _env(
         "LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", default=None, description="Label Studio's address."

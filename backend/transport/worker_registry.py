@@ -38,6 +38,8 @@ class WorkerInfo:
         started_at, last_seen: Seconds since 1970.
         jobs: How many jobs it has finished, whatever came of them.
         gpu_used, gpu_total: Bytes of its GPU's memory; 0 if it has none.
+        state_format: What it expects of the database and the feature cache; empty of versions before 0.3. Workers of different ones
+            cannot work together.
     """
 
     name: str
@@ -52,6 +54,7 @@ class WorkerInfo:
     jobs: int = 0
     gpu_used: int = 0
     gpu_total: int = 0
+    state_format: str = ""
 
 
 _REQUIRED = [field.name for field in dataclasses.fields(WorkerInfo) if field.default is dataclasses.MISSING]

@@ -98,7 +98,12 @@ def build_service(settings: Settings) -> InferenceService:
 
     return InferenceService(
         store=store,
-        cache=FeatureCache(settings.state_dir / "features", settings.cache_bytes),
+        cache=FeatureCache(
+            settings.state_dir / "features",
+            settings.cache_bytes,
+            settings.click_cache_bytes,
+            settings.open_cache_bytes,
+        ),
         fetcher=make_fetcher(settings),
         segmenter=load_segmenter(
             settings.profile, device=settings.device, store=weights.WeightStore(settings.model_dir)

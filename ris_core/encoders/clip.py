@@ -143,7 +143,7 @@ class ClipEncoder:
         if not len(proposals):
             shapes = {name: (0, 0, self.width) if name == "heat" else (0, self.width) for name in self.features}
             return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-        tower, pixels, stack = self.tower, image.pixels, proposals.masks
+        tower, pixels, stack = self.tower, image.pixels, np.asarray(proposals.masks)
         tensors: dict[str, Tensor] = {}
         with _full_precision(self.device):
             if "local" in self.features:

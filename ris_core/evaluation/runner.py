@@ -92,7 +92,7 @@ def examine(
             f"Nothing is proposed for the image {item.image_id}, and the released code of HybridGL stops there "
             "(Q-EMPTY-HY). Use the protocol fixed, or paper, to go on."
         )
-    overlaps = overlap(case.objects, encoded.proposals.masks)  # (T, N)
+    overlaps = overlap(case.objects, np.asarray(encoded.proposals.masks))  # (T, N)
     return EvaluatedImage(
         image_id=item.image_id,
         part=item.part,
@@ -123,7 +123,7 @@ def _ask(
             outcomes[name], kind = judge_silence(truth), kind or "unreadable"
             continue
         outcomes[name], kind = judge(prediction, truth, targets), kind or kind_of(prediction.expression)
-    outcomes[ORACLE] = judge_oracle(encoded.proposals.masks, overlaps[rows], truth, targets)
+    outcomes[ORACLE] = judge_oracle(np.asarray(encoded.proposals.masks), overlaps[rows], truth, targets)
     return EvaluatedExpression(
         id=sample.id,
         text=sample.text,

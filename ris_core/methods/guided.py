@@ -126,11 +126,11 @@ class GuidedMethod:
         proposals = encoded.proposals
         whole, alone = (unit(encoded.features[name]) for name in self.features)
         visual = unit(self.visual_mix * whole + (1 - self.visual_mix) * alone)
-        inside = duplicates.overlaps(proposals.masks)
+        inside = duplicates.inside(proposals.measures.intersections)
         return Judge(
             looks=Appearance(visual, texts, self.wordings, logit_scale),
             layout=placement.ProposalLayout(
-                proposals.boxes_xywh.astype(float), proposals.masks.sum((1, 2)).astype(float), encoded.size_hw
+                proposals.boxes_xywh.astype(float), proposals.measures.areas.astype(float), encoded.size_hw
             ),
             same=np.eye(len(inside), dtype=bool) if "grouping" in self.without else duplicates.same_thing(inside),
             copies=duplicates.copies(inside),

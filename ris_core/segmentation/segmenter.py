@@ -12,6 +12,7 @@ from ris_core import behaviour
 from ris_core.arrays import Array
 from ris_core.errors import BadInput, NegatedTarget
 from ris_core.geometry import masks
+from ris_core.geometry.run_length_masks import RunLengthMasks
 from ris_core.language.vocabulary import Vocabulary
 from ris_core.types import Decision, EncodedImage, Expression, Image, Prediction, Proposals, Scores
 from ris_core.types.components import Encoder, ExpressionParser, Method, Proposer
@@ -152,7 +153,7 @@ class Segmenter:
         )
 
 
-def _decide(values: Array, all_masks: Array, ambiguous_ratio: float) -> Decision:
+def _decide(values: Array, all_masks: Array | RunLengthMasks, ambiguous_ratio: float) -> Decision:
     """ "no_match" without proposals; "ambiguous" if another thing scores nearly as well; else "match".
 
     The scores are shares among the proposals, so they cannot tell that the thing is absent.

@@ -11,8 +11,11 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from structlog.testing import capture_logs
 
-from backend.inference.feature_cache import SHARE_KEPT, SUFFIX, UNFINISHED_KEPT_S, FeatureCache
+from backend.inference.cache_files import SHARE_KEPT, SUFFIX, UNFINISHED_KEPT_S, CacheFiles
+from backend.inference.cache_layout import compact, size_bytes
+from backend.inference.feature_cache import FeatureCache
 from ris_core.errors import BadInput
+from ris_core.geometry.run_length_masks import RunLengthMasks
 from ris_core.types import EncodedImage, Proposals
 from ris_core.types.prompts import PromptEmbedding
 
@@ -49,7 +52,9 @@ def assert_embeddings_equal(one: PromptEmbedding, two: PromptEmbedding) -> None:
 def assert_equal(one: EncodedImage, two: EncodedImage) -> None:
     assert (one.image_sha256, one.size_hw, one.encode_fp) == (two.image_sha256, two.size_hw, two.encode_fp)
     for name in ("masks", "boxes_xywh", "predicted_iou", "stability"):
-        np.testing.assert_array_equal(getattr(one.proposals, name), getattr(two.proposals, name), strict=True)
+        np.testing.assert_array_equal(
+            np.asarray(getattr(one.proposals, name)), np.asarray(getattr(two.proposals, name)), strict=True
+        )
     assert one.features.keys() == two.features.keys()
     for name, array in one.features.items():
         np.testing.assert_array_equal(array, two.features[name], strict=True)
@@ -129,7 +134,7 @@ DAMAGE = {
     "cut short": lambda data: data[: len(data) // 2],
     "empty": lambda data: b"",
     "other bytes": lambda data: b"x" * len(data),
-    "other format": lambda data: data.replace(b'"format":"1"', b'"format":"0"'),
+    "other format": lambda data: data.replace(b'"format":"2"', b'"format":"0"'),
     "other size": lambda data: data.replace(b'"[5, 9]"', b'"[6, 9]"'),
 }
 
@@ -168,16 +173,13 @@ def test_damaged_embedding_is_a_miss_and_goes(tmp_path, cache, damage):
     assert str(file) in logs[0]["file"]
 
 
-def test_both_kinds_share_the_room(tmp_path):
-    folder = tmp_path / "features"
-    FeatureCache(folder, 1 << 20).put(an_image())
-    one_image = FeatureCache(folder, 0).size_bytes()
-    [file] = folder.rglob(f"*{SUFFIX}")
-    os.utime(file, (1000, 1000))
-    cache = FeatureCache(folder, one_image)
+def test_what_clicks_are_answered_from_has_room_of_its_own(tmp_path):
+    FeatureCache(tmp_path, 1 << 20, 1 << 20).put_embedding(an_embedding())
+    cache = FeatureCache(tmp_path, 1 << 20, FeatureCache(tmp_path, 0).click_bytes())
+    cache.put(an_image())
     cache.put_embedding(an_embedding("cd" * 32))
-    assert cache.get("fp", SHA) is None
-    assert cache.get_embedding("fp", "cd" * 32) is not None
+    assert cache.get("fp", SHA) is not None
+    assert [cache.get_embedding("fp", sha256) is not None for sha256 in (SHA, "cd" * 32)] == [False, True]
 
 
 def test_least_recently_used_goes_first(tmp_path):
@@ -188,7 +190,7 @@ def test_least_recently_used_goes_first(tmp_path):
     cache = FeatureCache(folder, 20 * one_file)
     for i, digest in enumerate(digests[:20]):
         cache.put(an_image(digest))
-        file = folder / "fp" / digest[:2] / f"{digest}{SUFFIX}"
+        file = file_of(folder, digest)
         os.utime(file, (1000 + i, 1000 + i))
     assert cache.get("fp", digests[0]) is not None  # used now
     cache.put(an_image(digests[20]))
@@ -206,8 +208,8 @@ def test_last_file_stays_if_it_just_fits(tmp_path):
 @pytest.fixture
 def looks(monkeypatch):
     """How often all files were looked at, one entry each."""
-    seen, entries = [], FeatureCache._entries
-    monkeypatch.setattr(FeatureCache, "_entries", lambda self: seen.append(1) or entries(self))
+    seen, entries = [], CacheFiles._entries
+    monkeypatch.setattr(CacheFiles, "_entries", lambda self, *of: seen.append(1) or entries(self, *of))
     return seen
 
 
@@ -216,7 +218,7 @@ def test_all_files_are_looked_at_once_in_a_process_as_long_as_there_is_room(tmp_
     for i in range(20):
         cache.put(an_image(f"{i % 10:02d}" * 32))  # half of them replace
     assert len(looks) == 1
-    assert int((tmp_path / "size").read_text()) == cache.size_bytes()
+    assert int((tmp_path / "v2" / "images" / "size").read_text()) == cache.size_bytes()
 
 
 def test_full_cache_is_looked_at_once_in_many_puts(tmp_path, looks):
@@ -233,7 +235,7 @@ def test_full_cache_is_looked_at_once_in_many_puts(tmp_path, looks):
 @pytest.mark.parametrize("found", ["", "many", "-5"])
 def test_size_that_cannot_be_read_is_counted_again(tmp_path, cache, found):
     cache.put(an_image())
-    size = tmp_path / "features" / "size"
+    size = tmp_path / "features" / "v2" / "images" / "size"
     size.write_text(found)
     cache.put(an_image("cd" * 32))
     assert int(size.read_text()) == cache.size_bytes()
@@ -301,12 +303,12 @@ def test_processes_share_a_folder(tmp_path):
 OTHER = "cd" * 32
 
 
-def file_of(folder, sha256=SHA, made_by="fp"):
-    return folder / made_by / sha256[:2] / f"{sha256}{SUFFIX}"
+def file_of(folder, sha256=SHA, made_by="images/fp"):
+    return folder / "v2" / made_by / sha256[:2] / f"{sha256}{SUFFIX}"
 
 
 def rewrite(file, **about):
-    """The same arrays, with other words about them; as a former version wrote them if `sha256` is None."""
+    """The same arrays, with other words about them; without a checksum if `sha256` is None."""
     with safe_open(file, framework="np") as opened:
         told = {**opened.metadata(), **about}
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
@@ -316,8 +318,8 @@ def rewrite(file, **about):
 @pytest.mark.parametrize(
     ("kind", "get", "put", "made"),
     [
-        ("fp", FeatureCache.get, FeatureCache.put, an_image),
-        ("prompt-fp", FeatureCache.get_embedding, FeatureCache.put_embedding, an_embedding),
+        ("images/fp", FeatureCache.get, FeatureCache.put, an_image),
+        ("clicks/fp", FeatureCache.get_embedding, FeatureCache.put_embedding, an_embedding),
     ],
     ids=["image", "embedding"],
 )
@@ -353,25 +355,136 @@ def test_every_flipped_bit_is_noticed(tmp_path, cache):
 
 def test_sizes_that_were_changed_are_noticed(tmp_path, cache):
     cache.put_embedding(an_embedding())
-    rewrite(file_of(tmp_path / "features", made_by="prompt-fp"), size_hw="[5, 8]")
+    rewrite(file_of(tmp_path / "features", made_by="clicks/fp"), size_hw="[5, 8]")
     assert cache.get_embedding("fp", SHA) is None
 
 
-def test_files_of_a_former_version_are_read(tmp_path, cache):
-    cache.put(an_image())
-    cache.put_embedding(an_embedding())
-    for kind in ("fp", "prompt-fp"):
-        rewrite(file_of(tmp_path / "features", made_by=kind), sha256=None)
+def put_as_before(folder, encoded, embedding, **more):
+    """Write files as versions before 0.3 did; the first ones had no checksum."""
+    proposals = encoded.proposals
+    arrays = {
+        "masks": np.packbits(proposals.masks, axis=-1),
+        **{name: getattr(proposals, name) for name in ("boxes_xywh", "predicted_iou", "stability")},
+        **{f"feature.{name}": array for name, array in encoded.features.items()},
+    }
+    about = {"image_sha256": SHA, "size_hw": str(list(encoded.size_hw)), "format": "1", **more}
+    for made_by, content, name in (
+        (encoded.encode_fp, arrays, "encode_fp"),
+        (f"prompt-{embedding.embed_fp}", {"array": embedding.array}, "embed_fp"),
+    ):
+        file = folder / made_by / SHA[:2] / f"{SHA}{SUFFIX}"
+        file.parent.mkdir(parents=True)
+        save_file(content, file, {**about, name: "fp"})
+
+
+def test_files_of_a_former_version_are_written_anew_and_left(tmp_path):
+    put_as_before(tmp_path, an_image(), an_embedding())
+    before = {file: file.read_bytes() for file in tmp_path.rglob(f"*{SUFFIX}")}
+    cache = FeatureCache(tmp_path, 1 << 20)
+    assert (cache.size_bytes(), cache.former_bytes()) == (0, sum(map(len, before.values())))
     with capture_logs() as logs:
         assert_equal(cache.get("fp", SHA), an_image())
         assert_embeddings_equal(cache.get_embedding("fp", SHA), an_embedding())
     assert logs == []
+    assert {file: file.read_bytes() for file in before} == before
+    for file in before:
+        file.unlink()
+    assert_equal(cache.get("fp", SHA), an_image())
+    assert_embeddings_equal(cache.get_embedding("fp", SHA), an_embedding())
+
+
+def test_damaged_files_of_a_former_version_are_a_miss_and_left(tmp_path):
+    put_as_before(tmp_path, an_image(), an_embedding(), sha256="0" * 64)
+    cache = FeatureCache(tmp_path, 1 << 20)
+    assert cache.get("fp", SHA) is None
+    assert cache.get_embedding("fp", SHA) is None
+    assert len(list(tmp_path.rglob(f"*{SUFFIX}"))) == 2
+
+
+def test_eviction_takes_no_files_of_a_former_version(tmp_path):
+    put_as_before(tmp_path, an_image(), an_embedding())
+    cache = FeatureCache(tmp_path, 1)
+    for i in range(5):
+        cache.put(an_image(f"{i:02d}" * 32))
+    assert cache.size_bytes() == 0
+    assert cache.former_bytes() > 0
+
+
+# In memory
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Files that are opened, one entry each."""
+    names, read = [], CacheFiles.read
+    monkeypatch.setattr(CacheFiles, "read", lambda self, *about: names.append(about[1]) or read(self, *about))
+    return names
+
+
+def test_what_was_used_last_is_read_from_no_file(tmp_path, opened):
+    cache = FeatureCache(tmp_path, 1 << 20, open_bytes=1 << 20)
+    cache.put(an_image())
+    for _ in range(3):
+        assert_equal(cache.get("fp", SHA), an_image())
+    assert opened == []
+    another = FeatureCache(tmp_path, 1 << 20, open_bytes=1 << 20)
+    for _ in range(3):
+        assert_equal(another.get("fp", SHA), an_image())
+    assert opened == [SHA]
+
+
+def test_memory_is_bounded_and_the_least_recently_used_goes(tmp_path, opened):
+    digests = [f"{i:02d}" * 32 for i in range(6)]
+    one = size_bytes(compact(an_image()))
+    cache = FeatureCache(tmp_path, 1 << 20, open_bytes=3 * one)
+    for digest in digests[:3]:
+        cache.put(an_image(digest))
+    assert cache.get("fp", digests[0]) is not None
+    cache.put(an_image(digests[3]))
+    for digest in (digests[0], digests[2], digests[3]):
+        cache.get("fp", digest)
+    assert opened == []
+    cache.get("fp", digests[1])
+    assert opened == [digests[1]]
+
+
+@pytest.mark.parametrize("size_hw", [(480, 640), (3000, 4000)])
+def test_a_hundred_masks_need_little_room_at_any_size(tmp_path, size_hw):
+    """Shapes as photographs have them: ragged ellipses of all sizes."""
+    rng = np.random.default_rng(0)
+    counts: list[bytes] = []
+    for _ in range(100):
+        counts += RunLengthMasks.encode(a_ragged_ellipse(rng, size_hw)[None]).counts
+    masks = RunLengthMasks(counts, size_hw)
+    quality = (np.zeros(shape, np.float32) for shape in ((100, 4), 100, 100))
+    features = {"global": rng.random((100, 512)).astype(np.float32)}
+    cache = FeatureCache(tmp_path, 1 << 30)
+    cache.put(EncodedImage(SHA, size_hw, Proposals(masks, *quality), features, "fp"))
+    assert cache.size_bytes() - features["global"].nbytes <= 64 << 10
+    kept = cache.get("fp", SHA)
+    assert kept.proposals.masks.counts == masks.counts
+
+
+def a_ragged_ellipse(rng, size_hw):
+    height, width = size_hw
+    rows, columns = np.ogrid[:height, :width]
+    row, column, radius = rng.uniform(0.1, 0.9) * height, rng.uniform(0.1, 0.9) * width, rng.uniform(0.03, 0.4) * height
+    angles = np.linspace(0, 2 * np.pi, 512)
+    waves = sum(rng.normal() * 0.1 / f * np.cos(f * angles + rng.uniform(0, 6)) for f in range(1, 16))
+    around = np.arctan2(rows - row, columns - column) + np.pi
+    return np.hypot(rows - row, columns - column) < radius * (1 + np.interp(around, angles, waves))
 
 
 @pytest.mark.parametrize("metadata", [{"size_hw": "5"}, {"size_hw": "[5]"}, {"size_hw": "x"}, {"size_hw": None}])
 def test_words_that_make_no_sense_are_a_miss(tmp_path, cache, metadata):
     cache.put(an_image())
-    rewrite(file_of(tmp_path / "features"), sha256=None, **metadata)
+    rewrite(file_of(tmp_path / "features"), **metadata)
+    assert cache.get("fp", SHA) is None
+
+
+def test_file_without_a_checksum_is_a_miss(tmp_path, cache):
+    cache.put(an_image())
+    rewrite(file_of(tmp_path / "features"), sha256=None)
     assert cache.get("fp", SHA) is None
 
 
@@ -381,7 +494,7 @@ def test_something_else_in_a_place_costs_only_the_entry(tmp_path, place, kind):
     folder = tmp_path / "features"
     file = file_of(folder)
     at = {"the file": file, "its folder": file.parent, "the encoder's folder": file.parents[1], "all": folder}
-    taken = at.get(place, folder / "size")
+    taken = at.get(place, folder / "v2" / "images" / "size")
     taken.parent.mkdir(parents=True, exist_ok=True)
     if kind == "folder":
         taken.mkdir()

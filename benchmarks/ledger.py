@@ -31,8 +31,8 @@ TICK = ("list_runs", "list_running", "count_beginnable", "retrying", "writing", 
 
 
 @dataclass
-class LedgerFigures:
-    """Milliseconds by mix, number of items and question.
+class QuestionTimes:
+    """Milliseconds that questions about a run take, by mix, number of items and question.
 
     Attributes:
         database: Its kind.
@@ -66,7 +66,7 @@ class LedgerFigures:
         return "\n\n".join(parts)
 
 
-def measure(items: int, url: str | None = None, report: Callable[[str], None] = lambda text: None) -> LedgerFigures:
+def measure(items: int, url: str | None = None, report: Callable[[str], None] = lambda text: None) -> QuestionTimes:
     """Ask everything of runs of `items` items, of a tenth, and of a thousand.
 
     Args:
@@ -74,7 +74,7 @@ def measure(items: int, url: str | None = None, report: Callable[[str], None] = 
         report: Is told what is being done.
     """
     sizes = sorted({1000, max(1000, items // 10), items})
-    figures = LedgerFigures("PostgreSQL", "wall") if url else LedgerFigures("SQLite", "CPU")
+    figures = QuestionTimes("PostgreSQL", "wall") if url else QuestionTimes("SQLite", "CPU")
     for mix, share_done in MIXES.items():
         for size in sizes:
             report(f"{mix}, {size:,} items")

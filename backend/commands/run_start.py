@@ -199,15 +199,18 @@ def _draw_sheet(settings: Settings, items: "Sequence[RunItem]", sheet: Path) -> 
 
 def _estimate(settings: Settings, store: "RunStore", run: "Run", items: "Sequence[RunItem]") -> str:
     """What the whole run will cost, as one line."""
+    from backend.inference.cache_room import measure_need
+    from backend.inference.feature_cache import FeatureCache
     from backend.runs import preview
 
     status = look(settings, store, run.id)
+    cache = FeatureCache(settings.state_dir / "features", settings.cache_bytes)
     return preview.estimate(
         items,
         sum(store.counts.stage_seconds().values()),
         status.total,
         status.workers or 1,
         read_config(run.label_config or "").controls[0],
-        preview.bytes_of_an_image(settings.state_dir / "features"),
+        measure_need(cache, 1, with_clicks=False)[0].bytes,
         run.spec.top_k or 1,
     ).to_text()

@@ -15,9 +15,6 @@ from backend.settings.environment import Settings, read_settings
 if TYPE_CHECKING:
     from backend.runs.spec import RunSpec
 
-MARGIN = 1.2
-"""The cache limit that an error suggests, relative to the need: annotators open other images too."""
-
 
 def warm(
     project: Project,
@@ -52,19 +49,14 @@ def _check_cache_limit(settings: Settings, spec: "RunSpec") -> None:
     """Refuse to encode more images than the cache can hold.
 
     Raises:
-        BadRun: If the first images would be evicted before the last are encoded.
+        CacheTooSmall: If the first images would be deleted before the last are encoded.
     """
-    from backend.runs import preview
-    from backend.runs.spec import BadRun
+    from backend.inference.cache_room import check_room
+    from backend.inference.feature_cache import FeatureCache
 
     studio = open_run_client(settings)
     with Progress(f"Counting the tasks of project {spec.project}"):
         studio.label_config(spec)  # an error here names the project; the one of counting tasks would not
         count = studio.count_tasks(spec)
-    need = preview.bytes_of_an_image(settings.state_dir / "features") * count * (2 if spec.prompts else 1)
-    if need > settings.cache_bytes:
-        raise BadRun(
-            f"The feature cache holds {preview.show_bytes(settings.cache_bytes)}, but {count} images need about "
-            f"{preview.show_bytes(need)}: the first images would be deleted before the last are encoded. Set "
-            f"CACHE_BYTES={round(need * MARGIN)} for the workers and for this command, or select fewer tasks with --tasks."
-        )
+    cache = FeatureCache(settings.state_dir / "features", settings.cache_bytes, settings.click_cache_bytes)
+    check_room(cache, count, with_clicks=spec.prompts)

@@ -79,7 +79,7 @@ class CacheFiles:
     """
 
     def __init__(self, folder: Path, max_bytes: int, file_format: FileFormat) -> None:
-        self._folder, self._max_bytes, self._format = folder, max_bytes, file_format
+        self._folder, self.max_bytes, self._format = folder, max_bytes, file_format
         self._has_looked = False
 
     def file(self, made_by: str, image_sha256: str) -> Path:
@@ -147,6 +147,14 @@ class CacheFiles:
         """Size of all files together."""
         return sum(entry.bytes for entry in self._entries())
 
+    def known_bytes(self) -> int:
+        """Size of all files together, as it was noted last, without a look at each; 0 before the first is written."""
+        try:
+            known = (self._folder / _SIZE).read_text(encoding="ascii")
+        except (OSError, ValueError):
+            return 0
+        return int(known) if known.isdecimal() else 0
+
     def mean_bytes(self, made_by: str | None = None) -> float | None:
         """Mean size of files, of one maker or of all; of a sample where there are many. None without any."""
         sizes = [entry.bytes for entry in itertools.islice(self._entries(made_by or "*"), SAMPLED)]
@@ -164,7 +172,7 @@ class CacheFiles:
         size.seek(0)
         known = size.read()
         total = int(known) + grown if known.isdecimal() else None
-        if total is None or total > self._max_bytes or not self._has_looked:
+        if total is None or total > self.max_bytes or not self._has_looked:
             total, self._has_looked = self._evict(), True
         size.truncate(0)
         size.write(str(max(0, total)))
@@ -173,9 +181,9 @@ class CacheFiles:
         """Look at every file, and delete the least recently used if they are too large together; bytes that are left."""
         entries = sorted(self._entries(), key=lambda entry: entry.used_at)
         total = sum(entry.bytes for entry in entries)
-        kept = self._max_bytes * SHARE_KEPT if total > self._max_bytes else total
+        kept = self.max_bytes * SHARE_KEPT if total > self.max_bytes else total
         for entry in entries:
-            if total <= kept or (entry is entries[-1] and total <= self._max_bytes):
+            if total <= kept or (entry is entries[-1] and total <= self.max_bytes):
                 break
             with contextlib.suppress(OSError):
                 entry.file.unlink(missing_ok=True)

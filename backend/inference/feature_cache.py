@@ -30,12 +30,15 @@ class FeatureCache:
         max_bytes: Size of all files of encodings together that is kept to; 0 keeps nothing.
         max_click_bytes: The same of embeddings for clicks; as many as of encodings, if it is not given.
         open_bytes: How much memory the encodings that were used last may take, so that no file is read for them.
+
+    Attributes:
+        images, clicks: The files of encodings, and those of embeddings for clicks.
     """
 
     def __init__(self, folder: Path, max_bytes: int, max_click_bytes: int | None = None, open_bytes: int = 0) -> None:
-        self.max_bytes = max_bytes
-        self._images = CacheFiles(folder / "v2" / "images", max_bytes, FORMAT)
-        self._clicks = CacheFiles(
+        self.folder = folder
+        self.images = CacheFiles(folder / "v2" / "images", max_bytes, FORMAT)
+        self.clicks = CacheFiles(
             folder / "v2" / "clicks", max_bytes if max_click_bytes is None else max_click_bytes, FORMAT
         )
         self._former = CacheFiles(folder, 0, FORMER_FORMAT)
@@ -44,10 +47,10 @@ class FeatureCache:
     def get(self, encode_fp: str, image_sha256: str) -> EncodedImage | None:
         """The encoded image, or None if it is not here."""
         if encoded := self._open.get(encode_fp, image_sha256):
-            self._images.touch(encode_fp, image_sha256)
+            self.images.touch(encode_fp, image_sha256)
             return encoded
         about = {"image_sha256": image_sha256, "encode_fp": encode_fp}
-        if encoded := self._images.read(encode_fp, image_sha256, about, cache_layout.unpack_image):
+        if encoded := self.images.read(encode_fp, image_sha256, about, cache_layout.unpack_image):
             self._open.put(encoded)
             return encoded
         if former := self._former.read(encode_fp, image_sha256, about, cache_layout.unpack_former_image):
@@ -61,14 +64,14 @@ class FeatureCache:
             The same in the form in which it is kept, which needs far less memory.
         """
         encoded = cache_layout.compact(encoded)
-        self._images.keep(encoded.encode_fp, encoded.image_sha256, *cache_layout.pack_image(encoded))
+        self.images.keep(encoded.encode_fp, encoded.image_sha256, *cache_layout.pack_image(encoded))
         self._open.put(encoded)
         return encoded
 
     def get_embedding(self, embed_fp: str, image_sha256: str) -> PromptEmbedding | None:
         """What clicks and boxes on an image are answered from, or None if it is not here."""
         about = {"image_sha256": image_sha256, "embed_fp": embed_fp}
-        if embedding := self._clicks.read(embed_fp, image_sha256, about, cache_layout.unpack_embedding):
+        if embedding := self.clicks.read(embed_fp, image_sha256, about, cache_layout.unpack_embedding):
             return embedding
         former = self._former.read(_FORMER_PROMPT + embed_fp, image_sha256, about, cache_layout.unpack_embedding)
         if former:
@@ -77,23 +80,19 @@ class FeatureCache:
 
     def put_embedding(self, embedding: PromptEmbedding) -> None:
         """Keep what clicks and boxes on an image are answered from, as `put` keeps encoded images."""
-        self._clicks.keep(embedding.embed_fp, embedding.image_sha256, *cache_layout.pack_embedding(embedding))
+        self.clicks.keep(embedding.embed_fp, embedding.image_sha256, *cache_layout.pack_embedding(embedding))
 
     def size_bytes(self) -> int:
         """Size of all files of encodings together."""
-        return self._images.size_bytes()
+        return self.images.size_bytes()
 
     def click_bytes(self) -> int:
         """Size of all files of embeddings for clicks together."""
-        return self._clicks.size_bytes()
+        return self.clicks.size_bytes()
 
     def former_bytes(self) -> int:
         """Size of all files that versions before 0.3 left; they count towards no limit."""
         return self._former.size_bytes()
-
-    def mean_bytes(self, encode_fp: str | None = None) -> float | None:
-        """Mean size of an encoding, by one encoder or by all; None if there is none."""
-        return self._images.mean_bytes(encode_fp)
 
 
 class OpenEncodings:

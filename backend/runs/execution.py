@@ -11,6 +11,7 @@ from rq.timeouts import JobTimeoutException
 from backend.base.errors import BadConfig, ImageUnreachable, Unreachable
 from backend.base.redaction import reason_of
 from backend.db.records import Request
+from backend.inference.cache_room import CacheTooSmall, check_room
 from backend.inference.request_context import RequestContext
 from backend.inference.service import InferenceService
 from backend.label_studio.label_config import read_config
@@ -66,6 +67,8 @@ def work(context: RunContext, run_id: str, job_s: float = JOB_S) -> int:
     until = time.monotonic() + job_s
     number = 0
     run = context.run_store.get(run_id)
+    if run.spec.kind == "warm" and _pause_without_room(context, run):
+        return 0
     body = _make_body(context.service, run)
     # At least one item, even while annotators wait: otherwise a run would stand still while they work.
     while not context.worker_state.is_over and time.monotonic() < until and not (number and context.is_wanted()):
@@ -178,6 +181,22 @@ def _leave_for_later(run_store: RunStore, run: Run, item: RunItem, error: ImageU
         run_store.claims.fail(item, str(error), "image unreachable")
     log.warning("item not answered", error=str(error))
     return True
+
+
+def _pause_without_room(context: RunContext, run: Run) -> bool:
+    """Pause a run whose images do not fit into the feature cache, by what those measure that are encoded already."""
+    segmenter = context.service.segmenter
+    if context.service.cache.images.mean_bytes(segmenter.encode_fp) is None:
+        return False  # nothing is measured yet: some items first
+    images = sum(context.run_store.counts.by_state(run.id).values())
+    try:
+        check_room(context.service.cache, images, segmenter.encode_fp, with_clicks=run.spec.prompts)
+    except CacheTooSmall as error:
+        note = f"{error} Then `ris run resume {run.id}`."
+        context.run_store.change(run.id, "paused", note, only_from=("running",))
+        log.error("the run is paused", note=note)
+        return True
+    return False
 
 
 def _pause_for_version(run_store: RunStore, run: Run, item: RunItem, version: str) -> None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +11,6 @@ from numpy import ndarray
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
-from backend.inference.cache_files import SUFFIX
 from backend.label_studio.label_config import Control
 from backend.runs.answers import make_candidate_predictions, make_regions
 from backend.runs.item import RunItem
@@ -28,9 +26,6 @@ LONGEST_CAPTION = 48
 """Characters of one line."""
 FILL, OUTLINE_PX = 0.35, 2
 COLOURS = ((230, 25, 75), (60, 180, 75), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 240, 240))
-BYTES_OF_AN_IMAGE = 2_200_000
-"""Size of an encoded image where none is in the cache yet: one of 640 x 480 pixels with 40 proposals."""
-_SAMPLE = 500
 
 
 @dataclass(frozen=True)
@@ -82,13 +77,6 @@ def estimate(
         studio_bytes=round(sum(sizes) / len(sizes) * tasks),
         cache_bytes=round(bytes_of_an_image * tasks),
     )
-
-
-def bytes_of_an_image(folder: Path) -> float:
-    """Mean size of the encoded images in a feature cache; a guess if there are none."""
-    files = (file for _, file in zip(range(_SAMPLE), folder.glob(f"*/*/*{SUFFIX}"), strict=False))
-    sizes = [file.stat().st_size for file in files if not file.parts[-3].startswith("prompt-")]
-    return sum(sizes) / len(sizes) if sizes else float(BYTES_OF_AN_IMAGE)
 
 
 def draw(items: Sequence[RunItem], open_image: Callable[[RunItem], Image]) -> UInt8[ndarray, "h w 3"]:

@@ -107,10 +107,23 @@ def test_disk_needs_room_for_the_cache_to_grow(free_mib: int, growth_mib: int, s
     assert storage.judge_space(free_mib << 20, growth_mib << 20).state == state
 
 
-def test_cache_is_measured(make_context: MakeContext, tmp_path: Path):
-    file = tmp_path / "state" / "features" / "fp" / "ab" / f"{'ab' * 32}.safetensors"
+def write_cached(folder: Path, kind: str, mib: int) -> None:
+    file = folder / "state" / "features" / kind / "fp" / "ab" / f"{'ab' * 32}.safetensors"
     file.parent.mkdir(parents=True)
-    file.write_bytes(bytes(1 << 20))
-    findings = look(storage.check_disk, make_context(CACHE_BYTES=100 << 20))
-    assert (findings["State folder"].state, findings["Feature cache"].value) == ("ok", "1 of 100 MiB")
+    file.write_bytes(bytes(mib << 20))
+
+
+def test_what_a_former_version_left_is_told_with_how_to_remove_it(make_context: MakeContext, tmp_path: Path):
+    write_cached(tmp_path, "", 3)
+    finding = look(storage.check_disk, make_context())["Former cache"]
+    assert (finding.state, finding.value[:5], "but v2" in finding.remedy) == ("warn", "3 MiB", True)
+
+
+def test_cache_is_measured(make_context: MakeContext, tmp_path: Path):
+    for kind, mib in (("v2/images", 1), ("v2/clicks", 2)):
+        write_cached(tmp_path, kind, mib)
+    findings = look(storage.check_disk, make_context(CACHE_BYTES=100 << 20, CLICK_CACHE_BYTES=50 << 20))
+    values = [findings[name].value for name in ("Feature cache", "Click cache")]
+    assert (findings["State folder"].state, values) == ("ok", ["1 of 100 MiB", "2 of 50 MiB"])
+    assert "Former cache" not in findings
     assert look(storage.check_disk, make_context(CACHE_BYTES=0))["Feature cache"].state == "warn"

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from backend.base.errors import Unreachable
 from backend.commands.run import runs
 from backend.commands.warm import warm
+from backend.inference import cache_room
+from backend.inference.cache_room import CacheTooSmall
 from backend.runs.spec import BadRun, RunSpec
 from backend.transport import worker_registry
 from tests.backend.runs.fake_studio import PROJECT
@@ -192,8 +194,13 @@ def test_preview_draws_a_sheet_and_says_what_all_will_take(ris, rig, tmp_path, m
 def test_warm_refuses_a_cache_that_is_too_small(ris, rig, monkeypatch):
     rig.add_tasks(3)
     monkeypatch.setenv("CACHE_BYTES", "1000")
-    with pytest.raises(BadRun, match="CACHE_BYTES="):
+    with pytest.raises(CacheTooSmall, match="CACHE_BYTES="):
         ris("warm", "--project", "3")
+    monkeypatch.setenv("CACHE_BYTES", str(1 << 60))
+    monkeypatch.setattr(cache_room, "IMAGE_BYTES", 1 << 50)
+    with pytest.raises(CacheTooSmall, match=r"MiB free, but 3 images need about"):
+        ris("warm", "--project", "3")
+    monkeypatch.setattr(cache_room, "IMAGE_BYTES", 1000)
     monkeypatch.setenv("CACHE_BYTES", str(1 << 30))
     assert "fill the cache" in ris("warm", "--project", "3")[0]
     assert rig.carry_on(rig.run_store.list_runs()[0]).state == "done"

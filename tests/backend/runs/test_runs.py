@@ -3,9 +3,11 @@
 import base64
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
+from backend.inference.feature_cache import FeatureCache
 from backend.label_studio.images import ImageFetcher
 from backend.runs import control, execution, summary
 from backend.runs.spec import BadRun, RunSpec
@@ -103,7 +105,18 @@ def test_without_push_answers_stay_in_the_ledger(rig):
 def test_warm_run_only_fills_the_cache(rig):
     rig.add_tasks(2)
     run = rig.carry_on(rig.start(kind="warm"))
-    assert (run.state, rig.studio.predictions, len(list(rig.service.cache._entries()))) == ("done", [], 2)
+    assert (run.state, rig.studio.predictions, len(list(rig.service.cache.images._entries()))) == ("done", [], 2)
+
+
+def test_warm_run_pauses_where_the_first_images_would_be_deleted_before_the_last_are_encoded(rig, tmp_path):
+    rig.add_tasks(4)
+    rig.work(rig.start(kind="warm", tasks=(1,)))
+    one = rig.service.cache.images.mean_bytes()
+    rig.service = replace(rig.service, cache=FeatureCache(tmp_path / "features", int(3.5 * one)))
+    rig.means = replace(rig.means, service=rig.service)
+    run = rig.carry_on(rig.start(kind="warm"))
+    assert (run.state, "CACHE_BYTES=" in run.note, f"ris run resume {run.id}" in run.note) == ("paused", True, True)
+    assert rig.states(run) == {"new": 4}
 
 
 # Again

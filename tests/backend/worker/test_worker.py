@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from rq.exceptions import DeserializationError
 from rq.job import Callback
 from rq.serializers import JSONSerializer
 
+from backend.base.errors import BadSettings
 from backend.transport import queueing, redis_client, redis_server, worker_registry
 from backend.transport.queueing import ENCODE_TASK, SEGMENT_TASK
 from backend.worker import jobs
-from backend.worker.worker import AllowedJob, JobRefused
+from backend.worker.worker import AllowedJob, JobRefused, refuse_beside_others, state_format
 from tests.toy import toy_png
 
 pytestmark = pytest.mark.slow
@@ -180,6 +182,18 @@ def test_worker_is_heard_of_while_it_loads_and_while_it_works(bench):
         lambda: worker_registry.list_workers(bench.conn)[0].last_seen > working.last_seen + 0.5, timeout_s=5
     )
     assert bench.state_of(request_id) == "running"
+
+
+def test_worker_is_refused_beside_one_of_another_version(bench):
+    """It would migrate the database under that one, which reads other tables and files."""
+    former = worker_registry.WorkerInfo("old-1", "elsewhere/pid", 1, time.time(), "toy", "cpu")
+    with pytest.raises(BadSettings, match="old-1 on elsewhere"):
+        refuse_beside_others([former, replace(former, name="new", state_format=state_format())], state_format())
+    gone = replace(former, machine=worker_registry.this_machine(), pid=2**22 + 1)
+    refuse_beside_others([gone, replace(former, state_format=state_format())], state_format())
+    worker_registry.report_worker(bench.conn, former)
+    assert bench.start_worker(is_awaited=False).wait(60) != 0
+    assert "old-1 on elsewhere" in bench.log()
 
 
 def test_superseded_request_is_dropped_without_work(bench):

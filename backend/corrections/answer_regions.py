@@ -41,7 +41,7 @@ _ANSWERS = (
 _REGION_COUNTS = (
     sa.select(answer.c.id, answer.c.selected, sa.func.count(region.c.id).label("regions"))
     .outerjoin(region, region.c.answer_id == answer.c.id)
-    .where((answer.c.project == _PROJECT) & (answer.c.task == _TASK))
+    .where((answer.c.project == _PROJECT) & (answer.c.task == _TASK) & answer.c.request_id.is_not(None))
     .group_by(answer.c.id)
 )
 _RECORDED_IDS = sa.select(region.c.id).where(region.c.id.in_(sa.bindparam("ids", expanding=True)))

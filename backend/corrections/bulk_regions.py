@@ -12,7 +12,7 @@ from backend.db.run_tables import answered_by, item, run
 from backend.label_studio.drawn_regions import DrawnRegion
 from backend.label_studio.label_config import read_config
 from backend.runs.answers import list_handed_out, make_regions, version_of
-from backend.runs.item import read_item
+from backend.runs.item import RunItem, read_answered
 from backend.runs.spec import MAX_TOP_K
 
 # Module constants: each query runs for every event, and building it takes longer than running it.
@@ -33,8 +33,9 @@ def read_run_regions(db: sa.Connection, project: int, task: str) -> Iterator[tup
     """Regions that bulk runs offered, and for each the name of the prediction that it belongs to."""
     if not task.isdecimal():  # runs plan tasks by number; other ids come from tests and imports
         return
-    for row in db.execute(_ITEMS, {"project": project, "task": int(task)}).mappings():
-        yield from _run_regions(dict(row))
+    rows = db.execute(_ITEMS, {"project": project, "task": int(task)}).mappings().all()
+    for row, run_item in zip(rows, read_answered(db, rows), strict=True):
+        yield from _run_regions(row, run_item)
 
 
 def read_prediction_regions(db: sa.Connection, project: int, task: str) -> dict[int, list[OfferedRegion]]:
@@ -43,9 +44,8 @@ def read_prediction_regions(db: sa.Connection, project: int, task: str) -> dict[
     return {row["prediction"]: list(_prediction_regions(dict(row))) for row in rows}
 
 
-def _run_regions(row: Mapping[str, Any]) -> Iterator[tuple[OfferedRegion, str]]:
+def _run_regions(row: Mapping[Any, Any], run_item: RunItem) -> Iterator[tuple[OfferedRegion, str]]:
     """Regions of one item; those of further candidates name the first choice of their query."""
-    run_item = read_item(dict(row))
     control = read_config(row["label_config"] or "").controls[0]
     entries = list_handed_out(run_item, MAX_TOP_K)
     # a polygon or a box is an approximation of the candidate's mask, so what was written is read back
@@ -53,14 +53,14 @@ def _run_regions(row: Mapping[str, Any]) -> Iterator[tuple[OfferedRegion, str]]:
     first_choice = {entry.query: entry.region for entry in reversed(entries) if entry.rank == 1}
     for entry in entries:
         answer = run_item.answers[entry.query]
-        candidate = answer["candidates"][entry.candidate]
-        others = [other["mask"] for i, other in enumerate(answer["candidates"]) if i not in answer["selected"]]
+        candidate = answer.candidates[entry.candidate]
+        others = [other["mask"] for i, other in enumerate(answer.candidates) if i not in answer.selected]
         region = OfferedRegion(
             region=entry.region,
             by="bulk",
             query=f"run {run_item.run} {entry.query}",
-            label=answer["label"],
-            expression=answer["expression"],
+            label=answer.label,
+            expression=answer.expression,
             score=float(candidate["score"]),
             model_version=version_of(row["answered_by"] or "", entry.rank),
             mask=written[entry.region].mask if entry.region in written else candidate["mask"],

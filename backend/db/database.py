@@ -10,10 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from backend.base.errors import BadSettings, Busy, Unreachable
 from backend.base.redaction import reason_of
+from backend.db import carry_over
 from ris_core.errors import BadInput
 from ris_core.output.plain_text import whole
 
@@ -42,7 +44,10 @@ def open_database(database_url: str) -> sa.Engine:
             "Set RIS_STATE_DIR or DATABASE_URL to a writable place.",
         ) from error
     try:
-        _migrate(engine)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(engine.dispose)
+            _migrate(engine)
+            on_failure.pop_all()
     except (sa.exc.DatabaseError, OSError) as error:
         reason = reason_of(getattr(error, "orig", None) or error)
         where = engine.url.render_as_string(hide_password=True)
@@ -196,9 +201,21 @@ def _begin_sqlite(db: sa.Connection) -> None:
 def _migrate(engine: sa.Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with _migration_lock(engine), engine.connect() as db:
+    with _migration_lock(engine):
+        with engine.connect() as db:
+            present = MigrationContext.configure(db).get_current_revision()
+        if present == newest_revision():
+            return
+        if present is None or present <= carry_over.AFTER:
+            _upgrade(engine, config, carry_over.AFTER)
+            carry_over.carry_over(engine)
+        _upgrade(engine, config, "head")
+
+
+def _upgrade(engine: sa.Engine, config: Config, to: str) -> None:
+    with engine.connect() as db:
         config.attributes["connection"] = db
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 @contextlib.contextmanager

@@ -71,7 +71,12 @@ class Answer:
         image_sha256, height, width: The image, and its upright size in pixels.
         candidates: [{"rank", "score", "bbox_xywh", "mask": COCO RLE, "parts": {}}], best first.
         selected: Indices of the candidates that answer.
-        regions: What Label Studio received.
+        regions: What Label Studio received; those of runs have ids that follow from their place, and are not kept.
+        is_guess: The label was guessed; None where that was not recorded.
+        others: Indices of the candidates that could be meant instead, best first.
+        repeats: Number of the query of the same task that has the same mask for the same words, if there is one.
+        reading: How the expression was read: {"meant": nouns, "unused": words}.
+        is_calibrated: Whether the scores are probabilities; None where no candidate tells.
     """
 
     expression: str
@@ -85,3 +90,8 @@ class Answer:
     candidates: Sequence[Mapping[str, Any]]
     selected: Sequence[int]
     regions: Sequence[Region] = ()
+    is_guess: bool | None = None
+    others: Sequence[int] = ()
+    repeats: int | None = None
+    reading: Json | None = None
+    is_calibrated: bool | None = None

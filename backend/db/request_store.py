@@ -11,12 +11,12 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from backend.db.answer_rows import AnswerOrigin, insert_answers
 from backend.db.counters import count_rows
 from backend.db.database import Transactions, open_database
 from backend.db.project_store import ProjectStore
 from backend.db.records import Answer, Json, Kind, Request, State
 from backend.db.tables import answer, region, request, webhook
-from backend.db.upsert import upsert
 
 MAX_ATTEMPTS = 3
 """A request that was started so often killed its workers, and is given up."""
@@ -171,8 +171,8 @@ class RequestStore:
         with self._transactions.writing() as db:
             if not _change_running(db, request_id, change, request.c.expires_at >= change["finished_at"]):
                 return False
-            for record in records:
-                _insert_answer(db, request_id, record)
+            about = db.execute(sa.select(request.c.project, request.c.task).where(request.c.id == request_id)).one()
+            insert_answers(db, AnswerOrigin(about.project, about.task, request_id=request_id), records)
         return True
 
     def fail_request(self, request_id: str, error: str, answer: Any = None, message: Json | None = None) -> bool:
@@ -223,37 +223,3 @@ def _change_running(
 ) -> bool:
     is_running = (request.c.id == request_id) & (request.c.state == "running")
     return db.execute(sa.update(request).where(is_running, *conditions).values(change)).rowcount == 1
-
-
-def _insert_answer(db: sa.Connection, request_id: str, record: Answer) -> None:
-    about = db.execute(sa.select(request.c.project, request.c.task).where(request.c.id == request_id)).one()
-    row = {
-        "request_id": request_id,
-        "created_at": time.time(),
-        "project": about.project,
-        "task": about.task,
-        "expression": record.expression,
-        "label": record.label,
-        "decision": record.decision,
-        "model_version": record.model_version,
-        "encode_fp": record.encode_fp,
-        "image_sha256": record.image_sha256,
-        "height": record.height,
-        "width": record.width,
-        "candidates": list(record.candidates),
-        "selected": list(record.selected),
-    }
-    answer_id = int(db.scalar(sa.insert(answer).values(row).returning(answer.c.id)))
-    for one in record.regions:
-        row = {
-            "answer_id": answer_id,
-            "id": one.id,
-            "candidate_rank": one.candidate_rank,
-            "from_name": one.from_name,
-            "label": one.label,
-            "task": about.task,
-        }
-        if one.is_reused:
-            upsert(db, region, row)
-        else:  # an id that is there already would be an error of ours, so it must fail
-            db.execute(sa.insert(region).values(row))

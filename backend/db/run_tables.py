@@ -61,7 +61,6 @@ item = sa.Table(
     sa.Column("image_sha256", sa.Text),
     sa.Column("encode_fp", sa.Text),
     sa.Column("model_version", sa.Text),
-    sa.Column("answers", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Column("replaces", sa.Text),
     sa.Column("replaced", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Column("replaced_by", sa.Text),

@@ -5,6 +5,8 @@ Every column that holds a person, or JSON, says so (`info`); another test looks 
 
 import sqlalchemy as sa
 
+from backend.db.candidates import Candidates
+
 PERSON = {"person": "number"}
 """Of a column: it holds the number of a user of Label Studio. `ris corrections pseudonymise` changes it."""
 PEOPLE_INSIDE = {"person": "inside"}
@@ -62,22 +64,32 @@ answer = sa.Table(
     "answer",
     metadata,
     sa.Column("id", _id, primary_key=True),
-    sa.Column("request_id", sa.Text, sa.ForeignKey("request.id"), nullable=False, index=True),
+    sa.Column("request_id", sa.Text, sa.ForeignKey("request.id"), index=True),
+    sa.Column("run", sa.Text, sa.ForeignKey("run.id")),
+    sa.Column("query", sa.Integer),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("project", sa.Integer),
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("expression", sa.Text, nullable=False),
     sa.Column("label", sa.Text, nullable=False),
+    sa.Column("is_guess", sa.Boolean),
     sa.Column("decision", sa.Text, nullable=False),
     sa.Column("model_version", sa.Text, nullable=False),
+    sa.Column("is_calibrated", sa.Boolean),
     sa.Column("encode_fp", sa.Text, nullable=False),
     sa.Column("image_sha256", sa.Text, nullable=False),
     sa.Column("height", sa.Integer, nullable=False),
     sa.Column("width", sa.Integer, nullable=False),
-    sa.Column("candidates", sa.JSON, nullable=False, info=NOBODY),
+    sa.Column("candidates", Candidates, nullable=False),
     sa.Column("selected", sa.JSON, nullable=False, info=NOBODY),
+    sa.Column("others", sa.JSON, info=NOBODY),
+    sa.Column("repeats", sa.Integer),
+    sa.Column("reading", sa.JSON(none_as_null=True), info=NOBODY),
+    sa.CheckConstraint("(request_id IS NULL) <> (run IS NULL)", name="answer_has_one_origin"),
     sa.Index("answer_by_task", "project", "task"),
+    sa.Index("answer_by_run", "run", "task", "query"),
 )
+"""Answers to expressions, of annotators' requests and of runs. `query` is the number of a run's query in its item."""
 region = sa.Table(
     "region",
     metadata,

@@ -1,7 +1,10 @@
 """From an expression on an encoded image to what is handed out: regions, their record, and what is told about them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from backend.db.records import Answer, Region
 from backend.label_studio import messages, protocol, regions
@@ -14,6 +17,13 @@ from ris_core.geometry import boxes, mask_cleaning, masks
 from ris_core.output.documents import list_candidates
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Prediction
+
+SAME_INSTANCE_IOU = 0.5
+"""Candidates that overlap more than this are taken for the same instance."""
+SHARE_OF_BEST = 0.8
+"""Of several instances, those are handed out that score at least this share of the best, unless a `min_score` is set."""
+MANY = 20
+"""Candidates that are considered where several instances may be meant."""
 
 
 @dataclass(frozen=True)
@@ -33,45 +43,104 @@ class ExpressionAnswer:
     is_guess: bool = False
 
 
+@dataclass(frozen=True)
+class ExpressionQuery:
+    """An expression to answer in an image.
+
+    Attributes:
+        text: What is looked for, without a label before it.
+        typed: Where the label is read from: as an annotator types it, with or without a label before it.
+        label: The label of its regions; None to read it from `typed`.
+        is_many: Hand out several instances, not only the best.
+    """
+
+    text: str
+    typed: str
+    label: str | None = None
+    is_many: bool = False
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How expressions are answered.
+
+    Attributes:
+        top_k: Candidates that are kept; more where several instances may be meant.
+        min_score: A candidate that scores less is kept, but not handed out; None for no limit. In [0, 1].
+        smooth_px: How much the outlines of masks are smoothed, in pixels.
+    """
+
+    top_k: int
+    min_score: float | None = None
+    smooth_px: float = 0.0
+
+
+@dataclass(frozen=True)
+class QueryAnswer:
+    """The answer to a query, before it is handed out.
+
+    Attributes:
+        record: All candidates.
+        handed_out: Indices of those that are handed out; where several instances are meant, also of some that score nearly as well.
+        prediction: The candidates' masks, cleaned.
+        picked: The label, and how it was chosen.
+    """
+
+    record: Answer
+    handed_out: tuple[int, ...]
+    prediction: Prediction
+    picked: PickedLabel
+
+
+def answer_query(
+    segmenter: Segmenter, encoded: EncodedImage, query: ExpressionQuery, control: Control, options: AnswerOptions
+) -> QueryAnswer:
+    """Find what a query refers to; the same for annotators and for bulk runs.
+
+    Args:
+        control: Where its regions go.
+
+    Raises:
+        BadExpression: If there is nothing to read in the expression. What is to be said about its prefix is a note of it.
+    """
+    top_k = max(MANY, options.top_k) if query.is_many else options.top_k
+    try:
+        prediction = _clean(segmenter.segment(encoded, query.text, top_k), options.smooth_px)
+    except BadInput as error:
+        if no_label := pick_label(control, query.typed, "").no_label:
+            error.add_note(messages.about_prefix(no_label, control.labels).text)
+        raise
+    picked = pick_label(control, query.typed, *prediction.expression.meant)
+    if query.label is not None:
+        picked = replace(picked, label=query.label, is_guess=False)
+    handed_out = _select(prediction, query, options.min_score)
+    others = () if query.is_many else _list_others(prediction, handed_out, options.min_score)
+    return QueryAnswer(_make_record(prediction, encoded, picked, others), handed_out, prediction, picked)
+
+
 def answer_expression(
-    segmenter: Segmenter,
-    encoded: EncodedImage,
-    text: str,
-    control: Control,
-    task: str,
-    top_k: int,
-    min_score: float | None = None,
-    smooth_px: float = 0.0,
+    segmenter: Segmenter, encoded: EncodedImage, text: str, control: Control, task: str, options: AnswerOptions
 ) -> ExpressionAnswer:
-    """Find what an expression refers to.
+    """Find what an annotator's expression refers to.
 
     Args:
         text: The expression as typed, with or without a "Label: " prefix.
         control: Where its regions go.
         task: The task they are for: noted in each, since a page may put them on the task that it shows by then.
-        top_k: Candidates that are kept.
-        min_score: A candidate that scores less is kept, but not handed out.
-        smooth_px: How much the rims of masks are smoothed.
 
     Raises:
-        BadExpression: If there is nothing to read in the expression. What is to be said about its prefix is a note of it.
+        BadExpression: As `answer_query` does.
     """
     _, bare = split_label(control, text)
-    try:
-        prediction = _clean(segmenter.segment(encoded, bare, top_k), smooth_px)
-    except BadInput as error:
-        if no_label := pick_label(control, text, "").no_label:
-            error.add_note(messages.about_prefix(no_label, control.labels).text)
-        raise
-    picked = pick_label(control, text, *prediction.expression.meant)
-    shown = [i for i in prediction.selected if prediction.masks[i].any() and prediction.scores[i] >= (min_score or 0)]
-    made = [_make_region(prediction, i, control, picked, task) for i in shown]
+    answer = answer_query(segmenter, encoded, ExpressionQuery(bare, text), control, options)
+    prediction, picked = answer.prediction, answer.picked
+    results = [_make_region(prediction, i, control, picked, task) for i in answer.handed_out]
     handed_out = [
         Region(id=region["id"], candidate_rank=i + 1, from_name=control.name, label=picked.label)
-        for i, region in zip(shown, made, strict=True)
+        for i, region in zip(answer.handed_out, results, strict=True)
     ]
-    record = _make_record(prediction, encoded, picked, handed_out)
-    return ExpressionAnswer(record, tuple(made), _tell(prediction, picked, control, not made), picked.is_guess)
+    record = replace(answer.record, regions=handed_out)
+    return ExpressionAnswer(record, tuple(results), _tell(prediction, picked, control, not results), picked.is_guess)
 
 
 def answer_choice(record: Answer, rank: int, control: Control, task: str, is_guess: bool) -> ExpressionAnswer:
@@ -127,9 +196,27 @@ def _make_region(prediction: Prediction, index: int, control: Control, picked: P
     )
 
 
-def _make_record(
-    prediction: Prediction, encoded: EncodedImage, picked: PickedLabel, handed_out: list[Region]
-) -> Answer:
+def _select(prediction: Prediction, query: ExpressionQuery, min_score: float | None) -> tuple[int, ...]:
+    """The candidates that are handed out: those that answer; of a query for many, also those elsewhere that score nearly as well."""
+    chosen: Sequence[int] = prediction.selected
+    if query.is_many and chosen:
+        floor = SHARE_OF_BEST * float(prediction.scores[list(chosen)].max()) if min_score is None else min_score
+        near = [i for i in range(len(prediction.scores)) if i in chosen or prediction.scores[i] >= floor]
+        # scores are at most 1, so what answers always comes before what only scores well
+        priority = np.array([prediction.scores[i] + (i in chosen) for i in near])
+        chosen = sorted(near[k] for k in masks.keep_distinct(prediction.masks[near], priority, SAME_INSTANCE_IOU))
+    floor = min_score or 0.0
+    return tuple(int(i) for i in chosen if prediction.masks[i].any() and prediction.scores[i] >= floor)
+
+
+def _list_others(prediction: Prediction, handed_out: Sequence[int], min_score: float | None) -> tuple[int, ...]:
+    """The candidates that could be meant instead, best first; none where nothing is handed out."""
+    floor = min_score or 0.0
+    others = (i for i in prediction.others if i not in handed_out and prediction.scores[i] >= floor)
+    return tuple(others) if handed_out else ()
+
+
+def _make_record(prediction: Prediction, encoded: EncodedImage, picked: PickedLabel, others: Sequence[int]) -> Answer:
     height, width = encoded.size_hw
     return Answer(
         expression=picked.expression,
@@ -142,7 +229,10 @@ def _make_record(
         width=width,
         candidates=[dict(candidate) for candidate in list_candidates(prediction)],
         selected=[int(i) for i in prediction.selected],
-        regions=handed_out,
+        is_guess=picked.is_guess,
+        others=others,
+        reading={"meant": list(prediction.expression.meant), "unused": list(prediction.expression.unused)},
+        is_calibrated="probability" in prediction.parts[0] if prediction.parts else None,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from backend.db.answer_rows import read_answer
 from backend.db.database import translate_errors
 from backend.db.records import Answer
 from backend.db.request_store import RequestStore
@@ -218,12 +219,11 @@ class RefinementStates:
             & (request.c.prompt_id == prompt_id)
             & (answer.c.created_at > time.time() - LIFETIME_S)
         )
-        names = [name for name in Answer.__dataclass_fields__ if name != "regions"]
-        query = sa.select(*(answer.c[name] for name in names)).join(request, request.c.id == answer.c.request_id)
+        query = sa.select(answer).join(request, request.c.id == answer.c.request_id)
         with translate_errors(), self._engine.connect() as db:
             rows = db.execute(query.where(same).order_by(answer.c.id.desc()).limit(REMEMBERED)).mappings().all()
         found = next((row for row in rows if _fold(row["expression"]) == _fold(expression)), None)
-        return (Answer(**found), 1 + max(found["selected"], default=-1)) if found else None
+        return (read_answer(found), 1 + max(found["selected"], default=-1)) if found else None
 
     def _list(self, project: int | None, task: str) -> list[RefinementState]:
         is_fresh = standing.c.updated_at > time.time() - LIFETIME_S

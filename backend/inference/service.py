@@ -13,7 +13,7 @@ from backend.db.project_store import FetchedImage
 from backend.db.records import Request
 from backend.db.request_store import RequestStore
 from backend.inference.clicks import ClickContext, answer_gesture
-from backend.inference.expressions import ExpressionAnswer, answer_choice, answer_expression
+from backend.inference.expressions import AnswerOptions, ExpressionAnswer, answer_choice, answer_expression
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.refinement import list_shown, look_inside, looks_elsewhere, refine
 from backend.inference.refinement_state import (
@@ -262,9 +262,8 @@ class InferenceService:
         if encoded is None:
             raise BadExpression("Nothing was asked here before. Type what you mean first.")
         settings = context.settings
-        made = answer_expression(
-            context.segmenter, encoded, query.text, control, task, self.top_k, settings.min_score, settings.smooth_px
-        )
+        options = AnswerOptions(self.top_k, settings.min_score, settings.smooth_px)
+        made = answer_expression(context.segmenter, encoded, query.text, control, task, options)
         return answer_choice(made.record, query.rank, control, task, made.is_guess) if query.rank else made
 
     def get_encoded(self, context: RequestContext) -> EncodedImage:

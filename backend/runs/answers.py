@@ -1,8 +1,6 @@
-"""Answers of runs: made by a worker, stored with all candidates, turned into Label Studio's regions when they are written.
+"""Answers of runs: made by a worker, recorded with all candidates, turned into Label Studio's regions when they are written.
 
-An answer is JSON: {"expression", "label", "is_guess", "decision", "selected": indices, "others": indices of what could have been
-meant instead, "candidates": as `list_candidates` returns them, "repeats": number of the query that has the same masks for the
-same words, if there is one}. The id of a region is a digest of run, task, query and rank, so that written regions can be recognised.
+The id of a region is a digest of run, task, query and candidate, so that written regions can be recognised, and need no record.
 """
 
 import hashlib
@@ -10,100 +8,69 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
+from backend.db.records import Answer
+from backend.inference.expressions import AnswerOptions, ExpressionQuery, answer_query
 from backend.label_studio import protocol, regions
 from backend.label_studio.label_config import Control
 from backend.label_studio.label_names import read_aloud
-from backend.label_studio.prompt import pick_label
 from backend.label_studio.protocol import Json
 from backend.runs.item import RunItem
 from backend.runs.queries import Query
 from backend.runs.spec import MAX_TOP_K
-from ris_core.geometry import boxes, mask_cleaning, masks
-from ris_core.output.documents import list_candidates
+from ris_core.geometry import masks
 from ris_core.segmentation.segmenter import Segmenter
-from ris_core.types import EncodedImage, Prediction
+from ris_core.types import EncodedImage
 
-SAME_INSTANCE_IOU = 0.5
-"""Candidates that overlap more than this are taken for the same instance."""
-SHARE_OF_BEST = 0.8
-"""Of several instances, those are handed out that score at least this share of the best, unless the run has a `min_score`."""
-MANY = 20
-"""Candidates that are considered where several instances may be meant."""
 _ID_LENGTH = 10
 
 
-def answer_query(
-    segmenter: Segmenter,
-    encoded: EncodedImage,
-    query: Query,
-    control: Control,
-    top_k: int,
-    min_score: float | None,
-    smooth_px: float = 0.0,
-) -> Json:
-    """Answer a query about an image.
-
-    Args:
-        min_score: In [0, 1]: candidates that score less are not handed out; None for no limit.
-        smooth_px: How much the outlines of masks are smoothed, in pixels; as for interactive answers.
+def answer_item_query(
+    segmenter: Segmenter, encoded: EncodedImage, query: Query, control: Control, options: AnswerOptions
+) -> Answer:
+    """Answer a query of a run about an image; `selected` is what is handed out.
 
     Raises:
         BadExpression: If the expression has no words that can be read.
     """
     # a label that stands for its own expression may be a name such as "traffic_light"
     text = read_aloud(query.expression) if query.expression == query.label else query.expression
-    prediction = segmenter.segment(encoded, text, MANY if query.is_many else top_k)
-    clean_masks = mask_cleaning.clean_all(prediction.masks, smooth_px)
-    prediction = replace(prediction, masks=clean_masks, boxes_xywh=boxes.from_masks(clean_masks))
-    selected = _select(prediction, query, min_score)
-    label = pick_label(control, query.expression, *prediction.expression.meant)
-    return {
-        "expression": query.expression,
-        "label": query.label or label.label,
-        "is_guess": query.label is None and label.is_guess,
-        "decision": prediction.decision,
-        "selected": selected,
-        "others": [] if query.is_many else _list_others(prediction, selected, min_score),
-        "candidates": [dict(candidate) for candidate in list_candidates(prediction)],
-    }
+    asked = ExpressionQuery(text, query.expression, query.label, query.is_many)
+    answer = answer_query(segmenter, encoded, asked, control, options)
+    return replace(answer.record, expression=query.expression, selected=answer.handed_out)
 
 
-def drop_repeated(answers: Sequence[Json]) -> list[Json]:
+def drop_repeated(answers: Sequence[Answer]) -> list[Answer]:
     """A task's answers, so that no two hand out the same mask for the same words and label.
 
     Of a label that the query named and one that was guessed for the same mask, the named one stays; two that were named both stay.
     """
     queries: dict[tuple[str, str], list[int]] = {}  # words and mask to the numbers of the queries that hand it out
-    order = sorted(range(len(answers)), key=lambda number: bool(answers[number]["is_guess"]))
+    order = sorted(range(len(answers)), key=lambda number: bool(answers[number].is_guess))
     selected: list[list[int]] = [[] for _ in answers]
     repeats: dict[int, int] = {}
     for number in order:
         one = answers[number]
-        for index in one["selected"]:
-            earlier = queries.setdefault((_fold(one["expression"]), one["candidates"][index]["mask"]["counts"]), [])
+        for index in one.selected:
+            earlier = queries.setdefault((_fold(one.expression), one.candidates[index]["mask"]["counts"]), [])
             same = [of for of in earlier if of != number and _is_same_label(answers[of], one)]
             if same:
                 repeats[number] = same[0]
             else:
                 selected[number].append(index)
                 earlier.append(number)
-    changed = (
-        {**one, "selected": chosen, "others": one["others"] if chosen else [], "repeats": repeats[number]}
+    return [
+        replace(one, selected=chosen, others=one.others if chosen else (), repeats=repeats[number])
         if number in repeats
         else one
         for number, (one, chosen) in enumerate(zip(answers, selected, strict=True))
-    )
-    return list(changed)
+    ]
 
 
 def list_contents(item: RunItem) -> frozenset[tuple[str, str, str]]:
     """What an item's own prediction holds: words, label and mask of each region."""
     handed_out = ((item.answers[region.query], region.candidate) for region in list_handed_out(item))
     return frozenset(
-        (_fold(answer["expression"]), answer["label"], answer["candidates"][i]["mask"]["counts"])
-        for answer, i in handed_out
+        (_fold(answer.expression), answer.label, answer.candidates[i]["mask"]["counts"]) for answer, i in handed_out
     )
 
 
@@ -130,7 +97,7 @@ def list_handed_out(item: RunItem, top_k: int = 1) -> list[HandedOutRegion]:
     Args:
         top_k: If more than 1, also those of `make_candidate_predictions`, rank after rank.
     """
-    own = [_hand_out(item, number, i) for number, answer in enumerate(item.answers) for i in answer["selected"]]
+    own = [_hand_out(item, number, i) for number, answer in enumerate(item.answers) for i in answer.selected]
     return own + [region for ranked in _rank_others(item, top_k) for region in ranked]
 
 
@@ -146,11 +113,9 @@ def make_regions(item: RunItem, control: Control, selection: Sequence[HandedOutR
     results = []
     for one in list_handed_out(item) if selection is None else selection:
         answer = item.answers[one.query]
-        candidate = answer["candidates"][one.candidate]
+        candidate = answer.candidates[one.candidate]
         mask, score, notes = masks.from_rle(candidate["mask"]), candidate["score"], _notes(item, answer)
-        results.append(
-            regions.make_region(mask, control, answer["label"], one.region, score, answer["expression"], notes)
-        )
+        results.append(regions.make_region(mask, control, answer.label, one.region, score, answer.expression, notes))
     return results
 
 
@@ -198,7 +163,7 @@ def read_rank(item: RunItem, prediction: Mapping[str, Any], model_version: str) 
 
 def _rank_others(item: RunItem, top_k: int) -> list[list[HandedOutRegion]]:
     """From rank 2 on, the next candidate of each query that has one."""
-    others = [answer.get("others", ()) for answer in item.answers]
+    others = [answer.others for answer in item.answers]
     last = min(top_k, 1 + max(map(len, others), default=0))
     return [
         [_hand_out(item, number, of[rank - 2], rank) for number, of in enumerate(others) if len(of) > rank - 2]
@@ -214,33 +179,14 @@ def _region_id(item: RunItem, query: int, index: int) -> str:
     return hashlib.sha1(f"{item.run}/{item.task}/{query}/{index}".encode()).hexdigest()[:_ID_LENGTH]
 
 
-def _is_same_label(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return bool(one["label"] == other["label"] or one["is_guess"] or other["is_guess"])
+def _is_same_label(one: Answer, other: Answer) -> bool:
+    return bool(one.label == other.label or one.is_guess or other.is_guess)
 
 
 def _fold(expression: str) -> str:
     return " ".join(expression.casefold().split())
 
 
-def _notes(item: RunItem, answer: Mapping[str, Any]) -> Json:
-    guess = {"label_is_guess": True} if answer["is_guess"] else {}
-    return {"decision": answer["decision"], "task": str(item.task), "run": item.run, **guess}
-
-
-def _select(prediction: Prediction, query: Query, min_score: float | None) -> list[int]:
-    """The candidates that are handed out: those that answer; of a query for many, also those elsewhere that score nearly as well."""
-    chosen: Sequence[int] = prediction.selected
-    if query.is_many and chosen:
-        floor = SHARE_OF_BEST * float(prediction.scores[list(chosen)].max()) if min_score is None else min_score
-        near = [i for i in range(len(prediction.scores)) if i in chosen or prediction.scores[i] >= floor]
-        # scores are at most 1, so what answers always comes before what only scores well
-        priority = np.array([prediction.scores[i] + (i in chosen) for i in near])
-        chosen = sorted(near[k] for k in masks.keep_distinct(prediction.masks[near], priority, SAME_INSTANCE_IOU))
-    floor = min_score or 0.0
-    return [int(i) for i in chosen if prediction.masks[i].any() and prediction.scores[i] >= floor]
-
-
-def _list_others(prediction: Prediction, selected: Sequence[int], min_score: float | None) -> list[int]:
-    """The candidates that could be meant instead of the selected ones, best first; none where nothing was selected."""
-    floor = min_score or 0.0
-    return [i for i in prediction.others if i not in selected and prediction.scores[i] >= floor] if selected else []
+def _notes(item: RunItem, answer: Answer) -> Json:
+    guess = {"label_is_guess": True} if answer.is_guess else {}
+    return {"decision": answer.decision, "task": str(item.task), "run": item.run, **guess}

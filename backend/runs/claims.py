@@ -10,7 +10,9 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from backend.db.answer_rows import AnswerOrigin, delete_run_answers, insert_answers
 from backend.db.database import Transactions
+from backend.db.records import Answer
 from backend.db.run_tables import is_in, item, run
 from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, RunItem, read_item
 
@@ -49,7 +51,8 @@ class ItemClaims:
     def finish(
         self,
         claimed: RunItem,
-        answers: Sequence[Mapping[str, Any]],
+        project: int,
+        answers: Sequence[Answer],
         image_sha256: str,
         encode_fp: str,
         model_version: str,
@@ -59,18 +62,24 @@ class ItemClaims:
         does_push = sa.select(run.c.does_push).where(run.c.id == claimed.run).scalar_subquery()
         values = {
             "state": sa.case((does_push, "ready"), else_="done"),
-            "answers": list(answers),
             "image_sha256": image_sha256,
             "encode_fp": encode_fp,
             "model_version": model_version,
             "seconds": dict(seconds),
-            "unfound": sum(not answer["selected"] and "repeats" not in answer for answer in answers),
-            "unsure": sum(bool(answer["selected"]) and answer["decision"] == "ambiguous" for answer in answers),
+            "unfound": sum(not answer.selected and answer.repeats is None for answer in answers),
+            "unsure": sum(bool(answer.selected) and answer.decision == "ambiguous" for answer in answers),
             "finished_at": time.time(),
             "error": None,
             "reason": None,
         }
-        return self._end_attempt(claimed, values)
+        task = str(claimed.task)
+        with self._transactions.writing() as db:
+            if not _end_attempt(db, claimed, values):
+                return False
+            if claimed.was_answered:
+                delete_run_answers(db, claimed.run, task)
+            insert_answers(db, AnswerOrigin(project, task, run=claimed.run), answers)
+        return True
 
     def fail(self, claimed: RunItem, error: str, reason: str) -> bool:
         """Record why an item cannot be answered; False if it was given to another worker meanwhile."""
@@ -120,12 +129,17 @@ class ItemClaims:
             return cast(str | None, db.scalar(sa.update(item).where(is_its).values(values).returning(item.c.state)))
 
     def _end_attempt(self, claimed: RunItem, values: Mapping[str, Any]) -> bool:
-        is_mine = (
-            (item.c.run == claimed.run)
-            & (item.c.task == claimed.task)
-            & (item.c.state == "running")
-            & (item.c.attempts == claimed.attempt)
-            & (item.c.worker == claimed.worker)
-        )
         with self._transactions.writing() as db:
-            return db.execute(sa.update(item).where(is_mine).values(values)).rowcount == 1
+            return _end_attempt(db, claimed, values)
+
+
+def _end_attempt(db: sa.Connection, claimed: RunItem, values: Mapping[str, Any]) -> bool:
+    """Change an item that a worker has; False, and nothing changes, if it was given to another one."""
+    is_mine = (
+        (item.c.run == claimed.run)
+        & (item.c.task == claimed.task)
+        & (item.c.state == "running")
+        & (item.c.attempts == claimed.attempt)
+        & (item.c.worker == claimed.worker)
+    )
+    return db.execute(sa.update(item).where(is_mine).values(values)).rowcount == 1

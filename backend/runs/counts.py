@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from backend.db.database import Transactions
 from backend.db.run_tables import is_in, item, item_count, run
-from backend.runs.item import OPEN, RunItem, read_item
+from backend.runs.item import OPEN, RunItem, read_answered
 
 STAGES_OF = 200
 """Items that ended last, failed ones too: of those that were answered, the seconds of stages are averaged."""
@@ -136,11 +136,10 @@ class RunCounts:
     def answered(self, run_id: str, limit: int) -> list[RunItem]:
         """Items of a run that have answers, by task id."""
         wanted = sa.select(item).where(
-            item.c.run == run_id, item.c.answers.is_not(None), item.c.state.in_((*OPEN, "done"))
+            item.c.run == run_id, item.c.encode_fp.is_not(None), item.c.state.in_((*OPEN, "done"))
         )
         with self._transactions.reading() as db:
-            rows = db.execute(wanted.order_by(item.c.task).limit(limit)).mappings()
-            return [read_item(row) for row in rows]
+            return read_answered(db, db.execute(wanted.order_by(item.c.task).limit(limit)).mappings().all())
 
     def _stages(self) -> dict[str, list[float]]:
         wanted = sa.select(item.c.seconds).where(item.c.finished_at.is_not(None))

@@ -10,8 +10,9 @@ from rq.timeouts import JobTimeoutException
 
 from backend.base.errors import BadConfig, ImageUnreachable, Unreachable
 from backend.base.redaction import reason_of
-from backend.db.records import Request
+from backend.db.records import Answer, Request
 from backend.inference.cache_room import CacheTooSmall, check_room
+from backend.inference.expressions import AnswerOptions
 from backend.inference.request_context import RequestContext
 from backend.inference.service import InferenceService
 from backend.label_studio.label_config import read_config
@@ -116,7 +117,7 @@ def _work_on(context: RunContext, run: Run, item: RunItem, body: Json) -> bool:
             log.exception("item failed")
         else:
             version = request.segmenter.model_version
-            is_kept = claims.finish(item, item_answers, image_sha256, encode_fp, version, request.parts_s)
+            is_kept = claims.finish(item, run.project, item_answers, image_sha256, encode_fp, version, request.parts_s)
             seconds = round(time.perf_counter() - started_at, 3)
             log.info("item", attempt=item.attempt, seconds=seconds, is_kept=is_kept, **request.parts_s)
         if run.strikes:
@@ -126,7 +127,7 @@ def _work_on(context: RunContext, run: Run, item: RunItem, body: Json) -> bool:
 
 def _answer_in_memory(
     service: InferenceService, run: Run, item: RunItem, context: RequestContext
-) -> tuple[str, str, list[Json]]:
+) -> tuple[str, str, list[Answer]]:
     """As `_answer`; if the device's memory is too small, once more with half as much in it at once.
 
     Raises:
@@ -147,17 +148,18 @@ def _answer_in_memory(
         raise BadImage(f"The device's memory is too small for {_sizes(context)}. Make the image smaller.") from error
 
 
-def _answer(service: InferenceService, run: Run, item: RunItem, context: RequestContext) -> tuple[str, str, list[Json]]:
+def _answer(
+    service: InferenceService, run: Run, item: RunItem, context: RequestContext
+) -> tuple[str, str, list[Answer]]:
     encoded = service.get_encoded(context)
     if run.spec.prompts:
         service.get_embedding(context)
     spec, control = run.spec, context.config.controls[0]
     min_score = context.settings.min_score if spec.min_score is None else spec.min_score
     top_k = spec.top_k or service.top_k
-    smooth_px = context.settings.smooth_px
+    options = AnswerOptions(top_k, min_score, context.settings.smooth_px)
     item_answers = [
-        answers.answer_query(context.segmenter, encoded, query, control, top_k, min_score, smooth_px)
-        for query in item.queries
+        answers.answer_item_query(context.segmenter, encoded, query, control, options) for query in item.queries
     ]
     context.tick("segment")
     return encoded.image_sha256, encoded.encode_fp, answers.drop_repeated(item_answers)

@@ -17,6 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import sqlalchemy as sa
+
+from backend.db.answer_rows import read_run_answers
+from backend.db.records import Answer
 from backend.runs.queries import Query
 
 ItemState = Literal[
@@ -56,10 +60,11 @@ class RunItem:
         attempt: Which one this is, from 1.
         deferrals: How often its image could not be fetched.
         worker: Name of the worker that works on it, or did last.
-        answers: One for each query; `answers` describes them.
+        answers: One for each query, where they were read with it; `selected` of each is what is handed out.
         model_version: Version that answered it; None until then.
         replaced: What its prediction replaced: {"run": id, "predictions": [ids], "annotations": [ids]}.
         before: Ids of the predictions that its task had before this item's was first sent; None if that was not looked up.
+        was_answered: It has answers, as one that is tried again after it could not be written.
     """
 
     run: str
@@ -70,11 +75,12 @@ class RunItem:
     attempt: int
     deferrals: int
     worker: str | None = None
-    answers: tuple[dict[str, Any], ...] = ()
+    answers: tuple[Answer, ...] = ()
     replaces: str | None = None
     replaced: Mapping[str, Any] | None = None
     model_version: str | None = None
     before: tuple[int, ...] | None = None
+    was_answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,8 @@ def make_row(run_id: str, planned: PlannedItem, state: ItemState) -> dict[str, A
     }
 
 
-def read_item(row: Any) -> RunItem:
-    """An item from its row."""
+def read_item(row: Any, answers: tuple[Answer, ...] = ()) -> RunItem:
+    """An item from its row, with its answers if they were read too."""
     return RunItem(
         run=row["run"],
         task=int(row["task"]),
@@ -116,12 +122,19 @@ def read_item(row: Any) -> RunItem:
         attempt=row["attempts"],
         deferrals=row["deferrals"],
         worker=row["worker"],
-        answers=tuple(row["answers"] or ()),
+        answers=answers,
         replaces=row["replaces"],
         replaced=row["replaced"],
         model_version=row["model_version"],
         before=None if row["before"] is None else tuple(row["before"]),
+        was_answered=row["encode_fp"] is not None,
     )
+
+
+def read_answered(db: sa.Connection, rows: Sequence[Any]) -> list[RunItem]:
+    """Items from their rows, with their answers, which are read at once."""
+    answers = read_run_answers(db, [(row["run"], int(row["task"])) for row in rows])
+    return [read_item(row, answers.get((row["run"], int(row["task"])), ())) for row in rows]
 
 
 def read_queries(values: Sequence[Mapping[str, Any]]) -> tuple[Query, ...]:

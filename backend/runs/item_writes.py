@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from backend.db.database import Transactions
 from backend.db.run_tables import item
-from backend.runs.item import OPEN, ItemState, RunItem, read_item
+from backend.runs.item import OPEN, ItemState, RunItem, read_answered
 from backend.runs.items import PAGE
 from backend.runs.leases import holds_fence
 
@@ -36,7 +36,7 @@ class ItemWrites:
             rows = db.execute(sa.select(item).where(is_ready).order_by(item.c.task).limit(limit)).mappings().all()
             is_next = item.c.task.in_([row["task"] for row in rows])
             db.execute(sa.update(item).where(is_ready, is_next).values(state="writing"))
-        return [read_item({**row, "state": "writing"}) for row in rows]
+            return read_answered(db, [{**row, "state": "writing"} for row in rows])
 
     def note_before(self, run_id: str, fence: int, task: int, predictions: Collection[int]) -> bool:
         """Note which predictions a task has before its item's is sent, unless that was noted; False under a former fence."""
@@ -60,8 +60,8 @@ class ItemWrites:
         is_done = (item.c.run == run_id) & (item.c.state == "done") & (item.c.task > after)
         is_expected = is_done & item.c.replaced_by.is_(None) & ~is_overtaken
         with self._transactions.reading() as db:
-            rows = db.execute(sa.select(item).where(is_expected).order_by(item.c.task).limit(limit)).mappings()
-            return [read_item(row) for row in rows]
+            rows = db.execute(sa.select(item).where(is_expected).order_by(item.c.task).limit(limit)).mappings().all()
+            return read_answered(db, rows)
 
     def move(
         self,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from backend.db.database import Transactions
 from backend.db.run_tables import answered_by, is_in, item, run
 from backend.db.upsert import insert_if_absent
-from backend.runs.item import OPEN, AnsweredTask, ItemState, PlannedItem, RunItem, make_row, read_item, read_queries
+from backend.runs.item import OPEN, AnsweredTask, ItemState, PlannedItem, RunItem, make_row, read_answered, read_queries
 from backend.runs.leases import holds_fence
 from backend.runs.queries import merge
 
@@ -100,15 +100,16 @@ class RunItems:
     def get(self, run_id: str, task: int) -> RunItem | None:
         """One item."""
         with self._transactions.reading() as db:
-            row = db.execute(sa.select(item).where(item.c.run == run_id, item.c.task == task)).mappings().first()
-        return read_item(row) if row else None
+            rows = db.execute(sa.select(item).where(item.c.run == run_id, item.c.task == task)).mappings().all()
+            return next(iter(read_answered(db, rows)), None)
 
     def in_state(self, run_id: str, state: ItemState, limit: int = PAGE, after: int = -1) -> list[RunItem]:
         """Items in a state, by task id."""
         wanted = (item.c.run == run_id) & (item.c.state == state) & (item.c.task > after)
         with self._transactions.reading() as db:
-            rows = db.execute(sa.select(item).where(wanted).order_by(item.c.task).limit(limit)).mappings()
-            return [read_item(row) for row in rows]
+            return read_answered(
+                db, db.execute(sa.select(item).where(wanted).order_by(item.c.task).limit(limit)).mappings().all()
+            )
 
     def count_beginnable(self, run_id: str, limit: int) -> int:
         """How many items may begin now; `limit` if there are more."""

@@ -103,10 +103,10 @@ def _draw_tile(item: RunItem, image: Image) -> UInt8[ndarray, "h w 3"]:
     scale = TILE_PX / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     pixels = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA)
-    for number, found in enumerate(item.answers):
+    for number, answer in enumerate(item.answers):
         colour = COLOURS[number % len(COLOURS)]
-        for i in found["selected"]:
-            mask = masks.from_rle(found["candidates"][i]["mask"]).astype(np.uint8)
+        for i in answer.selected:
+            mask = masks.from_rle(answer.candidates[i]["mask"]).astype(np.uint8)
             small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
             pixels[small > 0] = pixels[small > 0] * (1 - FILL) + np.array(colour) * FILL
             outlines, _ = cv2.findContours(small, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -120,10 +120,10 @@ def _with_caption(tile: UInt8[ndarray, "h w 3"], item: RunItem) -> UInt8[ndarray
     """The task, and of its first queries the expression and the best score."""
     canvas = Pil.fromarray(tile)
     drawing, font = ImageDraw.Draw(canvas), ImageFont.load_default(FONT_PX)
-    for number, found in enumerate(item.answers[:LINES]):
-        scores = [found["candidates"][i]["score"] for i in found["selected"]]
+    for number, answer in enumerate(item.answers[:LINES]):
+        scores = [answer.candidates[i]["score"] for i in answer.selected]
         score = f"{max(scores):.2f}" if scores else "nothing"
-        text = f"{item.task}: {one_line(found['expression'])} ({score})"
+        text = f"{item.task}: {one_line(answer.expression)} ({score})"
         where = (4, TILE_PX + 2 + number * (FONT_PX + 4))
         drawing.text(where, text[:LONGEST_CAPTION], COLOURS[number % len(COLOURS)], font)
     return np.asarray(canvas)

@@ -6,12 +6,14 @@ import pytest
 import sqlalchemy as sa
 
 from backend.corrections.offered_regions import OfferedRegionsOfTask
+from backend.db.answer_rows import AnswerOrigin, insert_answers
+from backend.db.records import Answer
 from backend.db.run_tables import item, run
 from backend.db.tables import answer, region, request
 from backend.label_studio import protocol, regions
 from backend.label_studio.label_config import read_config
 from backend.runs.answers import list_handed_out
-from backend.runs.item import read_item
+from backend.runs.item import read_answered
 from ris_core.geometry.masks import from_rle, to_rle
 from tests.backend.corrections.made import CONFIG, PROJECT, START, annotation, box, brush, event, hand_out, rle, send
 
@@ -29,20 +31,22 @@ def fill(table: sa.Table, **given) -> dict:
 def pushed(store) -> tuple[str, ...]:
     """Ids of the regions of a run's item: two queries, the first with another candidate, whose region comes last."""
 
-    def found(expression: str, *masks) -> dict:
+    def answered(expression: str, *masks) -> Answer:
         candidates = [{"rank": i + 1, "score": 0.9 - i / 10, "mask": mask} for i, mask in enumerate(masks)]
-        told = {"label": "Object", "is_guess": False, "decision": "match", "selected": [0]}
-        told |= {"others": list(range(1, len(masks)))}
-        return {"expression": expression, "candidates": candidates, **told}
+        about = ("Object", "match", "v7", "fp", "ab", 1, 1)
+        return Answer(
+            expression, *about, candidates=candidates, selected=[0], others=range(1, len(masks)), is_guess=False
+        )
 
-    answers = [found("the box", rle(0, 0), rle(20, 0)), found("the other", rle(0, 15))]
-    row = fill(item, run="r1", task=5, state="done", answers=answers, finished_at=START + 20)
+    answers = [answered("the box", rle(0, 0), rle(20, 0)), answered("the other", rle(0, 15))]
+    row = fill(item, run="r1", task=5, state="done", finished_at=START + 20)
     with store._engine.begin() as db:
         spec = fill(run, id="r1", project=PROJECT, label_config=CONFIG, model_version="v7", spec={}, state="done")
         db.execute(sa.insert(run).values(spec))
         db.execute(sa.insert(item).values(row))
-        [stored] = db.execute(sa.select(item)).mappings()
-    return tuple(one.region for one in list_handed_out(read_item(dict(stored)), top_k=2))
+        insert_answers(db, AnswerOrigin(PROJECT, "5", run="r1"), answers)
+        [stored] = read_answered(db, db.execute(sa.select(item)).mappings().all())
+    return tuple(one.region for one in list_handed_out(stored, top_k=2))
 
 
 CASES = {

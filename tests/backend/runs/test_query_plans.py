@@ -14,6 +14,7 @@ from backend.corrections.store import CorrectionStore
 from backend.db.counters import find_drift, recount
 from backend.db.request_store import RequestStore
 from backend.runs import summary
+from tests.backend.runs.test_store import an_answer
 
 ITEMS = 3000
 BIG = ("item", "webhook", "request", "answer", "region", "annotation_version")
@@ -147,7 +148,7 @@ def _fill(db: sa.Connection) -> None:
     db.exec_driver_sql(
         f"INSERT INTO webhook (received_at, action, project, body, read_at) {numbers} SELECT i, 'A', 3, '{{}}', i FROM n"
     )
-    text = "CAST(i AS TEXT)"
+    text, cast = "CAST(i AS TEXT)", "" if db.dialect.name == "sqlite" else "::bytea"
     db.exec_driver_sql(
         "INSERT INTO request (id, created_at, expires_at, kind, project, task, body, state, attempts) "
         f"{numbers} SELECT {text}, i, i, 'interactive', 3, {text}, '{{}}', 'done', 1 FROM n"
@@ -155,8 +156,21 @@ def _fill(db: sa.Connection) -> None:
     db.exec_driver_sql(
         "INSERT INTO answer (request_id, created_at, project, task, expression, label, decision, model_version, encode_fp, "
         f"image_sha256, height, width, candidates, selected) {numbers} "
-        f"SELECT {text}, i, 3, {text}, 'x', 'y', 'match', 'v', 'f', 's', 1, 1, '[]', '[]' FROM n"
+        f"SELECT {text}, i, 3, {text}, 'x', 'y', 'match', 'v', 'f', 's', 1, 1, ''{cast}, '[]' FROM n"
     )
+
+
+def test_an_answered_item_costs_three_statements(rig):
+    rig.add_tasks(2)
+    run = rig.start(RED, DOG)
+    item = rig.run_store.claims.claim(run.id, "w")
+    answers = [an_answer(), an_answer()]
+    statements: list[str] = []
+    note = lambda _db, _cursor, statement, *_: statements.append(statement)  # noqa: E731
+    sa.event.listen(rig.run_store._engine, "before_cursor_execute", note)
+    assert rig.run_store.claims.finish(item, 3, answers, "sha", "fp", "v1", {})
+    sa.event.remove(rig.run_store._engine, "before_cursor_execute", note)
+    assert [statement.split()[0] for statement in statements if statement[:5] != "BEGIN"] == ["UPDATE", "INSERT"]
 
 
 def test_counters_are_right_whatever_wrote(filled):

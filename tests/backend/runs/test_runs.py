@@ -99,7 +99,7 @@ def test_without_push_answers_stay_in_the_ledger(rig):
     run = rig.carry_on(rig.start(RED, push=False))
     assert (run.state, rig.studio.of(task)) == ("done", [])
     [item] = rig.items.in_state(run.id, "done")
-    assert item.answers[0]["candidates"][0]["mask"]["size"] == [40, 42]
+    assert item.answers[0].candidates[0]["mask"]["size"] == [40, 42]
 
 
 def test_warm_run_only_fills_the_cache(rig):
@@ -464,7 +464,7 @@ def test_late_answer_of_a_worker_that_was_given_up_changes_nothing(rig):
     rig.age_running(run)
     rig.supervisor.tick()
     assert rig.run_store.claims.claim(run.id, "next").attempt == 2
-    assert not rig.run_store.claims.finish(late, [], "sha", "fp", "v", {})
+    assert not rig.run_store.claims.finish(late, 3, [], "sha", "fp", "v", {})
     assert not rig.run_store.claims.fail(late, "x", "y")
     assert rig.states(run) == {"running": 1}
 

@@ -1,7 +1,10 @@
 """How runs are named, and how they are told to stand."""
 
+from dataclasses import replace
+
 import pytest
 
+from backend.db.records import Answer
 from backend.runs import control, summary
 from backend.runs.spec import BadRun, RunSpec
 from tests.backend.runs.fake_studio import PROJECT
@@ -77,13 +80,9 @@ def test_an_unsure_answer_is_counted_when_it_is_recorded(rig):
     rig.add_tasks(1)
     run = rig.start(RED)
     item = rig.run_store.claims.claim(run.id, "me")
-    answer = {"expression": "x", "label": "Red", "is_guess": False, "others": [], "candidates": []}
-    answers = [
-        {**answer, "decision": "ambiguous", "selected": [0]},
-        {**answer, "decision": "ambiguous", "selected": []},
-    ]
-    answers.append({**answer, "decision": "match", "selected": [], "repeats": 0})
-    rig.run_store.claims.finish(item, answers, "ab", "fp", "v", {})
+    answer = Answer("x", "Red", "ambiguous", "v", "fp", "ab", 1, 1, candidates=[], selected=[])
+    answers = [replace(answer, selected=[0]), answer, replace(answer, decision="match", repeats=0)]
+    rig.run_store.claims.finish(item, 3, answers, "ab", "fp", "v", {})
     assert rig.run_store.counts.found(run.id) == (1, 1)
 
 

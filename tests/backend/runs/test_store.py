@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from backend.db.records import Answer
 from backend.db.request_store import open_request_store
 from backend.db.run_tables import item as item_table
 from backend.db.run_tables import run as run_table
@@ -38,8 +39,19 @@ def make_run(run_store, tasks=3, state="running", **spec):
     return run
 
 
+def an_answer() -> Answer:
+    mask = {"size": [1, 2], "counts": "02"}
+    candidates = [
+        {"rank": 1, "score": 0.5, "bbox_xywh": [0.0, 0.0, 0.0, 0.0], "mask": mask, "parts": {"probability": 0.5}}
+    ]
+    about = {"model_version": "v1", "encode_fp": "fp", "image_sha256": "sha", "height": 1, "width": 2}
+    return Answer(
+        "the dog", "Dog", "match", **about, candidates=candidates, selected=[0], is_guess=False, is_calibrated=True
+    )
+
+
 def finish(run_store, item):
-    return run_store.claims.finish(item, [{"selected": []}], "sha", "fp", "v1", {"encode_s": 0.5})
+    return run_store.claims.finish(item, 3, [an_answer()], "sha", "fp", "v1", {"encode_s": 0.5})
 
 
 def test_tables_are_migrated_as_they_are_used(database_url):
@@ -80,7 +92,7 @@ def test_answer_is_kept_until_it_is_written(run_store):
     assert finish(run_store, run_store.claims.claim(run.id, "w"))
     fence = run_store.leases.take(run.id, "s")
     [item] = run_store.writes.take_ready(run.id, fence, 10)
-    assert (item.state, item.answers) == ("writing", ({"selected": []},))
+    assert (item.state, item.answers) == ("writing", (an_answer(),))
     assert run_store.writes.move(run.id, fence, [1], "done") == 1
     assert run_store.counts.count_written(3, "v1") == 1
     assert run_store.counts.stage_seconds() == {"encode": 0.5}
@@ -187,10 +199,11 @@ def test_counts_are_told_apart_for_metrics(run_store):
 HAMMER = """
 import sys
 from backend.runs.store import open_run_store
+from tests.backend.runs.test_store import an_answer
 run_store, run, worker = open_run_store(sys.argv[1]), sys.argv[2], sys.argv[3]
 mine = 0
 while item := run_store.claims.claim(run, worker):
-    mine += run_store.claims.finish(item, [{"selected": []}], worker, "fp", "v", {})
+    mine += run_store.claims.finish(item, 3, [an_answer()], worker, "fp", "v", {})
 print(mine)
 """
 

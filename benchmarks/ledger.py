@@ -12,16 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import sqlalchemy as sa
 
 from backend.db.request_store import RequestStore
+from backend.db.tables import answer
 from backend.runs.queries import Query
 from backend.runs.run import AT_WORK, Run
 from backend.runs.spec import RunSpec
 from backend.runs.store import RunStore, open_run_store
+from ris_core.geometry import boxes
+from ris_core.geometry.masks import to_rle
 
 REPEATS = 15
 WARM_UP = 3
+POOL = 50
+"""Different answers."""
+HEIGHT, WIDTH = 480, 640
 BATCH = 10_000
 """Items of one statement."""
 MIXES: Mapping[str, float] = {"all new": 0.0, "98 % done": 0.98}
@@ -37,7 +44,7 @@ class QuestionTimes:
     Attributes:
         database: Its kind.
         clock: "CPU" where the database is in this process, else "wall".
-        bytes_per_item: Size of the database for each item, without answers; None where it is not known.
+        bytes_per_item: Size of the database for each item with its answer; None where it is not known.
     """
 
     database: str
@@ -62,7 +69,9 @@ class QuestionTimes:
                 lines.append(f"| {question} | {shown} | {row[-1] / row[0]:.1f} |")
             parts.append("\n".join(lines))
         if self.bytes_per_item is not None:
-            parts.append(f"{self.bytes_per_item:,.0f} bytes for each item, without its answers.")
+            parts.append(
+                f"{self.bytes_per_item:,.0f} bytes for each item with its answer: one query, five candidates of 640 x 480 pixels."
+            )
         return "\n\n".join(parts)
 
 
@@ -97,6 +106,7 @@ def _fill(run_store: RunStore, items: int, share_done: float) -> Run:
     run = run_store.add_run(RunSpec(3, expressions=("the dog",)), "v1", "running", label_config="<View/>")
     queries = json.dumps([Query("the dog", "Dog").to_json()])
     done = int(items * share_done)
+    pool = [_make_candidates(seed) for seed in range(POOL)]
     columns = (
         "run, task, image, queries, state, attempts, deferrals, retry_at, worker, started_at, finished_at, image_sha256, "
         "encode_fp, model_version, seconds"
@@ -106,6 +116,10 @@ def _fill(run_store: RunStore, items: int, share_done: float) -> Run:
         with run_store._transactions.writing() as db:
             values = ", ".join(f":{name.strip()}" for name in columns.split(","))
             db.execute(sa.text(f"INSERT INTO item ({columns}) VALUES ({values})"), rows)
+            answered = [row["task"] for row in rows if row["state"] == "done"]
+            db.execute(
+                sa.insert(answer), [_answer_row(run, int(str(task)), pool) for task in answered]
+            ) if answered else None
     if run_store._engine.dialect.name == "postgresql":  # as its autovacuum does within a minute
         with run_store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             db.exec_driver_sql("VACUUM ANALYZE")
@@ -129,6 +143,51 @@ def _row(run: str, task: int, queries: str, is_done: bool) -> dict[str, object]:
     empty = {**dict.fromkeys(answered), "state": "new", "attempts": 0}
     about = {"run": run, "task": task, "image": f"/data/upload/3/{task:08d}-picture.jpg", "queries": queries}
     return {**about, "deferrals": 0, "retry_at": 0.0, **(answered if is_done else empty)}
+
+
+def _answer_row(run: Run, task: int, pool: Sequence[Sequence[dict[str, object]]]) -> dict[str, object]:
+    candidates = pool[task % len(pool)]
+    return {
+        "run": run.id,
+        "query": 0,
+        "created_at": time.time(),
+        "project": run.project,
+        "task": str(task),
+        "expression": "the dog on the left",
+        "label": "Dog",
+        "is_guess": False,
+        "decision": "match",
+        "model_version": "base.guided.1234abcd",
+        "is_calibrated": False,
+        "encode_fp": "f" * 16,
+        "image_sha256": f"{task:064x}",
+        "height": HEIGHT,
+        "width": WIDTH,
+        "candidates": candidates,
+        "selected": [0],
+        "others": [1, 2],
+        "reading": {"meant": ["dog"], "unused": []},
+    }
+
+
+def _make_candidates(seed: int) -> list[dict[str, object]]:
+    """Five ragged ellipses, as large as things in photographs are, with the parts of a score."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.ogrid[:HEIGHT, :WIDTH]
+    made: list[dict[str, object]] = []
+    for i in range(5):
+        row, column, radius = rng.uniform(0.2, 0.8) * HEIGHT, rng.uniform(0.2, 0.8) * WIDTH, rng.uniform(20, 140)
+        around = np.arctan2(rows - row, columns - column)
+        waves = sum(rng.normal() * 0.1 / f * np.cos(f * around + rng.uniform(0, 6)) for f in range(1, 8))
+        mask = np.hypot(rows - row, columns - column) < radius * (1 + waves)
+        parts = {
+            name: float(rng.random()) for name in ("look", "look_rank", "on the left", "predicted_iou", "stability")
+        }
+        box = boxes.from_masks(mask[None])[0].tolist()
+        made.append(
+            {"rank": i + 1, "score": float(rng.random()), "bbox_xywh": box, "mask": to_rle(mask), "parts": parts}
+        )
+    return made
 
 
 def _ask(run_store: RunStore, run: Run, clock: Callable[[], float]) -> dict[str, float]:

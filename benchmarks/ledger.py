@@ -128,14 +128,13 @@ def _fill(run_store: RunStore, items: int, share_done: float) -> Run:
 
 def _row(run: str, task: int, queries: str, is_done: bool) -> dict[str, object]:
     now = time.time() - 100_000 + task / 10
-    sha = f"{task:064x}"
     answered = {
         "state": "done",
         "attempts": 1,
         "worker": "host-1",
         "started_at": now,
         "finished_at": now + 0.1,
-        "image_sha256": sha,
+        "image_sha256": None,  # the answer says it
         "encode_fp": "f" * 16,
         "model_version": "v1",
         "seconds": '{"fetch_s": 0.02, "encode_s": 0.5, "segment_s": 0.03}',
@@ -180,9 +179,8 @@ def _make_candidates(seed: int) -> list[dict[str, object]]:
         around = np.arctan2(rows - row, columns - column)
         waves = sum(rng.normal() * 0.1 / f * np.cos(f * around + rng.uniform(0, 6)) for f in range(1, 8))
         mask = np.hypot(rows - row, columns - column) < radius * (1 + waves)
-        parts = {
-            name: float(rng.random()) for name in ("look", "look_rank", "on the left", "predicted_iou", "stability")
-        }
+        names = ("look", "look_rank", "on the left", "predicted_iou", "stability")
+        parts = {name: float(np.float32(rng.random())) for name in names}
         box = boxes.from_masks(mask[None])[0].tolist()
         made.append(
             {"rank": i + 1, "score": float(rng.random()), "bbox_xywh": box, "mask": to_rle(mask), "parts": parts}

@@ -68,18 +68,31 @@ def _pack(candidates: Sequence[Candidate]) -> bytes:
     numbers = np.array(
         [[one["score"], *(one["parts"].get(name, np.nan) for name in names)] for one in candidates], np.float64
     )
-    header = json.dumps([names, size, [one["mask"]["counts"] for one in candidates]], separators=(",", ":")).encode()
-    # column by column: numbers of one kind have leading bytes in common
-    body = numbers.T.tobytes() if numbers.size else b""
+    columns = [_narrow(column) for column in numbers.T]
+    kinds = "".join(column.dtype.char for column in columns)
+    counts = [one["mask"]["counts"] for one in candidates]
+    header = json.dumps([names, kinds, size, counts], separators=(",", ":")).encode()
+    body = b"".join(column.tobytes() for column in columns)
     return zlib.compress(_LENGTH.pack(len(header)) + header + body, 9)
+
+
+def _narrow(column: np.ndarray) -> np.ndarray:
+    """A column in half the bytes, if that loses nothing: what models give has 32 bits."""
+    with np.errstate(over="ignore"):
+        narrow = column.astype(np.float32)
+    return narrow if np.array_equal(narrow.astype(np.float64), column, equal_nan=True) else column
 
 
 def _unpack(content: bytes) -> list[dict[str, Any]]:
     whole = zlib.decompress(content)
     (length,) = _LENGTH.unpack_from(whole)
     begin = _LENGTH.size + length
-    names, size, counts = json.loads(whole[_LENGTH.size : begin])
-    numbers = np.frombuffer(whole[begin:], np.float64).reshape(1 + len(names), len(counts)).T.tolist()
+    names, kinds, size, counts = json.loads(whole[_LENGTH.size : begin])
+    columns = []
+    for kind in kinds:
+        columns.append(np.frombuffer(whole, kind, len(counts), begin).tolist())
+        begin += np.dtype(kind).itemsize * len(counts)
+    numbers = list(zip(*columns, strict=True))
     masks = [{"size": list(size), "counts": one} for one in counts]
     return [
         {

@@ -62,7 +62,7 @@ class ItemClaims:
         does_push = sa.select(run.c.does_push).where(run.c.id == claimed.run).scalar_subquery()
         values = {
             "state": sa.case((does_push, "ready"), else_="done"),
-            "image_sha256": image_sha256,
+            "image_sha256": None if answers else image_sha256,  # answers say it themselves
             "encode_fp": encode_fp,
             "model_version": model_version,
             "seconds": dict(seconds),

@@ -11,6 +11,7 @@ import typer
 from backend.base.errors import missing_package
 from backend.base.logs import configure_logging, report_crashes
 from backend.base.redaction import hide
+from backend.commands.backup import backup, restore
 from backend.commands.bench import bench
 from backend.commands.connect import connect
 from backend.commands.corrections import corrections
@@ -33,7 +34,7 @@ ABOUT = "Referring image segmentation for Label Studio: type an expression, get 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=ABOUT
 )
-for command in (segment, serve, worker, workers, up, down, connect, doctor, warm, export, report):
+for command in (segment, serve, worker, workers, up, down, connect, doctor, warm, export, report, backup, restore):
     app.command()(command)
 app.command("eval")(evaluate)
 for name, group in (("run", runs), ("corrections", corrections), ("models", models), ("bench", bench)):

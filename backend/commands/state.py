@@ -47,6 +47,9 @@ def check_state(settings: Settings) -> None:
     """
     import sqlalchemy as sa  # here: `ris --help` needs none of it
 
+    from backend.db.snapshot import keep_copies_in
+
+    keep_copies_in(settings.state_dir)
     url = sa.make_url(settings.sql_url)
     if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
         return

@@ -44,8 +44,8 @@ _item = sa.table(
 _run = sa.table("run", *map(sa.column, ("id", "project", "model_version")))
 
 
-def carry_over(engine: sa.Engine, report: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Copy all answers; goes on where an earlier call ended.
+def carry_over(engine: sa.Engine, report: Callable[[int, int], None] = lambda done, total: None) -> int:
+    """Copy all answers; goes on where an earlier call ended. Returns how many rows it copied.
 
     Args:
         report: Is told how many rows are copied, and of how many.
@@ -67,6 +67,7 @@ def carry_over(engine: sa.Engine, report: Callable[[int, int], None] = lambda do
         columns = "id, answer_id, candidate_rank, from_name, label, task"
         left_over = "id NOT IN (SELECT id FROM region_new)"
         db.execute(sa.text(f"INSERT INTO region_new ({columns}) SELECT {columns} FROM region WHERE {left_over}"))
+    return done
 
 
 def check_room(engine: sa.Engine) -> None:

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from backend.base.errors import BadSettings, Busy, Unreachable
 from backend.base.redaction import reason_of
 from backend.db import carry_over
+from backend.db.snapshot import MIGRATIONS, copy_before_migration
 from ris_core.errors import BadInput
 from ris_core.output.plain_text import whole
 
@@ -23,7 +24,6 @@ PAGE_BYTES = 8192
 """Of SQLite's pages: rows of answers have a kilobyte, of which four do not fit well into the usual 4096."""
 BUSY_TIMEOUT_S = 30
 """How long a writer waits for another process's transaction."""
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_database(database_url: str) -> sa.Engine:
@@ -209,10 +209,25 @@ def _migrate(engine: sa.Engine) -> None:
             present = MigrationContext.configure(db).get_current_revision()
         if present == newest_revision():
             return
+        if present is not None and present < newest_revision():
+            copy_before_migration(engine, present, newest_revision())
+        has_copied = False
         if present is None or present <= carry_over.AFTER:
             _upgrade(engine, config, carry_over.AFTER)
-            carry_over.carry_over(engine)
+            has_copied = carry_over.carry_over(engine) > 0
         _upgrade(engine, config, "head")
+        if has_copied and engine.dialect.name == "sqlite":
+            _vacuum(engine)
+
+
+def _vacuum(engine: sa.Engine) -> None:
+    """Write the file anew: items without their answers would each keep a page of their own."""
+    connection = engine.raw_connection()
+    try:
+        assert connection.driver_connection is not None
+        connection.driver_connection.execute("VACUUM")  # in no transaction
+    finally:
+        connection.close()
 
 
 def _upgrade(engine: sa.Engine, config: Config, to: str) -> None:

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from backend.base.errors import Busy, Unreachable
 from backend.base.redaction import hide
+from backend.db.snapshot import keep_copies_in
 from backend.http import openapi, runs
 from backend.http.bodies import TooLarge, TooSlow, read_body, read_json
 from backend.http.metrics import Metrics
@@ -68,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
         BadSettings: If a setting cannot be used.
         Unreachable: If the database cannot be opened.
     """
+    keep_copies_in(settings.state_dir)
     predict_service = open_predict_service(settings)
     app = FastAPI(title="label-studio-ris", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.predict_service = predict_service

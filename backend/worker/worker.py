@@ -29,6 +29,7 @@ from rq.utils import now
 from backend.base import redaction
 from backend.base.errors import BadInput, BadSettings, Unreachable
 from backend.db.database import newest_revision
+from backend.db.snapshot import keep_copies_in
 from backend.inference import gpu
 from backend.inference.feature_cache import FORMAT
 from backend.settings.environment import Settings, read_settings
@@ -65,6 +66,7 @@ def run_worker(settings: Settings) -> None:
     """
     conn = redis_client.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
     redis_client.ping(conn)
+    keep_copies_in(settings.state_dir)
     refuse_beside_others(worker_registry.list_workers(conn), state_format())
     info = WorkerInfo(
         name=f"{os.getpid()}-{uuid.uuid4().hex[:8]}",

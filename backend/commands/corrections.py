@@ -136,8 +136,8 @@ def retention(
     correction_store = open_corrections(read_settings())
     with Progress("Deleting old events" if yes else "Counting old events"):
         purged = purge(correction_store, days, with_history=history, is_trial=not yes)
-    verb = "were" if yes else "would be (give --yes)"
-    print(f"{purged.events:,} raw events and {purged.versions:,} versions of annotations {verb} deleted.")
+    verb = "were deleted." if yes else "would be deleted. Give --yes to delete them."
+    print(f"{purged.events:,} raw events and {purged.versions:,} versions of annotations {verb}")
 
 
 def pseudonymise(

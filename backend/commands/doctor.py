@@ -31,7 +31,7 @@ def doctor(
         bool, typer.Option("--recount", help="First count the rows of the database anew, if the counters are wrong.")
     ] = False,
 ) -> None:
-    """Check everything that an answer depends on. Prints each problem with its remedy and changes nothing."""
+    """Check everything that an answer depends on. Prints each problem with its remedy. Changes nothing without --recount."""
     from backend.base.logs import configure_logging
     from backend.doctor.context import DoctorContext
     from backend.doctor.examination import examine

@@ -6,6 +6,7 @@ from itertools import groupby
 import sqlalchemy as sa
 
 from backend.corrections.offered_regions import OfferedRegionsOfTask
+from backend.corrections.outcome_kinds import HARD_NEGATIVES, KINDS
 from backend.corrections.outcomes import OfferedRegion
 from backend.corrections.queries import Correction, is_newest, read_corrections
 from backend.db.correction_tables import annotation_version
@@ -39,7 +40,7 @@ def read_annotated_images(
 
 def read_hard_negatives(db: sa.Connection, project: int, placements: Placements) -> Iterator[Json]:
     """Masks that an expression does not mean, as annotators showed: offered, and then rejected or replaced."""
-    for correction in read_corrections(db, project, outcomes=("rejected", "replaced"), with_masks=True):
+    for correction in read_corrections(db, project, outcomes=HARD_NEGATIVES, with_masks=True):
         outcome, placement = correction.outcome, placements.get(correction.task)
         if placement and outcome.expression and outcome.offered_mask:
             yield {
@@ -79,13 +80,13 @@ def _from_annotations(
 
 def _is_exported(correction: Correction, export_filter: ExportFilter, notes: ExportNotes) -> bool:
     outcome = correction.outcome
-    if outcome.outcome == "foreign":
+    if not KINDS[outcome.outcome].is_exported:
         notes.left_out.append(
             {
                 "task": correction.task,
                 "annotation": correction.annotation,
                 "region": outcome.region,
-                "why": "its id was offered for another task",
+                "why": KINDS[outcome.outcome].meaning.partition(";")[0],
             }
         )
         return False

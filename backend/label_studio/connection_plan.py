@@ -211,11 +211,16 @@ def _plan_webhook(row: Json | None, project: int, wanted: WantedConnection) -> t
     is_there = all(known.get(key) == body[key] for key in ("url", "send_payload", "is_active"))
     listed = known.get("send_for_all_actions") is False and actions == known["actions"]
     points = [
-        _compare("webhook", is_there, f"{body['url']} is told of annotations", f"tells {body['url']} of annotations"),
+        _compare(
+            "webhook",
+            is_there,
+            f"{body['url']} receives annotation events",
+            f"will send annotation events to {body['url']}",
+        ),
         _compare(
             "webhook authorization", known["headers"] == headers, "is set" if headers else "none is needed", "is set"
         ),
-        _compare("webhook events", listed, "those of annotations", "become those of annotations"),
+        _compare("webhook events", listed, "annotation events only", "will be annotation events only"),
     ]
     return (body if any(point.state == "change" for point in points) else None), points
 

@@ -62,43 +62,54 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    profile: str = _env("RIS_PROFILE", default="base", description="Which models and method: demo, base, ….")
-    device: str = _env("DEVICE", default="auto", description="Torch device: auto, cpu, cuda, cuda:1.")
-    model_dir: Path | None = _env(
-        "MODEL_DIR", default=None, description="Folder of weights; mount it to work without a network."
+    profile: str = _env(
+        "RIS_PROFILE", default="base", description="Profile: the models and the method, such as demo or base."
     )
-    threads: int = _env("THREADS", default=2, ge=1, description="CPU threads of the worker.")
-    top_k: int = _env("RIS_TOP_K", default=5, ge=1, le=20, description="Candidates kept with every answer.")
+    device: str = _env("DEVICE", default="auto", description="Torch device, such as auto, cpu, cuda or cuda:1.")
+    model_dir: Path | None = _env(
+        "MODEL_DIR", default=None, description="Folder with the weights. With it, no network is needed."
+    )
+    threads: int = _env("THREADS", default=2, ge=1, description="CPU threads of each worker.")
+    top_k: int = _env("RIS_TOP_K", default=5, ge=1, le=20, description="How many candidates are kept with each answer.")
 
     host: str = _env(
         "HOST",
         default="127.0.0.1",
-        description="Address the backend listens on; others than loopback need credentials.",
+        description="Address on which the backend listens. One that other machines can reach needs BASIC_AUTH_USER and BASIC_AUTH_PASS.",
     )
-    port: int = _env("PORT", default=9090, ge=0, le=65535, description="Port of the backend.")
+    port: int = _env("PORT", default=9090, ge=0, le=65535, description="Port on which the backend listens.")
     basic_auth_user: str | None = _env(
-        "BASIC_AUTH_USER", default=None, description="User name that Label Studio sends."
+        "BASIC_AUTH_USER", default=None, description="User name with which Label Studio logs in to the backend."
     )
-    basic_auth_pass: SecretStr | None = _env("BASIC_AUTH_PASS", default=None, description="Its password.")
+    basic_auth_pass: SecretStr | None = _env(
+        "BASIC_AUTH_PASS", default=None, description="Password with which Label Studio logs in to the backend."
+    )
     webhook_secret: SecretStr | None = _env(
-        "WEBHOOK_SECRET", default=None, description="Bearer token of Label Studio's webhooks."
+        "WEBHOOK_SECRET",
+        default=None,
+        description="Token that Label Studio's webhooks must send (Authorization: Bearer).",
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = _env(
         "ALLOWED_HOSTS",
         default=(),
-        description="Names that callers may have for the backend; comma-separated, `*` for any. Without it: those of this machine where "
-        "no login is set, else any.",
+        description="Host names by which the backend may be called, separated by commas; `*` allows any. Without it: the names of this "
+        "machine if no login is set, else any.",
     )
-    log_level: str = _env("LOG_LEVEL", default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: str = _env(
+        "LOG_LEVEL", default="INFO", description="Least severe messages in the log: DEBUG, INFO, WARNING or ERROR."
+    )
 
     state_dir: Path = _env(
-        "RIS_STATE_DIR", default=Path(".state"), description="Folder of the database, the cache, Redis and logs."
+        "RIS_STATE_DIR", default=Path(".state"), description="Folder for the database, the caches, Redis and logs."
     )
     redis_url: str | None = _env(
-        "REDIS_URL", default=None, repr=False, description="Redis; without it a private one is started."
+        "REDIS_URL", default=None, repr=False, description="URL of Redis. Without it, a private Redis is started."
     )
     database_url: str | None = _env(
-        "DATABASE_URL", default=None, repr=False, description="SQLAlchemy URL; without it SQLite in the state folder."
+        "DATABASE_URL",
+        default=None,
+        repr=False,
+        description="URL of the database, as SQLAlchemy takes it. Without it, a SQLite file in the state folder.",
     )
     cache_bytes: int = _env(
         "CACHE_BYTES", default=2 << 30, ge=0, description="Most bytes of encoded images on disk, about 0.5 MB each."
@@ -117,33 +128,39 @@ class Settings(BaseSettings):
     )
 
     label_studio_url: str | None = _env(
-        "LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", default=None, description="Label Studio's address."
+        "LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", default=None, description="URL of Label Studio."
     )
     label_studio_api_key: SecretStr | None = _env(
         "LABEL_STUDIO_API_KEY",
         "LABEL_STUDIO_ACCESS_TOKEN",
         default=None,
-        description="Legacy token or personal access token.",
+        description="Access token of Label Studio: a legacy token or a personal access token.",
     )
     image_hosts: Annotated[tuple[str, ...], NoDecode] = _env(
         "IMAGE_HOSTS",
         default=(),
-        description="Hosts, besides Label Studio's, that images may be fetched from; comma-separated.",
+        description="Other hosts than Label Studio's from which images may be fetched, separated by commas.",
     )
     local_files_root: Path | None = _env(
         "LOCAL_FILES_DOCUMENT_ROOT",
         "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
         default=None,
-        description="Root of local files, if mounted here too.",
+        description="Root folder of Label Studio's local files, if this machine can read it.",
     )
     max_image_bytes: int = _env(
-        "MAX_IMAGE_BYTES", default=50 << 20, ge=1, description="Largest image file that is fetched."
+        "MAX_IMAGE_BYTES",
+        default=50 << 20,
+        ge=1,
+        description="Size of the largest image file that is fetched, in bytes.",
     )
     max_image_pixels: int = _env(
-        "MAX_IMAGE_PIXELS", default=50_000_000, ge=1, description="Largest image that is decoded."
+        "MAX_IMAGE_PIXELS",
+        default=50_000_000,
+        ge=1,
+        description="Size of the largest image that is decoded, in pixels.",
     )
     fetch_timeout_s: float = _env(
-        "FETCH_TIMEOUT", default=20.0, gt=0, le=DAY_S, description="Seconds to fetch one image."
+        "FETCH_TIMEOUT", default=20.0, gt=0, le=DAY_S, description="Seconds that fetching one image may take."
     )
 
     predict_deadline_s: float = _env(
@@ -151,10 +168,10 @@ class Settings(BaseSettings):
         default=90.0,
         gt=0,
         le=DAY_S,
-        description="Seconds an interactive answer may take; Label Studio waits 100.",
+        description="Seconds that an answer to an annotator may take. Label Studio waits 100.",
     )
     max_queued: int = _env(
-        "MAX_QUEUED", default=100, ge=1, description="Interactive requests that may wait; more are refused."
+        "MAX_QUEUED", default=100, ge=1, description="How many requests of annotators may wait. More are refused."
     )
     encode_ahead: int = _env(
         "ENCODE_AHEAD",
@@ -310,7 +327,7 @@ def problem_of_file(error: OSError | UnicodeError) -> tuple[str, str]:
     if isinstance(error, UnicodeDecodeError):
         line = bytes(error.object[: error.start]).count(b"\n") + 1
         return f"{file} is not UTF-8 (line {line}).", "Save it as UTF-8, or work in another folder."
-    return f"{file} cannot be read ({redaction.reason_of(error)}).", "Mend it, or work in another folder."
+    return f"{file} cannot be read ({redaction.reason_of(error)}).", "Make it readable, or work in another folder."
 
 
 def says_what_is_wrong(message: str) -> str:

@@ -22,6 +22,8 @@ import sqlalchemy as sa
 from backend.corrections.store import open_correction_store as open_corrections
 from backend.db.request_store import open_request_store
 from backend.db.tables import answer
+from backend.exporters.export import export
+from backend.exporters.request import ExportFilter, ExportRequest
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.service import InferenceService
 from backend.label_studio.images import ImageFetcher
@@ -153,6 +155,20 @@ def test_outcomes_are_what_they_were(yesterday: Yesterday):
         found = [dict(row._mapping) for row in db.execute(sa.text(wanted))]
     key = lambda row: json.dumps(row, sort_keys=True)  # noqa: E731  (databases sort text differently)
     assert sorted(found, key=key) == sorted(SAID["outcomes"], key=key)
+
+
+def test_exports_are_what_they_were(yesterday: Yesterday, tmp_path: Path):
+    """As version 0.2 wrote them from the same state, line by line."""
+    expected = json.loads(gzip.decompress((FROZEN.parent / "exports-of-state-0.1.json.gz").read_bytes()))
+    correction_store = open_corrections(yesterday.url)
+    correction_store.read_events()
+    for source, files in expected.items():
+        chosen = ExportFilter(SAID["project"], source=source)
+        order = ExportRequest("jsonl", tmp_path / source, chosen, title="t", licence="l", images="none")
+        export(correction_store, order, fetch=None, pool=tmp_path / "pool", max_pixels=10**7)
+        written = {file.name: file.read_text() for file in (tmp_path / source).rglob("*.jsonl")}
+        assert written == files
+    correction_store.close()
 
 
 def test_only_true_deletions_stand(yesterday: Yesterday):

@@ -9,7 +9,9 @@ import pytest
 
 from backend.inference.feature_cache import FeatureCache
 from backend.label_studio.images import ImageFetcher
+from backend.label_studio.predictions_api import PAGE
 from backend.runs import control, execution, summary
+from backend.runs.items import RunItems
 from backend.runs.spec import BadRun, RunSpec
 from tests.backend.runs.conftest import picture
 from tests.backend.runs.fake_studio import PROJECT
@@ -117,6 +119,19 @@ def test_warm_run_pauses_where_the_first_images_would_be_deleted_before_the_last
     run = rig.carry_on(rig.start(kind="warm"))
     assert (run.state, "CACHE_BYTES=" in run.note, f"ris run resume {run.id}" in run.note) == ("paused", True, True)
     assert rig.states(run) == {"new": 4}
+
+
+def test_planning_holds_one_page_of_tasks_at_a_time(rig, monkeypatch):
+    """Whatever the number of tasks: pages go into the database as they come."""
+    rig.add_tasks(2 * PAGE + 7)
+    held, add = [], rig.run_store.items.add
+    monkeypatch.setattr(
+        RunItems, "add", lambda self, run, planned, *state: held.append(len(planned)) or add(run, planned, *state)
+    )
+    run = rig.start(RED)
+    assert rig.states(run) == {"new": 2 * PAGE + 7}
+    assert max(held) == PAGE
+    assert len([number for number in held if number]) == 3
 
 
 # Again

@@ -1,13 +1,16 @@
 """A real worker process whose segmenter is the toy one: `python -m tests.toy_worker`, settings from the environment.
 
 While the file `hold` exists in the state folder, encoding an image waits, and says so by the file `holding`; so do the
-warm-up while `hold-loading` exists, and encoding, deaf to signals as native code is, while `hold-deaf` exists.
+warm-up while `hold-loading` exists, and encoding, deaf to signals as native code is, while `hold-deaf` exists. With `large-features`
+there, an encoded image has megabytes.
 """
 
 import functools
 import signal
 import time
 from pathlib import Path
+
+import numpy as np
 
 from backend.db.request_store import open_request_store
 from backend.inference.feature_cache import FeatureCache
@@ -18,6 +21,7 @@ from backend.worker import wiring, worker
 from tests.toy import ColourEncoder, toy_segmenter
 
 WARM_UP_SIZE_HW = (64, 64)
+LARGE_BYTES = 8 << 20
 
 
 class HeldEncoder(ColourEncoder):
@@ -32,7 +36,10 @@ class HeldEncoder(ColourEncoder):
             if (self._folder / "hold-deaf").exists():
                 signal.signal(signal.SIGALRM, signal.SIG_IGN)
             self._wait("hold-deaf")
-        return super().encode(image, proposals)
+        features = super().encode(image, proposals)
+        if (self._folder / "large-features").exists():
+            features["padding"] = np.zeros((len(proposals), LARGE_BYTES // 4 // len(proposals)), np.float32)
+        return features
 
     def _wait(self, name: str) -> None:
         while (self._folder / name).exists():

@@ -1,6 +1,9 @@
-"""A request at work."""
+"""Requests, and the tasks that they and runs are about, at work."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -17,32 +20,65 @@ from ris_core.types.components import Promptable
 log = structlog.get_logger(__name__)
 
 
-class RequestContext:
-    """A request at work: by which config, settings and segmenter. Times its parts and writes its line into the log.
+@dataclass(frozen=True)
+class TaskSource:
+    """A task as those who ask about it know it: an annotator's request, or a run.
 
     Attributes:
-        image: The request's image, once it was fetched.
-        parts_s: Seconds of its parts so far, by name.
+        project: Label Studio's project; None if it is not known.
+        data: The task's data.
+        label_config: XML.
+        hostname: Label Studio's address, where it came with the request.
+        extra_params: The project's own settings.
     """
 
-    def __init__(self, asked: Request, settings: ProjectSettings, segmenter: Segmenter) -> None:
-        self.asked, self.settings, self.segmenter = asked, settings, segmenter
-        self.config: LabelConfig = read_config(asked.body["label_config"])
+    project: int | None
+    task: str
+    data: Mapping[str, Any]
+    label_config: str
+    hostname: str | None
+    extra_params: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, asked: Request) -> "TaskSource":
+        """The task of a request."""
+        body = asked.body
+        return cls(
+            asked.project,
+            asked.task,
+            body["data"],
+            body["label_config"],
+            body.get("hostname"),
+            body.get("extra_params") or {},
+        )
+
+
+class TaskContext:
+    """A task at work: by which config, settings and segmenter. Times the parts of the work.
+
+    Attributes:
+        image: The task's image, once it was fetched.
+        parts_s: Seconds of the parts so far, by name.
+    """
+
+    def __init__(self, source: TaskSource, settings: ProjectSettings, segmenter: Segmenter) -> None:
+        self.source, self.settings, self.segmenter = source, settings, segmenter
+        self.config: LabelConfig = read_config(source.label_config)
         self.image: Image | None = None
         self._started_at = self._last = time.perf_counter()
         self.parts_s: dict[str, float] = {}
 
     @property
     def image_url(self) -> str:
-        """Address of the request's image, as its task gives it.
+        """Address of the task's image, as its data gives it.
 
         Raises:
             BadConfig: If the task has no text in the field that the label config names.
         """
-        url = protocol.read_field(self.asked.body["data"], self.config.image_key)
+        url = protocol.read_field(self.source.data, self.config.image_key)
         if url is None:
             raise BadConfig(
-                f"Task {self.asked.task} has no image address in the field {self.config.image_key!r}.",
+                f"Task {self.source.task} has no image address in the field {self.config.image_key!r}.",
                 "Import it, or correct <Image>.",
                 reason=f"this task has no image in “{self.config.image_key}”",
             )
@@ -51,7 +87,7 @@ class RequestContext:
     @property
     def expects_gestures(self) -> bool:
         """Clicks and boxes on the image may come, and can be answered."""
-        return isinstance(self.segmenter.proposer, Promptable) and takes_gestures(self.asked.body["label_config"])
+        return isinstance(self.segmenter.proposer, Promptable) and takes_gestures(self.source.label_config)
 
     @property
     def promptable(self) -> Promptable:
@@ -73,6 +109,14 @@ class RequestContext:
         now = time.perf_counter()
         self.parts_s[f"{part}_s"] = round(now - self._last, 3)
         self._last = now
+
+
+class RequestContext(TaskContext):
+    """A request at work. Writes its line into the log."""
+
+    def __init__(self, asked: Request, source: TaskSource, settings: ProjectSettings, segmenter: Segmenter) -> None:
+        self.asked = asked
+        super().__init__(source, settings, segmenter)
 
     def log_done(self, image: str, **more: object) -> None:
         """One line a job: image, what was asked, seconds of each component."""

@@ -23,13 +23,13 @@ from backend.inference.refinement_state import (
     RefinementStates,
     RefinementTarget,
 )
-from backend.inference.request_context import RequestContext
+from backend.inference.request_context import RequestContext, TaskContext, TaskSource
 from backend.inference.segmenters import Segmenters
 from backend.label_studio import messages, protocol
 from backend.label_studio.gestures import Gesture
 from backend.label_studio.messages import Message
 from backend.label_studio.prompt import split_label
-from backend.settings.project import read_project_settings
+from backend.settings.project import ProjectSettings, read_project_settings
 from ris_core.errors import BadExpression, BadInput, RisError
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Image, Proposals
@@ -159,11 +159,19 @@ class InferenceService:
         return self.store.get_request(request_id)
 
     def begin(self, asked: Request) -> RequestContext:
-        """The context of a request, by its project's settings."""
-        settings = read_project_settings(asked.body.get("extra_params", {}))
+        """A request at work, by its project's settings."""
+        source = TaskSource.of(asked)
+        return RequestContext(asked, source, *self._choose(source))
+
+    def begin_task(self, source: TaskSource) -> TaskContext:
+        """A task that no request is about, as those of runs, by its project's settings."""
+        return TaskContext(source, *self._choose(source))
+
+    def _choose(self, source: TaskSource) -> tuple[ProjectSettings, Segmenter]:
+        """A project's settings, and what segments by them."""
+        settings = read_project_settings(source.extra_params)
         is_other = settings.profile not in (None, self.segmenter.profile)
-        segmenter = self.segmenters.get(settings.profile) if settings.profile and is_other else self.segmenter
-        return RequestContext(asked, settings, segmenter)
+        return settings, self.segmenters.get(settings.profile) if settings.profile and is_other else self.segmenter
 
     def _segment(self, context: RequestContext) -> None:
         asked, encoded = context.asked, None
@@ -266,8 +274,8 @@ class InferenceService:
         made = answer_expression(context.segmenter, encoded, query.text, control, task, options)
         return answer_choice(made.record, query.rank, control, task, made.is_guess) if query.rank else made
 
-    def get_encoded(self, context: RequestContext) -> EncodedImage:
-        """The request's image, encoded: from the cache, without fetching anything, if it was seen there lately."""
+    def get_encoded(self, context: TaskContext) -> EncodedImage:
+        """The task's image, encoded: from the cache, without fetching anything, if it was seen there lately."""
         if encoded := self._cached(context, context.image_url):
             context.tick("cache")
             return encoded
@@ -280,10 +288,10 @@ class InferenceService:
                 self.get_embedding(context)  # now: the proposer has just seen the image
         return encoded
 
-    def get_embedding(self, context: RequestContext) -> PromptEmbedding:
-        """What clicks and boxes on the request's image are answered from, as `get_encoded` gets what expressions need."""
+    def get_embedding(self, context: TaskContext) -> PromptEmbedding:
+        """What clicks and boxes on the task's image are answered from, as `get_encoded` gets what expressions need."""
         proposer = context.promptable
-        known = self.store.projects.get_image(context.asked.project, context.image_url)
+        known = self.store.projects.get_image(context.source.project, context.image_url)
         if known and (embedding := self.cache.get_embedding(proposer.embed_fp, known.image_sha256)):
             return embedding
         image = self._open(context)
@@ -294,31 +302,31 @@ class InferenceService:
         context.tick("embed")
         return embedding
 
-    def _open(self, context: RequestContext) -> Image:
-        """The request's image; fetched once."""
+    def _open(self, context: TaskContext) -> Image:
+        """The task's image; fetched once."""
         if context.image is None:
             url = context.image_url
             context.image = Image.open(self._fetch(context, url), self.max_pixels)
             height, width = context.image.size_hw
             self.store.projects.save_image(
-                context.asked.project, url, FetchedImage(context.image.sha256, height, width)
+                context.source.project, url, FetchedImage(context.image.sha256, height, width)
             )
             context.tick("fetch")
         return context.image
 
-    def _cached(self, context: RequestContext, url: str) -> EncodedImage | None:
-        known = self.store.projects.get_image(context.asked.project, url)
+    def _cached(self, context: TaskContext, url: str) -> EncodedImage | None:
+        known = self.store.projects.get_image(context.source.project, url)
         return self.cache.get(context.segmenter.encode_fp, known.image_sha256) if known else None
 
-    def _fetch(self, context: RequestContext, url: str) -> bytes:
+    def _fetch(self, context: TaskContext, url: str) -> bytes:
         fetcher, hostname, token = self._reach(context)
-        return fetcher.fetch(url, hostname, token, context.asked.task)
+        return fetcher.fetch(url, hostname, token, context.source.task)
 
-    def _reach(self, context: RequestContext) -> tuple[Fetcher, str | None, str | None]:
-        """What fetches for the request's project; its Label Studio's address, and the token that came with that."""
-        asked, hosts = context.asked, context.settings.image_hosts
-        made = self.store.projects.get_connection(asked.project)
-        hostname = asked.body.get("hostname") or (made.hostname if made else None)
+    def _reach(self, context: TaskContext) -> tuple[Fetcher, str | None, str | None]:
+        """What fetches for the task's project; its Label Studio's address, and the token that came with that."""
+        source, hosts = context.source, context.settings.image_hosts
+        made = self.store.projects.get_connection(source.project)
+        hostname = source.hostname or (made.hostname if made else None)
         token = (made.access_token or None) if made and made.hostname == hostname else None
         fetcher = self.make_fetcher(hosts) if hosts and self.make_fetcher else self.fetcher
         return fetcher, hostname, token

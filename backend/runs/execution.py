@@ -10,13 +10,12 @@ from rq.timeouts import JobTimeoutException
 
 from backend.base.errors import BadConfig, ImageUnreachable, Unreachable
 from backend.base.redaction import reason_of
-from backend.db.records import Answer, Request
+from backend.db.records import Answer
 from backend.inference.cache_room import CacheTooSmall, check_room
 from backend.inference.expressions import AnswerOptions
-from backend.inference.request_context import RequestContext
+from backend.inference.request_context import TaskContext, TaskSource
 from backend.inference.service import InferenceService
 from backend.label_studio.label_config import read_config
-from backend.label_studio.protocol import Json
 from backend.runs import answers
 from backend.runs.item import RunItem
 from backend.runs.run import Run
@@ -70,7 +69,7 @@ def work(context: RunContext, run_id: str, job_s: float = JOB_S) -> int:
     run = context.run_store.get(run_id)
     if run.spec.kind == "warm" and _pause_without_room(context, run):
         return 0
-    body = _make_body(context.service, run)
+    make_source = _source_maker(context.service, run)
     # At least one item, even while annotators wait: otherwise a run would stand still while they work.
     while not context.worker_state.is_over and time.monotonic() < until and not (number and context.is_wanted()):
         item = context.run_store.claims.claim(run.id, context.worker_state.worker)
@@ -78,7 +77,7 @@ def work(context: RunContext, run_id: str, job_s: float = JOB_S) -> int:
             break
         context.worker_state.at_work = (item.run, item.task)
         try:
-            goes_on = _work_on(context, run, item, body)
+            goes_on = _work_on(context, run, item, make_source)
         finally:
             context.worker_state.at_work = None
         number += 1
@@ -87,17 +86,16 @@ def work(context: RunContext, run_id: str, job_s: float = JOB_S) -> int:
     return number
 
 
-def _work_on(context: RunContext, run: Run, item: RunItem, body: Json) -> bool:
+def _work_on(context: RunContext, run: Run, item: RunItem, make_source: Callable[[RunItem], TaskSource]) -> bool:
     """Answer an item, or record why not; whether the job may go on."""
     claims, started_at = context.run_store.claims, time.perf_counter()
     with structlog.contextvars.bound_contextvars(run=run.id, task=item.task):
         try:
-            data = {body["image_key"]: item.image}
-            request = context.service.begin(_as_request(run, item, {**body, "data": data}))
-            if run.spec.kind == "predict" and request.segmenter.model_version != run.model_version:
-                _pause_for_version(context.run_store, run, item, request.segmenter.model_version)
+            at_work = context.service.begin_task(make_source(item))
+            if run.spec.kind == "predict" and at_work.segmenter.model_version != run.model_version:
+                _pause_for_version(context.run_store, run, item, at_work.segmenter.model_version)
                 return False
-            image_sha256, encode_fp, item_answers = _answer_in_memory(context.service, run, item, request)
+            image_sha256, encode_fp, item_answers = _answer_in_memory(context.service, run, item, at_work)
         except ImageUnreachable as error:
             return _leave_for_later(context.run_store, run, item, error)
         except JobTimeoutException as error:
@@ -116,17 +114,17 @@ def _work_on(context: RunContext, run: Run, item: RunItem, body: Json) -> bool:
             )
             log.exception("item failed")
         else:
-            version = request.segmenter.model_version
-            is_kept = claims.finish(item, run.project, item_answers, image_sha256, encode_fp, version, request.parts_s)
+            version = at_work.segmenter.model_version
+            is_kept = claims.finish(item, run.project, item_answers, image_sha256, encode_fp, version, at_work.parts_s)
             seconds = round(time.perf_counter() - started_at, 3)
-            log.info("item", attempt=item.attempt, seconds=seconds, is_kept=is_kept, **request.parts_s)
+            log.info("item", attempt=item.attempt, seconds=seconds, is_kept=is_kept, **at_work.parts_s)
         if run.strikes:
             context.run_store.end_hold(run.id)
     return True
 
 
 def _answer_in_memory(
-    service: InferenceService, run: Run, item: RunItem, context: RequestContext
+    service: InferenceService, run: Run, item: RunItem, context: TaskContext
 ) -> tuple[str, str, list[Answer]]:
     """As `_answer`; if the device's memory is too small, once more with half as much in it at once.
 
@@ -148,9 +146,7 @@ def _answer_in_memory(
         raise BadImage(f"The device's memory is too small for {_sizes(context)}. Make the image smaller.") from error
 
 
-def _answer(
-    service: InferenceService, run: Run, item: RunItem, context: RequestContext
-) -> tuple[str, str, list[Answer]]:
+def _answer(service: InferenceService, run: Run, item: RunItem, context: TaskContext) -> tuple[str, str, list[Answer]]:
     encoded = service.get_encoded(context)
     if run.spec.prompts:
         service.get_embedding(context)
@@ -211,37 +207,19 @@ def _pause_for_version(run_store: RunStore, run: Run, item: RunItem, version: st
     log.error("the run is paused", note=note)
 
 
-def _make_body(service: InferenceService, run: Run) -> Json:
-    """What all items of a run have in common, as `InferenceService` reads it."""
+def _source_maker(service: InferenceService, run: Run) -> Callable[[RunItem], TaskSource]:
+    """What makes of an item what `InferenceService` takes: all but the task and its image is the same for all items of a run."""
     connection = service.store.projects.get_connection(run.project)
     label_config = run.label_config or ""
-    return {
-        "label_config": label_config,
-        "image_key": read_config(label_config).image_key,
-        "extra_params": dict(connection.extra_params) if connection else {},
-        "hostname": connection.hostname if connection else None,
-        "expressions": [],
-    }
+    image_key = read_config(label_config).image_key
+    hostname = connection.hostname if connection else None
+    extra_params = dict(connection.extra_params) if connection else {}
 
+    def make_source(item: RunItem) -> TaskSource:
+        data = {image_key: item.image}
+        return TaskSource(run.project, str(item.task), data, label_config, hostname, extra_params)
 
-def _as_request(run: Run, item: RunItem, body: Json) -> Request:
-    """An item as what `InferenceService` takes."""
-    return Request(
-        id=f"{run.id}/{item.task}",
-        created_at=0.0,
-        expires_at=float("inf"),
-        kind="encode",
-        project=run.project,
-        task=str(item.task),
-        prompt_id=None,
-        user=None,
-        body=body,
-        state="running",
-        attempts=item.attempt,
-        error=None,
-        answer=None,
-        finished_at=None,
-    )
+    return make_source
 
 
 def _reason(error: RisError) -> str:
@@ -273,7 +251,7 @@ def _halved(segmenter: Segmenter) -> Iterator[None]:
             part.batch_size = size
 
 
-def _sizes(context: RequestContext) -> str:
+def _sizes(context: TaskContext) -> str:
     if context.image is None:
         return "it"
     height, width = context.image.size_hw

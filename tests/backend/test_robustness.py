@@ -334,7 +334,8 @@ def test_database_locked_while_a_worker_would_write_its_answer(site):
 def test_full_disk_costs_the_cache_entry_only(site):
     site.query("PRAGMA wal_checkpoint(TRUNCATE)")
     database = max(file.stat().st_size for file in site.folder.glob("ris.sqlite3*"))
-    image = toy_png(2000, 3000)  # 3 MB as features
+    image = toy_png(200, 300)
+    (site.folder / "large-features").touch()  # 8 MB
     with site.no_room(site.worker_pid(), database + (1 << 20)):
         assert regions_of(site.ask("the blue square", image).result()) == ["the blue square"]
     assert "an encoded image cannot be kept" in site.log()

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,7 @@ def open_database(database_url: str) -> sa.Engine:
     return engine
 
 
+@functools.cache
 def newest_revision() -> str:
     """The version of the tables that this program works with."""
     return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
@@ -212,7 +214,7 @@ def _migrate(engine: sa.Engine) -> None:
         if present is not None and present < newest_revision():
             copy_before_migration(engine, present, newest_revision())
         has_copied = False
-        if present is None or present <= carry_over.AFTER:
+        if present is not None and present <= carry_over.AFTER:
             _upgrade(engine, config, carry_over.AFTER)
             has_copied = carry_over.carry_over(engine) > 0
         _upgrade(engine, config, "head")

@@ -53,7 +53,7 @@ class TaskSource:
         )
 
 
-class TaskContext:
+class InferenceContext:
     """A task at work: by which config, settings and segmenter. Times the parts of the work.
 
     Attributes:
@@ -111,7 +111,7 @@ class TaskContext:
         self._last = now
 
 
-class RequestContext(TaskContext):
+class RequestContext(InferenceContext):
     """A request at work. Writes its line into the log."""
 
     def __init__(self, asked: Request, source: TaskSource, settings: ProjectSettings, segmenter: Segmenter) -> None:

@@ -23,7 +23,7 @@ from backend.inference.refinement_state import (
     RefinementStates,
     RefinementTarget,
 )
-from backend.inference.request_context import RequestContext, TaskContext, TaskSource
+from backend.inference.request_context import InferenceContext, RequestContext, TaskSource
 from backend.inference.segmenters import Segmenters
 from backend.label_studio import messages, protocol
 from backend.label_studio.gestures import Gesture
@@ -163,9 +163,9 @@ class InferenceService:
         source = TaskSource.of(asked)
         return RequestContext(asked, source, *self._choose(source))
 
-    def begin_task(self, source: TaskSource) -> TaskContext:
+    def begin_task(self, source: TaskSource) -> InferenceContext:
         """A task that no request is about, as those of runs, by its project's settings."""
-        return TaskContext(source, *self._choose(source))
+        return InferenceContext(source, *self._choose(source))
 
     def _choose(self, source: TaskSource) -> tuple[ProjectSettings, Segmenter]:
         """A project's settings, and what segments by them."""
@@ -274,7 +274,7 @@ class InferenceService:
         made = answer_expression(context.segmenter, encoded, query.text, control, task, options)
         return answer_choice(made.record, query.rank, control, task, made.is_guess) if query.rank else made
 
-    def get_encoded(self, context: TaskContext) -> EncodedImage:
+    def get_encoded(self, context: InferenceContext) -> EncodedImage:
         """The task's image, encoded: from the cache, without fetching anything, if it was seen there lately."""
         if encoded := self._cached(context, context.image_url):
             context.tick("cache")
@@ -288,7 +288,7 @@ class InferenceService:
                 self.get_embedding(context)  # now: the proposer has just seen the image
         return encoded
 
-    def get_embedding(self, context: TaskContext) -> PromptEmbedding:
+    def get_embedding(self, context: InferenceContext) -> PromptEmbedding:
         """What clicks and boxes on the task's image are answered from, as `get_encoded` gets what expressions need."""
         proposer = context.promptable
         known = self.store.projects.get_image(context.source.project, context.image_url)
@@ -302,7 +302,7 @@ class InferenceService:
         context.tick("embed")
         return embedding
 
-    def _open(self, context: TaskContext) -> Image:
+    def _open(self, context: InferenceContext) -> Image:
         """The task's image; fetched once."""
         if context.image is None:
             url = context.image_url
@@ -314,15 +314,15 @@ class InferenceService:
             context.tick("fetch")
         return context.image
 
-    def _cached(self, context: TaskContext, url: str) -> EncodedImage | None:
+    def _cached(self, context: InferenceContext, url: str) -> EncodedImage | None:
         known = self.store.projects.get_image(context.source.project, url)
         return self.cache.get(context.segmenter.encode_fp, known.image_sha256) if known else None
 
-    def _fetch(self, context: TaskContext, url: str) -> bytes:
+    def _fetch(self, context: InferenceContext, url: str) -> bytes:
         fetcher, hostname, token = self._reach(context)
         return fetcher.fetch(url, hostname, token, context.source.task)
 
-    def _reach(self, context: TaskContext) -> tuple[Fetcher, str | None, str | None]:
+    def _reach(self, context: InferenceContext) -> tuple[Fetcher, str | None, str | None]:
         """What fetches for the task's project; its Label Studio's address, and the token that came with that."""
         source, hosts = context.source, context.settings.image_hosts
         made = self.store.projects.get_connection(source.project)

@@ -1,5 +1,6 @@
 """Answers `/predict`: what is asked is read, recorded and queued, waited for, and answered. No HTTP and no model here."""
 
+import contextlib
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import structlog
 from backend.base.errors import Busy, Unreachable
 from backend.db.request_store import RequestStore, open_request_store
 from backend.inference.refinement_state import RefinementStates
+from backend.inference.state_format import refuse_beside_others
 from backend.interactive import retrieve_predictions
 from backend.interactive.pending import OPEN_DEADLINE_S, CollectedAnswer, PendingRequest, PendingRequests
 from backend.interactive.projects import Projects
@@ -20,7 +22,7 @@ from backend.label_studio.label_config import is_about_message
 from backend.label_studio.protocol import PredictCall, Task, list_regions
 from backend.runs.store import RunStore
 from backend.settings.environment import Settings, read_settings
-from backend.transport import redis_client
+from backend.transport import redis_client, worker_registry
 from backend.transport.redis_server import resolve_url
 from ris_core.errors import RisError
 
@@ -197,10 +199,13 @@ def open_predict_service(settings: Settings | None = None) -> PredictService:
         Unreachable: If the database cannot be opened. Redis may be down: it is asked when it is needed.
     """
     settings = settings or read_settings()
+    conn = redis_client.connect(resolve_url(settings.redis_url, settings.state_dir))
+    with contextlib.suppress(Unreachable):
+        refuse_beside_others(worker_registry.list_workers(conn))  # before the database is migrated under them
     store = open_request_store(settings.sql_url)
     return PredictService(
         store=store,
-        conn=redis_client.connect(resolve_url(settings.redis_url, settings.state_dir)),
+        conn=conn,
         profile=settings.profile,
         deadline_s=settings.predict_deadline_s,
         max_queued=settings.max_queued,

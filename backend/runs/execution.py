@@ -13,7 +13,7 @@ from backend.base.redaction import reason_of
 from backend.db.records import Answer
 from backend.inference.cache_room import CacheTooSmall, check_room
 from backend.inference.expressions import AnswerOptions
-from backend.inference.request_context import TaskContext, TaskSource
+from backend.inference.request_context import InferenceContext, TaskSource
 from backend.inference.service import InferenceService
 from backend.label_studio.label_config import read_config
 from backend.runs import answers
@@ -124,7 +124,7 @@ def _work_on(context: RunContext, run: Run, item: RunItem, make_source: Callable
 
 
 def _answer_in_memory(
-    service: InferenceService, run: Run, item: RunItem, context: TaskContext
+    service: InferenceService, run: Run, item: RunItem, context: InferenceContext
 ) -> tuple[str, str, list[Answer]]:
     """As `_answer`; if the device's memory is too small, once more with half as much in it at once.
 
@@ -146,7 +146,9 @@ def _answer_in_memory(
         raise BadImage(f"The device's memory is too small for {_sizes(context)}. Make the image smaller.") from error
 
 
-def _answer(service: InferenceService, run: Run, item: RunItem, context: TaskContext) -> tuple[str, str, list[Answer]]:
+def _answer(
+    service: InferenceService, run: Run, item: RunItem, context: InferenceContext
+) -> tuple[str, str, list[Answer]]:
     encoded = service.get_encoded(context)
     if run.spec.prompts:
         service.get_embedding(context)
@@ -251,7 +253,7 @@ def _halved(segmenter: Segmenter) -> Iterator[None]:
             part.batch_size = size
 
 
-def _sizes(context: TaskContext) -> str:
+def _sizes(context: InferenceContext) -> str:
     if context.image is None:
         return "it"
     height, width = context.image.size_hw

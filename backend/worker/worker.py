@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -27,11 +27,10 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 
 from backend.base import redaction
-from backend.base.errors import BadInput, BadSettings, Unreachable
-from backend.db.database import newest_revision
+from backend.base.errors import BadInput, Unreachable
 from backend.db.snapshot import keep_copies_in
 from backend.inference import gpu
-from backend.inference.feature_cache import FORMAT
+from backend.inference.state_format import refuse_beside_others, state_format
 from backend.settings.environment import Settings, read_settings
 from backend.transport import queueing, redis_client, redis_server, worker_registry
 from backend.transport.worker_registry import WorkerInfo
@@ -67,7 +66,7 @@ def run_worker(settings: Settings) -> None:
     conn = redis_client.connect(redis_server.resolve_url(settings.redis_url, settings.state_dir))
     redis_client.ping(conn)
     keep_copies_in(settings.state_dir)
-    refuse_beside_others(worker_registry.list_workers(conn), state_format())
+    refuse_beside_others(worker_registry.list_workers(conn))
     info = WorkerInfo(
         name=f"{os.getpid()}-{uuid.uuid4().hex[:8]}",
         machine=worker_registry.this_machine(),
@@ -94,26 +93,6 @@ def run_worker(settings: Settings) -> None:
     if not worker.was_asked_to_stop:
         log.error("worker stopped unasked", name=info.name)
         sys.exit(1)
-
-
-def state_format() -> str:
-    """What this program expects of the state that workers share."""
-    return f"tables {newest_revision()}, cache {FORMAT.version}"
-
-
-def refuse_beside_others(workers: Iterable[WorkerInfo], own_format: str) -> None:
-    """Refuse to start while workers of another version run: this one migrates the database, and they know other tables and files.
-
-    Raises:
-        BadSettings: If there are any, with their names.
-    """
-    others = [info for info in workers if info.state_format != own_format and worker_registry.is_running(info)]
-    if others:
-        names = ", ".join(f"{info.name} on {info.machine.partition('/')[0]}" for info in others)
-        raise BadSettings(
-            f"Workers of another version of label-studio-ris run with this Redis: {names}.",
-            "Stop them (`ris down`, or stop their containers), then start this worker again.",
-        )
 
 
 class JobRefused(BadInput):

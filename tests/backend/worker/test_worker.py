@@ -16,10 +16,13 @@ from rq.job import Callback
 from rq.serializers import JSONSerializer
 
 from backend.base.errors import BadSettings
+from backend.inference.state_format import refuse_beside_others, state_format
+from backend.interactive.predict import open_predict_service
+from backend.settings.environment import Settings
 from backend.transport import queueing, redis_client, redis_server, worker_registry
 from backend.transport.queueing import ENCODE_TASK, SEGMENT_TASK
 from backend.worker import jobs
-from backend.worker.worker import AllowedJob, JobRefused, refuse_beside_others, state_format
+from backend.worker.worker import AllowedJob, JobRefused
 from tests.toy import toy_png
 
 pytestmark = pytest.mark.slow
@@ -41,6 +44,7 @@ class Bench:
 
     def __init__(self, store, redis_url: str, folder: Path) -> None:
         self.store, self.conn, self.folder = store, redis_client.connect(redis_url), folder
+        self.redis_url = redis_url
         self._env = {
             **os.environ,
             "REDIS_URL": redis_url,
@@ -188,12 +192,15 @@ def test_worker_is_refused_beside_one_of_another_version(bench):
     """It would migrate the database under that one, which reads other tables and files."""
     former = worker_registry.WorkerInfo("old-1", "elsewhere/pid", 1, time.time(), "toy", "cpu")
     with pytest.raises(BadSettings, match="old-1 on elsewhere"):
-        refuse_beside_others([former, replace(former, name="new", state_format=state_format())], state_format())
+        refuse_beside_others([former, replace(former, name="new", state_format=state_format())])
     gone = replace(former, machine=worker_registry.this_machine(), pid=2**22 + 1)
-    refuse_beside_others([gone, replace(former, state_format=state_format())], state_format())
+    refuse_beside_others([gone, replace(former, state_format=state_format())])
     worker_registry.report_worker(bench.conn, former)
     assert bench.start_worker(is_awaited=False).wait(60) != 0
     assert "old-1 on elsewhere" in bench.log()
+    settings = Settings(_env_file=None, RIS_STATE_DIR=bench.folder, REDIS_URL=bench.redis_url)
+    with pytest.raises(BadSettings, match="old-1 on elsewhere"):
+        open_predict_service(settings)  # as the backend starts
 
 
 def test_superseded_request_is_dropped_without_work(bench):

@@ -194,8 +194,8 @@ def _read_manifest(archive: tarfile.TarFile, file: Path) -> BackupManifest:
         manifest = BackupManifest(**values, members=members)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadInput(f"{file} has a manifest that cannot be read. Use another backup.") from error
-    known = {script.revision for script in ScriptDirectory(str(snapshot.MIGRATIONS)).walk_revisions()}
-    if manifest.format != FORMAT or manifest.tables not in known:
+    revisions = {script.revision for script in ScriptDirectory(str(snapshot.MIGRATIONS)).walk_revisions()}
+    if manifest.format != FORMAT or manifest.tables not in revisions:
         raise BadInput(
             f"{file} was made by label-studio-ris {manifest.program}, which is newer than this one. Install that version, then restore."
         )

@@ -94,11 +94,11 @@ def launch(program: Program, state_dir: Path) -> Child:
     Raises:
         Unreachable: If the command does not exist.
     """
-    known = find(program.name, state_dir)
-    if known and known.is_running and known.fingerprint == program.fingerprint:
-        return replace(known, was_running=True)
-    if known:
-        stop(known, state_dir)
+    child_record = find(program.name, state_dir)
+    if child_record and child_record.is_running and child_record.fingerprint == program.fingerprint:
+        return replace(child_record, was_running=True)
+    if child_record:
+        stop(child_record, state_dir)
     log = state_dir / "logs" / f"{program.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -175,8 +175,8 @@ def find_supervised(supervisor: Child, state_dir: Path) -> Child | None:
 def children(state_dir: Path) -> list[Child]:
     """All recorded children, in the order in which they were started; of a supervised program, the supervisor."""
     names = {file.stem.removesuffix(_INNER) for file in (state_dir / "run").glob("*.json")}
-    found = [find(name, state_dir) or find(name + _INNER, state_dir) for name in names]
-    return sorted((child for child in found if child), key=lambda child: child.started_ticks)
+    records = [find(name, state_dir) or find(name + _INNER, state_dir) for name in names]
+    return sorted((child for child in records if child), key=lambda child: child.started_ticks)
 
 
 def process_exists(pid: int) -> bool:

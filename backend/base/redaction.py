@@ -46,8 +46,8 @@ _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 def mask_url(url: str) -> str:
     """An address without its password and query."""
-    shown = _LOGIN.sub(lambda found: f"{found[1]}{found[2] + ':' if found[2] is not None else ''}{HIDDEN}@", url)
-    return re.sub(r"\?.*", "?…", shown, flags=re.DOTALL)
+    masked = _LOGIN.sub(lambda match: f"{match[1]}{match[2] + ':' if match[2] is not None else ''}{HIDDEN}@", url)
+    return re.sub(r"\?.*", "?…", masked, flags=re.DOTALL)
 
 
 def may_be_token(text: str) -> bool:
@@ -71,8 +71,8 @@ class Redactor:
 
     def learn(self, secrets: Iterable[str], urls: Iterable[str] = ()) -> None:
         """Hide these as well."""
-        found = {*secrets, *(part for url in urls for part in _secrets_of(url))}
-        new = {text for text in map(str.strip, found) if len(text) >= SHORTEST or ":" in text[1:-1]} - self._plain
+        values = {*secrets, *(part for url in urls for part in _secrets_of(url))}
+        new = {text for text in map(str.strip, values) if len(text) >= SHORTEST or ":" in text[1:-1]} - self._plain
         if not new:
             return
         self._plain = self._plain | new
@@ -135,8 +135,8 @@ def reason_of(error: BaseException, lines: int | None = None) -> str:
     Args:
         lines: How many of its lines are of use; all if not given.
     """
-    said = " ".join(" ".join(str(error).splitlines()[:lines]).split())
-    text = hide(said) or type(error).__name__
+    one_line_text = " ".join(" ".join(str(error).splitlines()[:lines]).split())
+    text = hide(one_line_text) or type(error).__name__
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
 
 
@@ -146,10 +146,10 @@ def login_of(user: str, password: str) -> tuple[str, ...]:
 
 
 def _secrets_of(url: str) -> Iterator[str]:
-    if found := _LOGIN.search(url):
-        yield from (found[3], unquote(found[3]))
-        yield f"{unquote(found[2] or '')}:{unquote(found[3])}"
-        yield from re.split(r"[/?#@]", found[3])  # as an error message quotes an address that it could not take apart
+    if match := _LOGIN.search(url):
+        yield from (match[3], unquote(match[3]))
+        yield f"{unquote(match[2] or '')}:{unquote(match[3])}"
+        yield from re.split(r"[/?#@]", match[3])  # as an error message quotes an address that it could not take apart
     try:
         query = parse_qsl(urlsplit(url).query)
     except ValueError:
@@ -160,9 +160,9 @@ def _secrets_of(url: str) -> Iterator[str]:
 def _escaped(secret: str) -> Iterator[str]:
     """A secret as it is, and as Python, JSON and HTML write it."""
     yield secret
-    for written in (repr(secret)[1:-1], ascii(secret)[1:-1], repr(secret.encode("utf-8", "surrogatepass"))[2:-1]):
-        yield written
-        yield repr(written)[1:-1]  # an error inside an error
+    for form in (repr(secret)[1:-1], ascii(secret)[1:-1], repr(secret.encode("utf-8", "surrogatepass"))[2:-1]):
+        yield form
+        yield repr(form)[1:-1]  # an error inside an error
     yield secret.replace("\\", "\\\\").replace("'", "\\'")
     yield secret.encode("unicode_escape").decode()
     for is_ascii in (True, False):

@@ -38,7 +38,7 @@ def restore(file: Backup) -> None:
     keep_copies_in(settings.state_dir)
     with Progress("Restoring the database") as progress:
         manifest = archive.restore(file, settings.sql_url, settings.state_dir, progress.count)
-    made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created_at))
+    time_text = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created_at))
     print(
-        f"Restored {sum(manifest.rows.values()):,} rows of {made}, made by label-studio-ris {manifest.program}. Start with `ris up`."
+        f"Restored {sum(manifest.rows.values()):,} rows of {time_text}, made by label-studio-ris {manifest.program}. Start with `ris up`."
     )

@@ -77,9 +77,9 @@ def read_former_versions(
         .order_by(answer.c.id)
     )
     return [
-        replace(regions[id], mask=drawn.mask, at=at, score=drawn.score, model_version=version, candidates=())
+        replace(regions[id], mask=region.mask, at=at, score=region.score, model_version=version, candidates=())
         for at, version, response in db.execute(responses)
-        for id, drawn in read_regions(list_regions(response)).items()
+        for id, region in read_regions(list_regions(response)).items()
         if id in regions
     ]
 
@@ -91,7 +91,7 @@ def read_recorded_ids(db: sa.Connection, ids: Sequence[str]) -> frozenset[str]:
 
 def read_regions(results: object) -> dict[str, DrawnRegion]:
     """The regions of a response to Label Studio, by id."""
-    return {drawn.id: drawn for drawn in read_drawn(results if isinstance(results, list) else [])[0]}
+    return {region.id: region for region in read_drawn(results if isinstance(results, list) else [])[0]}
 
 
 def _first_choices(rows: Rows) -> dict[tuple[Any, ...], list[tuple[int, str]]]:

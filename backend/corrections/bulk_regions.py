@@ -49,7 +49,7 @@ def _run_regions(row: Mapping[Any, Any], run_item: RunItem) -> Iterator[tuple[Of
     control = read_config(row["label_config"] or "").controls[0]
     entries = list_handed_out(run_item, MAX_TOP_K)
     # a polygon or a box is an approximation of the candidate's mask, so what was written is read back
-    written = {} if control.kind == "brush" else read_regions(make_regions(run_item, control, entries))
+    read_back = {} if control.kind == "brush" else read_regions(make_regions(run_item, control, entries))
     first_choice = {entry.query: entry.region for entry in reversed(entries) if entry.rank == 1}
     for entry in entries:
         answer = run_item.answers[entry.query]
@@ -63,7 +63,7 @@ def _run_regions(row: Mapping[Any, Any], run_item: RunItem) -> Iterator[tuple[Of
             expression=answer.expression,
             score=float(candidate["score"]),
             model_version=version_of(row["answered_by"] or "", entry.rank),
-            mask=written[entry.region].mask if entry.region in written else candidate["mask"],
+            mask=read_back[entry.region].mask if entry.region in read_back else candidate["mask"],
             at=row["finished_at"] or 0.0,
             candidates=tuple(others) if entry.rank == 1 else (),
             instead_of=first_choice.get(entry.query) if entry.rank > 1 else None,
@@ -72,15 +72,15 @@ def _run_regions(row: Mapping[Any, Any], run_item: RunItem) -> Iterator[tuple[Of
 
 
 def _prediction_regions(row: Mapping[str, Any]) -> Iterator[OfferedRegion]:
-    for drawn in (DrawnRegion(**fields) for fields in row["regions"]):
+    for region in (DrawnRegion(**fields) for fields in row["regions"]):
         yield OfferedRegion(
-            region=drawn.id,
+            region=region.id,
             by="bulk",
-            query=f"prediction {row['prediction']} {drawn.expression or drawn.id}",
-            label=drawn.label,
-            expression=drawn.expression or "",
-            score=drawn.score,
+            query=f"prediction {row['prediction']} {region.expression or region.id}",
+            label=region.label,
+            expression=region.expression or "",
+            score=region.score,
             model_version=row["model_version"],
-            mask=drawn.mask,
+            mask=region.mask,
             at=row["created_at"],
         )

@@ -165,7 +165,7 @@ def _version_row(version: AnnotationVersion, source: Source) -> dict[str, Any]:
     return {
         **row,
         "task_data": dict(version.task_data),
-        "regions": [drawn.to_json() for drawn in version.regions],
+        "regions": [region.to_json() for region in version.regions],
         "texts": [[id, list(entries)] for id, entries in version.texts],
         "source": source,
         "seen_at": time.time(),

@@ -46,7 +46,7 @@ class OfferedRegionsOfTask:
             and max(submissions, default=0.0) < region.at <= version.updated_at
             and _is_for(region, version.annotator, own_ids, foreign_ids)
         ]
-        strangers = [drawn for drawn in version.regions if drawn.id not in self._regions]
+        strangers = [saved_region for saved_region in version.regions if saved_region.id not in self._regions]
         return OfferedRegions(
             bulk=self._bulk_for(version),
             interactive=interactive,
@@ -79,7 +79,7 @@ class OfferedRegionsOfTask:
         if (regions := self._predictions.get(version.parent_prediction)) is not None:
             return [self._regions[region.region] for region in regions]
         bulk = {id: region for id, region in self._regions.items() if region.by == "bulk" and id in self._origins}
-        still_there = [self._origins[drawn.id] for drawn in version.regions if drawn.id in bulk]
+        still_there = [self._origins[saved_region.id] for saved_region in version.regions if saved_region.id in bulk]
         earlier = [region for region in bulk.values() if region.at <= version.created_at and region.instead_of is None]
         last = [self._origins[max(earlier, key=_age_order).region]] if earlier else []
         origin = next(iter([*still_there, *last]), None)
@@ -94,8 +94,8 @@ class OfferedRegionsOfTask:
         """Ids of regions that were offered for another task, by our record or by what the region itself says."""
         if not strangers:
             return frozenset()
-        recorded = read_recorded_ids(self._db, [drawn.id for drawn in strangers])
-        return recorded | {drawn.id for drawn in strangers if drawn.made_for not in (None, self._task)}
+        recorded = read_recorded_ids(self._db, [region.id for region in strangers])
+        return recorded | {region.id for region in strangers if region.made_for not in (None, self._task)}
 
 
 def _age_order(region: OfferedRegion) -> tuple[float, str]:
@@ -107,7 +107,7 @@ def _ids_in_use(version: AnnotationVersion, others: Iterable[AnnotationVersion])
     own: set[str] = set()
     foreign: set[str] = set()
     for each in (version, *others):
-        ids = {id for id, _ in each.texts} | {drawn.id for drawn in each.regions}
+        ids = {id for id, _ in each.texts} | {region.id for region in each.regions}
         (own if each.annotator == version.annotator else foreign).update(ids)
     return own, foreign
 

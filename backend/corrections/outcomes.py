@@ -105,16 +105,16 @@ def judge(version: AnnotationVersion, offered: OfferedRegions) -> list[RegionOut
     """
     if version.was_cancelled:
         return []
-    drawn = {region.id: region for region in version.regions}
-    ids = {id for id in drawn if id in offered.by_id or id in offered.foreign}
-    outcomes = [_judge_by_id(drawn[id], offered) for id in drawn if id in ids]
+    regions_by_id = {region.id: region for region in version.regions}
+    ids = {id for id in regions_by_id if id in offered.by_id or id in offered.foreign}
+    outcomes = [_judge_by_id(regions_by_id[id], offered) for id in regions_by_id if id in ids]
     matched = ids | {outcome.offered_region for outcome in outcomes if outcome.outcome == "replaced"}
     unmatched = [region for region in (*offered.bulk, *offered.interactive) if region.region not in matched]
-    unchanged = [region for id, region in drawn.items() if id not in ids and region.origin == "prediction"]
+    unchanged = [region for id, region in regions_by_id.items() if id not in ids and region.origin == "prediction"]
     outcomes += _judge_unchanged(unchanged, unmatched, version)
     matched |= {outcome.offered_region for outcome in outcomes}
     unmatched = [region for region in unmatched if region.region not in matched]
-    strangers = [region for id, region in drawn.items() if id not in ids and region not in unchanged]
+    strangers = [region for id, region in regions_by_id.items() if id not in ids and region not in unchanged]
     outcomes += _judge_strangers(strangers, unmatched)
     matched |= {outcome.offered_region for outcome in outcomes}
     return outcomes + [_judge_deleted(region) for region in unmatched if region.region not in matched]

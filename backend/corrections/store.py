@@ -126,7 +126,7 @@ class CorrectionStore:
         with self.writing() as db:
             added, facts, tasks = add_event(db, event, source, seen_at or time.time()), 0, set[Task]()
             for prediction in predictions:
-                row = {**asdict(prediction), "regions": [drawn.to_json() for drawn in prediction.regions]}
+                row = {**asdict(prediction), "regions": [region.to_json() for region in prediction.regions]}
                 if insert_new(db, offered_prediction, row):
                     tasks.add((prediction.project, prediction.task))
                     facts += 1

@@ -176,10 +176,10 @@ def _keep_to_file(engine: sa.Engine, file: Path) -> None:
 def _identify(file: Path) -> tuple[int, int] | None:
     """What makes a file this one whatever its name is; None if there is none."""
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _open_private(file: str | Path, flags: int) -> int:

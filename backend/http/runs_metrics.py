@@ -45,8 +45,8 @@ class RunsCollector(Collector):
 
 
 def _share_from_cache(counts: Mapping[str, int]) -> float | None:
-    seen = counts.get("cache", 0) + counts.get("encode", 0)
-    return counts.get("cache", 0) / seen if seen else None
+    images = counts.get("cache", 0) + counts.get("encode", 0)
+    return counts.get("cache", 0) / images if images else None
 
 
 def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:

@@ -150,10 +150,10 @@ class CacheFiles:
     def known_bytes(self) -> int:
         """Size of all files together, as it was noted last, without a look at each; 0 before the first is written."""
         try:
-            known = (self._folder / _SIZE).read_text(encoding="ascii")
+            text = (self._folder / _SIZE).read_text(encoding="ascii")
         except (OSError, ValueError):
             return 0
-        return int(known) if known.isdecimal() else 0
+        return int(text) if text.isdecimal() else 0
 
     def mean_bytes(self, made_by: str | None = None) -> float | None:
         """Mean size of files, of one maker or of all; of a sample where there are many. None without any."""
@@ -170,8 +170,8 @@ class CacheFiles:
     def _make_room(self, size: TextIO, grown: int) -> None:
         """Note that the files have grown by so many bytes; if they are too large now, the least recently used go."""
         size.seek(0)
-        known = size.read()
-        total = int(known) + grown if known.isdecimal() else None
+        text = size.read()
+        total = int(text) + grown if text.isdecimal() else None
         if total is None or total > self.max_bytes or not self._has_looked:
             total, self._has_looked = self._evict(), True
         size.truncate(0)
@@ -194,28 +194,28 @@ class CacheFiles:
         for file in self._folder.glob(f"{made_by}/*/*"):
             name = f"{file.parent.name}/{file.name}"
             try:
-                found = file.lstat()
+                status = file.lstat()
             except OSError:
                 continue  # another process was faster
-            if not stat.S_ISREG(found.st_mode):
+            if not stat.S_ISREG(status.st_mode):
                 continue
             if _NAME.fullmatch(name):
-                yield _Entry(found.st_mtime, found.st_size, file)
+                yield _Entry(status.st_mtime, status.st_size, file)
             elif (
                 _PART.fullmatch(name)
-                and found.st_mtime < time.time() - UNFINISHED_KEPT_S
+                and status.st_mtime < time.time() - UNFINISHED_KEPT_S
                 and not self._format.is_former
             ):
                 with contextlib.suppress(OSError):
                     file.unlink(missing_ok=True)
 
     def _check(self, arrays: Arrays, about: About) -> None:
-        told = dict(about)
-        checksum = told.pop(_CHECKSUM, None)
-        told.pop("format")
+        words = dict(about)
+        checksum = words.pop(_CHECKSUM, None)
+        words.pop("format")
         if checksum is None and self._format.needs_checksum:
             raise ValueError("it has no checksum")
-        if checksum is not None and checksum != _checksum(arrays, told):
+        if checksum is not None and checksum != _checksum(arrays, words):
             raise ValueError("its checksum is wrong")
 
 

@@ -37,23 +37,23 @@ class ClickContext:
     smooth_px: float = 0.0
 
 
-def answer_gesture(proposer: Promptable, embedding: PromptEmbedding, site: ClickContext) -> ExpressionAnswer:
+def answer_gesture(proposer: Promptable, embedding: PromptEmbedding, click: ClickContext) -> ExpressionAnswer:
     """Find what is pointed at: the candidate that the proposer trusts most.
 
     Its region gets the label of the click or box if the control has that, else its first.
     """
-    gesture, control = site.gesture, site.control
-    found = proposer.mask(embedding, gesture.to_prompts(embedding.size_hw))
-    named = control.names.find(gesture.label)
-    likely = named.labels if named else control.labels
+    gesture, control = click.gesture, click.control
+    proposals = proposer.mask(embedding, gesture.to_prompts(embedding.size_hw))
+    match = control.names.find(gesture.label)
+    likely = match.labels if match else control.labels
     is_guess = len(likely) > 1
-    blank = make_blank("", likely[0], embedding, site.model_version)
-    made = hand_out(found, blank, site, is_guess)
-    return replace(made, told=tuple(_tell(gesture, made.record.label, is_guess, is_empty=not made.regions)))
+    blank = make_blank("", likely[0], embedding, click.model_version)
+    answer = hand_out(proposals, blank, click, is_guess)
+    return replace(answer, told=tuple(_tell(gesture, answer.record.label, is_guess, is_empty=not answer.regions)))
 
 
 def hand_out(
-    found: Proposals, blank: Answer, site: ClickContext, is_guess: bool, own_id: str | None = None
+    found: Proposals, blank: Answer, click: ClickContext, is_guess: bool, own_id: str | None = None
 ) -> ExpressionAnswer:
     """The first of what was found as a region, and all of it as a record.
 
@@ -62,13 +62,13 @@ def hand_out(
         is_guess: Its label was guessed.
         own_id: Id of a region whose place it takes; without one it gets a fresh one.
     """
-    masks_made = mask_cleaning.clean_all(np.asarray(found.masks), site.smooth_px)
+    masks_made = mask_cleaning.clean_all(np.asarray(found.masks), click.smooth_px)
     found = replace(found, masks=masks_made, boxes_xywh=boxes.from_masks(masks_made))
-    control = site.control
+    control = click.control
     label, is_lost = keep_label(blank.label, control)
     is_guess = is_guess or is_lost
-    notes = {"by": "click", "task": site.task, **({"label_is_guess": True} if is_guess else {})}
-    made = [
+    notes = {"by": "click", "task": click.task, **({"label_is_guess": True} if is_guess else {})}
+    results = [
         regions.make_region(
             mask, control, label, own_id or protocol.new_region_id(), float(score), blank.expression, notes
         )
@@ -77,15 +77,15 @@ def hand_out(
     record = replace(
         blank,
         label=label,
-        decision="match" if made else "no_match",
+        decision="match" if results else "no_match",
         candidates=[dict(candidate) for candidate in _list_candidates(found)],
-        selected=[i for i, _ in enumerate(made)],
+        selected=[i for i, _ in enumerate(results)],
         regions=[
             Region(region["id"], candidate_rank=1, from_name=control.name, label=label, is_reused=own_id is not None)
-            for region in made
+            for region in results
         ],
     )
-    return ExpressionAnswer(record, tuple(made), (), is_guess)
+    return ExpressionAnswer(record, tuple(results), (), is_guess)
 
 
 def make_blank(expression: str, label: str, embedding: PromptEmbedding, model_version: str) -> Answer:
@@ -105,14 +105,14 @@ def make_blank(expression: str, label: str, embedding: PromptEmbedding, model_ve
     )
 
 
-def _list_candidates(found: Proposals) -> Iterator[Candidate]:
-    for i, mask in enumerate(found.masks):
+def _list_candidates(proposals: Proposals) -> Iterator[Candidate]:
+    for i, mask in enumerate(proposals.masks):
         yield {
             "rank": i + 1,
-            "score": float(found.predicted_iou[i]),
-            "bbox_xywh": [float(side) for side in found.boxes_xywh[i]],
+            "score": float(proposals.predicted_iou[i]),
+            "bbox_xywh": [float(side) for side in proposals.boxes_xywh[i]],
             "mask": masks.to_rle(mask),
-            "parts": {"predicted_iou": float(found.predicted_iou[i]), "stability": float(found.stability[i])},
+            "parts": {"predicted_iou": float(proposals.predicted_iou[i]), "stability": float(proposals.stability[i])},
         }
 
 

@@ -162,14 +162,16 @@ def answer_choice(record: Answer, rank: int, control: Control, task: str, is_gue
     is_guess = is_guess or is_lost
     notes = {"decision": record.decision, "task": task, "rank": rank, **({"label_is_guess": True} if is_guess else {})}
     score, mask = float(candidate["score"]), masks.from_rle(candidate["mask"])
-    made = regions.make_region(mask, control, label, protocol.new_region_id(), score, record.expression, notes)
-    handed_out = (Region(id=made["id"], candidate_rank=rank, from_name=control.name, label=label),)
+    result = regions.make_region(mask, control, label, protocol.new_region_id(), score, record.expression, notes)
+    handed_out = (Region(id=result["id"], candidate_rank=rank, from_name=control.name, label=label),)
     chosen = replace(record, label=label, selected=[rank - 1], regions=handed_out)
     probability = candidate["parts"].get("probability")  # none of a click, nor without a calibrator
-    told = [messages.about_candidate(rank, len(record.candidates), probability)]
+    remarks = [messages.about_candidate(rank, len(record.candidates), probability)]
     if is_guess:
-        told.append(messages.about_guess(label, advise(control, (other for other in control.labels if other != label))))
-    return ExpressionAnswer(chosen, (made,), tuple(told), is_guess)
+        remarks.append(
+            messages.about_guess(label, advise(control, (other for other in control.labels if other != label)))
+        )
+    return ExpressionAnswer(chosen, (result,), tuple(remarks), is_guess)
 
 
 def keep_label(label: str, control: Control) -> tuple[str, bool]:
@@ -237,7 +239,7 @@ def _make_record(prediction: Prediction, encoded: EncodedImage, picked: PickedLa
 
 
 def _tell(prediction: Prediction, picked: PickedLabel, control: Control, is_empty: bool) -> tuple[Message, ...]:
-    told = messages.about_answer(
+    remarks = messages.about_answer(
         picked.expression,
         prediction.decision,
         is_empty,
@@ -248,4 +250,4 @@ def _tell(prediction: Prediction, picked: PickedLabel, control: Control, is_empt
         unused=prediction.expression.unused,
         rival=prediction.rival_rank,
     )
-    return (*told, messages.about_prefix(picked.no_label, control.labels)) if picked.no_label else told
+    return (*remarks, messages.about_prefix(picked.no_label, control.labels)) if picked.no_label else remarks

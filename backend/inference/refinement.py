@@ -37,7 +37,7 @@ class RefinedAnswer:
 
 
 def refine(
-    proposer: Promptable, embedding: PromptEmbedding, site: ClickContext, offer: LastAnswer, mends: RefinementTarget
+    proposer: Promptable, embedding: PromptEmbedding, click: ClickContext, offer: LastAnswer, mends: RefinementTarget
 ) -> RefinedAnswer:
     """Correct the region that a gesture is nearest to; without one, find what is pointed at.
 
@@ -45,13 +45,15 @@ def refine(
     was handed out; else it gets a fresh one. What else was offered with it and not accepted is offered again, since Label
     Studio shows the newest answer only.
     """
-    target = _find_nearest(offer.before(site.gesture.id), site.gesture, embedding.size_hw)
+    target = _find_nearest(offer.before(click.gesture.id), click.gesture, embedding.size_hw)
     if target:
-        found = correct(proposer, embedding, site.gesture.to_prompts(embedding.size_hw, masks.from_rle(target.mask)))
+        proposals = correct(
+            proposer, embedding, click.gesture.to_prompts(embedding.size_hw, masks.from_rle(target.mask))
+        )
     else:
-        found = proposer.mask(embedding, site.gesture.to_prompts(embedding.size_hw))
-    blank = make_blank(offer.answer.expression, offer.answer.label, embedding, site.model_version)
-    return _finish(found, blank, site, offer, mends, target)
+        proposals = proposer.mask(embedding, click.gesture.to_prompts(embedding.size_hw))
+    blank = make_blank(offer.answer.expression, offer.answer.label, embedding, click.model_version)
+    return _finish(proposals, blank, click, offer, mends, target)
 
 
 def looks_elsewhere(gesture: Gesture, offer: LastAnswer) -> bool:
@@ -66,7 +68,7 @@ def look_inside(
     segmenter: Segmenter,
     proposer: Promptable,
     image: Image,
-    site: ClickContext,
+    click: ClickContext,
     offer: LastAnswer,
     mends: RefinementTarget,
 ) -> RefinedAnswer:
@@ -78,7 +80,7 @@ def look_inside(
         proposer: The segmenter's.
         site: Its gesture has a box.
     """
-    box_xyxy = _read_box(site.gesture, image.size_hw)
+    box_xyxy = _read_box(click.gesture, image.size_hw)
     left, upper, right, lower = _widen(box_xyxy, image.size_hw)
     crop = Image.from_array(np.ascontiguousarray(image.pixels[upper:lower, left:right]))
     proposals = _propose(proposer, segmenter, crop, box_xyxy - (left, upper, left, upper))
@@ -86,17 +88,19 @@ def look_inside(
     prediction = segmenter.segment(encoded, offer.answer.expression, max(1, len(proposals)))
     whole = np.zeros((len(prediction.masks), *image.size_hw), bool)
     whole[:, upper:lower, left:right] = prediction.masks
-    found = Proposals(
+    proposals_inside = Proposals(
         masks=whole,
         boxes_xywh=boxes.from_masks(whole),
         predicted_iou=prediction.scores.astype(np.float32),
         stability=np.array([part["stability"] for part in prediction.parts], np.float32),
     )
-    found = _take(found, _put_fitting_first(found, box_xyxy)[: max(1, len(offer.answer.candidates))])
-    seen = PromptEmbedding(image.sha256, image.size_hw, np.zeros((0, 0, 0), np.float16), encoded.encode_fp)
-    blank = make_blank(offer.answer.expression, offer.answer.label, seen, site.model_version)
-    target = _find_nearest(offer.before(site.gesture.id), site.gesture, image.size_hw)
-    return _finish(found, blank, site, offer, mends, target)
+    proposals_inside = _take(
+        proposals_inside, _put_fitting_first(proposals_inside, box_xyxy)[: max(1, len(offer.answer.candidates))]
+    )
+    embedding = PromptEmbedding(image.sha256, image.size_hw, np.zeros((0, 0, 0), np.float16), encoded.encode_fp)
+    blank = make_blank(offer.answer.expression, offer.answer.label, embedding, click.model_version)
+    target = _find_nearest(offer.before(click.gesture.id), click.gesture, image.size_hw)
+    return _finish(proposals_inside, blank, click, offer, mends, target)
 
 
 def list_shown(answered: ExpressionAnswer) -> tuple[ShownRegion, ...]:
@@ -111,32 +115,32 @@ def list_shown(answered: ExpressionAnswer) -> tuple[ShownRegion, ...]:
 def _finish(
     found: Proposals,
     blank: Answer,
-    site: ClickContext,
+    click: ClickContext,
     offer: LastAnswer,
     mends: RefinementTarget,
     target: ShownRegion | None,
 ) -> RefinedAnswer:
-    before = offer.before(site.gesture.id)
+    before = offer.before(click.gesture.id)
     own_id = target.id if target and target.id in mends.unchanged else None
-    made = hand_out(found, blank, site, offer.is_guess, own_id)
-    made = replace(made, told=tuple(_tell(made, site.gesture, own_id)))
+    answer = hand_out(found, blank, click, offer.is_guess, own_id)
+    answer = replace(answer, told=tuple(_tell(answer, click.gesture, own_id)))
     others = [one for one in before if one is not target and one.id not in mends.accepted]
-    again = (_hand_out_again(others, blank, site),) if others else ()
-    shown = [one for answered in (made, *again) for one in list_shown(answered)]
+    again = (_hand_out_again(others, blank, click),) if others else ()
+    shown_regions = [one for answered in (answer, *again) for one in list_shown(answered)]
     return RefinedAnswer(
-        (made, *again), LastAnswer(made.record, offer.is_guess, tuple(shown), 1, site.gesture.id, before)
+        (answer, *again), LastAnswer(answer.record, offer.is_guess, tuple(shown_regions), 1, click.gesture.id, before)
     )
 
 
-def _hand_out_again(others: Sequence[ShownRegion], blank: Answer, site: ClickContext) -> ExpressionAnswer:
+def _hand_out_again(others: Sequence[ShownRegion], blank: Answer, click: ClickContext) -> ExpressionAnswer:
     """Regions as they were, under fresh ids: an id that was handed out could take the place of one that was painted on."""
-    made, candidates = [], []
+    results, candidates = [], []
     for i, one in enumerate(others):
         label = protocol.label_of(one.region)
         score, mask = float(one.region["score"]), masks.from_rle(one.mask)
         notes = one.region["meta"].get("ris")
-        made.append(
-            regions.make_region(mask, site.control, label, protocol.new_region_id(), score, blank.expression, notes)
+        results.append(
+            regions.make_region(mask, click.control, label, protocol.new_region_id(), score, blank.expression, notes)
         )
         box = [float(side) for side in boxes.from_masks(mask[None])[0]]
         candidates.append({"rank": i + 1, "score": score, "bbox_xywh": box, "mask": one.mask, "parts": {}})
@@ -144,32 +148,33 @@ def _hand_out_again(others: Sequence[ShownRegion], blank: Answer, site: ClickCon
         blank,
         decision="match",
         candidates=candidates,
-        selected=list(range(len(made))),
+        selected=list(range(len(results))),
         regions=[
-            Region(region["id"], i + 1, site.control.name, protocol.label_of(region)) for i, region in enumerate(made)
+            Region(region["id"], i + 1, click.control.name, protocol.label_of(region))
+            for i, region in enumerate(results)
         ],
     )
-    return ExpressionAnswer(record, tuple(made), ())
+    return ExpressionAnswer(record, tuple(results), ())
 
 
-def _tell(made: ExpressionAnswer, gesture: Gesture, own_id: str | None) -> Iterator[Message]:
-    if not made.regions:
+def _tell(answer: ExpressionAnswer, gesture: Gesture, own_id: str | None) -> Iterator[Message]:
+    if not answer.regions:
         yield messages.say("emptied") if gesture.clicks else messages.about_nothing(gesture.kind)
     elif own_id:
         yield messages.say("replaces")
-    elif len(made.record.candidates) > 1:
+    elif len(answer.record.candidates) > 1:
         yield messages.say("others")
-    if made.regions and made.is_guess:
-        yield messages.about_guess(made.record.label)
+    if answer.regions and answer.is_guess:
+        yield messages.about_guess(answer.record.label)
 
 
-def _find_nearest(shown: Sequence[ShownRegion], gesture: Gesture, size_hw: tuple[int, int]) -> ShownRegion | None:
+def _find_nearest(regions_now: Sequence[ShownRegion], gesture: Gesture, size_hw: tuple[int, int]) -> ShownRegion | None:
     """The region that the box's middle, else the first click, is on or nearest to."""
-    if len(shown) < 2:
-        return next(iter(shown), None)
+    if len(regions_now) < 2:
+        return next(iter(regions_now), None)
     x, y = _read_box(gesture, size_hw).reshape(2, 2).mean(0) if gesture.box else _read_click(gesture, size_hw)
     row, column = min(int(y), size_hw[0] - 1), min(int(x), size_hw[1] - 1)
-    return min(shown, key=lambda one: _distance(masks.from_rle(one.mask), row, column))
+    return min(regions_now, key=lambda one: _distance(masks.from_rle(one.mask), row, column))
 
 
 def _distance(mask: Bool[ndarray, "h w"], row: int, column: int) -> float:
@@ -204,12 +209,17 @@ def _propose(proposer: Promptable, segmenter: Segmenter, crop: Image, box_xyxy: 
     return Proposals(*(np.concatenate([np.asarray(getattr(one, name)) for one in both]) for name in names))
 
 
-def _put_fitting_first(found: Proposals, box_xyxy: Float[ndarray, "4"]) -> Int[ndarray, "n"]:
+def _put_fitting_first(proposals: Proposals, box_xyxy: Float[ndarray, "4"]) -> Int[ndarray, "n"]:
     """Indices, in order of the expression otherwise."""
     corner, far_corner = box_xyxy[:2], box_xyxy[2:]
-    drawn = np.concatenate([corner, far_corner - corner])[None]
-    return np.argsort(boxes.iou(found.boxes_xywh, drawn)[:, 0] < FITTING_IOU, kind="stable")
+    box_xywh = np.concatenate([corner, far_corner - corner])[None]
+    return np.argsort(boxes.iou(proposals.boxes_xywh, box_xywh)[:, 0] < FITTING_IOU, kind="stable")
 
 
-def _take(found: Proposals, taken: ndarray) -> Proposals:
-    return Proposals(found.masks[taken], found.boxes_xywh[taken], found.predicted_iou[taken], found.stability[taken])
+def _take(proposals: Proposals, indices: ndarray) -> Proposals:
+    return Proposals(
+        proposals.masks[indices],
+        proposals.boxes_xywh[indices],
+        proposals.predicted_iou[indices],
+        proposals.stability[indices],
+    )

@@ -148,16 +148,16 @@ class RefinementStates:
     def __init__(self, store: RequestStore) -> None:
         self._engine = store.engine
 
-    def save(self, project: int | None, task: str, made: RefinementState) -> None:
+    def save(self, project: int | None, task: str, state: RefinementState) -> None:
         """Keep an offer in place of the prompt's last; what is too old to be mended goes."""
         now = time.time()
         row = {
             "project": project or 0,
             "task": task,
-            "prompt_id": made.prompt_id,
-            "user": made.user,
-            "draft": made.draft,
-            "offer": made.offer.to_json(),
+            "prompt_id": state.prompt_id,
+            "user": state.user,
+            "draft": state.draft,
+            "offer": state.offer.to_json(),
             "updated_at": now,
         }
         with translate_errors(), self._engine.begin() as db:
@@ -166,7 +166,7 @@ class RefinementStates:
 
     def get(self, project: int | None, task: str, prompt_id: str) -> RefinementState | None:
         """What a prompt's annotator was offered last."""
-        return next((made for made in self._list(project, task) if made.prompt_id == prompt_id), None)
+        return next((state for state in self._list(project, task) if state.prompt_id == prompt_id), None)
 
     def find(self, project: int | None, task: str, draft: Draft) -> RefinementState | None:
         """What the annotator of a draft was offered last.
@@ -174,10 +174,10 @@ class RefinementStates:
         The draft has the prompt in it; or, if it was not saved since, the prompt came with the same draft.
         """
 
-        def is_theirs(made: RefinementState) -> bool:
-            return made.prompt_id in draft.prompts or (made.user, made.draft) == (draft.user, draft.saved_at)
+        def is_theirs(state: RefinementState) -> bool:
+            return state.prompt_id in draft.prompts or (state.user, state.draft) == (draft.user, draft.saved_at)
 
-        return next((made for made in self._list(project, task) if is_theirs(made)), None)
+        return next((state for state in self._list(project, task) if is_theirs(state)), None)
 
     def read_query(
         self, project: int | None, task: str, prompt_id: str, text: str, bare: str, label: str | None
@@ -192,22 +192,24 @@ class RefinementStates:
         choice = read_choice(bare)
         if choice is None:
             return CandidateQuery(text)
-        standing = self.get(project, task, prompt_id)
-        offer = standing.offer if standing else None
-        found = (offer.answer, offer.rank) if offer and not choice.expression else None
+        state = self.get(project, task, prompt_id)
+        offer = state.offer if state else None
+        last = (offer.answer, offer.rank) if offer and not choice.expression else None
         if choice.expression:
-            found = self._find_answer(project, task, prompt_id, choice.expression)
-        if found is None:
+            last = self._find_answer(project, task, prompt_id, choice.expression)
+        if last is None:
             if choice.rank is None and choice.expression:
                 return CandidateQuery(text)  # an expression that ends so
             return CandidateQuery(
                 text[: text.rindex(choice.expression) + len(choice.expression)] if choice.expression else "",
                 rank=choice.rank or 0,
             )
-        known, last_rank = found
-        rank = choice.rank or last_rank % max(1, len(known.candidates)) + 1
-        is_guess = bool(offer and offer.is_guess and _fold(offer.answer.expression) == _fold(known.expression))
-        return CandidateQuery(text, replace(known, label=label or known.label), rank, is_guess and label is None)
+        answer_before, last_rank = last
+        rank = choice.rank or last_rank % max(1, len(answer_before.candidates)) + 1
+        is_guess = bool(offer and offer.is_guess and _fold(offer.answer.expression) == _fold(answer_before.expression))
+        return CandidateQuery(
+            text, replace(answer_before, label=label or answer_before.label), rank, is_guess and label is None
+        )
 
     def _find_answer(
         self, project: int | None, task: str, prompt_id: str, expression: str
@@ -222,8 +224,8 @@ class RefinementStates:
         query = sa.select(answer).join(request, request.c.id == answer.c.request_id)
         with translate_errors(), self._engine.connect() as db:
             rows = db.execute(query.where(same).order_by(answer.c.id.desc()).limit(REMEMBERED)).mappings().all()
-        found = next((row for row in rows if _fold(row["expression"]) == _fold(expression)), None)
-        return (read_answer(found), 1 + max(found["selected"], default=-1)) if found else None
+        match = next((row for row in rows if _fold(row["expression"]) == _fold(expression)), None)
+        return (read_answer(match), 1 + max(match["selected"], default=-1)) if match else None
 
     def _list(self, project: int | None, task: str) -> list[RefinementState]:
         is_fresh = standing.c.updated_at > time.time() - LIFETIME_S
@@ -251,12 +253,12 @@ class RefinementTarget:
     unchanged: tuple[str, ...]
 
     @classmethod
-    def of(cls, made: RefinementState, draft: Draft) -> "RefinementTarget":
+    def of(cls, state: RefinementState, draft: Draft) -> "RefinementTarget":
         """What a draft says about what was offered."""
-        versions = (*made.offer.base, *made.offer.shown)
+        versions = (*state.offer.base, *state.offer.shown)
         accepted = [id for id in dict.fromkeys(one.id for one in versions) if id in draft.results]
         unchanged = [id for id in accepted if all(_is_one_of(result, versions) for result in draft.results[id])]
-        return cls(made.prompt_id, draft.saved_at, tuple(accepted), tuple(unchanged))
+        return cls(state.prompt_id, draft.saved_at, tuple(accepted), tuple(unchanged))
 
 
 def _is_one_of(result: Json, versions: Iterable[ShownRegion]) -> bool:

@@ -110,20 +110,20 @@ class InferenceService:
         prediction. Of several expressions those that can be answered are. A request that is not wanted any more costs
         nothing. A request of kind "open" is answered from the cache, or with no prediction at all: [].
         """
-        if asked := self._start(request_id):
-            with self._recording_failure(asked):
-                context = self.begin(asked)
-                self._point(context) if "gesture" in asked.body else self._segment(context)
+        if request := self._start(request_id):
+            with self._recording_failure(request):
+                context = self.begin(request)
+                self._point(context) if "gesture" in request.body else self._segment(context)
 
     def encode(self, request_id: str) -> None:
         """Make sure that a request's image is in the feature cache, for expressions and, where they are used, for clicks."""
-        if asked := self._start(request_id):
-            with self._recording_failure(asked):
-                context = self.begin(asked)
+        if request := self._start(request_id):
+            with self._recording_failure(request):
+                context = self.begin(request)
                 encoded = self.get_encoded(context)
                 if context.expects_gestures:
                     self.get_embedding(context)
-                self.store.finish_request(asked.id, None)
+                self.store.finish_request(request.id, None)
                 context.log_done(image=encoded.image_sha256, proposals=len(encoded.proposals))
 
     def plan_ahead(self, request_id: str) -> list[str]:
@@ -131,19 +131,19 @@ class InferenceService:
 
         They are those that nobody has labelled, in the order of their ids. Whatever prevents it is only logged.
         """
-        asked = self.store.get_request(request_id)
-        if not self.ahead or asked is None or asked.state == "expired" or asked.project is None:
+        request = self.store.get_request(request_id)
+        if not self.ahead or request is None or request.state == "expired" or request.project is None:
             return []
-        if not asked.task.isdecimal():
+        if not request.task.isdecimal():
             return []
         try:
-            context = self.begin(asked)
-            path = protocol.next_tasks_path(asked.project, asked.task, self.ahead)
+            context = self.begin(request)
+            path = protocol.next_tasks_path(request.project, request.task, self.ahead)
             fetcher, hostname, token = self._reach(context)
-            tasks = protocol.read_tasks(fetcher.ask(path, hostname, token), asked.project)
-            return [self._add_ahead(asked, task) for task in tasks if self._is_worth_encoding(context, task)]
+            tasks = protocol.read_tasks(fetcher.ask(path, hostname, token), request.project)
+            return [self._add_ahead(request, task) for task in tasks if self._is_worth_encoding(context, task)]
         except RisError as error:
-            log.info("the next tasks are not encoded", task=asked.task, project=asked.project, error=str(error))
+            log.info("the next tasks are not encoded", task=request.task, project=request.project, error=str(error))
             return []
 
     def expire_overdue(self) -> None:
@@ -153,15 +153,15 @@ class InferenceService:
 
     def _start(self, request_id: str) -> Request | None:
         if not self.store.start_request(request_id):
-            found = self.store.get_request(request_id)
-            log.info("dropped", request=request_id, reason=found.error or found.state if found else "unknown")
+            request = self.store.get_request(request_id)
+            log.info("dropped", request=request_id, reason=request.error or request.state if request else "unknown")
             return None
         return self.store.get_request(request_id)
 
-    def begin(self, asked: Request) -> RequestContext:
+    def begin(self, request: Request) -> RequestContext:
         """A request at work, by its project's settings."""
-        source = TaskSource.of(asked)
-        return RequestContext(asked, source, *self._choose(source))
+        source = TaskSource.of(request)
+        return RequestContext(request, source, *self._choose(source))
 
     def begin_task(self, source: TaskSource) -> InferenceContext:
         """A task that no request is about, as those of runs, by its project's settings."""
@@ -174,60 +174,62 @@ class InferenceService:
         return settings, self.segmenters.get(settings.profile) if settings.profile and is_other else self.segmenter
 
     def _segment(self, context: RequestContext) -> None:
-        asked, encoded = context.asked, None
-        if asked.kind == "open":
+        request, encoded = context.asked, None
+        if request.kind == "open":
             encoded = self._cached(context, context.image_url)
             if encoded is None:
-                self.store.finish_request(asked.id, [])
+                self.store.finish_request(request.id, [])
                 context.log_done(image="not in the cache", regions=0)
                 return
-        made, errors = self._answer_all(context, encoded)
-        if errors and not made:
+        answers, errors = self._answer_all(context, encoded)
+        if errors and not answers:
             raise errors[0] if len(errors) == 1 else _merge(errors)
-        if self._hand_out(context, made, errors) and asked.kind == "interactive" and asked.prompt_id:
-            self.refinement_states.save(asked.project, asked.task, _stand(asked, made[-1]))
+        if self._hand_out(context, answers, errors) and request.kind == "interactive" and request.prompt_id:
+            self.refinement_states.save(request.project, request.task, _stand(request, answers[-1]))
 
     def _point(self, context: RequestContext) -> None:
         """Answer a gesture: it corrects what stands offered, or it is about itself."""
-        asked, proposer = context.asked, context.promptable
-        gesture, version = Gesture.from_json(asked.body["gesture"]), context.segmenter.model_version
-        site = ClickContext(gesture, context.config.controls[0], asked.task, version, context.settings.smooth_px)
-        mends = RefinementTarget(**asked.body["mends"]) if "mends" in asked.body else None
-        standing = self.refinement_states.get(asked.project, asked.task, mends.prompt_id) if mends else None
-        if mends is None or standing is None:
-            made = answer_gesture(proposer, self.get_embedding(context), site)
+        request, proposer = context.asked, context.promptable
+        gesture, version = Gesture.from_json(request.body["gesture"]), context.segmenter.model_version
+        click = ClickContext(gesture, context.config.controls[0], request.task, version, context.settings.smooth_px)
+        target = RefinementTarget(**request.body["mends"]) if "mends" in request.body else None
+        state = self.refinement_states.get(request.project, request.task, target.prompt_id) if target else None
+        if target is None or state is None:
+            answer = answer_gesture(proposer, self.get_embedding(context), click)
             context.tick("mask")
-            self._hand_out(context, [made], [])
+            self._hand_out(context, [answer], [])
             return
-        if looks_elsewhere(gesture, standing.offer):
-            done = look_inside(context.segmenter, proposer, self._open(context), site, standing.offer, mends)
+        if looks_elsewhere(gesture, state.offer):
+            refinement = look_inside(context.segmenter, proposer, self._open(context), click, state.offer, target)
         else:
-            done = refine(proposer, self.get_embedding(context), site, standing.offer, mends)
+            refinement = refine(proposer, self.get_embedding(context), click, state.offer, target)
         context.tick("mend")
-        if self._hand_out(context, done.made, []):
-            mended = replace(standing, user=asked.user, draft=mends.draft, offer=done.offer)
-            self.refinement_states.save(asked.project, asked.task, mended)
+        if self._hand_out(context, refinement.made, []):
+            refined = replace(state, user=request.user, draft=target.draft, offer=refinement.offer)
+            self.refinement_states.save(request.project, request.task, refined)
 
-    def _hand_out(self, context: RequestContext, made: Sequence[ExpressionAnswer], errors: Sequence[BadInput]) -> bool:
+    def _hand_out(
+        self, context: RequestContext, answers: Sequence[ExpressionAnswer], errors: Sequence[BadInput]
+    ) -> bool:
         """Record the answer; False if nobody waits for it any more."""
-        asked = context.asked
-        handed_out = [region for answered in made for region in answered.regions]
+        request = context.asked
+        handed_out = [region for answered in answers for region in answered.regions]
         score = min((region["score"] for region in handed_out), default=0.0)
-        told = messages.join(_tell_all(made, errors)) if asked.kind == "interactive" else None
-        untold = told.left_out if told else ()
-        for answered in made:
+        message = messages.join(_tell_all(answers, errors)) if request.kind == "interactive" else None
+        untold = message.left_out if message else ()
+        for answered in answers:
             protocol.note_untold(answered.regions, [one.text for one in answered.told if one.text in untold])
         is_handed_out = self.store.finish_request(
-            asked.id,
+            request.id,
             protocol.prediction(handed_out, score, context.segmenter.model_version),
-            [answered.record for answered in made],
+            [answered.record for answered in answers],
             " ".join(map(str, errors)) or None,
-            told.to_json() if told else None,
+            message.to_json() if message else None,
         )
         context.log_done(
-            image=made[0].record.image_sha256 if made else "",
+            image=answers[0].record.image_sha256 if answers else "",
             regions=len(handed_out),
-            **({"told": told.kind} if told else {}),
+            **({"told": message.kind} if message else {}),
             **({} if is_handed_out else {"discarded": "too late, or answered already"}),
         )
         return is_handed_out
@@ -239,29 +241,29 @@ class InferenceService:
 
         Nothing is encoded for another candidate of what was answered before.
         """
-        made: list[ExpressionAnswer] = []
+        answers: list[ExpressionAnswer] = []
         errors: list[BadInput] = []
         for text in context.asked.body["expressions"]:
             query = self._read_query(context, text)
             if query.known is None and query.text:
                 encoded = encoded or self.get_encoded(context)
             try:
-                made.append(self._grant(context, query, encoded))
+                answers.append(self._grant(context, query, encoded))
             except BadInput as error:
                 log.warning(
                     "an expression cannot be answered", request=context.asked.id, expression=text, error=str(error)
                 )
                 errors.append(error)
         context.tick("segment")
-        return made, errors
+        return answers, errors
 
     def _read_query(self, context: RequestContext, text: str) -> CandidateQuery:
         """What an expression asks for, by what was asked before."""
-        asked = context.asked
+        request = context.asked
         label, bare = split_label(context.config.controls[0], text)
-        if asked.kind != "interactive" or not asked.prompt_id:
+        if request.kind != "interactive" or not request.prompt_id:
             return CandidateQuery(text)
-        return self.refinement_states.read_query(asked.project, asked.task, asked.prompt_id, text, bare, label)
+        return self.refinement_states.read_query(request.project, request.task, request.prompt_id, text, bare, label)
 
     def _grant(self, context: RequestContext, query: CandidateQuery, encoded: EncodedImage | None) -> ExpressionAnswer:
         control, task = context.config.controls[0], context.asked.task
@@ -271,8 +273,8 @@ class InferenceService:
             raise BadExpression("Nothing was asked here before. Type what you mean first.")
         settings = context.settings
         options = AnswerOptions(self.top_k, settings.min_score, settings.smooth_px)
-        made = answer_expression(context.segmenter, encoded, query.text, control, task, options)
-        return answer_choice(made.record, query.rank, control, task, made.is_guess) if query.rank else made
+        answer = answer_expression(context.segmenter, encoded, query.text, control, task, options)
+        return answer_choice(answer.record, query.rank, control, task, answer.is_guess) if query.rank else answer
 
     def get_encoded(self, context: InferenceContext) -> EncodedImage:
         """The task's image, encoded: from the cache, without fetching anything, if it was seen there lately."""
@@ -291,8 +293,8 @@ class InferenceService:
     def get_embedding(self, context: InferenceContext) -> PromptEmbedding:
         """What clicks and boxes on the task's image are answered from, as `get_encoded` gets what expressions need."""
         proposer = context.promptable
-        known = self.store.projects.get_image(context.source.project, context.image_url)
-        if known and (embedding := self.cache.get_embedding(proposer.embed_fp, known.image_sha256)):
+        fetched_image = self.store.projects.get_image(context.source.project, context.image_url)
+        if fetched_image and (embedding := self.cache.get_embedding(proposer.embed_fp, fetched_image.image_sha256)):
             return embedding
         image = self._open(context)
         embedding = self.cache.get_embedding(proposer.embed_fp, image.sha256)
@@ -315,8 +317,8 @@ class InferenceService:
         return context.image
 
     def _cached(self, context: InferenceContext, url: str) -> EncodedImage | None:
-        known = self.store.projects.get_image(context.source.project, url)
-        return self.cache.get(context.segmenter.encode_fp, known.image_sha256) if known else None
+        fetched_image = self.store.projects.get_image(context.source.project, url)
+        return self.cache.get(context.segmenter.encode_fp, fetched_image.image_sha256) if fetched_image else None
 
     def _fetch(self, context: InferenceContext, url: str) -> bytes:
         fetcher, hostname, token = self._reach(context)
@@ -325,9 +327,9 @@ class InferenceService:
     def _reach(self, context: InferenceContext) -> tuple[Fetcher, str | None, str | None]:
         """What fetches for the task's project; its Label Studio's address, and the token that came with that."""
         source, hosts = context.source, context.settings.image_hosts
-        made = self.store.projects.get_connection(source.project)
-        hostname = source.hostname or (made.hostname if made else None)
-        token = (made.access_token or None) if made and made.hostname == hostname else None
+        connection = self.store.projects.get_connection(source.project)
+        hostname = source.hostname or (connection.hostname if connection else None)
+        token = (connection.access_token or None) if connection and connection.hostname == hostname else None
         fetcher = self.make_fetcher(hosts) if hosts and self.make_fetcher else self.fetcher
         return fetcher, hostname, token
 
@@ -342,29 +344,29 @@ class InferenceService:
             and self._cached(context, url) is None
         )
 
-    def _add_ahead(self, asked: Request, task: protocol.Task) -> str:
-        body = {**asked.body, "data": dict(task.data), "expressions": []}
+    def _add_ahead(self, request: Request, task: protocol.Task) -> str:
+        body = {**request.body, "data": dict(task.data), "expressions": []}
         return self.store.add_request("ahead", task.id, body, lifetime_s=AHEAD_LIFETIME_S, project=task.project)
 
     @contextmanager
-    def _recording_failure(self, asked: Request) -> Iterator[None]:
+    def _recording_failure(self, request: Request) -> Iterator[None]:
         """Record what ends a request: what is wrong with it stops here, anything else is our own fault and goes on."""
         nothing = protocol.prediction([], 0.0, self.model_version)
         try:
             yield
         except RisError as error:
-            log.warning("failed", kind=asked.kind, task=asked.task, error=str(error), request=asked.id)
-            self.store.fail_request(asked.id, str(error), nothing, messages.about_error(error).to_json())
+            log.warning("failed", kind=request.kind, task=request.task, error=str(error), request=request.id)
+            self.store.fail_request(request.id, str(error), nothing, messages.about_error(error).to_json())
         except Exception as error:
             reason = f"internal error ({type(error).__name__}: {reason_of(error)}); see the worker's log"
-            self.store.fail_request(asked.id, reason, nothing)
+            self.store.fail_request(request.id, reason, nothing)
             raise
 
 
-def _stand(asked: Request, last: ExpressionAnswer) -> RefinementState:
+def _stand(request: Request, last: ExpressionAnswer) -> RefinementState:
     """The last of several expressions can be mended."""
     offer = LastAnswer(last.record, last.is_guess, list_shown(last), rank=1 + max(last.record.selected, default=-1))
-    return RefinementState(str(asked.prompt_id), asked.user, asked.body.get("draft"), offer)
+    return RefinementState(str(request.prompt_id), request.user, request.body.get("draft"), offer)
 
 
 def _merge(errors: Sequence[BadInput]) -> BadInput:
@@ -375,8 +377,8 @@ def _merge(errors: Sequence[BadInput]) -> BadInput:
     return merged
 
 
-def _tell_all(made: Sequence[ExpressionAnswer], errors: Sequence[RisError]) -> Iterator[Message]:
-    for answered in made:
+def _tell_all(answers: Sequence[ExpressionAnswer], errors: Sequence[RisError]) -> Iterator[Message]:
+    for answered in answers:
         yield from answered.told
     for error in errors:
         yield messages.about_error(error)

@@ -118,8 +118,8 @@ def read_event(body: object) -> AnnotationEvent:
     project = protocol.read_project(about)
     if action == DELETED:
         entries = _many(body.get("annotations"))
-        named = [entry.get("task") for entry in (body, *entries) if isinstance(entry, Mapping)]
-        ids = (task.get("id") if isinstance(task, Mapping) else task for task in named)
+        task_ids = [entry.get("task") for entry in (body, *entries) if isinstance(entry, Mapping)]
+        ids = (task.get("id") if isinstance(task, Mapping) else task for task in task_ids)
         of = frozenset(str(id) for id in ids if id is not None)
         return AnnotationEvent(project, deleted=tuple(map(_id, entries)), tasks=of)
     if action not in CREATED:

@@ -109,11 +109,11 @@ class _Bits:
         self._at = 0
 
     def read(self, width: int) -> int:
-        taken = self._bits[self._at : self._at + width]
+        bits = self._bits[self._at : self._at + width]
         self._at += width
-        if len(taken) < width:
+        if len(bits) < width:
             raise ValueError("run lengths that are cut short")
-        return int(taken, 2)
+        return int(bits, 2)
 
     def read_many(self, count: int, width: int) -> ndarray:
         if width == 8:

@@ -207,18 +207,18 @@ def make_http(timeout_s: float) -> httpx.Client:
     )
 
 
-def suggest_url(asked: str, target: str) -> str | None:
+def suggest_url(address: str, target: str) -> str | None:
     """What LABEL_STUDIO_URL should be, of an address below it that redirects; None if that leads to another page.
 
     Args:
         asked: Path and query that were asked for.
         target: Absolute address of the redirect.
     """
-    path, _, query = asked.partition("?")
-    found = urlsplit(target)
-    if found.scheme not in ("http", "https") or not found.path.endswith(path) or found.query != query:
+    path, _, query = address.partition("?")
+    parts = urlsplit(target)
+    if parts.scheme not in ("http", "https") or not parts.path.endswith(path) or parts.query != query:
         return None
-    return f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path.removesuffix(path)}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.removesuffix(path)}"
 
 
 def _check_redirect(response: httpx.Response, url: str, path: str) -> None:

@@ -190,8 +190,8 @@ def _add_message(text: str, prompt: str | None) -> tuple[str, str]:
     if area.start > image.start:
         return _put_above(text, config.image_name, block), "a place for messages"
     *_, parent = around(elements, area)
-    named = [element for element in elements if parent.start < element.start < parent.end and element.name]
-    under = parent if parent.depth and named == [area] else area
+    with_names = [element for element in elements if parent.start < element.start < parent.end and element.name]
+    under = parent if parent.depth and with_names == [area] else area
     return insert_after(text, under.end, block), "a place for messages"
 
 
@@ -208,8 +208,8 @@ def _switch_smart_off(text: str) -> tuple[str, str]:
     ]
     for element in reversed(undecided):  # from the end: offsets before it stay
         text = insert_attribute(text, element, 'smart="false"')
-    shown = ", ".join(f'"{element.name}"' for element in undecided)
-    return text, f'smart="false" on {shown}' if undecided else ""
+    quoted = ", ".join(f'"{element.name}"' for element in undecided)
+    return text, f'smart="false" on {quoted}' if undecided else ""
 
 
 def _find_image(elements: Sequence[Element], name: str) -> Element:
@@ -224,8 +224,8 @@ def _first_image(elements: Sequence[Element]) -> str:
 
 
 def _free_name(wanted: str, elements: Sequence[Element]) -> str:
-    taken = {element.name.lower() for element in elements}
-    return next(name for i in itertools.count(1) if (name := wanted if i == 1 else f"{wanted}_{i}") not in taken)
+    names = {element.name.lower() for element in elements}
+    return next(name for i in itertools.count(1) if (name := wanted if i == 1 else f"{wanted}_{i}") not in names)
 
 
 def _quote(value: str) -> str:

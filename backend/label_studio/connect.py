@@ -108,13 +108,13 @@ def _save_backend(studio: LabelStudioClient, plan: ConnectionPlan) -> Json:
 
 def _save_webhook(studio: LabelStudioClient, plan: ConnectionPlan) -> Json:
     """Label Studio makes the webhook with the ML backend, but without authorization and for every kind of event."""
-    found = find_webhook(studio, plan.project, plan.wanted.url, plan.earlier)
+    webhook = find_webhook(studio, plan.project, plan.wanted.url, plan.earlier)
     if plan.webhook is None:
-        assert found
-        return found
+        assert webhook
+        return webhook
     try:
-        if found:
-            return studio.request("PATCH", f"/api/webhooks/{found['id']}/", plan.webhook)
+        if webhook:
+            return studio.request("PATCH", f"/api/webhooks/{webhook['id']}/", plan.webhook)
         return studio.request("POST", "/api/webhooks/", plan.webhook)
     except TokenRefused as error:
         raise _webhook_is_blocked(plan.wanted.url) from error
@@ -145,12 +145,12 @@ def _why_refused(wanted: WantedConnection, refusal: RequestRefused | Unreachable
     """
     try:
         ask_backend(wanted.url, wanted.credentials)
-        seen = f"The backend runs: this machine reaches it at {wanted.url}."
+        observation = f"The backend runs: this machine reaches it at {wanted.url}."
     except BadSettings as error:
         return error
     except Unreachable:
-        seen = "Nor does this machine."
+        observation = "Nor does this machine."
     return BadSettings(
-        f"Label Studio does not reach {wanted.url}, or cannot use what answers it there. {seen}",
+        f"Label Studio does not reach {wanted.url}, or cannot use what answers it there. {observation}",
         f"{how_to_be_reached(wanted.url)} Label Studio says: {refusal}",
     )

@@ -109,11 +109,11 @@ def plan_version(studio: LabelStudioClient, about: Json, version: str) -> tuple[
         about: The project, as Label Studio describes it.
         version: What the backend calls itself; empty if that is not known yet.
     """
-    name, shown = "model version", about.get("model_version") or ""
-    if shown == version != "":
+    name, shown_version = "model version", about.get("model_version") or ""
+    if shown_version == version != "":
         return None, Check(name, "ok", f"predictions of {version} are shown")
-    if shown not in ("", TITLE):
-        return None, Check(name, "ok", f'predictions of "{shown}" are shown, as somebody chose')
+    if shown_version not in ("", TITLE):
+        return None, Check(name, "ok", f'predictions of "{shown_version}" are shown, as somebody chose')
     if version and studio.request("GET", f"/api/projects/{about['id']}/model-versions/").get(version):
         return version, Check(name, "change", f"predictions of {version} are shown, with their scores")
     return None, Check(name, "ok", f"is set with the first predictions{f' of {version}' if version else ''}")
@@ -186,8 +186,8 @@ def _look_at_settings(settings: Json, merged: Json) -> Check:
         read_project_settings(merged)
     except BadProjectSetting as error:
         return problem_of(name, error)
-    shown = ", ".join(f"{key} {merged[key]!r}" for key in KEYS if key in merged) or "none"  # others' may be secrets
-    return _compare(name, merged == settings, shown, f"become: {shown}")
+    text = ", ".join(f"{key} {merged[key]!r}" for key in KEYS if key in merged) or "none"  # others' may be secrets
+    return _compare(name, merged == settings, text, f"become: {text}")
 
 
 def _read_settings(earlier: Json | None) -> Json:
@@ -196,9 +196,9 @@ def _read_settings(earlier: Json | None) -> Json:
 
 
 def _plan_webhook(row: Json | None, project: int, wanted: WantedConnection) -> tuple[Json | None, list[Check]]:
-    known = row or {"headers": {}, "actions": []}
-    headers = known["headers"] | _authorization(wanted)
-    actions = [*known["actions"], *(action for action in ANNOTATION_EVENTS if action not in known["actions"])]
+    present = row or {"headers": {}, "actions": []}
+    headers = present["headers"] | _authorization(wanted)
+    actions = [*present["actions"], *(action for action in ANNOTATION_EVENTS if action not in present["actions"])]
     body = {
         "url": f"{wanted.url}/webhook",
         "project": project,
@@ -208,8 +208,8 @@ def _plan_webhook(row: Json | None, project: int, wanted: WantedConnection) -> t
         "is_active": True,
         "actions": actions,
     }
-    is_there = all(known.get(key) == body[key] for key in ("url", "send_payload", "is_active"))
-    listed = known.get("send_for_all_actions") is False and actions == known["actions"]
+    is_there = all(present.get(key) == body[key] for key in ("url", "send_payload", "is_active"))
+    listed = present.get("send_for_all_actions") is False and actions == present["actions"]
     points = [
         _compare(
             "webhook",
@@ -218,7 +218,7 @@ def _plan_webhook(row: Json | None, project: int, wanted: WantedConnection) -> t
             f"will send annotation events to {body['url']}",
         ),
         _compare(
-            "webhook authorization", known["headers"] == headers, "is set" if headers else "none is needed", "is set"
+            "webhook authorization", present["headers"] == headers, "is set" if headers else "none is needed", "is set"
         ),
         _compare("webhook events", listed, "annotation events only", "will be annotation events only"),
     ]

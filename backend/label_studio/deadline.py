@@ -133,5 +133,5 @@ def _left(timeout: float | None, kind: type[Exception]) -> float | None:
 
 
 def _ask_system(host: str, port: int) -> list[str]:
-    found: Iterable[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses: Iterable[Any] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in addresses))

@@ -39,16 +39,16 @@ def read_draft(task: Task, config: LabelConfig) -> Draft | None:
     """The drafts that came with a task; None if there are none, or nothing says whose they are."""
     if task.user is None:
         return None
-    lists = [found for draft in task.drafts if isinstance(found := draft.get("result"), list)]
-    listed = [result for found in lists for result in found if isinstance(result, Mapping)]
-    known = [dict(result) for result in listed if isinstance(result.get("id"), str)]
+    lists = [result_list for draft in task.drafts if isinstance(result_list := draft.get("result"), list)]
+    listed = [result for result_list in lists for result in result_list if isinstance(result, Mapping)]
+    with_ids = [dict(result) for result in listed if isinstance(result.get("id"), str)]
     results: dict[str, tuple[Json, ...]] = {}
-    for result in known:
+    for result in with_ids:
         results[result["id"]] = (*results.get(result["id"], ()), result)
     return Draft(
         user=task.user,
         saved_at=max((str(draft.get("updated_at", "")) for draft in task.drafts), default=""),
-        prompts=frozenset(result["id"] for result in known if result.get("from_name") in config.prompts),
+        prompts=frozenset(result["id"] for result in with_ids if result.get("from_name") in config.prompts),
         results=results,
     )
 
@@ -82,9 +82,9 @@ def _is_same_brush(value: Mapping[str, Any], mask: Rle) -> bool:
         return False
 
 
-def _is_same(found: object, expected: object) -> bool:
+def _is_same(value: object, expected: object) -> bool:
     try:
-        one, two = np.array(found, float), np.array(expected, float)
+        one, two = np.array(value, float), np.array(expected, float)
     except (TypeError, ValueError):
         return False
     return one.shape == two.shape and np.allclose(one, two, rtol=0, atol=SAME_NUMBER)

@@ -69,14 +69,14 @@ def read_drawn(
     """
     listed = [result for result in results if isinstance(result, Mapping)] if isinstance(results, list) else []
     texts = {str(r.get("id")): text for r in listed if r.get("type") == "textarea" and (text := _first_text(r))}
-    drawn: dict[str, DrawnRegion] = {}
+    regions: dict[str, DrawnRegion] = {}
     problems = []
     for result in listed:
         kind = str(result.get("type", "")).removesuffix("labels")
         value, region_id = result.get("value"), str(result.get("id", ""))
         if kind not in SHAPES or result.get("from_name") in gestures or not isinstance(value, Mapping):
             continue
-        if SHAPES[kind] not in value or region_id in drawn:
+        if SHAPES[kind] not in value or region_id in regions:
             continue
         try:
             mask = _read_mask(kind, value, _size(result))
@@ -84,7 +84,7 @@ def read_drawn(
             problems.append(f"region {region_id}: {reason_of(error)}")
             continue
         own, meta = texts.get(region_id), _first_meta(result)
-        drawn[region_id] = DrawnRegion(
+        regions[region_id] = DrawnRegion(
             id=region_id,
             from_name=str(result.get("from_name", "")),
             label=_first(value.get(f"{kind}labels")) or "",
@@ -95,7 +95,7 @@ def read_drawn(
             made_for=_made_for(result),
             mask=mask,
         )
-    return tuple(drawn.values()), tuple(problems)
+    return tuple(regions.values()), tuple(problems)
 
 
 def read_texts(results: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -178,13 +178,13 @@ def _first_text(result: Mapping[str, Any]) -> str | None:
 
 def _texts(result: Mapping[str, Any]) -> tuple[str, ...]:
     value = result.get("value")
-    given = value.get("text") if isinstance(value, Mapping) else None
-    return tuple(text.strip() for text in _listed(given) if isinstance(text, str) and text.strip())
+    texts = value.get("text") if isinstance(value, Mapping) else None
+    return tuple(text.strip() for text in _listed(texts) if isinstance(text, str) and text.strip())
 
 
-def _first(given: object) -> str | None:
-    return next((text.strip() for text in _listed(given) if isinstance(text, str) and text.strip()), None)
+def _first(value: object) -> str | None:
+    return next((text.strip() for text in _listed(value) if isinstance(text, str) and text.strip()), None)
 
 
-def _listed(given: object) -> Iterable[object]:
-    return [given] if isinstance(given, str) else given if isinstance(given, Sequence) else ()
+def _listed(value: object) -> Iterable[object]:
+    return [value] if isinstance(value, str) else value if isinstance(value, Sequence) else ()

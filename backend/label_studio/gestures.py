@@ -121,9 +121,9 @@ def is_about_other_image(context: Sequence[Json] | None, config: LabelConfig) ->
 
 def is_pointing(context: Sequence[Json] | None, config: LabelConfig) -> bool:
     """Whether a context is about something that was drawn on the config's image, though nothing in it can be answered."""
-    drawn = (*CLICK_TYPES, *BOX_TYPES, *OTHER_SHAPES)
+    types = (*CLICK_TYPES, *BOX_TYPES, *OTHER_SHAPES)
     return any(
-        str(result.get("type", "")).lower() in drawn and result.get("to_name", config.image_name) == config.image_name
+        str(result.get("type", "")).lower() in types and result.get("to_name", config.image_name) == config.image_name
         for result in context or ()
     )
 

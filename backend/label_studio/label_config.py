@@ -169,12 +169,12 @@ def _read_control(tag: Tag) -> Control | None:
     has_labels = bool(tag.labels) or _is_dynamic(tag)
     if tag.kind not in KINDS or not tag.name or not has_labels or tag.is_true("smartonly"):
         return None
-    shown = [label.get("alias") or label["value"] for label in tag.labels]
-    names = [LabelName(own, own) for own in shown]
-    for label, own in zip(tag.labels, shown, strict=True):
+    aliases = [label.get("alias") or label["value"] for label in tag.labels]
+    names = [LabelName(own, own) for own in aliases]
+    for label, own in zip(tag.labels, aliases, strict=True):
         names.append(LabelName(own, label["value"], 1))
         names += [LabelName(own, other, 2) for other in label.get("predicted_values", "").split(",") if other.strip()]
-    return Control(tag.name, tag.to_name, KINDS[tag.kind], tuple(dict.fromkeys(shown)), LabelNames(tuple(names)))
+    return Control(tag.name, tag.to_name, KINDS[tag.kind], tuple(dict.fromkeys(aliases)), LabelNames(tuple(names)))
 
 
 def _refuse_dynamic(control: Control, tags: Sequence[Tag]) -> None:
@@ -206,10 +206,10 @@ def _choose_prompts(areas: Sequence[Tag], is_connected: bool) -> tuple[list[Tag]
     Without such a name it is the first one that is not named as something else. In a config with a place for messages, one that
     is will do too: `ris connect` of version 0.1 took any.
     """
-    if named := [tag for tag in areas if PROMPT_WORDS & set(split_words(tag.name))]:
-        named = [tag for tag in named if not REMARK_WORDS & set(split_words(tag.name))] or named
-        surely = [tag for tag in named if SURE_WORDS & set(split_words(tag.name)) or tag.name in PROMPT_WORDS]
-        return surely or named, True
+    if by_name := [tag for tag in areas if PROMPT_WORDS & set(split_words(tag.name))]:
+        by_name = [tag for tag in by_name if not REMARK_WORDS & set(split_words(tag.name))] or by_name
+        surely = [tag for tag in by_name if SURE_WORDS & set(split_words(tag.name)) or tag.name in PROMPT_WORDS]
+        return surely or by_name, True
     neutral = [tag for tag in areas if not REMARK_WORDS & set(split_words(tag.name))]
     return (neutral or (list(areas) if is_connected else []))[:1], False
 

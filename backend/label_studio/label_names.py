@@ -84,9 +84,9 @@ class LabelNames:
         line, folded = fold(text), _number_keys(split_words(text))
         for level, index in enumerate(self._levels):
             keys = {_on_one_line(text)} if level == 0 else {line} if level <= _RANKS else folded
-            found = {label for key in keys for label in index.get(key, ())}
-            if found:
-                return LabelMatch(level, tuple(label for label in self._labels if label in found))
+            labels = {label for key in keys for label in index.get(key, ())}
+            if labels:
+                return LabelMatch(level, tuple(label for label in self._labels if label in labels))
         return None
 
     def find_noun(self, text: str, head: str, phrase: str = "") -> LabelMatch | None:
@@ -104,8 +104,8 @@ class LabelNames:
         near = range(max(0, at - self._longest + 1), min(len(tokens), at + self._longest))
         runs = [(first, last) for first in near if first <= at for last in near if last >= at]
         for first, last in sorted(runs, key=lambda run: (run[0] - run[1], run[0])):
-            if found := self.find(text[tokens[first].start : tokens[last].end]):
-                return found
+            if match := self.find(text[tokens[first].start : tokens[last].end]):
+                return match
         return None
 
     @cached_property
@@ -123,8 +123,8 @@ class LabelNames:
         levels: tuple[dict[str, list[str]], ...] = tuple({} for _ in range(1 + 3 * _RANKS))
         for name in self.all:
             whole, in_part, _ = _keys_of(name.text)
-            found = {1: {fold(name.text)}, 1 + _RANKS: whole, 1 + 2 * _RANKS: in_part}
-            entries = [(level + name.rank, keys) for level, keys in found.items()]
+            by_level = {1: {fold(name.text)}, 1 + _RANKS: whole, 1 + 2 * _RANKS: in_part}
+            entries = [(level + name.rank, keys) for level, keys in by_level.items()]
             if name.rank == 0:
                 entries.append((0, {_on_one_line(name.text)}))
             for level, keys in entries:
@@ -217,8 +217,8 @@ def _read(name: str) -> tuple[Words, ...]:
     texts += [_LETTERED.sub("", text) for text in texts]
     whole, *others = (split_words(text) for text in dict.fromkeys(texts))
     parts = [part for words in (whole, *others) for part in (words, *_without_numbers(words))]
-    named = [part for part in parts if any(map(_is_telling, part))]
-    return tuple(dict.fromkeys([whole, *named]))
+    telling = [part for part in parts if any(map(_is_telling, part))]
+    return tuple(dict.fromkeys([whole, *telling]))
 
 
 def _is_telling(word: str) -> bool:

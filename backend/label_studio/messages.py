@@ -216,17 +216,17 @@ def about_answer(
         unused: Its words that the model does not know, and did not use.
         rival: Rank of what fits nearly as well.
     """
-    told = [say("separate")] if seems_several else []
+    remarks = [say("separate")] if seems_several else []
     if unused:
-        told.append(say("unused", ", ".join(map(_quote, unused))))
+        remarks.append(say("unused", ", ".join(map(_quote, unused))))
     if is_empty:
         nearest = ". “next” shows what comes nearest" if has_candidates else ""
-        return (say("nothing_found", _quote(expression) + nearest), *told)
+        return (say("nothing_found", _quote(expression) + nearest), *remarks)
     if decision == "ambiguous":
-        told.append(say("ambiguous", f"{_quote(expression)}: {AMBIGUOUS_HINT.format(rank=rival)}"))
+        remarks.append(say("ambiguous", f"{_quote(expression)}: {AMBIGUOUS_HINT.format(rank=rival)}"))
     if label:
-        told.append(about_guess(label, other_label))
-    return tuple(told)
+        remarks.append(about_guess(label, other_label))
+    return tuple(remarks)
 
 
 def about_guess(label: str, other_label: str = "") -> Message:

@@ -143,8 +143,8 @@ def _send(
     http: httpx.Client, method: str, parts: SplitResult, addresses: list[str], headers: Mapping[str, str], json: object
 ) -> httpx.Response:
     host = _to_ascii(parts.hostname or "")
-    shown = f"[{host}]" if ":" in host else host
-    name = f"{shown}:{parts.port}" if parts.port else shown
+    host_text = f"[{host}]" if ":" in host else host
+    name = f"{host_text}:{parts.port}" if parts.port else host_text
     about: dict[str, Any] = {"headers": {**headers, "Host": name}, "extensions": {"sni_hostname": host}}
     for i, address in enumerate(addresses):
         literal = f"[{address}]" if ":" in address else address

@@ -123,8 +123,8 @@ def split_label(control: Control, text: str) -> tuple[str | None, str]:
     The name may be folded, and may have colons in it: what is written exactly goes before what is not, the longer before the
     shorter.
     """
-    named, expression = _read_prefix(control, text)
-    return (named.labels[0] if named and len(named.labels) == 1 else None), expression
+    match, expression = _read_prefix(control, text)
+    return (match.labels[0] if match and len(match.labels) == 1 else None), expression
 
 
 def pick_label(control: Control, text: str, head_noun: str, phrase: str = "") -> PickedLabel:
@@ -136,11 +136,11 @@ def pick_label(control: Control, text: str, head_noun: str, phrase: str = "") ->
         head_noun: Head of the expression's target phrase; empty if there is none or it is not known yet.
         phrase: The target phrase, if it is known.
     """
-    named, expression = _read_prefix(control, text)
-    no_label = "" if named else _read_no_label(expression)
-    if named is None and len(control.labels) > 1 and head_noun:
-        named = control.names.find_noun(expression, head_noun, phrase)
-    likely = named.labels if named else control.labels
+    match, expression = _read_prefix(control, text)
+    no_label = "" if match else _read_no_label(expression)
+    if match is None and len(control.labels) > 1 and head_noun:
+        match = control.names.find_noun(expression, head_noun, phrase)
+    likely = match.labels if match else control.labels
     is_guess = len(likely) > 1
     others = tuple(label for label in dict.fromkeys((*likely, *control.labels)) if label != likely[0])
     return PickedLabel(expression, likely[0], is_guess, others if is_guess else (), no_label)
@@ -161,8 +161,8 @@ def advise(control: Control, labels: Iterable[str]) -> str:
 
 def read_absent(text: str) -> str | None:
     """The expression of which a text says that it means nothing, empty if it names none; None of any other text."""
-    said = _ABSENT.match(text)
-    return " ".join(text[said.end() :].split()) if said else None
+    match = _ABSENT.match(text)
+    return " ".join(text[match.end() :].split()) if match else None
 
 
 def list_absent(entries: Iterable[str]) -> tuple[str, ...]:
@@ -183,25 +183,25 @@ def seems_several(expression: str) -> bool:
 def _read_prefix(control: Control, text: str) -> tuple[LabelMatch | None, str]:
     """What a text names before one of its colons, and what stands behind that; the whole text if that is no label."""
     best: tuple[int, int] | None = None
-    found: tuple[LabelMatch | None, str] = None, text.strip()
+    prefix: tuple[LabelMatch | None, str] = None, text.strip()
     room = len(text) - len(text.lstrip()) + 2 * max(len(name.text) for name in control.names.all) + _MORE
     for at in (i for i, character in enumerate(text[:room]) if character in _COLONS):
         rest, match = text[at + 1 :].strip(), control.names.find(text[:at])
         if rest and match and (best is None or (match.level, -at) < best):
-            best, found = (match.level, -at), (match, rest)
-    return found
+            best, prefix = (match.level, -at), (match, rest)
+    return prefix
 
 
 def _read_no_label(text: str) -> str:
     """What was meant as a label: "Dog" of "Dog: the brown one", and nothing of "9:15", "sign: STOP" and "the sign: stop"."""
-    found = re.match(rf"([^{_COLONS}]+)(?::\s+|：\s*)(.+)", text, re.S)
-    if not found:
+    match = re.match(rf"([^{_COLONS}]+)(?::\s+|：\s*)(.+)", text, re.S)
+    if not match:
         return ""
-    prefix, rest = found[1].strip(), found[2].strip()
-    words, said = split_words(prefix), split_words(rest)
+    prefix, rest = match[1].strip(), match[2].strip()
+    words, rest_words = split_words(prefix), split_words(rest)
     is_name = 0 < len(words) <= _PREFIX_WORDS and words[0] not in _DETERMINERS and any(map(str.isalpha, words))
-    is_quoted = rest.isupper() or not said or said[0].isdecimal() or rest[0] in "\"'“”‘’«»"
-    return prefix if is_name and not is_quoted and (len(said) > 1 or prefix[0].isupper()) else ""
+    is_quoted = rest.isupper() or not rest_words or rest_words[0].isdecimal() or rest[0] in "\"'“”‘’«»"
+    return prefix if is_name and not is_quoted and (len(rest_words) > 1 or prefix[0].isupper()) else ""
 
 
 def _is_typed(control: Control, text: str, label: str) -> bool:
@@ -218,8 +218,8 @@ def _cut(text: str, control: Control | None = None) -> Iterator[str]:
     label = _label_with_separator(control) if control else None
     start = at = 0
     while start <= len(text):
-        named = label.match(text, start) if label and at == start else None
-        at = named.end() if named else at
+        match = label.match(text, start) if label and at == start else None
+        at = match.end() if match else at
         end = next((i for i in range(at, len(text)) if text[i] in _SEPARATORS), len(text))
         yield text[start:end]
         start = at = end + 1
@@ -231,8 +231,8 @@ def _label_with_separator(control: Control) -> re.Pattern[str] | None:
     cut = sorted((name for name in names if any(one in name for one in _SEPARATORS)), key=len, reverse=True)
     if not cut:
         return None
-    written = [re.sub(r"(\\ )*([;；])(\\ )*", r"\\s*\2\\s*", re.escape(name)).replace("\\ ", r"\s+") for name in cut]
-    return re.compile(rf"\s*(?:{'|'.join(written)})\s*(?=[{_COLONS}])", re.I)
+    patterns = [re.sub(r"(\\ )*([;；])(\\ )*", r"\\s*\2\\s*", re.escape(name)).replace("\\ ", r"\s+") for name in cut]
+    return re.compile(rf"\s*(?:{'|'.join(patterns)})\s*(?=[{_COLONS}])", re.I)
 
 
 def _split(entry: str) -> tuple[str, ...]:

@@ -283,12 +283,12 @@ def read_untold(region: Json) -> Sequence[str]:
     return region.get("meta", {}).get("ris", {}).get("untold", ())
 
 
-def _pack_masks(found: Json) -> Json:
-    if "rle" in found:
-        packed = pack_rle(found.pop("rle"))
+def _pack_masks(result: Json) -> Json:
+    if "rle" in result:
+        packed = pack_rle(result.pop("rle"))
         if packed is not None:
-            found["rle"] = packed
-    return found
+            result["rle"] = packed
+    return result
 
 
 def _read_task(task: object, project: int | None) -> Task | None:

@@ -94,17 +94,17 @@ def list_task(studio: LabelStudioClient, project: int, task: str, layout: Annota
     """One task; None if the project does not list it."""
     query = make_query([make_condition("id", "Number", int(task), "equal")])
     tasks, _ = _tasks(studio, project, query, PAGE, {"fields": "all"})
-    found = (_read_task(studio, project, one, layout) for one in tasks if str(one["id"]) == task)
-    return next(found, None)
+    matches = (_read_task(studio, project, one, layout) for one in tasks if str(one["id"]) == task)
+    return next(matches, None)
 
 
 def count_annotations(studio: LabelStudioClient, project: int) -> dict[str, int]:
     """How many annotations each task of a project has, skipped ones too."""
     include = {"include": "id,project,total_annotations,cancelled_annotations"}
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for page in _pages(studio, project, [], LIST_PAGE, include):
-        found |= {_task_id(studio, project, task): _counted(studio, task) for task in page}
-    return found
+        counts |= {_task_id(studio, project, task): _counted(studio, task) for task in page}
+    return counts
 
 
 def ask_annotation(studio: LabelStudioClient, annotation: int) -> Json | None:
@@ -114,7 +114,7 @@ def ask_annotation(studio: LabelStudioClient, annotation: int) -> Json | None:
         UnexpectedAnswer: If something else answers, such as a proxy's page.
     """
     try:
-        found = _object(studio.request("GET", f"/api/annotations/{annotation}/"), f"annotation {annotation}")
+        annotation_json = _object(studio.request("GET", f"/api/annotations/{annotation}/"), f"annotation {annotation}")
     except RequestRefused as error:
         is_own = isinstance(error.answer, Mapping) and isinstance(error.answer.get("detail"), str)
         if error.status == NOT_FOUND and is_own:
@@ -122,20 +122,20 @@ def ask_annotation(studio: LabelStudioClient, annotation: int) -> Json | None:
         raise _unexpected(
             studio, f"for annotation {annotation} with status {error.status} that is not its own"
         ) from error
-    if found.get("id") != annotation:
-        raise _unexpected(studio, f"for annotation {annotation} with another, {_short(found.get('id'))}")
-    return found
+    if annotation_json.get("id") != annotation:
+        raise _unexpected(studio, f"for annotation {annotation} with another, {_short(annotation_json.get('id'))}")
+    return annotation_json
 
 
 def find_task_project(studio: LabelStudioClient, task: str) -> int | None:
     """The project of a task; None if Label Studio has no such task."""
     try:
-        found = _object(studio.request("GET", f"/api/tasks/{task}/?resolve_uri=false"), f"task {task}")
+        task_json = _object(studio.request("GET", f"/api/tasks/{task}/?resolve_uri=false"), f"task {task}")
     except RequestRefused as error:
         if error.status == NOT_FOUND:
             return None
         raise
-    return found["project"] if _is_number(found.get("project")) else None
+    return task_json["project"] if _is_number(task_json.get("project")) else None
 
 
 def find_prediction(
@@ -143,17 +143,21 @@ def find_prediction(
 ) -> StoredPrediction | None:
     """A prediction of a project; None if it is deleted, or is another project's."""
     try:
-        found = studio.request("GET", f"/api/predictions/{prediction}/")
+        prediction_json = studio.request("GET", f"/api/predictions/{prediction}/")
     except RequestRefused as error:
         if error.status == NOT_FOUND:
             return None
         raise
-    task = str(found.get("task")) if isinstance(found, Mapping) and found.get("id") == prediction else ""
+    task = (
+        str(prediction_json.get("task"))
+        if isinstance(prediction_json, Mapping) and prediction_json.get("id") == prediction
+        else ""
+    )
     if not task.isdecimal():
         raise UnexpectedAnswer(f"Label Studio answers no prediction {prediction} with a task.", REMEDY)
-    if found.get("project", project) != project:
+    if prediction_json.get("project", project) != project:
         return None
-    return read_prediction(found, project, task, task_data(studio, task), layout)
+    return read_prediction(prediction_json, project, task, task_data(studio, task), layout)
 
 
 def task_data(studio: LabelStudioClient, task: str) -> dict[str, Any]:
@@ -193,9 +197,9 @@ def _task_id(studio: LabelStudioClient, project: int, task: Mapping[str, Any]) -
 
 
 def _counted(studio: LabelStudioClient, task: Mapping[str, Any]) -> int:
-    given = (task.get("total_annotations"), task.get("cancelled_annotations"))
-    counts = [count for count in given if isinstance(count, int) and _is_number(count) and count >= 0]
-    if len(counts) < len(given):
+    values = (task.get("total_annotations"), task.get("cancelled_annotations"))
+    counts = [count for count in values if isinstance(count, int) and _is_number(count) and count >= 0]
+    if len(counts) < len(values):
         raise _unexpected(studio, f"with task {_short(task.get('id'))} without counts of its annotations")
     return sum(counts)
 

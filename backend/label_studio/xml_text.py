@@ -45,12 +45,12 @@ def read_elements(xml: str) -> list[Element]:
         BadConfig: If it is not XML, or has a document type.
     """
     try:
-        found = _scan(xml.encode())
+        elements = _scan(xml.encode())
     except (expat.ExpatError, ValueError) as error:
         raise BadConfig(
             f"The label config is not XML that can be read ({reason_of(error)}).", "Copy one from label_config/."
         ) from error
-    return sorted(found, key=lambda element: element.start)
+    return sorted(elements, key=lambda element: element.start)
 
 
 def around(elements: Sequence[Element], inner: Element) -> list[Element]:
@@ -94,14 +94,14 @@ def insert_attribute(text: str, element: Element, attribute: str) -> str:
 
 def _scan(raw: bytes) -> list[Element]:
     parser = expat.ParserCreate("utf-8")  # whatever the text says: it is encoded here
-    found: list[Element] = []
+    elements: list[Element] = []
     opened: list[tuple[str, dict[str, str], int]] = []
     is_first_byte = (np.frombuffer(raw, np.uint8) & 0xC0) != 0x80  # of a character
     characters = np.concatenate([[0], np.cumsum(is_first_byte)])  # in front of each byte
 
     def add(tag: str, attributes: dict[str, str], *offsets: int) -> None:
         start, inside, after = (int(characters[at]) for at in offsets)
-        found.append(Element(tag, attributes, start, inside, after, depth=len(opened)))
+        elements.append(Element(tag, attributes, start, inside, after, depth=len(opened)))
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         opened.append((tag.lower(), {key.lower(): value for key, value in attributes.items()}, parser.CurrentByteIndex))
@@ -125,7 +125,7 @@ def _scan(raw: bytes) -> list[Element]:
     parser.StartElementHandler, parser.EndElementHandler, parser.CommentHandler = start, end, comment
     parser.StartDoctypeDeclHandler = document_type
     parser.Parse(raw, True)
-    return found
+    return elements
 
 
 _START_TAG = re.compile(rb"""<(?:[^>"']|"[^"]*"|'[^']*')*>""")

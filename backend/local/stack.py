@@ -139,8 +139,8 @@ def _wait_for_worker(child: Child, redis_url: str, state_dir: Path, timeout_s: f
 
 
 def _check_port(settings: Settings, state_dir: Path) -> None:
-    known = processes.find("backend", state_dir)
-    if known and known.is_running and known.address.endswith(f":{settings.port}"):
+    child = processes.find("backend", state_dir)
+    if child and child.is_running and child.address.endswith(f":{settings.port}"):
         return
     if processes.free_port(settings.port) != settings.port:
         raise BadSettings(f"Port {settings.port} is taken by another program.", "Stop that, or set PORT to a free one.")

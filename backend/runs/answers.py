@@ -34,8 +34,8 @@ def answer_item_query(
     """
     # a label that stands for its own expression may be a name such as "traffic_light"
     text = read_aloud(query.expression) if query.expression == query.label else query.expression
-    asked = ExpressionQuery(text, query.expression, query.label, query.is_many)
-    answer = answer_query(segmenter, encoded, asked, control, options)
+    expression_query = ExpressionQuery(text, query.expression, query.label, query.is_many)
+    answer = answer_query(segmenter, encoded, expression_query, control, options)
     return replace(answer.record, expression=query.expression, selected=answer.handed_out)
 
 

@@ -44,9 +44,9 @@ class ItemClaims:
             ).first()
             if row is None:
                 return None
-            begun = {"state": "running", "attempts": row.attempts + 1, "worker": worker, "started_at": now}
-            db.execute(sa.update(item).where(item.c.run == run_id, item.c.task == row.task).values(begun))
-        return read_item({**row._mapping, **begun})
+            changes = {"state": "running", "attempts": row.attempts + 1, "worker": worker, "started_at": now}
+            db.execute(sa.update(item).where(item.c.run == run_id, item.c.task == row.task).values(changes))
+        return read_item({**row._mapping, **changes})
 
     def finish(
         self,

@@ -29,13 +29,13 @@ def list_own(item: RunItem, predictions: Sequence[Json], version: str) -> dict[i
     Args:
         version: Its run's, which items without one of their own were to be answered by.
     """
-    found: dict[int, list[int]] = {}
+    ids: dict[int, list[int]] = {}
     for one in predictions:
         rank = answers.read_rank(item, one, item.model_version or version)
         is_known_by_ids = bool(list_regions(one))
         if rank and (is_known_by_ids or int(one["id"]) not in (item.before or ())):
-            found.setdefault(rank, []).append(int(one["id"]))
-    return found
+            ids.setdefault(rank, []).append(int(one["id"]))
+    return ids
 
 
 def list_doubles(item: RunItem, own: dict[int, list[int]]) -> list[int]:

@@ -56,12 +56,12 @@ def plan_again(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> 
     """
     config = read_config(run.label_config or "")
     while items := {item.task: item for item in run_store.items.in_state(run.id, "retrying")}:
-        gone = dict(items)
+        missing = dict(items)
         for tasks in _pages(studio, replace(run.spec, tasks=tuple(items), view=None, only_unlabelled=False)):
-            again = [_plan_once_more(run.spec, config, task, gone.pop(int(task.id))) for task in tasks]
+            again = [_plan_once_more(run.spec, config, task, missing.pop(int(task.id))) for task in tasks]
             run_store.leases.renew(run.id, fence)
             run_store.items.plan_again(run.id, fence, again)
-        run_store.writes.move(run.id, fence, gone, "failed", GONE, "task gone")
+        run_store.writes.move(run.id, fence, missing, "failed", GONE, "task gone")
 
 
 def begin(run_store: RunStore, run: Run) -> None:
@@ -153,10 +153,10 @@ def _plan_task(spec: RunSpec, config: LabelConfig, task: Task) -> PlannedItem:
         return PlannedItem(int(task.id), image, (), error=str(error))
 
 
-def _is_answered(spec: RunSpec, earlier: AnsweredTask, asked: Sequence[Query]) -> bool:
+def _is_answered(spec: RunSpec, earlier: AnsweredTask, wanted: Sequence[Query]) -> bool:
     """Whether nothing is left to do. Replacing is not done as long as the earlier run answered more queries than these."""
-    return queries.has_all(earlier.queries, asked) and (
-        spec.mode != "replace" or queries.has_all(asked, earlier.queries)
+    return queries.has_all(earlier.queries, wanted) and (
+        spec.mode != "replace" or queries.has_all(wanted, earlier.queries)
     )
 
 

@@ -104,9 +104,9 @@ class RunStatus:
 
     def _found(self) -> list[str]:
         """Of how many tasks the answer wants a look."""
-        told = ((self.nothing_found, "nothing found"), (self.unsure, "unsure"))
-        shown = ", ".join(f"{number} {what}" for number, what in told if number)
-        return [f"  answers    {shown}"] if shown else []
+        counts = ((self.nothing_found, "nothing found"), (self.unsure, "unsure"))
+        text = ", ".join(f"{number} {what}" for number, what in counts if number)
+        return [f"  answers    {text}"] if text else []
 
     def _earlier(self) -> str:
         """What other versions have answered, if the run went on with another one."""

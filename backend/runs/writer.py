@@ -165,12 +165,12 @@ class PredictionWriter:
     def _send_apart(self, batch: Sequence[tuple[RunItem, list[Json]]], error: RequestRefused) -> None:
         """After a refusal, when nothing is written: leave out the tasks that are gone, then find the one that is refused by halving."""
         rest = [(item, its) for item, its in batch if self._studio.has_task(item.task)]
-        gone = [item for item, _ in batch if item not in [one for one, _ in rest]]
-        self._move(gone, "failed", GONE, "task gone")
-        if len(rest) == 1 and not gone:
+        missing = [item for item, _ in batch if item not in [one for one, _ in rest]]
+        self._move(missing, "failed", GONE, "task gone")
+        if len(rest) == 1 and not missing:
             self._move([rest[0][0]], "failed", str(error), "refused by Label Studio")
         elif rest:
-            middle = len(rest) if gone else len(rest) // 2
+            middle = len(rest) if missing else len(rest) // 2
             for part in (rest[:middle], rest[middle:]):
                 if part:
                     self._send(part)

@@ -203,11 +203,11 @@ class Settings(BaseSettings):
     @field_validator("image_hosts", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object, info: ValidationInfo) -> object:
-        given = value.split(",") if isinstance(value, str) else value
-        if not isinstance(given, list | tuple):
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
             return value
         read = read_host if info.field_name == "image_hosts" else read_name
-        return tuple(read(part) for part in given if clean(part))
+        return tuple(read(part) for part in parts if clean(part))
 
     @field_validator("host")
     @classmethod
@@ -355,9 +355,9 @@ def _is_ip(host: str) -> bool:
 
 def variable_of(place: tuple[int | str, ...]) -> str:
     """First variable of the setting that a validation error is about; "" if it is about none."""
-    found = str(place[0]) if place else ""
-    known = ((name, aliases_of(field)) for name, field in Settings.model_fields.items())
-    return next((aliases[0] for name, aliases in known if found in (name, *aliases)), "")
+    field_name = str(place[0]) if place else ""
+    aliases_by_field = ((name, aliases_of(field)) for name, field in Settings.model_fields.items())
+    return next((aliases[0] for name, aliases in aliases_by_field if field_name in (name, *aliases)), "")
 
 
 def aliases_of(field: FieldInfo) -> list[str]:
@@ -372,11 +372,11 @@ def _problem_of(error: ValidationError) -> str:
     variable, says = variable_of(first["loc"]), says_what_is_wrong(first["msg"])
     for name, field in Settings.model_fields.items():
         if variable in (aliases := aliases_of(field)):
-            given = next((alias for alias in aliases if alias in os.environ), variable)
+            alias_set = next((alias for alias in aliases if alias in os.environ), variable)
             if is_secret(name) or redaction.may_be_token(str(first["input"])):
-                return f"{given} cannot be used: {says}."
+                return f"{alias_set} cannot be used: {says}."
             value = redaction.mask_url(str(first["input"]))[:200]
-            return f"{given} has the value {value!r}: {says}."
+            return f"{alias_set} has the value {value!r}: {says}."
     return f"The settings cannot be used: {says}."
 
 

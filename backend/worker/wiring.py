@@ -130,10 +130,10 @@ def _open_studio(settings: Settings, project: int) -> RunClient:
     key = settings.label_studio_api_key
     if settings.label_studio_url and key:
         return RunClient(settings.label_studio_url, key.get_secret_value())
-    known = build_service(settings).store.projects.get_connection(project)
-    if not (known and known.hostname and known.access_token):
+    connection = build_service(settings).store.projects.get_connection(project)
+    if not (connection and connection.hostname and connection.access_token):
         raise BadSettings("Workers do not know Label Studio.", "Give them LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
-    return RunClient(known.hostname, known.access_token)
+    return RunClient(connection.hostname, connection.access_token)
 
 
 def make_fetcher(settings: Settings, project_hosts: tuple[str, ...] = ()) -> ImageFetcher:

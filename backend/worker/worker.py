@@ -215,10 +215,10 @@ class RisWorker(SimpleWorker):
         while True:
             if self.should_run_maintenance_tasks:
                 self.run_maintenance_tasks()
-            taken = queueing.take(self.connection, self.name, POLL_S)
-            if taken and (found := self._fetch(*taken)):
-                return found
-            if taken is None and timeout is None:
+            queue_and_job = queueing.take(self.connection, self.name, POLL_S)
+            if queue_and_job and (job := self._fetch(*queue_and_job)):
+                return job
+            if queue_and_job is None and timeout is None:
                 return None
 
     def execute_job(self, job: Job, queue: Queue) -> None:

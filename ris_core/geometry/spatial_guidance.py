@@ -83,9 +83,9 @@ def coherence(
         heat = np.ones_like(heat)
     with np.errstate(invalid="ignore"):
         density = heat / heat.mean()
-    held, pixels = np.array([[density[mask].sum(), np.count_nonzero(mask)] for mask in masks]).reshape(-1, 2).T
-    inside = _ratio(held, pixels, 0.0 if guarded else np.nan)
-    outside = _ratio(density.sum() - held, density.size - pixels, 1.0 if guarded else np.nan)
+    heat_inside, pixels = np.array([[density[mask].sum(), np.count_nonzero(mask)] for mask in masks]).reshape(-1, 2).T
+    inside = _ratio(heat_inside, pixels, 0.0 if guarded else np.nan)
+    outside = _ratio(density.sum() - heat_inside, density.size - pixels, 1.0 if guarded else np.nan)
     return (2 - balance) * inside - balance * outside
 
 

@@ -46,8 +46,8 @@ class Expression:
         """Head and noun phrase of the first thing that is meant, as typed if it is the target: of "not the cat but the dog" the dog."""
         if not self.referents:
             return self.head, self.target_phrase
-        first, named = self.referents[0], lexicon.spelled(self.head)
-        is_target = first.head in (named, lexicon.singular(named))
+        first, spelled_head = self.referents[0], lexicon.spelled(self.head)
+        is_target = first.head in (spelled_head, lexicon.singular(spelled_head))
         return (self.head, self.target_phrase) if is_target else (first.head, first.phrase)
 
     @classmethod

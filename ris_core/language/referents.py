@@ -54,25 +54,25 @@ def _compose(taken: ClauseReader, chunk: Span | None, above: frozenset[int]) -> 
 
 
 def _exclude(
-    taken: ClauseReader, phrase: str, head: str, notes: Description, above: frozenset[int]
+    clauses: ClauseReader, phrase: str, head: str, notes: Description, above: frozenset[int]
 ) -> Iterator[Referent]:
     """What is not meant: the thing with more words to it ("red", "with a hat"), or another thing."""
     for other in notes.excluded:
         if isinstance(other, tuple):
             yield Referent(" ".join([*other[0].split(), phrase, *other[1].split()]), head)
         elif other.start not in above:
-            yield _compose(taken, other, above)
+            yield _compose(clauses, other, above)
 
 
-def _head(taken: ClauseReader, chunk: Span | None) -> str:
+def _head(clauses: ClauseReader, chunk: Span | None) -> str:
     """The noun in the singular; of "one" that of the target, or of what the target is not."""
     if chunk is None or chunk.root.lower_ not in lexicon.ANAPHORS:
         return _noun(chunk)
-    others = [other for other in taken.notes[chunk.start].excluded if not isinstance(other, tuple)]
+    others = [other for other in clauses.notes[chunk.start].excluded if not isinstance(other, tuple)]
     of_its_kind = [
-        o for o in others if taken.notes[o.start].before or taken.notes[o.start].clauses
+        o for o in others if clauses.notes[o.start].before or clauses.notes[o.start].clauses
     ]  # "not the RED cup"
-    return next(filter(None, map(_noun, [taken.target, *of_its_kind])), "")
+    return next(filter(None, map(_noun, [clauses.target, *of_its_kind])), "")
 
 
 def _noun(chunk: Span | None) -> str:

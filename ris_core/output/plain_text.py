@@ -19,7 +19,7 @@ def whole(text: str) -> str:
 
 def one_line(text: str) -> str:
     """The text on one line of a terminal: controls are written as Python would."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
 def lines(text: str) -> str:
@@ -29,7 +29,7 @@ def lines(text: str) -> str:
 
 def page(text: str) -> str:
     """The text of a whole document, with U+FFFD for what is no character of one: controls but ends of lines and tabs."""
-    return _CONTROLS.sub(lambda found: found[0] if found[0] in "\n\r\t" else "\ufffd", whole(text))
+    return _CONTROLS.sub(lambda match: match[0] if match[0] in "\n\r\t" else "\ufffd", whole(text))
 
 
 def markdown(text: object) -> str:
@@ -41,4 +41,4 @@ def markdown(text: object) -> str:
 def to_json(value: Any) -> str:
     """A value as one line of JSON that UTF-8 can hold and that no reader of lines cuts."""
     text = whole(json.dumps(value, ensure_ascii=False))
-    return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _LINE_ENDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -67,10 +67,12 @@ def load_segmenters(
         sections[kind] = _overridden(kind, sections.get(kind, {}), override)
     vocabulary = _vocabulary(sections, overrides.get("encoder", {}))
     method_sections = [_overridden("method", sections["method"], method) for method in methods]
-    built = [catalog.build("methods", section["name"], section.get("settings", {})) for section in method_sections]
+    built_methods = [
+        catalog.build("methods", section["name"], section.get("settings", {})) for section in method_sections
+    ]
     store = store or weights.WeightStore()
     own = sections["encoder"].get("settings", {})
-    features = sorted({*own.get("features", ()), *(name for method in built for name in method.features)})
+    features = sorted({*own.get("features", ()), *(name for method in built_methods for name in method.features)})
     shared = {
         "parser": _parser(sections["parser"], store),  # first: it is small, and may be missing
         "proposer": _component("proposer", sections, store=store, device=device),
@@ -87,7 +89,7 @@ def load_segmenters(
             **sections.get("decision", {}),
             **shared,
         )
-        for section, method in zip(method_sections, built, strict=True)
+        for section, method in zip(method_sections, built_methods, strict=True)
     ]
 
 

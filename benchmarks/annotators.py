@@ -1,6 +1,7 @@
 """`ris bench annotators`: simulated annotators on the synthetic scenes, with and without each way of refining a mask."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
@@ -9,8 +10,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from backend.inference.expressions import AnswerOptions, ExpressionQuery, answer_query, tell
+from backend.label_studio import messages
 from backend.label_studio.brush import encode_brush
+from backend.label_studio.label_config import read_config
+from benchmarks import yardstick
 from benchmarks.simulated_annotator import ACCEPTED_IOU, Mask, OfferedMask, RefinementLog, measure_iou, mend
+from benchmarks.yardstick import MaskEffort
 from ris_core.errors import BadInput
 from ris_core.evaluation.dataset import Dataset
 from ris_core.geometry import mask_cleaning, masks
@@ -20,6 +26,10 @@ from ris_core.types import EncodedImage, Image, Prediction
 from ris_core.types.components import Promptable
 from ris_core.types.prompts import PromptEmbedding, Prompts
 
+WRONG_IOU = 0.5
+"""A mask that overlaps the truth less than this shows something else."""
+CONFIG = """<View><Image name="image" value="$image"/><BrushLabels name="brush" toName="image" smart="false">
+<Label value="Object"/></BrushLabels></View>"""
 SMOOTH_PX = (0.0, 1.0, 2.0)
 """Smoothings whose run lengths are weighed."""
 FEATURES: Mapping[str, frozenset[str]] = {
@@ -61,12 +71,14 @@ class AnnotatorsReport:
 
     Attributes:
         weights: Of the answers' masks as proposed (no smoothing named), and cleaned with each smoothing.
+        efforts: What each mask took with "next" and clicks.
     """
 
     model_version: str
     scenes: int
     outcomes: tuple[SimulatedExpression, ...]
     weights: tuple[BrushSize, ...]
+    efforts: tuple[MaskEffort, ...]
 
     def to_json(self) -> str:
         """As one JSON document."""
@@ -91,7 +103,7 @@ class AnnotatorsReport:
             f"{self.model_version}, {self.scenes} scenes, {len(self.outcomes)} masks; the proposals have one that would be "
             f"accepted for {allowed} of them."
         )
-        return "\n\n".join([about, self._ways(), self._kinds(), self._weights()])
+        return "\n\n".join([about, self._ways(), yardstick.to_markdown(self.efforts), self._kinds(), self._weights()])
 
     def _sum_up_allowed(self, name: str) -> dict[str, float]:
         return _sum_up([one.by[name] for one in self.outcomes if one.is_allowed])
@@ -149,6 +161,7 @@ def measure(
         raise BadInput(f"The proposer of the profile {segmenter.profile!r} answers no clicks. Choose another profile.")
     outcomes: list[SimulatedExpression] = []
     answers: list[tuple[Mask, Mask]] = []
+    efforts: list[MaskEffort] = []
     for number, item in enumerate(dataset.items[:scenes]):
         case = item.load()
         bench = _Bench(segmenter, segmenter.proposer, case.image)
@@ -156,16 +169,32 @@ def measure(
             truth = case.truth(sample)
             if not truth.any():
                 continue
-            prediction = segmenter.segment(bench.encoded, sample.text, top_k)
+            began = time.process_time()
+            prediction, told = _ask(segmenter, bench.encoded, sample.text, top_k)
+            wait_s = time.process_time() - began
             if prediction.answer.any():
                 answers.append((prediction.answer, truth))
             is_allowed = bench.measure_oracle(case.objects[list(sample.targets)], truth) >= ACCEPTED_IOU
             by = {name: mend(_Desk(bench, _clean(prediction)), truth, may) for name, may in FEATURES.items()}
             outcomes.append(SimulatedExpression(sample.kind, is_allowed, by))
+            is_wrong = measure_iou(prediction.answer, truth) < WRONG_IOU
+            efforts.append(MaskEffort(sample.text, told, wait_s, by["next and clicks"], is_wrong))
         tell(f"{number + 1} scenes, {len(outcomes)} masks")
     return AnnotatorsReport(
-        segmenter.model_version, min(scenes, len(dataset.items)), tuple(outcomes), tuple(_weigh(answers))
+        segmenter.model_version,
+        min(scenes, len(dataset.items)),
+        tuple(outcomes),
+        tuple(_weigh(answers)),
+        tuple(efforts),
     )
+
+
+def _ask(segmenter: Segmenter, encoded: EncodedImage, text: str, top_k: int) -> tuple[Prediction, str]:
+    """The answer to an expression in a project with one label, and what the annotator is told."""
+    control = read_config(CONFIG).controls[0]
+    answer = answer_query(segmenter, encoded, ExpressionQuery(text, text), control, AnswerOptions(top_k))
+    told = messages.join(tell(segmenter, answer, control, AnswerOptions(top_k)))
+    return answer.prediction, told.text if told else ""
 
 
 class _Bench:

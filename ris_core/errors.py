@@ -3,7 +3,7 @@
 What an error means is its class and its attributes. Its text is for people: names that others chose stand in it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,15 +83,16 @@ class UnknownWord(BadExpression):
 
     Attributes:
         words: Those that are not known, in order.
+        meant: What some of them may have been meant as, by the word.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = tuple(words)
+    def __init__(self, words: Sequence[str], meant: Mapping[str, str] | None = None) -> None:
+        self.words, self.meant = tuple(words), dict(meant or {})
         more = f" and {len(words) - LISTED_WORDS} more" if len(words) > LISTED_WORDS else ""
         quotes = ", ".join(map(_quote, words[:LISTED_WORDS])) + more
-        super().__init__(
-            f"This model does not know {quotes}. Name something that it knows, or show it by a click or a box."
-        )
+        near = ", ".join(map(_quote, dict.fromkeys(self.meant.values())))
+        remedy = f"Did you mean {near}?" if near else "Name something that it knows, or show it by a click or a box."
+        super().__init__(f"This model does not know {quotes}. {remedy}")
 
 
 class UnknownName(BadInput):

@@ -1,5 +1,8 @@
 """`ris bench …`: measurements; each prints a report, and no number makes the command fail."""
 
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,9 +35,10 @@ def speed(
 def annotators(
     profile: Profile = None,
     scenes: Annotated[int, typer.Option(min=1, help="Number of synthetic scenes.")] = 50,
+    tasks: Annotated[int, typer.Option(min=0, help="Also do this many tasks by keys in the page of Label Studio.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Count the actions that simulated annotators need. Compares each way of refining a mask with none."""
+    """Add up the actions and seconds that simulated annotators need. Compares each way of refining a mask with none."""
     from benchmarks.annotators import measure
     from demo.benchmark import read_scenes
     from ris_core import load_segmenter
@@ -47,6 +51,24 @@ def annotators(
         progress.say("Simulating annotators")
         report = measure(segmenter, read_scenes(), scenes, settings.top_k, progress.say)
     print(report.to_json() if as_json else report.to_markdown())
+    if tasks:
+        page(tasks=max(2, tasks), pictures=0, as_json=as_json)
+
+
+def page(
+    tasks: Annotated[int, typer.Option(min=2, help="Number of tasks that are done by keys.")] = 20,
+    pictures: Annotated[int, typer.Option(min=0, help="Number of pictures that are opened one after the other.")] = 30,
+    every: Annotated[float, typer.Option(min=0, help="Seconds between two of them.")] = 20.0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what an annotator waits for, in the real page of Label Studio in a browser."""
+    from benchmarks.page import measure
+
+    folder = Path(tempfile.mkdtemp(prefix="ris-page-"))
+    with Progress("Starting") as progress:
+        report = measure(folder, tasks, pictures, every, progress.say)
+    print(report.to_json() if as_json else report.to_markdown())
+    shutil.rmtree(folder, ignore_errors=True)  # not reached after an error: the logs are needed then
 
 
 def webhooks(
@@ -64,7 +86,7 @@ def webhooks(
 bench = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
 )
-for command in (speed, annotators, webhooks, chaos, hosts, bulk, ledger):
+for command in (speed, annotators, page, webhooks, chaos, hosts, bulk, ledger):
     bench.command()(command)
 
 

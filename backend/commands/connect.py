@@ -41,6 +41,16 @@ ExpressionField = Annotated[
     typer.Option(help='Field of the task data that holds the expression; "" to use the one in the label config.'),
 ]
 Prompt = Annotated[str | None, typer.Option(help='Name of the TextArea for expressions, if it is not "prompt".')]
+Standing = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EXPRESSIONS",
+        help='What every opened task is asked unless it has an expression of its own: "car; person". "" for nothing.',
+    ),
+]
+ReadBackOption = Annotated[
+    str | None, typer.Option("--read-back", help="Tell annotators how an expression was read: always, unsure or never.")
+]
 Threshold = Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Leave out candidates with a lower score.")]
 ImageHosts = Annotated[
     list[str] | None,
@@ -64,6 +74,8 @@ def connect(
     profile: ProjectProfile = None,
     expression_field: ExpressionField = None,
     prompt: Prompt = None,
+    standing: Standing = None,
+    read_back: ReadBackOption = None,
     threshold: Threshold = None,
     image_host: ImageHosts = None,
     smooth_px: SmoothPx = None,
@@ -80,6 +92,8 @@ def connect(
         "profile": profile,
         "expression_field": expression_field,
         "prompt": prompt,
+        "standing": standing,
+        "read_back": read_back,
         "min_score": threshold,
         "image_hosts": image_host,
         "smooth_px": smooth_px,

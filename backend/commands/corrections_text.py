@@ -83,9 +83,8 @@ def _print_rows(columns: Sequence[Column], rows: Sequence[Row]) -> None:
 
 def _to_row(correction: "Correction") -> Row:
     outcome = correction.outcome
-    flags = [
-        name for name, is_set in (("relabelled", outcome.is_relabelled), ("reworded", outcome.is_reworded)) if is_set
-    ]
+    is_set = {"relabelled": outcome.is_relabelled, "reworded": outcome.is_reworded, "refined": outcome.is_refined}
+    flags = [name for name in is_set if is_set[name]]
     return [
         outcome.outcome,
         _number(outcome.iou),

@@ -36,7 +36,7 @@ class OfferedRegionsOfTask:
         submissions = [
             other.updated_at
             for other in others
-            if other.annotator == version.annotator and other.updated_at < version.updated_at
+            if other.annotation == version.annotation and other.updated_at < version.updated_at
         ]
         own_ids, foreign_ids = _ids_in_use(version, others)
         interactive = [
@@ -44,7 +44,7 @@ class OfferedRegionsOfTask:
             for region in self._regions.values()
             if region.by == "interactive"
             and max(submissions, default=0.0) < region.at <= version.updated_at
-            and _is_for(region, version.annotator, own_ids, foreign_ids)
+            and _is_for(region, version, own_ids, foreign_ids)
         ]
         strangers = [saved_region for saved_region in version.regions if saved_region.id not in self._regions]
         return OfferedRegions(
@@ -103,21 +103,23 @@ def _age_order(region: OfferedRegion) -> tuple[float, str]:
 
 
 def _ids_in_use(version: AnnotationVersion, others: Iterable[AnnotationVersion]) -> tuple[set[str], set[str]]:
-    """Ids of prompts and regions in the annotations of this annotator, and in those of others."""
+    """Ids of prompts and regions in an annotation, and in the others of its task: a person may have two open, in two tabs."""
     own: set[str] = set()
     foreign: set[str] = set()
     for each in (version, *others):
         ids = {id for id, _ in each.texts} | {region.id for region in each.regions}
-        (own if each.annotator == version.annotator else foreign).update(ids)
+        (own if each.annotation == version.annotation else foreign).update(ids)
     return own, foreign
 
 
-def _is_for(region: OfferedRegion, annotator: int | None, own_ids: set[str], foreign_ids: set[str]) -> bool:
-    """Whether an answer was for this annotator.
+def _is_for(region: OfferedRegion, version: AnnotationVersion, own_ids: set[str], foreign_ids: set[str]) -> bool:
+    """Whether an answer was for this annotation.
 
-    Ids that are in somebody's annotation decide; else the request's user, if Label Studio sent one; else it may be anybody's.
+    Ids that are in some annotation decide; else the request's user, if Label Studio sent one; else it may be anybody's.
     """
     ids = {region.prompt, region.region} - {None}
     if ids & (own_ids | foreign_ids):
         return bool(ids & own_ids)
-    return region.user is None or annotator is None or region.user == annotator
+    if region.prompt and version.texts:  # typed in another tab, whose annotation is not saved yet
+        return False
+    return region.user is None or version.annotator is None or region.user == version.annotator

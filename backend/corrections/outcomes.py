@@ -77,6 +77,7 @@ class RegionOutcome:
         iou, boundary_iou: Of the saved and the offered mask, in [0, 1]; None without both.
         area_change: Change of the area as a share of the offered area; None if that is 0.
         is_relabelled, is_reworded: Its label, or its expression, differs from the offered one.
+        is_refined: Clicks or a box made or corrected what was offered: it is not the answer to the expression alone.
         mask: The saved mask; None if it was deleted.
     """
 
@@ -91,6 +92,7 @@ class RegionOutcome:
     area_change: float | None = None
     is_relabelled: bool = False
     is_reworded: bool = False
+    is_refined: bool = False
     score: float | None = None
     model_version: str | None = None
     mask: Rle | None = None
@@ -192,6 +194,7 @@ def _compare(region: DrawnRegion, name: Name, offered: OfferedRegion | None) -> 
         boundary_iou=boundary_overlap(region.mask, offered.mask),
         area_change=(area(region.mask) - offered_area) / offered_area if offered_area else None,
         is_relabelled=region.label != offered.label,
+        is_refined=region.is_refined,
         is_reworded=bool(offered.expression) and _fold(region.expression) != _fold(offered.expression),
         score=offered.score,
         model_version=offered.model_version,

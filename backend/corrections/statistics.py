@@ -38,9 +38,10 @@ class OutcomeSummary:
 
     Attributes:
         counts: Number of regions by outcome.
-        flags: Number of regions that were "relabelled", and "reworded".
+        flags: Number of regions that were "relabelled", "reworded", and "refined" by clicks or a box.
         ious, boundary_ious: In [0, 1], of regions that were offered and saved.
-        judged: Proposals that have a score and one of the outcomes in `VERDICTS`.
+        judged: Proposals that have a score and one of the outcomes in `VERDICTS`, without refined ones: their scores are of the
+            clicks, not of the expression.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -55,11 +56,12 @@ class OutcomeSummary:
         self.counts[result.outcome] += 1
         self.flags["relabelled"] += result.is_relabelled
         self.flags["reworded"] += result.is_reworded
+        self.flags["refined"] += result.is_refined
         if result.iou is not None:
             self.ious.append(result.iou)
         if result.boundary_iou is not None:
             self.boundary_ious.append(result.boundary_iou)
-        if result.score is not None and result.outcome in VERDICTS:
+        if result.score is not None and result.outcome in VERDICTS and not result.is_refined:
             is_right = result.outcome in ("accepted", "edited") and (result.iou or 0.0) >= RIGHT_IOU
             self.judged.append(JudgedProposal(result.score, is_right))
 

@@ -69,6 +69,7 @@ outcome = sa.Table(
     sa.Column("area_change", sa.Double),
     sa.Column("is_relabelled", sa.Boolean, nullable=False),
     sa.Column("is_reworded", sa.Boolean, nullable=False),
+    sa.Column("is_refined", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("label", sa.Text, nullable=False),
     sa.Column("expression", sa.Text),
     sa.Column("score", sa.Double),

@@ -46,6 +46,19 @@ class FetchedImage:
     width: int
 
 
+@dataclass(frozen=True)
+class PromptMemory:
+    """What is known of a prompt from its last request.
+
+    Attributes:
+        texts: Its entries.
+        told: Expressions of which the annotator was told that their masks are there already.
+    """
+
+    texts: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+
+
 class ProjectStore:
     """The part of `RequestStore` that is about projects; its methods raise the same errors."""
 
@@ -95,23 +108,31 @@ class ProjectStore:
             row = db.execute(sa.select(*columns).where(is_fresh)).mappings().first()
         return FetchedImage(**row) if row else None
 
-    def save_prompt(self, project: int | None, task: str, prompt_id: str, texts: Sequence[str]) -> None:
-        """Keep the texts of one TextArea result, to find the one that changes next."""
+    def save_prompt(
+        self, project: int | None, task: str, prompt_id: str, texts: Sequence[str], told: Sequence[str] = ()
+    ) -> None:
+        """Keep the texts of one TextArea result, to find the one that changes next.
+
+        Args:
+            told: Expressions of which the annotator was told just now that their masks are there already.
+        """
         row = {
             "project": project or 0,  # part of the primary key, which takes no NULL
             "task": str(task),
             "prompt_id": prompt_id,
             "texts": list(texts),
+            "told": list(told) or None,
             "updated_at": time.time(),
         }
         with self._transactions.writing() as db:
             upsert(db, prompt, row)
 
-    def get_prompt(self, project: int | None, task: str, prompt_id: str) -> tuple[str, ...]:
-        """The last texts of one TextArea result; empty if it is new."""
+    def get_prompt(self, project: int | None, task: str, prompt_id: str) -> PromptMemory:
+        """What was kept of one TextArea result; empty if it is new."""
         same = (prompt.c.project == (project or 0)) & (prompt.c.task == str(task)) & (prompt.c.prompt_id == prompt_id)
         with self._transactions.reading() as db:
-            return tuple(db.scalar(sa.select(prompt.c.texts).where(same)) or ())
+            row = db.execute(sa.select(prompt.c.texts, prompt.c.told).where(same)).first()
+        return PromptMemory(tuple(row.texts), tuple(row.told or ())) if row else PromptMemory()
 
     def add_webhook(self, action: str, project: int | None, body: str) -> int:
         """Keep an event as it came; its id."""

@@ -48,6 +48,7 @@ prompt = sa.Table(
     sa.Column("prompt_id", sa.Text, primary_key=True),
     sa.Column("texts", sa.JSON, nullable=False, info=NOBODY),
     sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Column("told", sa.JSON(none_as_null=True), info=NOBODY),
 )
 standing = sa.Table(
     "standing",

@@ -18,7 +18,7 @@ ROWS = 1000
 _TYPES = {
     "int64": ("annotation", "project", "annotator"),
     "float64": ("created_at", "updated_at", "lead_time_s", "iou", "boundary_iou", "area_change", "score"),
-    "bool_": ("is_reviewed", "is_current", "is_relabelled", "is_reworded"),
+    "bool_": ("is_reviewed", "is_current", "is_relabelled", "is_reworded", "is_refined"),
     "string": (
         "task",
         "region",

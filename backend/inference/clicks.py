@@ -13,9 +13,10 @@ from backend.label_studio.label_config import Control
 from backend.label_studio.messages import Message
 from ris_core.geometry import boxes, mask_cleaning, masks
 from ris_core.output.documents import Candidate
+from ris_core.segmentation.correction import correct, obeys
 from ris_core.types import Proposals
 from ris_core.types.components import Promptable
-from ris_core.types.prompts import PromptEmbedding
+from ris_core.types.prompts import PromptEmbedding, Prompts
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,33 @@ def answer_gesture(proposer: Promptable, embedding: PromptEmbedding, click: Clic
     Its region gets the label of the click or box if the control has that, else its first.
     """
     gesture, control = click.gesture, click.control
-    proposals = proposer.mask(embedding, gesture.to_prompts(embedding.size_hw))
+    proposals = _find_pointed_at(proposer, embedding, gesture.to_prompts(embedding.size_hw))
     match = control.names.find(gesture.label)
     likely = match.labels if match else control.labels
     is_guess = len(likely) > 1
     blank = make_blank("", likely[0], embedding, click.model_version)
     answer = hand_out(proposals, blank, click, is_guess)
     return replace(answer, told=tuple(_tell(gesture, answer.record.label, is_guess, is_empty=not answer.regions)))
+
+
+def _find_pointed_at(proposer: Promptable, embedding: PromptEmbedding, prompts: Prompts) -> Proposals:
+    """What all clicks mean together; where that leaves a positive one out, what the first means, and the others add or take away."""
+    proposals = proposer.mask(embedding, prompts)
+    points, is_positive = prompts.points_xy, prompts.is_positive
+    meant = points[is_positive]
+    if (
+        len(meant) < 2
+        or not is_positive[0]
+        or not len(proposals)
+        or obeys(proposals.masks[0], meant, is_positive[is_positive])
+    ):
+        return proposals
+    first = proposer.mask(embedding, replace(prompts, points_xy=points[:1], is_positive=is_positive[:1]))
+    if not len(first):
+        return proposals
+    rest = Prompts(points[1:], is_positive[1:], mask=first.masks[0])
+    corrected = correct(proposer, embedding, rest)
+    return corrected if len(corrected) else proposals
 
 
 def hand_out(
@@ -67,7 +88,7 @@ def hand_out(
     control = click.control
     label, is_lost = keep_label(blank.label, control)
     is_guess = is_guess or is_lost
-    notes = {"by": "click", "task": click.task, **({"label_is_guess": True} if is_guess else {})}
+    notes = {"by": click.gesture.kind, "task": click.task, **({"label_is_guess": True} if is_guess else {})}
     results = [
         regions.make_region(
             mask, control, label, own_id or protocol.new_region_id(), float(score), blank.expression, notes
@@ -119,5 +140,7 @@ def _list_candidates(proposals: Proposals) -> Iterator[Candidate]:
 def _tell(gesture: Gesture, label: str, is_guess: bool, is_empty: bool) -> Iterator[Message]:
     if is_empty:
         yield messages.about_nothing(gesture.kind)
-    elif is_guess:
+        return
+    if is_guess:
         yield messages.about_guess(label)
+    yield messages.say("accept_first")

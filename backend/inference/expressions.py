@@ -1,7 +1,8 @@
 """From an expression on an encoded image to what is handed out: regions, their record, and what is told about them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,18 @@ import numpy as np
 from backend.db.records import Answer, Region
 from backend.label_studio import messages, protocol, regions
 from backend.label_studio.label_config import Control
+from backend.label_studio.label_names import split_words
 from backend.label_studio.messages import Message
 from backend.label_studio.prompt import PickedLabel, advise, pick_label, seems_several, split_label
 from backend.label_studio.protocol import Json
+from backend.settings.project import ReadBack
 from ris_core.errors import BadExpression, BadInput
 from ris_core.geometry import boxes, mask_cleaning, masks
+from ris_core.language import lexicon
+from ris_core.language.hypernyms import is_kind_of
+from ris_core.language.spelling import suggest
 from ris_core.output.documents import list_candidates
+from ris_core.output.explain import read_as
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Prediction
 
@@ -22,6 +29,7 @@ SAME_INSTANCE_IOU = 0.5
 """Candidates that overlap more than this are taken for the same instance."""
 SHARE_OF_BEST = 0.8
 """Of several instances, those are handed out that score at least this share of the best, unless a `min_score` is set."""
+_ARTICLES = frozenset(("the", "a", "an"))
 MANY = 20
 """Candidates that are considered where several instances may be meant."""
 
@@ -35,12 +43,14 @@ class ExpressionAnswer:
         regions: What Label Studio is given.
         told: What the annotator is told.
         is_guess: The label was guessed.
+        sentence: What of the annotator's words is kept with the annotation; empty if they brought nothing.
     """
 
     record: Answer
     regions: tuple[Json, ...]
     told: tuple[Message, ...]
     is_guess: bool = False
+    sentence: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,11 +78,13 @@ class AnswerOptions:
         top_k: Candidates that are kept; more where several instances may be meant.
         min_score: A candidate that scores less is kept, but not handed out; None for no limit. In [0, 1].
         smooth_px: How much the outlines of masks are smoothed, in pixels.
+        read_back: When an annotator is told how an expression was read.
     """
 
     top_k: int
     min_score: float | None = None
     smooth_px: float = 0.0
+    read_back: ReadBack = "unsure"
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,13 @@ def answer_query(
 
 
 def answer_expression(
-    segmenter: Segmenter, encoded: EncodedImage, text: str, control: Control, task: str, options: AnswerOptions
+    segmenter: Segmenter,
+    encoded: EncodedImage,
+    text: str,
+    control: Control,
+    task: str,
+    options: AnswerOptions,
+    own_ids: Mapping[int, str] = MappingProxyType({}),
 ) -> ExpressionAnswer:
     """Find what an annotator's expression refers to.
 
@@ -127,6 +145,7 @@ def answer_expression(
         text: The expression as typed, with or without a "Label: " prefix.
         control: Where its regions go.
         task: The task they are for: noted in each, since a page may put them on the task that it shows by then.
+        own_ids: Ids of regions that were handed out for the same words, by the rank of their candidate: they are used again.
 
     Raises:
         BadExpression: As `answer_query` does.
@@ -134,22 +153,29 @@ def answer_expression(
     _, bare = split_label(control, text)
     answer = answer_query(segmenter, encoded, ExpressionQuery(bare, text), control, options)
     prediction, picked = answer.prediction, answer.picked
-    results = [_make_region(prediction, i, control, picked, task) for i in answer.handed_out]
+    results = [
+        _make_region(prediction, i, control, picked, task, own_ids.get(i + 1) or protocol.new_region_id())
+        for i in answer.handed_out
+    ]
     handed_out = [
-        Region(id=region["id"], candidate_rank=i + 1, from_name=control.name, label=picked.label)
+        Region(region["id"], i + 1, control.name, picked.label, is_reused=i + 1 in own_ids)
         for i, region in zip(answer.handed_out, results, strict=True)
     ]
     record = replace(answer.record, regions=handed_out)
-    return ExpressionAnswer(record, tuple(results), _tell(prediction, picked, control, not results), picked.is_guess)
+    told = tell(segmenter, answer, control, options)
+    return ExpressionAnswer(record, tuple(results), told, picked.is_guess, text if results else "")
 
 
-def answer_choice(record: Answer, rank: int, control: Control, task: str, is_guess: bool) -> ExpressionAnswer:
-    """Hand out another candidate of an answer, under a fresh id.
+def answer_choice(
+    record: Answer, rank: int, control: Control, task: str, is_guess: bool, own_id: str | None = None
+) -> ExpressionAnswer:
+    """Hand out another candidate of an answer.
 
     Args:
         record: The answer; what it was about need not be looked at again.
         rank: Of the candidate, from 1; the last one counts if there are not so many.
         is_guess: The answer's label was guessed.
+        own_id: Id of the region whose place it takes; without one it gets a fresh one.
 
     Raises:
         BadExpression: If the answer has no candidates.
@@ -162,8 +188,9 @@ def answer_choice(record: Answer, rank: int, control: Control, task: str, is_gue
     is_guess = is_guess or is_lost
     notes = {"decision": record.decision, "task": task, "rank": rank, **({"label_is_guess": True} if is_guess else {})}
     score, mask = float(candidate["score"]), masks.from_rle(candidate["mask"])
-    result = regions.make_region(mask, control, label, protocol.new_region_id(), score, record.expression, notes)
-    handed_out = (Region(id=result["id"], candidate_rank=rank, from_name=control.name, label=label),)
+    id = own_id or protocol.new_region_id()
+    result = regions.make_region(mask, control, label, id, score, record.expression, notes)
+    handed_out = (Region(id, rank, control.name, label, is_reused=own_id is not None),)
     chosen = replace(record, label=label, selected=[rank - 1], regions=handed_out)
     probability = candidate["parts"].get("probability")  # none of a click, nor without a calibrator
     remarks = [messages.about_candidate(rank, len(record.candidates), probability)]
@@ -171,7 +198,7 @@ def answer_choice(record: Answer, rank: int, control: Control, task: str, is_gue
         remarks.append(
             messages.about_guess(label, advise(control, (other for other in control.labels if other != label)))
         )
-    return ExpressionAnswer(chosen, (result,), tuple(remarks), is_guess)
+    return ExpressionAnswer(chosen, (result,), tuple(remarks), is_guess, record.expression)
 
 
 def keep_label(label: str, control: Control) -> tuple[str, bool]:
@@ -187,15 +214,13 @@ def _clean(prediction: Prediction, smooth_px: float) -> Prediction:
     return replace(prediction, masks=cleaned, boxes_xywh=boxes.from_masks(cleaned))
 
 
-def _make_region(prediction: Prediction, index: int, control: Control, picked: PickedLabel, task: str) -> Json:
-    """A candidate as a region under a fresh id: Label Studio replaces a region whose id comes again."""
+def _make_region(prediction: Prediction, index: int, control: Control, picked: PickedLabel, task: str, id: str) -> Json:
+    """A candidate as a region; Label Studio replaces a region whose id comes again."""
     notes: dict[str, Any] = {"decision": prediction.decision, "task": task}
     if picked.is_guess:
         notes["label_is_guess"] = True
     score = float(prediction.scores[index])
-    return regions.make_region(
-        prediction.masks[index], control, picked.label, protocol.new_region_id(), score, picked.expression, notes
-    )
+    return regions.make_region(prediction.masks[index], control, picked.label, id, score, picked.expression, notes)
 
 
 def _select(prediction: Prediction, query: ExpressionQuery, min_score: float | None) -> tuple[int, ...]:
@@ -238,16 +263,48 @@ def _make_record(prediction: Prediction, encoded: EncodedImage, picked: PickedLa
     )
 
 
-def _tell(prediction: Prediction, picked: PickedLabel, control: Control, is_empty: bool) -> tuple[Message, ...]:
+def tell(segmenter: Segmenter, answer: QueryAnswer, control: Control, options: AnswerOptions) -> tuple[Message, ...]:
+    """What an annotator is told about an answer.
+
+    Args:
+        control: Where its regions go.
+    """
+    prediction, picked, read_back = answer.prediction, answer.picked, options.read_back
+    expression, is_empty = prediction.expression, not answer.handed_out
+    is_unsure = is_empty or bool(expression.unused) or prediction.decision == "ambiguous" or picked.is_guess
+    reading = read_as(expression)
+    is_news = bool(reading) and not _words_of(expression.text) <= _words_of(reading)
+    is_read_back = read_back == "always" or (read_back == "unsure" and is_unsure and is_news)
+    doubtful = expression.text.split() if is_empty else expression.unused
     remarks = messages.about_answer(
         picked.expression,
         prediction.decision,
         is_empty,
         label=picked.label if picked.is_guess else "",
-        other_label=advise(control, picked.others),
+        other_label=advise(control, _order_labels(segmenter, expression.meant, picked.others)),
         has_candidates=len(prediction.masks) > 0,
         seems_several=seems_several(picked.expression),
-        unused=prediction.expression.unused,
+        unused=expression.unused,
         rival=prediction.rival_rank,
+        reading=reading if is_read_back else "",
+        meant=suggest(doubtful, segmenter.known_words) if doubtful else {},
     )
     return (*remarks, messages.about_prefix(picked.no_label, control.labels)) if picked.no_label else remarks
+
+
+def _words_of(text: str) -> frozenset[str]:
+    """The words that say something, in the singular."""
+    return frozenset(lexicon.singular(word) for word in split_words(text)) - _ARTICLES
+
+
+def _order_labels(segmenter: Segmenter, meant: tuple[str, str], labels: Sequence[str]) -> Sequence[str]:
+    """The labels that may be meant, those first that the words fit: by what kind of thing it is, then by the text encoder."""
+    head, phrase = meant
+    if len(labels) < 2 or not head:
+        return labels
+    fits = {label: 2.0 * any(is_kind_of(head, word) for word in split_words(label)) for label in labels}
+    if segmenter.vocabulary is None:  # else it cannot read most labels
+        vectors = segmenter.encoder.encode_texts([phrase, *labels])
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        fits = {label: fits[label] + float(fit) for label, fit in zip(labels, vectors[1:] @ vectors[0], strict=True)}
+    return sorted(labels, key=lambda label: -fits[label])  # stable

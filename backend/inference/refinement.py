@@ -18,12 +18,21 @@ from backend.label_studio.messages import Message
 from ris_core.geometry import boxes, masks
 from ris_core.segmentation.correction import SAME_MASK_IOU, correct, is_reframing
 from ris_core.segmentation.segmenter import Segmenter
-from ris_core.types import Image, Proposals
+from ris_core.types import Image, Prediction, Proposals
 from ris_core.types.components import Promptable
 from ris_core.types.prompts import PromptEmbedding, Prompts
 
 CROP_MARGIN = 1.0
 """How much of a box's sides is seen beyond them when it is looked into: a thing without its surroundings is hard to tell."""
+SMALL_SIDE = 0.25
+"""Share of the image's side up to which what is in a box is looked at in a crop of its own.
+
+Measured with the demo's SAM on 165 things so small: mean IoU .856 from the whole image's features, .918 from the crop's.
+"""
+LESS_SURE = 0.05
+"""A mask of which the proposer expects so much less IoU than of the one before may be worse than that."""
+LOOKS_SO = 0.5
+"""Probability of a candidate's look from which it is taken to be the thing."""
 FITTING_IOU = 0.6
 """A thing whose box overlaps a drawn one so much is what it was drawn around."""
 
@@ -37,13 +46,21 @@ class RefinedAnswer:
 
 
 def refine(
-    proposer: Promptable, embedding: PromptEmbedding, click: ClickContext, offer: LastAnswer, mends: RefinementTarget
+    proposer: Promptable,
+    embedding: PromptEmbedding,
+    click: ClickContext,
+    offer: LastAnswer,
+    mends: RefinementTarget,
+    image: Image | None = None,
 ) -> RefinedAnswer:
     """Correct the region that a gesture is nearest to; without one, find what is pointed at.
 
     It keeps its id, so that Label Studio puts it in the place of the one that was accepted, if the draft says that this is as it
     was handed out; else it gets a fresh one. What else was offered with it and not accepted is offered again, since Label
     Studio shows the newest answer only.
+
+    Args:
+        image: Given for a box round something small (`needs_close_look`): it is looked at closely.
     """
     target = _find_nearest(offer.before(click.gesture.id), click.gesture, embedding.size_hw)
     if target:
@@ -52,8 +69,19 @@ def refine(
         )
     else:
         proposals = proposer.mask(embedding, click.gesture.to_prompts(embedding.size_hw))
+    if image is not None:
+        proposals = _join(_look_closely(proposer, image, click.gesture), proposals)
     blank = make_blank(offer.answer.expression, offer.answer.label, embedding, click.model_version)
-    return _finish(proposals, blank, click, offer, mends, target)
+    told = (messages.say("worse"),) if target and _is_less_sure(proposals, offer) else ()
+    return _finish(proposals, blank, click, offer, mends, target, told)
+
+
+def needs_close_look(gesture: Gesture, size_hw: tuple[int, int]) -> bool:
+    """Whether a gesture is a box round something so small that little of it is left in the features of the whole image."""
+    if gesture.box is None or gesture.clicks:
+        return False
+    left, upper, right, lower = _read_box(gesture, size_hw)
+    return max((right - left) / size_hw[1], (lower - upper) / size_hw[0]) <= SMALL_SIDE
 
 
 def looks_elsewhere(gesture: Gesture, offer: LastAnswer) -> bool:
@@ -75,6 +103,7 @@ def look_inside(
     """Look for the expression's thing in a box at the image's full resolution: what is small is seen large.
 
     What fills the box comes first, in the order of the expression, then the rest: a box is drawn around the thing, but loosely.
+    If what comes first is not what the expression says, it is handed out without its words, beside what was offered.
 
     Args:
         proposer: The segmenter's.
@@ -94,13 +123,15 @@ def look_inside(
         predicted_iou=prediction.scores.astype(np.float32),
         stability=np.array([part["stability"] for part in prediction.parts], np.float32),
     )
-    proposals_inside = _take(
-        proposals_inside, _put_fitting_first(proposals_inside, box_xyxy)[: max(1, len(offer.answer.candidates))]
-    )
+    order = _put_fitting_first(proposals_inside, box_xyxy)[: max(1, len(offer.answer.candidates))]
+    proposals_inside = _take(proposals_inside, order)
     embedding = PromptEmbedding(image.sha256, image.size_hw, np.zeros((0, 0, 0), np.float16), encoded.encode_fp)
-    blank = make_blank(offer.answer.expression, offer.answer.label, embedding, click.model_version)
-    target = _find_nearest(offer.before(click.gesture.id), click.gesture, image.size_hw)
-    return _finish(proposals_inside, blank, click, offer, mends, target)
+    is_it = len(order) > 0 and _is_meant(prediction, int(order[0]))
+    words = offer.answer.expression if is_it else ""
+    blank = make_blank(words, offer.answer.label, embedding, click.model_version)
+    target = _find_nearest(offer.before(click.gesture.id), click.gesture, image.size_hw) if is_it else None
+    told = (messages.about_inside(offer.answer.expression, is_it),) if len(order) else ()
+    return _finish(proposals_inside, blank, click, offer, mends, target, told)
 
 
 def list_shown(answered: ExpressionAnswer) -> tuple[ShownRegion, ...]:
@@ -119,13 +150,16 @@ def _finish(
     offer: LastAnswer,
     mends: RefinementTarget,
     target: ShownRegion | None,
+    told: tuple[Message, ...] = (),
 ) -> RefinedAnswer:
     before = offer.before(click.gesture.id)
-    own_id = target.id if target and target.id in mends.unchanged else None
-    answer = hand_out(found, blank, click, offer.is_guess, own_id)
-    answer = replace(answer, told=tuple(_tell(answer, click.gesture, own_id)))
+    own_id = target.id if target and mends.may_replace(target.id) else None
+    is_guess = offer.is_guess or (bool(told) and not blank.expression and len(click.control.labels) > 1)
+    answer = hand_out(found, blank, click, is_guess, own_id)
+    is_accepted = own_id is not None and own_id in mends.accepted
+    answer = replace(answer, told=(*_tell(answer, click.gesture, is_accepted), *told))
     others = [one for one in before if one is not target and one.id not in mends.accepted]
-    again = (_hand_out_again(others, blank, click),) if others else ()
+    again = (_hand_out_again(others, replace(blank, expression=offer.answer.expression), click),) if others else ()
     shown_regions = [one for answered in (answer, *again) for one in list_shown(answered)]
     return RefinedAnswer(
         (answer, *again), LastAnswer(answer.record, offer.is_guess, tuple(shown_regions), 1, click.gesture.id, before)
@@ -157,10 +191,10 @@ def _hand_out_again(others: Sequence[ShownRegion], blank: Answer, click: ClickCo
     return ExpressionAnswer(record, tuple(results), ())
 
 
-def _tell(answer: ExpressionAnswer, gesture: Gesture, own_id: str | None) -> Iterator[Message]:
+def _tell(answer: ExpressionAnswer, gesture: Gesture, is_accepted: bool) -> Iterator[Message]:
     if not answer.regions:
         yield messages.say("emptied") if gesture.clicks else messages.about_nothing(gesture.kind)
-    elif own_id:
+    elif is_accepted:
         yield messages.say("replaces")
     elif len(answer.record.candidates) > 1:
         yield messages.say("others")
@@ -203,10 +237,47 @@ def _propose(proposer: Promptable, segmenter: Segmenter, crop: Image, box_xyxy: 
     """What is proposed in a crop, and what the proposer sees in the box."""
     proposals = segmenter.proposer.propose(crop)
     framed = proposer.mask(proposer.embed(crop), Prompts(np.zeros((0, 2)), np.zeros(0, bool), box_xyxy))
-    overlaps = masks.iou(np.asarray(framed.masks), np.asarray(proposals.masks)).max(1, initial=0.0)
-    both = [proposals, _take(framed, overlaps < SAME_MASK_IOU)]
+    return _join(proposals, framed)
+
+
+def _is_meant(prediction: Prediction, index: int) -> bool:
+    """Whether a candidate is what the expression says: it answers, or it looks so and nothing more is said of it.
+
+    Of 81 boxes of the demo's scenes around what the expression means 77 answer, of as many around something else 4.
+    """
+    if index in prediction.selected:
+        return True
+    says_more = any(referent.clauses or referent.excluded for referent in prediction.expression.referents)
+    return not says_more and prediction.parts[index].get("look", 0.0) >= LOOKS_SO
+
+
+def _look_closely(proposer: Promptable, image: Image, gesture: Gesture) -> Proposals:
+    """What the proposer sees in a box in a crop around it, at the image's full resolution."""
+    box_xyxy = _read_box(gesture, image.size_hw)
+    left, upper, right, lower = _widen(box_xyxy, image.size_hw)
+    crop = Image.from_array(np.ascontiguousarray(image.pixels[upper:lower, left:right]))
+    nothing = np.zeros((0, 2)), np.zeros(0, bool)
+    framed = proposer.mask(proposer.embed(crop), Prompts(*nothing, box_xyxy - (left, upper, left, upper)))
+    whole = np.zeros((len(framed), *image.size_hw), bool)
+    whole[:, upper:lower, left:right] = np.asarray(framed.masks)
+    return Proposals(whole, boxes.from_masks(whole), framed.predicted_iou, framed.stability)
+
+
+def _join(first: Proposals, others: Proposals) -> Proposals:
+    """Those of both, without others that are as good as one of the first."""
+    if not len(first):
+        return others
+    overlaps = masks.iou(np.asarray(others.masks), np.asarray(first.masks)).max(1, initial=0.0)
+    rest = _take(others, overlaps < SAME_MASK_IOU)
     names = ("masks", "boxes_xywh", "predicted_iou", "stability")
-    return Proposals(*(np.concatenate([np.asarray(getattr(one, name)) for one in both]) for name in names))
+    return Proposals(*(np.concatenate([np.asarray(getattr(one, name)) for one in (first, rest)]) for name in names))
+
+
+def _is_less_sure(proposals: Proposals, offer: LastAnswer) -> bool:
+    """Whether the proposer expects less of the first mask than of the one that was shown."""
+    shown = offer.answer.candidates[offer.rank - 1 : offer.rank] if offer.rank else ()
+    before = shown[0]["parts"].get("predicted_iou") if shown else None
+    return before is not None and len(proposals) > 0 and float(proposals.predicted_iou[0]) < before - LESS_SURE
 
 
 def _put_fitting_first(proposals: Proposals, box_xyxy: Float[ndarray, "4"]) -> Int[ndarray, "n"]:

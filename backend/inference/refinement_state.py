@@ -16,9 +16,9 @@ from backend.db.answer_rows import read_answer
 from backend.db.database import translate_errors
 from backend.db.records import Answer
 from backend.db.request_store import RequestStore
-from backend.db.tables import answer, request, standing
+from backend.db.tables import answer, region, request, standing
 from backend.db.upsert import upsert
-from backend.label_studio.drafts import Draft, is_as_handed_out
+from backend.label_studio.drafts import Draft, Page, is_as_handed_out
 from backend.label_studio.protocol import Json
 from ris_core.geometry.masks import Rle
 
@@ -26,9 +26,13 @@ LIFETIME_S = 3600.0
 """How long what was offered can be mended."""
 REMEMBERED = 50
 """Answers of a prompt that are searched for an expression."""
+DRAFT_LAG_S = 8.0
+"""An answer so young may be in the page without being in a draft: Label Studio saves one at most every five seconds."""
 _CHOICE = re.compile(
     r"(?P<expression>.*?)(?:^|[\s,;:])\s*(?P<word>next|other)|(?P<before>.*?)[\s,;:]*#\s*(?P<rank>\d{1,3})", re.I | re.S
 )
+_BACK = re.compile(r"back|previous|prev|go back", re.I)
+_ALSO = re.compile(r"(?:also|and|plus|\+)\s*(?P<choice>next|other|#.*)", re.I | re.S)
 
 
 @dataclass(frozen=True)
@@ -37,19 +41,33 @@ class CandidateChoice:
 
     Attributes:
         expression: What of; empty for what was asked last.
-        rank: Which, from 1; None for the next.
+        rank: Which, from 1; None for the one that is `step` after the last.
+        step: 1, or -1 for the one before.
+        is_added: It comes beside what was shown, and does not replace it.
     """
 
     expression: str
     rank: int | None
+    step: int = 1
+    is_added: bool = False
+
+    def find_rank(self, last: int, count: int) -> int:
+        """The rank that is meant, after the last of so many candidates; they go round."""
+        return self.rank or (last - 1 + self.step) % max(1, count) + 1
 
 
 def read_choice(text: str) -> CandidateChoice | None:
-    """The choice in "#2", "next", "other", or in one of them after an expression; None if it is something else.
+    """The choice in "#2", "next", "other", or in one of them after an expression; "back" and "also next"; None if it is none.
 
     An expression may end in "other", as "this one, not the other" does: whether it is a choice depends on what was asked before.
     """
-    match = _CHOICE.fullmatch(text.strip().rstrip("."))
+    text = text.strip().rstrip(".")
+    if _BACK.fullmatch(text):
+        return CandidateChoice("", None, step=-1)
+    if match := _ALSO.fullmatch(text):
+        choice = read_choice(match["choice"])
+        return replace(choice, is_added=True) if choice else None
+    match = _CHOICE.fullmatch(text)
     if match is None:
         return None
     expression = match["expression"] if match["word"] else match["before"]
@@ -65,12 +83,14 @@ class CandidateQuery:
         known: What was answered before.
         rank: Rank of the candidate; 0 for whatever the expression selects.
         is_guess: The label of the known answer was guessed.
+        shown_id: Id of the region that the known answer showed, if that was one: the candidate takes its place.
     """
 
     text: str
     known: Answer | None = None
     rank: int = 0
     is_guess: bool = False
+    shown_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,12 +154,19 @@ class RefinementState:
         prompt_id: Id of the prompt's result.
         user: The annotator; None if nobody said yet who it is.
         draft: When the annotator's newest draft had been saved.
+        updated_at: When the offer was made, in seconds since 1970; 0 of one that is not kept yet.
     """
 
     prompt_id: str
     user: int | None
     draft: str | None
     offer: LastAnswer
+    updated_at: float = 0.0
+
+    @property
+    def is_recent(self) -> bool:
+        """What was offered may have been accepted, although no draft says so yet."""
+        return time.time() - self.updated_at <= DRAFT_LAG_S
 
 
 class RefinementStates:
@@ -179,6 +206,10 @@ class RefinementStates:
 
         return next((state for state in self._list(project, task) if is_theirs(state)), None)
 
+    def find_recent(self, project: int | None, task: str) -> tuple[RefinementState, ...]:
+        """What was offered for a task a moment ago to somebody without a draft."""
+        return tuple(state for state in self._list(project, task) if state.is_recent and state.user is None)
+
     def read_query(
         self, project: int | None, task: str, prompt_id: str, text: str, bare: str, label: str | None
     ) -> CandidateQuery:
@@ -192,11 +223,7 @@ class RefinementStates:
         choice = read_choice(bare)
         if choice is None:
             return CandidateQuery(text)
-        state = self.get(project, task, prompt_id)
-        offer = state.offer if state else None
-        last = (offer.answer, offer.rank) if offer and not choice.expression else None
-        if choice.expression:
-            last = self._find_answer(project, task, prompt_id, choice.expression)
+        last = self._find_last(project, task, prompt_id, choice.expression)
         if last is None:
             if choice.rank is None and choice.expression:
                 return CandidateQuery(text)  # an expression that ends so
@@ -204,36 +231,53 @@ class RefinementStates:
                 text[: text.rindex(choice.expression) + len(choice.expression)] if choice.expression else "",
                 rank=choice.rank or 0,
             )
-        answer_before, last_rank = last
-        rank = choice.rank or last_rank % max(1, len(answer_before.candidates)) + 1
-        is_guess = bool(offer and offer.is_guess and _fold(offer.answer.expression) == _fold(answer_before.expression))
-        return CandidateQuery(
-            text, replace(answer_before, label=label or answer_before.label), rank, is_guess and label is None
-        )
+        known = replace(last.answer, label=label or last.answer.label)
+        rank = choice.find_rank(last.rank, len(known.candidates))
+        is_guess, shown_id = last.is_guess and label is None, None if choice.is_added else last.shown_id
+        return CandidateQuery(text, known, rank, is_guess, shown_id)
 
-    def _find_answer(
-        self, project: int | None, task: str, prompt_id: str, expression: str
-    ) -> tuple[Answer, int] | None:
-        """The last answer to an expression of a prompt, and the lowest of the ranks that it selected."""
-        same = (
-            (answer.c.task == task)
-            & answer.c.project.is_not_distinct_from(project)
-            & (request.c.prompt_id == prompt_id)
-            & (answer.c.created_at > time.time() - LIFETIME_S)
-        )
-        query = sa.select(answer).join(request, request.c.id == answer.c.request_id)
+    def _find_last(self, project: int | None, task: str, prompt_id: str, expression: str) -> "_KnownAnswer | None":
+        """The answer that a choice is about: the prompt's last, or its last to an expression, or what the task opened with."""
+        state = self.get(project, task, prompt_id)
+        offer = state.offer if state else None
+        if offer and (not expression or _fold(offer.answer.expression) == _fold(expression)):
+            shown_id = offer.shown[0].id if len(offer.shown) == 1 else None
+            return _KnownAnswer(offer.answer, offer.rank, offer.is_guess, shown_id)
+        return self._find_answer(project, task, prompt_id, expression)
+
+    def _find_answer(self, project: int | None, task: str, prompt_id: str, expression: str) -> "_KnownAnswer | None":
+        """The last answer of a prompt to an expression, or of what the task opened with, and the lowest rank that it selected."""
+        same = (answer.c.task == task) & answer.c.project.is_not_distinct_from(project)
+        is_typed = (request.c.prompt_id == prompt_id) & (answer.c.created_at > time.time() - LIFETIME_S)
+        is_opened = answer.c.run.is_not(None) | (request.c.kind == "open")
+        query = sa.select(answer).outerjoin(request, request.c.id == answer.c.request_id)
+        query = query.where(same, (is_typed | is_opened) if expression else is_opened)
         with translate_errors(), self._engine.connect() as db:
-            rows = db.execute(query.where(same).order_by(answer.c.id.desc()).limit(REMEMBERED)).mappings().all()
-        match = next((row for row in rows if _fold(row["expression"]) == _fold(expression)), None)
-        return (read_answer(match), 1 + max(match["selected"], default=-1)) if match else None
+            rows = db.execute(query.order_by(answer.c.id.desc()).limit(REMEMBERED)).mappings().all()
+            match = next((row for row in rows if not expression or _fold(row["expression"]) == _fold(expression)), None)
+            if match is None:
+                return None
+            ids = db.scalars(sa.select(region.c.id).where(region.c.answer_id == match["id"])).all()
+        rank = 1 + max(match["selected"], default=-1)
+        return _KnownAnswer(read_answer(match), rank, bool(match["is_guess"]), ids[0] if len(ids) == 1 else None)
 
     def _list(self, project: int | None, task: str) -> list[RefinementState]:
         is_fresh = standing.c.updated_at > time.time() - LIFETIME_S
         same = (standing.c.project == (project or 0)) & (standing.c.task == task) & is_fresh
-        columns = (standing.c.prompt_id, standing.c.user, standing.c.draft, standing.c.offer)
+        columns = tuple(standing.c[name] for name in ("prompt_id", "user", "draft", "offer", "updated_at"))
         with translate_errors(), self._engine.connect() as db:
             rows = db.execute(sa.select(*columns).where(same).order_by(standing.c.updated_at.desc())).mappings().all()
         return [RefinementState(**{**row, "offer": LastAnswer.from_json(row["offer"])}) for row in rows]
+
+
+@dataclass(frozen=True)
+class _KnownAnswer:
+    """What was answered, the rank that was shown of it, and the id of the region, if it was one."""
+
+    answer: Answer
+    rank: int
+    is_guess: bool
+    shown_id: str | None
 
 
 @dataclass(frozen=True)
@@ -245,20 +289,39 @@ class RefinementTarget:
         draft: When the annotator's newest draft was saved.
         accepted: Ids of offered regions that are in the draft.
         unchanged: Those of them that are as they were handed out.
+        is_recent: What was offered may have been accepted since the draft was saved.
     """
 
     prompt_id: str
     draft: str
     accepted: tuple[str, ...]
     unchanged: tuple[str, ...]
+    is_recent: bool = False
 
     @classmethod
-    def of(cls, state: RefinementState, draft: Draft) -> "RefinementTarget":
-        """What a draft says about what was offered."""
+    def of(cls, state: RefinementState, draft: Draft | None) -> "RefinementTarget":
+        """What a draft says about what was offered; without one, only that it may have been accepted by now."""
+        results = draft.results if draft else {}
         versions = (*state.offer.base, *state.offer.shown)
-        accepted = [id for id in dict.fromkeys(one.id for one in versions) if id in draft.results]
-        unchanged = [id for id in accepted if all(_is_one_of(result, versions) for result in draft.results[id])]
-        return cls(state.prompt_id, draft.saved_at, tuple(accepted), tuple(unchanged))
+        accepted = [id for id in dict.fromkeys(one.id for one in versions) if id in results]
+        unchanged = [id for id in accepted if all(_is_one_of(result, versions) for result in results[id])]
+        saved_at = draft.saved_at if draft else ""
+        return cls(state.prompt_id, saved_at, tuple(accepted), tuple(unchanged), state.is_recent)
+
+    @classmethod
+    def of_prompt(cls, prompt_id: str, state: RefinementState | None, page: Page) -> "RefinementTarget":
+        """What the page of a prompt says about what was offered for it, and about what the task opened with."""
+        versions = (*state.offer.base, *state.offer.shown) if state else ()
+        unchanged = {id for id, of in page.results.items() if all(_is_one_of(one, versions) for one in of)}
+        is_recent = state is not None and state.is_recent
+        return cls(prompt_id, page.saved_at, tuple(page.results), tuple(sorted(unchanged | page.untouched)), is_recent)
+
+    def may_replace(self, id: str) -> bool:
+        """Whether what is offered now may take the place of a region: nobody changed it, as far as is known.
+
+        Until a draft is saved, nothing is known about what was accepted since.
+        """
+        return id in self.unchanged if id in self.accepted else self.is_recent
 
 
 def _is_one_of(result: Json, versions: Iterable[ShownRegion]) -> bool:

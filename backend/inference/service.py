@@ -15,7 +15,7 @@ from backend.db.request_store import RequestStore
 from backend.inference.clicks import ClickContext, answer_gesture
 from backend.inference.expressions import AnswerOptions, ExpressionAnswer, answer_choice, answer_expression
 from backend.inference.feature_cache import FeatureCache
-from backend.inference.refinement import list_shown, look_inside, looks_elsewhere, refine
+from backend.inference.refinement import list_shown, look_inside, looks_elsewhere, needs_close_look, refine
 from backend.inference.refinement_state import (
     CandidateQuery,
     LastAnswer,
@@ -27,6 +27,7 @@ from backend.inference.request_context import InferenceContext, RequestContext, 
 from backend.inference.segmenters import Segmenters
 from backend.label_studio import messages, protocol
 from backend.label_studio.gestures import Gesture
+from backend.label_studio.label_names import fold
 from backend.label_studio.messages import Message
 from backend.label_studio.prompt import split_label
 from backend.settings.project import ProjectSettings, read_project_settings
@@ -184,7 +185,8 @@ class InferenceService:
         answers, errors = self._answer_all(context, encoded)
         if errors and not answers:
             raise errors[0] if len(errors) == 1 else _merge(errors)
-        if self._hand_out(context, answers, errors) and request.kind == "interactive" and request.prompt_id:
+        kept = [answer.sentence for answer in answers if answer.sentence]
+        if self._hand_out(context, answers, errors, kept) and request.prompt_id:
             self.refinement_states.save(request.project, request.task, _stand(request, answers[-1]))
 
     def _point(self, context: RequestContext) -> None:
@@ -202,16 +204,26 @@ class InferenceService:
         if looks_elsewhere(gesture, state.offer):
             refinement = look_inside(context.segmenter, proposer, self._open(context), click, state.offer, target)
         else:
-            refinement = refine(proposer, self.get_embedding(context), click, state.offer, target)
+            embedding = self.get_embedding(context)
+            image = self._open(context) if needs_close_look(gesture, embedding.size_hw) else None
+            refinement = refine(proposer, embedding, click, state.offer, target, image)
         context.tick("mend")
         if self._hand_out(context, refinement.made, []):
             refined = replace(state, user=request.user, draft=target.draft, offer=refinement.offer)
             self.refinement_states.save(request.project, request.task, refined)
 
     def _hand_out(
-        self, context: RequestContext, answers: Sequence[ExpressionAnswer], errors: Sequence[BadInput]
+        self,
+        context: RequestContext,
+        answers: Sequence[ExpressionAnswer],
+        errors: Sequence[BadInput],
+        kept: Sequence[str] | None = None,
     ) -> bool:
-        """Record the answer; False if nobody waits for it any more."""
+        """Record the answer; False if nobody waits for it any more.
+
+        Args:
+            kept: What of the prompt's texts brought something; None if there is no prompt.
+        """
         request = context.asked
         handed_out = [region for answered in answers for region in answered.regions]
         score = min((region["score"] for region in handed_out), default=0.0)
@@ -219,9 +231,11 @@ class InferenceService:
         untold = message.left_out if message else ()
         for answered in answers:
             protocol.note_untold(answered.regions, [one.text for one in answered.told if one.text in untold])
+        prediction = protocol.prediction(handed_out, score, context.segmenter.model_version)
+        is_typed = request.kind == "interactive" and kept is not None
         is_handed_out = self.store.finish_request(
             request.id,
-            protocol.prediction(handed_out, score, context.segmenter.model_version),
+            protocol.keep_texts(prediction, kept or ()) if is_typed else prediction,
             [answered.record for answered in answers],
             " ".join(map(str, errors)) or None,
             message.to_json() if message else None,
@@ -268,13 +282,48 @@ class InferenceService:
     def _grant(self, context: RequestContext, query: CandidateQuery, encoded: EncodedImage | None) -> ExpressionAnswer:
         control, task = context.config.controls[0], context.asked.task
         if query.known:
-            return answer_choice(query.known, query.rank, control, task, query.is_guess)
+            own_id = self._find_own_id(context, query.shown_id)
+            answer = answer_choice(query.known, query.rank, control, task, query.is_guess, own_id)
+            is_there = own_id is not None and own_id in self._read_target(context).accepted
+            return replace(answer, told=(*answer.told, messages.say("instead"))) if is_there else answer
         if encoded is None:
             raise BadExpression("Nothing was asked here before. Type what you mean first.")
         settings = context.settings
-        options = AnswerOptions(self.top_k, settings.min_score, settings.smooth_px)
-        answer = answer_expression(context.segmenter, encoded, query.text, control, task, options)
+        options = AnswerOptions(self.top_k, settings.min_score, settings.smooth_px, settings.read_back)
+        own_ids = self._find_own_ids(context, query.text)
+        answer = answer_expression(context.segmenter, encoded, query.text, control, task, options, own_ids)
         return answer_choice(answer.record, query.rank, control, task, answer.is_guess) if query.rank else answer
+
+    def _read_target(self, context: RequestContext) -> RefinementTarget:
+        """What the page of a prompt says about what it was offered before; nothing where that was not asked."""
+        request = context.asked
+        known = request.body.get("mends")
+        return RefinementTarget(**known) if known else RefinementTarget(str(request.prompt_id), "", (), ())
+
+    def _find_own_id(self, context: RequestContext, id: str | None) -> str | None:
+        """A region's id, if what is offered now may take its place."""
+        request = context.asked
+        if id is None or "mends" not in request.body:
+            return None
+        state = self.refinement_states.get(request.project, request.task, str(request.prompt_id))
+        is_last = state is not None and any(one.id == id for one in state.offer.shown)
+        target = self._read_target(context)
+        return id if (is_last or id in target.accepted) and target.may_replace(id) else None
+
+    def _find_own_ids(self, context: RequestContext, text: str) -> dict[int, str]:
+        """Ids of what was offered a moment ago for the same words, by rank: no draft says yet whether it was accepted."""
+        request = context.asked
+        if request.kind != "interactive" or "mends" not in request.body:
+            return {}
+        state = self.refinement_states.get(request.project, request.task, str(request.prompt_id))
+        _, bare = split_label(context.config.controls[0], text)
+        if state is None or state.offer.gesture or fold(state.offer.answer.expression) != fold(bare):
+            return {}
+        target, ranks = self._read_target(context), [index + 1 for index in state.offer.answer.selected]
+        if len(ranks) != len(state.offer.shown):  # some were not handed out, and which is not kept
+            return {}
+        own = dict(zip(ranks, (one.id for one in state.offer.shown), strict=True))
+        return {rank: id for rank, id in own.items() if id not in target.accepted and target.is_recent}
 
     def get_encoded(self, context: InferenceContext) -> EncodedImage:
         """The task's image, encoded: from the cache, without fetching anything, if it was seen there lately."""

@@ -13,7 +13,7 @@ from backend.base.errors import Unreachable
 from backend.db.records import Kind, Request
 from backend.db.request_store import RequestStore
 from backend.interactive.questions import Question
-from backend.label_studio import messages
+from backend.label_studio import messages, protocol
 from backend.label_studio.messages import Message
 from backend.label_studio.protocol import Json, Task, list_regions
 from backend.transport import queueing, worker_registry
@@ -47,11 +47,18 @@ class PendingRequest:
 
 @dataclass(frozen=True)
 class CollectedAnswer:
-    """What came of a request: an answer, if there is one; the outcome, and what the annotator is told."""
+    """What came of a request.
+
+    Attributes:
+        answer: The prediction, if there is one.
+        message: What the annotator is told.
+        kept: Of what was typed, what brought something; None if that is not known.
+    """
 
     answer: Json | None
     outcome: str
     message: Message | None = None
+    kept: tuple[str, ...] | None = None
 
 
 class PendingRequests:
@@ -105,7 +112,7 @@ class PendingRequests:
         """
         if not question.needs_worker:
             return PendingRequest(outcome="encoding")
-        request_id = self._record("open", question.task, question.body, OPEN_DEADLINE_S)
+        request_id = self._record("open", question.task, question.body, OPEN_DEADLINE_S, question.source_id or None)
         self._queue(request_id, queueing.SEGMENT_TASK, "interactive", self._deadline_s)
         return PendingRequest(request_id, outcome="encoding")
 
@@ -198,7 +205,9 @@ def _read(request: Request, pending: PendingRequest) -> CollectedAnswer:
     message = Message.from_json(request.message) if request.message else None
     if request.state != "done":
         log.warning("no answer", request=request.id, task=request.task, state=request.state, error=request.error)
-        return CollectedAnswer(None, request.state, message)
+        is_text_at_fault = message is not None and message.kind in messages.TEXT_FAULTS
+        return CollectedAnswer(None, request.state, message, () if is_text_at_fault else None)
     if not request.answer:  # an opened task whose features are not in the cache yet
         return CollectedAnswer(None, pending.outcome)
-    return CollectedAnswer(request.answer, "answered" if list_regions(request.answer) else "unmatched", message)
+    answer, kept = protocol.split_kept(request.answer)
+    return CollectedAnswer(answer, "answered" if list_regions(answer) else "unmatched", message, kept)

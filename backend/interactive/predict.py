@@ -15,11 +15,11 @@ from backend.inference.state_format import refuse_beside_others
 from backend.interactive import retrieve_predictions
 from backend.interactive.pending import OPEN_DEADLINE_S, CollectedAnswer, PendingRequest, PendingRequests
 from backend.interactive.projects import Projects
-from backend.interactive.questions import QuestionReader
+from backend.interactive.questions import Question, QuestionReader
 from backend.interactive.responses import PredictResponse
 from backend.label_studio import messages
 from backend.label_studio.label_config import is_about_message
-from backend.label_studio.protocol import PredictCall, Task, list_regions
+from backend.label_studio.protocol import Json, PredictCall, Task, add_result, list_regions
 from backend.runs.store import RunStore
 from backend.settings.environment import Settings, read_settings
 from backend.transport import redis_client, worker_registry
@@ -34,11 +34,17 @@ MAX_TASKS = 4
 
 @dataclass(frozen=True)
 class _Submission:
-    """An annotator's question about one task, on its way; where messages about it go, if there is a place for them."""
+    """An annotator's question about one task, on its way.
+
+    Attributes:
+        message_area: Where messages about it go, if there is a place for them.
+        question: What is asked; None if that cannot be read.
+    """
 
     pending: PendingRequest
     project: int | None
     message_area: str | None
+    question: Question | None = None
 
 
 class PredictService:
@@ -115,14 +121,16 @@ class PredictService:
         response = PredictResponse([], "interactive")
         for one in submissions:
             answer = self._collect(one, deadline)
-            response.add(answer, one.pending.message, one.message_area, self.projects.known_version(one.project))
+            entries = self._questions.tidy(one.question, answer.kept) if one.question and one.message_area else None
+            version = self.projects.known_version(one.project)
+            response.add(answer, one.pending.message, one.message_area, version, entries)
         return response
 
     def _submit(self, task: Task | None, call: PredictCall) -> _Submission:
         """Read what is asked of a task, record and queue it."""
         if task is None:
             return _Submission(PendingRequest(outcome="failed"), call.project, None)
-        area = self._find_message_area(task, call)
+        area, question = self._find_message_area(task, call), None
         try:
             question = self._questions.read(task, call)
             if question is None:  # without a place for messages, so that the last one stays
@@ -132,7 +140,7 @@ class PredictService:
             if area is None and isinstance(error, Unreachable):
                 raise
             pending = _fail(task, error)
-        return _Submission(pending, task.project, area)
+        return _Submission(pending, task.project, area, question)
 
     def _collect(self, submission: _Submission, deadline: float) -> CollectedAnswer:
         try:
@@ -154,23 +162,30 @@ class PredictService:
     def _answer_opening(self, call: PredictCall) -> PredictResponse:
         """From the cache, if at once; `[]` else, since an empty prediction would be stored and never asked for again."""
         is_page = len(call.tasks) == 1  # several come from a list of tasks, also from ours of the next ones
-        pending = [self._submit_opened(task, call, is_page) for task in call.tasks]
+        submissions = [self._submit_opened(task, call, is_page) for task in call.tasks]
         deadline = time.monotonic() + OPEN_DEADLINE_S
-        answers = [self._collect_opened(one, deadline) for one in pending]
-        results = [one.answer if one.answer and list_regions(one.answer) else [] for one in answers]
+        answers = [self._collect_opened(one.pending, deadline) for one in submissions]
+        results = [self._show_opened(one, answer) for one, answer in zip(submissions, answers, strict=True)]
         return PredictResponse(results, "open", Counter(one.outcome for one in answers))
 
-    def _submit_opened(self, task: Task | None, call: PredictCall, is_page: bool) -> PendingRequest:
-        """Queue an opened task's own expressions, if it has some, and in any case its encoding."""
+    def _submit_opened(self, task: Task | None, call: PredictCall, is_page: bool) -> _Submission:
+        """Queue an opened task's own expressions, or the project's, if there are any, and in any case its encoding."""
         if task is None:
-            return PendingRequest(outcome="failed")
+            return _Submission(PendingRequest(outcome="failed"), call.project, None)
         try:
             question = self._questions.read_opened(task, call)
             pending = self._requests.ask_opened(question)
             self._requests.encode(question, is_ahead=is_page)
         except RisError as error:  # nobody asked for anything: the page opens without a prediction
-            return _fail(task, error)
-        return pending
+            return _Submission(_fail(task, error), task.project, None)
+        return _Submission(pending, task.project, None, question)
+
+    def _show_opened(self, submission: _Submission, answer: CollectedAnswer) -> Json | list[Json]:
+        """An opened task's prediction, with the entry of the prompt that it answers."""
+        if answer.answer is None or not list_regions(answer.answer):
+            return []
+        entry = self._questions.show_entry(submission.question) if submission.question else None
+        return add_result(answer.answer, entry) if entry else answer.answer
 
     def _collect_opened(self, pending: PendingRequest, deadline: float) -> CollectedAnswer:
         try:

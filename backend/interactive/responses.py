@@ -27,19 +27,29 @@ class PredictResponse:
     outcomes: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
 
-    def add(self, answer: CollectedAnswer, extra: Message | None, message_area: str | None, model_version: str) -> None:
+    def add(
+        self,
+        answer: CollectedAnswer,
+        extra: Message | None,
+        message_area: str | None,
+        model_version: str,
+        entries: Json | None = None,
+    ) -> None:
         """Add an interactive task's entry.
 
         Args:
             extra: What is told besides what the answer says.
             message_area: Where messages go; None if there is no place for them.
             model_version: Version of an entry without regions.
+            entries: What the entries of the prompt become; None to leave them alone.
         """
         message = messages.join(filter(None, (answer.message or messages.about_outcome(answer.outcome), extra)))
         prediction = answer.answer or protocol.prediction([], 0.0, model_version)
         self.outcomes[answer.outcome] += 1
         if message and message_area:
             self.messages[message.kind] += 1
+        if entries:
+            prediction = protocol.add_result(prediction, entries)
         if message_area and answer.outcome != "superseded":  # the answer to the newer request says more
             prediction = _with_message(prediction, message, message_area)
         self.results.append(prediction)

@@ -22,6 +22,13 @@ from backend.label_studio.label_config import (
     find_message_area,
     read_config,
 )
+from backend.label_studio.page_layout import (
+    has_layout,
+    limit_height,
+    make_message,
+    make_prompt,
+    update_layout,
+)
 from backend.label_studio.xml_text import (
     Element,
     around,
@@ -32,48 +39,6 @@ from backend.label_studio.xml_text import (
     keeps,
     read_elements,
 )
-
-PROMPT_TAG = Template("""\
-<View className="ris-prompt">
-  <Style>
-    .ris-prompt { position: relative; }
-    .ris-prompt [data-testid="textarea-control"] { display: flex; flex-direction: column-reverse; max-height: 136px; overflow-y: auto; }
-    .ris-prompt [data-testid="textarea-form"] { order: 1; position: sticky; top: 0; z-index: 1; padding: 4px; }
-    .ris-prompt [data-testid="textarea-form"] { background: var(--color-neutral-background); }
-    .ris-prompt [data-testid="textarea-regions"] { margin: 0 4px !important; }
-    .ris-prompt [data-testid="htx-textbox-content"] { min-height: 0; padding: 1px 12px; }
-    .ris-prompt .ant-form-item-control-input-content { display: flex; flex-flow: row nowrap; align-items: center; gap: 8px; }
-    .ris-prompt input { flex: 1; }
-    .ris-prompt [data-testid="textarea-counts"] { display: none; }
-    .ris-prompt [data-testid="textarea-submit-section"] { width: auto !important; margin: 0; }
-    .lsf-main-content.lsf-requesting .ris-prompt::before { content: 'Segmenting…'; color: #617ADA; }
-    .lsf-main-content.lsf-requesting .ris-prompt::before { position: absolute; right: 120px; top: 17px; z-index: 2; }
-    .lsf-editor:has([data-testid="bottombar-auto-annotation-toggle"]:checked) .ris-hint { display: none; }
-  </Style>
-  <View className="ris-hint">
-    <Header value="Switch Auto-Annotation on, at the bottom; then type what you mean and press Enter." size="6"/>
-  </View>
-  <TextArea name="$name" toName="$image" placeholder="the dog left of the bench" editable="true" rows="1" showSubmitButton="true"/>
-</View>""")
-"""The input for expressions, above a history of them that scrolls, as in label_config/recommended.xml."""
-
-MESSAGE_TAG = Template(f"""\
-<View className="ris-message">
-  <Style>
-    .ris-message {{ min-height: 36px; }}
-    .ris-message [data-testid="textarea-regions"] {{ margin: 0 4px !important; }}
-    .ris-message [data-testid="htx-textbox-content"] {{ min-height: 0; padding: 4px 12px; border: none; }}
-    .ris-message [data-testid="htx-textbox-content"] {{ background: var(--color-primary-surface-content-subtle, transparent); }}
-  </Style>
-  <View style="display:none"><Text name="$object" value="$value"/></View>
-  <TextArea name="{MESSAGE_NAME}" toName="$object" maxSubmissions="0" visibleWhen="choice-selected" whenTagName="{MESSAGE_NAME}"/>
-</View>""")
-"""Where annotators are told what became of an expression. Of a control that is "not visible" nothing is saved.
-
-It keeps its height without a message: the image does not jump, and the brush-size popup above it does not cover Add.
-It belongs to a hidden text, since a result of the image would be given the labels that are active in the page. That shows
-the image's field, as exports ask for one field only, and stands before the image, whose kind then counts for the field.
-"""
 
 MASK_TAG = Template("""\
 <BrushLabels name="$name" toName="$image" smart="false">
@@ -127,7 +92,10 @@ def edit_config(xml: str, label: str | None = None, prompt: str | None = None) -
         partial(_add_masks, label=label),
         partial(_add_prompt, prompt=prompt),
         partial(_add_message, prompt=prompt),
+        partial(_join_prompt, before=xml),
         _switch_smart_off,
+        update_layout,
+        _limit_height,
     )
     for step in steps:
         text, change = step(text)
@@ -167,7 +135,7 @@ def _add_prompt(text: str, prompt: str | None) -> tuple[str, str]:
     if prompt or (config.prompts and (config.is_prompt_named or find_message_area(text))):
         return text, ""
     name = _free_name("prompt", read_elements(text))
-    block = PROMPT_TAG.substitute(name=name, image=_quote(config.image_name))
+    block = make_prompt(name, _quote(config.image_name))
     others = ", ".join(f'"{other}"' for other in config.text_areas)
     left = f"; {others} stays as it is (--prompt takes another)" if others else ""
     return _put_above(text, config.image_name, block), f'an input for expressions, "{name}"{left}'
@@ -185,7 +153,7 @@ def _add_message(text: str, prompt: str | None) -> tuple[str, str]:
         )
     image = _find_image(elements, config.image_name)
     value = _quote(image.attributes["value"])
-    block = MESSAGE_TAG.substitute(object=_free_name(f"{MESSAGE_NAME}_for", elements), value=value)
+    block = make_message(MESSAGE_NAME, _free_name(f"{MESSAGE_NAME}_for", elements), value)
     area = next(element for element in elements if element.name == config.prompts[0])
     if area.start > image.start:
         return _put_above(text, config.image_name, block), "a place for messages"
@@ -193,6 +161,18 @@ def _add_message(text: str, prompt: str | None) -> tuple[str, str]:
     with_names = [element for element in elements if parent.start < element.start < parent.end and element.name]
     under = parent if parent.depth and with_names == [area] else area
     return insert_after(text, under.end, block), "a place for messages"
+
+
+def _join_prompt(text: str, before: str) -> tuple[str, str]:
+    """Have a prompt that was just put in belong to the text of the messages, so that answers can tidy its entries."""
+    config, area = read_config(text), find_message_area(text)
+    prompt = next((one for one in read_elements(text) if one.name and one.name == next(iter(config.prompts), "")), None)
+    if prompt is None or area is None or prompt.name in {element.name for element in read_elements(before)}:
+        return text, ""
+    tag = text[prompt.start : prompt.inside].replace(
+        f'toName="{_quote(config.image_name)}"', f'toName="{_quote(area)}"'
+    )
+    return text[: prompt.start] + tag + text[prompt.inside :], ""
 
 
 def _switch_smart_off(text: str) -> tuple[str, str]:
@@ -210,6 +190,15 @@ def _switch_smart_off(text: str) -> tuple[str, str]:
         text = insert_attribute(text, element, 'smart="false"')
     quoted = ", ".join(f'"{element.name}"' for element in undecided)
     return text, f'smart="false" on {quoted}' if undecided else ""
+
+
+def _limit_height(text: str) -> tuple[str, str]:
+    """Beside our own layout only: what else stands above the picture in others' is not known."""
+    if not has_layout(text):
+        return text, ""
+    config = read_config(text)
+    limited = limit_height(text, config.image_name, config.controls[0].labels)
+    return limited, "a height of the picture that keeps it in view" if limited != text else ""
 
 
 def _find_image(elements: Sequence[Element], name: str) -> Element:

@@ -20,6 +20,8 @@ Wording = Literal["region", "meta", "task"]
 
 SHAPES = {"brush": "rle", "polygon": "points", "rectangle": "width"}
 """What each kind of region cannot be without; Label Studio also writes strays of the same id that lack it."""
+GESTURES = ("click", "box")
+"""What `meta.ris.by` of a region says if clicks or a box made it."""
 KNOWN_MASKS = 512
 """Masks kept decoded: an update repeats the regions that were not touched."""
 
@@ -37,6 +39,7 @@ class DrawnRegion:
         origin: "prediction", "prediction-changed" or "manual"; empty if nothing says so.
         score: In [0, 1]; None if it has none.
         made_for: The task that it was handed out for, if it says so.
+        is_refined: Clicks or a box made or corrected it before it was accepted.
         mask: At the image's size.
     """
 
@@ -49,6 +52,7 @@ class DrawnRegion:
     score: float | None
     made_for: str | None
     mask: Rle
+    is_refined: bool = False
 
     def to_json(self) -> Json:
         """As it is stored."""
@@ -94,6 +98,7 @@ def read_drawn(
             score=read_number(result.get("score")),
             made_for=_made_for(result),
             mask=mask,
+            is_refined=_read_notes(result).get("by") in GESTURES,
         )
     return tuple(regions.values()), tuple(problems)
 
@@ -165,11 +170,15 @@ def _first_meta(result: Mapping[str, Any]) -> str | None:
 
 
 def _made_for(result: Mapping[str, Any]) -> str | None:
-    """As `answering` and runs note it."""
+    """As answers and runs note it."""
+    task = _read_notes(result).get("task")
+    return task if isinstance(task, str) else None
+
+
+def _read_notes(result: Mapping[str, Any]) -> Mapping[str, Any]:
     meta = result.get("meta")
     notes = meta.get("ris") if isinstance(meta, Mapping) else None
-    task = notes.get("task") if isinstance(notes, Mapping) else None
-    return task if isinstance(task, str) else None
+    return notes if isinstance(notes, Mapping) else {}
 
 
 def _first_text(result: Mapping[str, Any]) -> str | None:

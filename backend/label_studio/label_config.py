@@ -1,8 +1,8 @@
 """Label configs: which image, prompt and controls a project has, as far as masks need them. Light: no torch, no numpy, no HTTP."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.base.errors import BadConfig
@@ -64,6 +64,8 @@ class LabelConfig:
         text_areas: Names of all TextAreas of the image that are none of regions or messages, prompts among them.
         is_prompt_named: The prompts' own names say so; else one was taken because there is no better one.
         other_images: Names of Image tags that are not answered; "{{…}}" in one stands for a number.
+        is_prefilled: The input for expressions begins with a field of the task.
+        cleaned_prompts: Those of the prompts whose entries an answer can replace, and the text that each belongs to.
     """
 
     image_name: str
@@ -74,6 +76,8 @@ class LabelConfig:
     text_areas: tuple[str, ...] = ()
     is_prompt_named: bool = True
     other_images: tuple[str, ...] = ()
+    is_prefilled: bool = False
+    cleaned_prompts: Mapping[str, str] = field(default_factory=dict)
 
     def with_prompt(self, name: str | None) -> "LabelConfig":
         """With the TextArea that the project names for its prompt, if there is one of that name."""
@@ -108,10 +112,14 @@ def read_config(xml: str) -> LabelConfig:
             reason="its label config has no labels that a mask can be given",
         )
     takes_masks = {control.to_name for control in controls}
-    areas = [tag for tag in tags if _is_area(tag) and tag.to_name in takes_masks]
-    prompts, is_named = _choose_prompts(areas, is_connected=_find_message_area(tags) is not None)
-    image_name = prompts[0].to_name if prompts else controls[0].to_name
-    prompts = [tag for tag in prompts if tag.to_name == image_name]
+    message_area = _find_message_area(tags)
+    image_of = {name: name for name in takes_masks}
+    if message_area and message_area not in images:
+        image_of[message_area] = _find_image_of_text(tags, message_area, takes_masks) or controls[0].to_name
+    areas = [tag for tag in tags if _is_area(tag) and tag.to_name in image_of]
+    prompts, is_named = _choose_prompts(areas, is_connected=message_area is not None)
+    image_name = image_of[prompts[0].to_name] if prompts else controls[0].to_name
+    prompts = [tag for tag in prompts if image_of[tag.to_name] == image_name]
     controls = [control for control in controls if control.to_name == image_name]
     _refuse_dynamic(controls[0], tags)
     return LabelConfig(
@@ -122,7 +130,9 @@ def read_config(xml: str) -> LabelConfig:
         expression_key=next(
             (key for tag in prompts if (key := _variable(tag.attributes.get("value")))), DEFAULT_EXPRESSION_KEY
         ),
-        text_areas=tuple(tag.name for tag in areas if tag.to_name == image_name),
+        text_areas=tuple(tag.name for tag in areas if image_of[tag.to_name] == image_name),
+        is_prefilled=any(_variable(tag.attributes.get("value")) for tag in prompts),
+        cleaned_prompts={tag.name: tag.to_name for tag in prompts if tag.to_name == message_area},
         is_prompt_named=is_named,
         other_images=tuple(tag.name for tag in tags if tag.kind == "image" and tag.name not in ("", image_name)),
     )
@@ -212,6 +222,15 @@ def _choose_prompts(areas: Sequence[Tag], is_connected: bool) -> tuple[list[Tag]
         return surely or by_name, True
     neutral = [tag for tag in areas if not REMARK_WORDS & set(split_words(tag.name))]
     return (neutral or (list(areas) if is_connected else []))[:1], False
+
+
+def _find_image_of_text(tags: Sequence[Tag], text: str, images: Collection[str]) -> str | None:
+    """Name of the image that a text stands for, since it shows the same field.
+
+    A prompt may belong to such a text instead of the image: Label Studio then accepts what its entries are replaced by.
+    """
+    value = next((tag.attributes.get("value") for tag in tags if tag.name == text), None)
+    return next((tag.name for tag in tags if tag.name in images and tag.attributes.get("value") == value), None)
 
 
 def _find_message_area(tags: Sequence[Tag]) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from backend.base.errors import BadConfig, Busy, ImageCause, ImageUnreachable, Unreachable
@@ -35,6 +36,19 @@ Kind = Literal[
     "other_image",
     "separate",
     "unused",
+    "help",
+    "accept",
+    "reject",
+    "repeated",
+    "reading",
+    "meant",
+    "corrects",
+    "alone",
+    "inside",
+    "not_words",
+    "worse",
+    "accept_first",
+    "instead",
 ]
 
 MAX_LENGTH = 240
@@ -65,11 +79,21 @@ TEXTS: Mapping[Kind, str] = {
     "negated": "{about}",
     "unknown_word": "{about}",
     "nothing_found": "Nothing found for {about}.",
+    "meant": "Did you mean {about}?",
     "ambiguous": "Not sure about {about}",
     "candidate": "{about}",
     "absent": "Kept when you submit: nothing in the image is “{about}”. It was not searched.",
     "emptied": "Nothing is left of it: now click on what you mean.",
-    "replaces": "Accept it, and it takes the place of the mask that you accepted before.",
+    "replaces": (
+        "Accept it, and it takes the place of the mask that you accepted before, with what you painted on it in the last 5 s."
+    ),
+    "instead": "Accepted, it takes the place of the one before; “also next” keeps both.",
+    "corrects": "Corrects the mask of {about}.",
+    "alone": "Taken by itself: Label Studio has not saved yet which expression it is about.",
+    "inside": "Searched for {about} in the box.",
+    "not_words": "What the box shows, and not {about}: it is saved without words.",
+    "worse": "It may be less exact than before; Undo takes it back.",
+    "accept_first": "Accept it before you submit, or only what you drew is saved.",
     "others": "Not it? “next” shows what else that can mean.",
     "label_guessed": "Label guessed: {about}",
     "no_label": "{about}",
@@ -77,6 +101,14 @@ TEXTS: Mapping[Kind, str] = {
     "other_image": "Only the image “{about}” is answered here.",
     "separate": "Several things? Write “;” between them.",
     "unused": "Not known here, so not used: {about}.",
+    "help": (
+        "Type what you mean: “the red cup left of the dog”, or several with “;”. Then “next” and “back” for other candidates, "
+        "“Label: the cup” to choose a label, “none: the cat” if there is none."
+    ),
+    "accept": "Accept it with the tick; or switch Auto-Accept on, and every mask is accepted at once.",
+    "reject": "Take it back with Undo (Tab, then Ctrl+Z). “next” shows another candidate in its place.",
+    "reading": "Read as: {about}.",
+    "repeated": "The mask of {about} is there already. Type it again to get it once more.",
 }
 """The sentences."""
 
@@ -97,17 +129,25 @@ PRIORITY: Mapping[str, tuple[Kind, ...]] = {
         "unknown_word",
         "other_image",
         "nothing_found",
+        "meant",
         "emptied",
         "click",
+        "help",
+        "accept",
+        "reject",
+        "repeated",
     ),
     "a guess": ("label_guessed", "no_label"),
-    "what is kept or replaced": ("absent", "replaces"),
+    "what is kept or replaced": ("absent", "not_words", "worse", "replaces", "corrects", "alone", "inside"),
     "words that were not used": ("separate", "unused"),
-    "how it was read": ("ambiguous",),
-    "the rest": ("candidate", "others"),
+    "how it was read": ("ambiguous", "reading"),
+    "the rest": ("candidate", "instead", "others", "accept_first"),
 }
 """What is said first, and stays where there is no room for everything."""
 URGENCY: tuple[Kind, ...] = tuple(kind for kinds in PRIORITY.values() for kind in kinds)
+
+TEXT_FAULTS: frozenset[Kind] = frozenset(("bad_expression", "negated", "unknown_word", "nothing_found"))
+"""What is said of a text that brings nothing, however often it is asked."""
 
 ERRORS: Mapping[type[RisError], Kind] = {
     BadExpression: "bad_expression",
@@ -202,6 +242,8 @@ def about_answer(
     seems_several: bool = False,
     unused: Sequence[str] = (),
     rival: int = 2,
+    reading: str = "",
+    meant: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Message, ...]:
     """What is to be said about an expression's answer; nothing if it is a plain match.
 
@@ -215,13 +257,21 @@ def about_answer(
         seems_several: The expression may list several things without the separator.
         unused: Its words that the model does not know, and did not use.
         rival: Rank of what fits nearly as well.
+        reading: How it was read, if that is to be said.
+        meant: What words of it may have been meant as, by the word.
     """
     remarks = [say("separate")] if seems_several else []
+    if reading:
+        remarks.append(say("reading", _clip(reading, LISTED_LENGTH)))
     if unused:
         remarks.append(say("unused", ", ".join(map(_quote, unused))))
+    near = ", ".join(map(_quote, dict.fromkeys(meant.values())))
     if is_empty:
         nearest = ". “next” shows what comes nearest" if has_candidates else ""
-        return (say("nothing_found", _quote(expression) + nearest), *remarks)
+        question = (say("meant", near),) if near else ()
+        return (say("nothing_found", _quote(expression) + nearest), *question, *remarks)
+    if near:
+        remarks.append(say("meant", near))
     if decision == "ambiguous":
         remarks.append(say("ambiguous", f"{_quote(expression)}: {AMBIGUOUS_HINT.format(rank=rival)}"))
     if label:
@@ -233,6 +283,21 @@ def about_guess(label: str, other_label: str = "") -> Message:
     """What is to be said about a label that nothing named. Args: as of `about_answer`."""
     remedy = f"write “{other_label}: …” to choose." if other_label else "correct it once it is accepted."
     return say("label_guessed", f"{_clip(label, QUOTED_LENGTH)}; {remedy}")
+
+
+def about_correction(expression: str) -> Message:
+    """What is to be said where a click or a box is taken to be about what was offered a moment ago."""
+    return say("corrects", _quote(expression) if expression else "what you pointed at before")
+
+
+def about_inside(expression: str, is_it: bool) -> Message:
+    """What is to be said of what was found in a box: whether it is what the expression says."""
+    return say("inside" if is_it else "not_words", _quote(expression))
+
+
+def about_repeated(expressions: Sequence[str]) -> Message:
+    """What is to be said where the same was asked for again in an annotation."""
+    return say("repeated", _clip(", ".join(map(_quote, expressions)), LISTED_LENGTH))
 
 
 def about_prefix(prefix: str, labels: Sequence[str]) -> Message:

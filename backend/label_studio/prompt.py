@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from backend.label_studio.label_config import Control, LabelConfig
 from backend.label_studio.label_names import LabelMatch, fold, split_words
@@ -14,6 +15,13 @@ MAX_EXPRESSIONS = 16
 """Expressions of one request; each costs a segmentation while the annotator waits."""
 ADVISED_LENGTH = 80
 """Characters of a label that is advised to be typed."""
+Command = Literal["help", "accept", "reject"]
+_COMMANDS: Mapping[str, Command] = {
+    **dict.fromkeys(("help", "?", "/help"), "help"),
+    **dict.fromkeys(("ok", "okay", "yes", "accept"), "accept"),
+    **dict.fromkeys(("no", "undo", "reject", "wrong", "delete"), "reject"),
+}
+"""What people type to a prompt besides expressions, as a whole."""
 _SEPARATORS = ";；"
 _COLONS = ":："
 _ABSENT = re.compile(rf"\s*none[{_COLONS}]", re.I)
@@ -33,10 +41,12 @@ class ParsedPrompt:
     Attributes:
         id: Its result id: the same as long as the annotator keeps adding to it or edits it.
         texts: All its entries, in order, newest last.
+        name: Of its control.
     """
 
     id: str
     texts: tuple[str, ...]
+    name: str = ""
 
 
 def read_prompt(context: Sequence[Json] | None, config: LabelConfig) -> ParsedPrompt | None:
@@ -51,31 +61,58 @@ def read_prompt(context: Sequence[Json] | None, config: LabelConfig) -> ParsedPr
         texts = value.get("text") if isinstance(value, Mapping) else None
         entries = [texts] if isinstance(texts, str) else texts if isinstance(texts, list) else []
         return ParsedPrompt(
-            id=text_of(result.get("id")), texts=tuple(text for text in entries if isinstance(text, str))
+            id=text_of(result.get("id")),
+            texts=tuple(text for text in entries if isinstance(text, str)),
+            name=text_of(result.get("from_name")),
         )
     return None
 
 
-def find_asked(
-    texts: Sequence[str], last_texts: Sequence[str] | None, control: Control | None = None
-) -> tuple[str, ...]:
-    """The expressions now asked for: those of the entry that is new since the last request, else of the last entry.
+@dataclass(frozen=True)
+class PromptEntries:
+    """The entries of a prompt, and which of them is asked now.
+
+    Attributes:
+        texts: All of them, newest last.
+        at: Index of the one that is asked.
+    """
+
+    texts: tuple[str, ...]
+    at: int
+
+    @property
+    def asked(self) -> str:
+        """What is asked."""
+        return self.texts[self.at]
+
+    def keep(self, parts: Sequence[str], control: Control | None = None) -> tuple[str, ...]:
+        """The entries, of the one that is asked only these parts, and none that another entry has already.
+
+        Args:
+            control: As of `split_expressions`.
+        """
+        others = [text for i, text in enumerate(self.texts) if i != self.at]
+        known = {fold(part) for text in others for part in _split(text, control)}
+        known |= {fold(split_label(control, part)[1]) for text in others for part in _split(text, control) if control}
+        kept = "; ".join(dict.fromkeys(part for part in parts if fold(part) not in known))
+        others.insert(self.at, kept)
+        return tuple(text for text in others if text)
+
+
+def find_asked(texts: Sequence[str], last_texts: Sequence[str] | None) -> PromptEntries | None:
+    """The entry now asked for: the one that is new since the last request, else the last; None if there is none.
 
     Entries are compared as a bag, so that removing one (which sends no request) does not hide what was added after.
 
     Args:
         texts: Entries of the TextArea now.
         last_texts: Its entries at the last request; None at the first.
-        control: As of `split_expressions`.
-
-    Raises:
-        BadExpression: If the entry holds more than `MAX_EXPRESSIONS` expressions.
     """
     if not texts:
-        return ()
+        return None
     new = Counter(texts) - Counter(last_texts or ())
-    changed = next((text for text in reversed(texts) if text in new), texts[-1])
-    return split_expressions(changed, control)
+    at = next((i for i in reversed(range(len(texts))) if texts[i] in new), len(texts) - 1)
+    return PromptEntries(tuple(texts), at)
 
 
 def split_expressions(text: str, control: Control | None = None) -> tuple[str, ...]:
@@ -159,6 +196,11 @@ def advise(control: Control, labels: Iterable[str]) -> str:
     return ""
 
 
+def read_command(text: str) -> Command | None:
+    """What a text asks for that is not about the picture; None of any other text."""
+    return _COMMANDS.get(fold(text).strip(" .!"))
+
+
 def read_absent(text: str) -> str | None:
     """The expression of which a text says that it means nothing, empty if it names none; None of any other text."""
     match = _ABSENT.match(text)
@@ -235,8 +277,8 @@ def _label_with_separator(control: Control) -> re.Pattern[str] | None:
     return re.compile(rf"\s*(?:{'|'.join(patterns)})\s*(?=[{_COLONS}])", re.I)
 
 
-def _split(entry: str) -> tuple[str, ...]:
+def _split(entry: str, control: Control | None = None) -> tuple[str, ...]:
     try:
-        return split_expressions(entry)
+        return split_expressions(entry, control)
     except BadInput:  # too many to be asked at once, but what they say counts
-        return tuple(_cut(entry))
+        return tuple(_cut(entry, control))

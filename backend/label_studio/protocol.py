@@ -18,6 +18,7 @@ from ris_core.errors import BadInput
 
 Json = dict[str, Any]
 
+_KEPT = "kept"
 _ID_LENGTH = 10
 _ID_ALPHABET = string.ascii_letters + string.digits
 
@@ -72,6 +73,8 @@ class Task:
         user: Id of the user whose draft came with it; None where Label Studio sent none.
         project: Id of its project.
         drafts: Label Studio's drafts of that user: what it saved last of annotations that are not submitted.
+        annotations: The task's annotations.
+        predictions: Its predictions.
     """
 
     id: str
@@ -79,6 +82,8 @@ class Task:
     user: int | None
     project: int | None
     drafts: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    annotations: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    predictions: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -213,6 +218,18 @@ def prediction(regions: Sequence[Json], score: float, model_version: str) -> Jso
     return {"result": list(regions), "score": float(score), "model_version": model_version}
 
 
+def keep_texts(prediction: Json, kept: Sequence[str]) -> Json:
+    """A prediction with what of a prompt's texts brought something. It is for us: Label Studio is not sent that."""
+    return {**prediction, _KEPT: list(kept)}
+
+
+def split_kept(prediction: Json) -> tuple[Json, tuple[str, ...] | None]:
+    """A prediction as Label Studio takes it, and what `keep_texts` noted; None if that is not known."""
+    kept = prediction.get(_KEPT)
+    bare = {name: value for name, value in prediction.items() if name != _KEPT}
+    return bare, None if kept is None else tuple(kept)
+
+
 def list_regions(prediction: object) -> list[Json]:
     """The results of a prediction, the list itself; an empty one if it has none."""
     results = prediction.get("result") if isinstance(prediction, Mapping) else None
@@ -221,7 +238,12 @@ def list_regions(prediction: object) -> list[Json]:
 
 def add_message(prediction: Json, to_name: str, text: str | None) -> Json:
     """A prediction with a message beside its regions. Args: as of `message_result`."""
-    return {**prediction, "result": [*list_regions(prediction), message_result(to_name, text)]}
+    return add_result(prediction, message_result(to_name, text))
+
+
+def add_result(prediction: Json, result: Json) -> Json:
+    """A prediction with one more result."""
+    return {**prediction, "result": [*list_regions(prediction), result]}
 
 
 def label_of(region: Json) -> str:
@@ -247,6 +269,17 @@ def count_characters(prediction: Json) -> int:
 def new_region_id() -> str:
     """A fresh region id in Label Studio's own form: 10 characters. Handed out once, never again."""
     return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+
+
+def prompt_result(name: str, to_name: str, texts: Sequence[str]) -> Json:
+    """The entries of a prompt, in place of those that it has. Label Studio accepts it at once only if it belongs to no image."""
+    return {
+        "id": new_region_id(),
+        "type": "textarea",
+        "from_name": name,
+        "to_name": to_name,
+        "value": {"text": list(texts)},
+    }
 
 
 def message_result(to_name: str, text: str | None) -> Json:
@@ -295,14 +328,19 @@ def _read_task(task: object, project: int | None) -> Task | None:
     if not isinstance(task, Mapping) or not isinstance(task.get("data"), Mapping):
         return None
     own = read_project(task.get("project"))
-    drafts = task.get("drafts")
     return Task(
         id=str(task.get("id", "")),
         data=task["data"],
         user=_read_user(task),
         project=project if own is None else own,
-        drafts=tuple(draft for draft in drafts if isinstance(draft, Mapping)) if isinstance(drafts, list) else (),
+        drafts=_list_objects(task.get("drafts")),
+        annotations=_list_objects(task.get("annotations")),
+        predictions=_list_objects(task.get("predictions")),
     )
+
+
+def _list_objects(value: object) -> tuple[Mapping[str, Any], ...]:
+    return tuple(one for one in value if isinstance(one, Mapping)) if isinstance(value, list) else ()
 
 
 def _read_user(task: Mapping[str, Any]) -> int | None:

@@ -13,8 +13,7 @@ from ris_core.output.overlay import paint_mask
 
 OFFERED_RGB = (24, 144, 255)
 SAVED_RGB = (255, 77, 79)
-OUTLINE_PX, HALO_PX = 2, 4
-"""Widths of an outline and of the white line under it: the object may have the colour of the outline."""
+OUTLINE_PX = 2
 SIDE_PX = 320
 """Longest side of the drawing, in pixels."""
 MARGIN = 0.25
@@ -43,7 +42,7 @@ def draw_case(pixels: UInt8[ndarray, "h w 3"] | None, offered: Rle | None, saved
     canvas = cv2.resize(pixels[rows, columns], size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
     for mask, rgb in fitting:
         part = cv2.resize(mask[rows, columns].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        paint_mask(canvas, part.astype(bool), rgb, outline_px=OUTLINE_PX, halo_px=HALO_PX)
+        paint_mask(canvas, part.astype(bool), rgb, outline_px=OUTLINE_PX)
     buffer = io.BytesIO()
     Pil.fromarray(canvas).save(buffer, "PNG")
     return buffer.getvalue()

@@ -92,6 +92,7 @@ def render(
             outcomes=_outcome_table(summary),
             relabelled=summary.flags["relabelled"],
             reworded=summary.flags["reworded"],
+            refined=summary.flags["refined"],
             divisions=list(_divisions(data)),
             similarity_plot=_svg_uri(plots.histogram(similarity, "saved compared with offered", (0.0, 1.0))),
             lead_time_plot=_svg_uri(plots.histogram(seconds, "lead time in seconds")),

@@ -11,11 +11,13 @@ from numpy import ndarray
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 
+from backend.db.records import Answer
 from backend.label_studio.label_config import Control
 from backend.runs.answers import make_candidate_predictions, make_regions
 from backend.runs.item import RunItem
 from backend.runs.summary import show_span
 from ris_core.geometry import masks
+from ris_core.output.overlay import Rgb, paint_mask
 from ris_core.output.plain_text import one_line
 from ris_core.types import Image
 
@@ -24,7 +26,8 @@ TILE_PX = 320
 CAPTION_PX, FONT_PX, LINES = 40, 13, 2
 LONGEST_CAPTION = 48
 """Characters of one line."""
-FILL, OUTLINE_PX = 0.35, 2
+FILL, OUTLINE_PX, FRAME_PX = 0.35, 2, 5
+NOTHING_RGB, UNSURE_RGB = (215, 38, 30), (240, 160, 0)
 COLOURS = ((230, 25, 75), (60, 180, 75), (0, 130, 200), (245, 130, 48), (145, 30, 180), (70, 240, 240))
 
 
@@ -80,7 +83,10 @@ def estimate(
 
 
 def draw(items: Sequence[RunItem], open_image: Callable[[RunItem], Image]) -> UInt8[ndarray, "h w 3"]:
-    """A sheet of the items' images with what was found in them, RGB: a colour for each query, named below."""
+    """A sheet of the items' images with what was found in them, RGB: a colour for each query, named below.
+
+    A tile of which a query found nothing, or is unsure, is framed and says so.
+    """
     tiles = [_draw_tile(item, open_image(item)) for item in items]
     columns = math.ceil(math.sqrt(len(tiles)))
     blank = np.full_like(tiles[0], 255)
@@ -108,9 +114,7 @@ def _draw_tile(item: RunItem, image: Image) -> UInt8[ndarray, "h w 3"]:
         for i in answer.selected:
             mask = masks.from_rle(answer.candidates[i]["mask"]).astype(np.uint8)
             small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-            pixels[small > 0] = pixels[small > 0] * (1 - FILL) + np.array(colour) * FILL
-            outlines, _ = cv2.findContours(small, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(pixels, outlines, -1, colour, OUTLINE_PX)
+            paint_mask(pixels, small > 0, colour, opacity=FILL, outline_px=OUTLINE_PX)
     tile = np.full((TILE_PX + CAPTION_PX, TILE_PX, 3), 255, np.uint8)
     tile[: pixels.shape[0], : pixels.shape[1]] = pixels
     return _with_caption(tile, item)
@@ -122,8 +126,27 @@ def _with_caption(tile: UInt8[ndarray, "h w 3"], item: RunItem) -> UInt8[ndarray
     drawing, font = ImageDraw.Draw(canvas), ImageFont.load_default(FONT_PX)
     for number, answer in enumerate(item.answers[:LINES]):
         scores = [answer.candidates[i]["score"] for i in answer.selected]
-        score = f"{max(scores):.2f}" if scores else "nothing"
+        score = f"{max(scores):.2f}{', unsure' if _is_unsure(answer) else ''}" if scores else "nothing found"
         text = f"{item.task}: {one_line(answer.expression)} ({score})"
         where = (4, TILE_PX + 2 + number * (FONT_PX + 4))
         drawing.text(where, text[:LONGEST_CAPTION], COLOURS[number % len(COLOURS)], font)
+    if mark := _find_mark(item):
+        words, colour = mark
+        drawing.rectangle((0, 0, TILE_PX - 1, TILE_PX - 1), outline=colour, width=FRAME_PX)
+        left, upper, right, lower = drawing.textbbox((2 * FRAME_PX, 2 * FRAME_PX), words, font)
+        drawing.rectangle((left - 4, upper - 3, right + 4, lower + 3), fill="black", outline="white")
+        drawing.text((2 * FRAME_PX, 2 * FRAME_PX), words, "white", font)
     return np.asarray(canvas)
+
+
+def _find_mark(item: RunItem) -> tuple[str, Rgb] | None:
+    """What a tile says of its worst query, and the colour of its frame; None if all were answered surely."""
+    if any(not answer.selected for answer in item.answers):
+        return "nothing found", NOTHING_RGB
+    if any(_is_unsure(answer) for answer in item.answers):
+        return "unsure", UNSURE_RGB
+    return None
+
+
+def _is_unsure(answer: Answer) -> bool:
+    return answer.decision == "ambiguous"

@@ -3,13 +3,26 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from backend.base.errors import BadConfig
 from backend.settings.values import HOST, clean
 
-KEYS = ("profile", "expression_field", "prompt", "min_score", "image_hosts", "smooth_px")
+KEYS = (
+    "profile",
+    "expression_field",
+    "prompt",
+    "standing",
+    "read_back",
+    "min_score",
+    "image_hosts",
+    "smooth_px",
+)
 """Parameters that mean something here; others are left to whoever set them."""
+
+ReadBack = Literal["always", "unsure", "never"]
+READ_BACK: tuple[ReadBack, ...] = get_args(ReadBack)
+"""When annotators are told how an expression was read: of each, where something was left out or is unsure, or of none."""
 
 MAX_SMOOTH_PX = 20
 """Pixels; more would round off the things themselves."""
@@ -42,6 +55,8 @@ class ProjectSettings:
         profile: Models and method that answer.
         expression_field: Field of the task's data that holds its expression.
         prompt: Name of the TextArea that expressions are typed into, where the label config does not tell.
+        standing: What every task that is opened is asked, if it has no expression of its own; several with ";" between.
+        read_back: When annotators are told how an expression was read.
         min_score: In [0, 1]: a candidate that scores less is not handed out.
         image_hosts: Hosts that this project's images may come from too: "host" or "host:port", lower-case.
         smooth_px: How much the rims of masks are smoothed, in pixels (`ris_core.geometry.mask_cleaning`).
@@ -50,6 +65,8 @@ class ProjectSettings:
     profile: str | None = None
     expression_field: str | None = None
     prompt: str | None = None
+    standing: str | None = None
+    read_back: ReadBack = "unsure"
     min_score: float | None = None
     image_hosts: tuple[str, ...] = ()
     smooth_px: float = 0.0
@@ -65,6 +82,8 @@ def read_project_settings(extra_params: Mapping[str, Any]) -> ProjectSettings:
         "profile": _read_text,
         "expression_field": _read_text,
         "prompt": _read_text,
+        "standing": _read_text,
+        "read_back": _read_back,
         "min_score": _read_share,
         "image_hosts": _read_hosts,
         "smooth_px": _read_pixels,
@@ -77,6 +96,13 @@ def _read_text(key: str, value: object) -> str:
     if not isinstance(value, str) or not clean(value):
         raise BadProjectSetting(key, value, "Give a name in quotes.")
     return clean(value)
+
+
+def _read_back(key: str, value: object) -> ReadBack:
+    for choice in READ_BACK:
+        if value == choice:
+            return choice
+    raise BadProjectSetting(key, value, f"Give one of {', '.join(READ_BACK)}.")
 
 
 def _read_share(key: str, value: object) -> float:

@@ -1,7 +1,8 @@
 """A text tower of `open_clip` that remembers what it has read."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import Linear
 from ris_core.arrays import Array
 from ris_core.errors import BadExpression
 
+_END_OF_WORD = "</w>"
 TEXTS_KEPT = 10_000
 """How many texts' features are remembered."""
 
@@ -33,6 +35,13 @@ class TextTower:
         self.net, self.tokenizer, self.device = net, tokenizer, device
         self.batch_size, self.refuses_long = batch_size, refuses_long
         self._remembered: OrderedDict[str, Float[Array, "e"]] = OrderedDict()
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Whole words that the tokenizer has a token of its own for: the usual ones, in the order in which it learnt them."""
+        tokens: Mapping[str, int] = getattr(self.tokenizer, "encoder", {})
+        ends = (token.removesuffix(_END_OF_WORD) for token in tokens if token.endswith(_END_OF_WORD))
+        return tuple(word for word in ends if word.isalpha() and word.isascii())
 
     def encode(self, texts: Sequence[str]) -> Float[Array, "t e"]:
         """Features, float32 (T, E), not normalised.

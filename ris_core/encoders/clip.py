@@ -137,6 +137,11 @@ class ClipEncoder:
             "preprocessing": [self.views.size_px, self.views.mean, self.views.std, self.views.interpolation],
         }
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The usual words of its language, the most usual first."""
+        return self.texts.words
+
     @torch.inference_mode()
     def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[Array, "..."]]:
         """The features of an image's proposals by name; without proposals they are empty."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from ris_core.errors import UnknownName, UnknownWord
-from ris_core.language import lexicon
+from ris_core.language import lexicon, spelling
 from ris_core.language.expression import Expression
 from ris_core.language.referents import THING
 from ris_core.language.values import Clause, Referent
@@ -66,6 +66,11 @@ class Vocabulary:
         words = [sorted(self.nouns), sorted(self.adjectives)]
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All of them, in the order of the alphabet."""
+        return tuple(sorted(self.nouns | self.adjectives))
+
     def knows(self, word: str) -> bool:
         """Whether a word of a look means something, in any number and spelling."""
         spelled = lexicon.spelled(word)
@@ -84,7 +89,7 @@ class Vocabulary:
         if all(referent == Referent(number=referent.number) for referent in referents):  # nothing is said that was read
             unused = unused or tuple(dict.fromkeys(filter(self._is_strange, expression.text.split())))
             if expression.referents and unused:
-                raise UnknownWord(unused)
+                raise UnknownWord(unused, spelling.suggest(unused, self.words))
         return replace(expression, referents=referents, unused=unused)
 
     def _is_strange(self, word: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ris_core.types import Prediction
+from ris_core.types import Expression, Prediction
 
 FITS = 0.5
 """From this fit on a clause speaks for a candidate."""
@@ -18,8 +18,8 @@ def explain(prediction: Prediction) -> str:
 
     Of a method that does not tell its terms apart the candidates' lines have the score only.
     """
-    referents = prediction.expression.referents
-    lines = [f"Read as {' and '.join(_count(r.number) + r.label for r in referents)}."] if referents else []
+    referents, reading = prediction.expression.referents, read_as(prediction.expression)
+    lines = [f"Read as {reading}."] if reading else []
     lines.append(DECISIONS[prediction.decision])
     labels = [
         label for r in referents for label in (*(c.label for c in r.clauses), *(f"not {e.label}" for e in r.excluded))
@@ -29,6 +29,11 @@ def explain(prediction: Prediction) -> str:
         reason = f": {_move(i + 1, parts, fits)}" if "look_rank" in parts else ""
         lines.append(f"{'*' if i in prediction.selected else ' '} #{i + 1}, score {prediction.scores[i]:.2f}{reason}")
     return "\n".join(lines)
+
+
+def read_as(expression: Expression) -> str:
+    """How an expression was read, as a phrase; empty if it was not."""
+    return " and ".join(_count(referent.number) + referent.label for referent in expression.referents)
 
 
 def _move(rank: int, parts: Mapping[str, float], fits: Mapping[str, float]) -> str:

@@ -60,6 +60,17 @@ def is_reframing(mask: Bool[Array, "h w"], box_xyxy: Float[Array, "4"]) -> bool:
     return bool(boxes.iou(boxes.from_masks(mask[None]), box_xywh)[0, 0] >= SAME_FRAME_IOU)
 
 
+def obeys(mask: Bool[Array, "h w"], points_xy: Float[Array, "p 2"], is_positive: Bool[Array, "p"]) -> bool:
+    """Whether a mask has every positive click in it, and no negative one.
+
+    Args:
+        points_xy: In pixels.
+    """
+    limits = np.array(mask.shape[::-1]) - 1
+    columns, rows = np.clip(points_xy.astype(int), 0, limits).T
+    return bool((mask[rows, columns] == is_positive).all())
+
+
 class _Candidate(NamedTuple):
     """A mask, and what the proposer says of its own part in it, both in [0, 1]."""
 
@@ -105,7 +116,7 @@ def _apply_click(
     else:
         parted = [thing._replace(mask=_take_away(before.mask, thing.mask)) for thing in things]
         candidates = [*(one for one in parted if one.mask.any()), *gradual, *parted, *whole]
-    candidates.sort(key=lambda one: not _obeys(one.mask, points_xy, is_positive))  # stable
+    candidates.sort(key=lambda one: not obeys(one.mask, points_xy, is_positive))  # stable
     return _keep_distinct(candidates) or [before]
 
 
@@ -123,12 +134,6 @@ def _is_gradual(before: Bool[Array, "h w"], after: Bool[Array, "h w"], is_added:
 def _take_away(mask: Bool[Array, "h w"], thing: Bool[Array, "h w"]) -> Bool[Array, "h w"]:
     remainder = mask & ~thing
     return remainder if remainder.sum() >= RIM_SHARE * mask.sum() else np.zeros_like(mask)
-
-
-def _obeys(mask: Bool[Array, "h w"], points_xy: Float[Array, "p 2"], is_positive: Bool[Array, "p"]) -> bool:
-    limits = np.array(mask.shape[::-1]) - 1
-    columns, rows = np.clip(points_xy.astype(int), 0, limits).T
-    return bool((mask[rows, columns] == is_positive).all())
 
 
 def _keep_distinct(candidates: list[_Candidate]) -> list[_Candidate]:

@@ -15,7 +15,7 @@ from ris_core.geometry import masks
 from ris_core.geometry.run_length_masks import RunLengthMasks
 from ris_core.language.vocabulary import Vocabulary
 from ris_core.types import Decision, EncodedImage, Expression, Image, Prediction, Proposals, Scores
-from ris_core.types.components import Encoder, ExpressionParser, Method, Proposer
+from ris_core.types.components import Encoder, ExpressionParser, Method, Proposer, Worded
 
 SAME_THING_IOU = 0.5
 """Candidates that overlap more than this are taken for the same thing when ambiguity is judged."""
@@ -62,6 +62,13 @@ class Segmenter:
             **({"vocabulary": self.vocabulary.digest} if self.vocabulary else {}),
         }
         return f"{self.version_prefix}.{self.method_name}.{_digest(decides)[:8]}"
+
+    @property
+    def known_words(self) -> Sequence[str]:
+        """Words that it surely knows, the most usual first; empty if its encoder does not tell."""
+        if self.vocabulary:
+            return self.vocabulary.words
+        return self.encoder.words if isinstance(self.encoder, Worded) else ()
 
     def encode(self, image: Image, proposals: Proposals | None = None) -> EncodedImage:
         """Do everything that does not depend on the expression.

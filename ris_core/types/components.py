@@ -76,6 +76,15 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
+class Worded(Protocol):
+    """An encoder that tells which words are usual in its language."""
+
+    @property
+    def words(self) -> Sequence[str]:
+        """Lower-cased, the most usual first."""
+
+
+@runtime_checkable
 class Method(Protocol):
     """Region features and an expression -> scores; arithmetic in numpy only."""
 

@@ -20,11 +20,11 @@ from backend.base import processes
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.connect import connect
 from backend.local import stack
+from benchmarks.labelling_page import LabellingPage, find_chromium, open_browser
 from demo import label_studio, up
 from demo.gallery import GALLERY, Exhibit
 from demo.up import BACKEND_USER, Demo
 from tests.e2e.gate import Gate
-from tests.e2e.labelling_page import LabellingPage, find_chromium, open_browser
 
 SCREENSHOTS = Path(__file__).parent / ".screenshots"
 LABEL_CONFIGS = Path(__file__).parents[2] / "label_config"

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from backend.label_studio.client import LabelStudioClient
+from benchmarks.labelling_page import LabellingPage
 from demo.gallery import GALLERY
 from demo.up import Demo, decode_mask, measure_overlap
 from tests.e2e.conftest import count_rows, wait_until
-from tests.e2e.labelling_page import LabellingPage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 

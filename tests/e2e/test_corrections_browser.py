@@ -16,12 +16,12 @@ from backend.corrections.store import CorrectionStore, open_correction_store
 from backend.label_studio import regions
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.label_config import read_config
+from benchmarks.labelling_page import LabellingPage
 from demo.gallery import GALLERY
 from demo.scenes import make_scene
 from demo.up import decode_mask, measure_overlap
 from ris_core.geometry.masks import to_rle
 from tests.e2e.conftest import RECOMMENDED, MakeProject, Project, count_rows, wait_until
-from tests.e2e.labelling_page import LabellingPage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 

@@ -7,11 +7,11 @@ import pytest
 from playwright.sync_api import expect
 
 from backend.label_studio.client import LabelStudioClient
+from benchmarks.labelling_page import LabellingPage
 from demo.gallery import GALLERY, Exhibit
 from demo.scenes import make_scene
 from demo.up import decode_mask, measure_overlap
 from tests.e2e.conftest import LABEL_CONFIGS, MakeProject, Project, count_rows, wait_until
-from tests.e2e.labelling_page import LabellingPage
 from tests.e2e.test_clicks_browser import offered, point, saved, sides, take
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]

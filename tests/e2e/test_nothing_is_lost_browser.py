@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from backend.base import processes
 from backend.label_studio.client import LabelStudioClient
+from benchmarks.labelling_page import LabellingPage
 from demo.gallery import GALLERY, Exhibit
 from demo.up import decode_mask, measure_overlap
 from tests.e2e.conftest import RECOMMENDED, MakeProject, Project, count_rows, wait_until
 from tests.e2e.gate import Gate
-from tests.e2e.labelling_page import LabellingPage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -41,6 +42,12 @@ def test_repaint_survives_asking_the_same_again(annotator: LabellingPage, scenes
     annotator.paint([(0.05, 0.05), (0.15, 0.08), (0.3, 0.05)])
     [repainted] = annotator.regions
     assert decode_mask(repainted).sum() > decode_mask(accepted).sum()
+    drafts = f"/api/tasks/{scenes.tasks[0]}/drafts"
+    wait_until(
+        lambda: any(one["value"].get("touches") for draft in client.request("GET", drafts) for one in draft["result"])
+    )
+    annotator.type(FROG)
+    expect(annotator.message).to_contain_text("there already")
     annotator.ask(FROG)
     annotator.accept()
     annotator.submit()

@@ -14,12 +14,12 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from backend.label_studio.client import LabelStudioClient
+from benchmarks.labelling_page import LabellingPage
 from demo.gallery import GALLERY, Exhibit
 from demo.scenes import make_scene
 from demo.up import decode_mask, measure_overlap
 from tests.e2e.conftest import LABEL_CONFIGS, MakeProject, Project
 from tests.e2e.gate import Gate
-from tests.e2e.labelling_page import LabellingPage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -134,10 +134,15 @@ def test_expression_of_the_task_stands_in_the_input_and_enter_runs_it(
     project = make_project(read_config("expression_from_task"), [data])
     annotator.open_task(project.id, project.tasks[0])
     expect(annotator.prompt).to_have_value(GALLERY[1].expression)
+    is_there = bool(annotator.regions)  # as its picture was encoded before, or not
     annotator.press_enter()
-    annotator.await_suggestions()
-    annotator.accept()
-    assert measure_overlap(decode_mask(annotator.regions[-1]), GALLERY[1].truth()) >= 0.8
+    if is_there:
+        expect(annotator.message).to_contain_text("there already")
+    else:
+        annotator.await_suggestions()
+        annotator.accept()
+    [region] = annotator.regions
+    assert measure_overlap(decode_mask(region), GALLERY[1].truth()) >= 0.8
 
 
 def test_expression_typed_for_a_region_is_kept_with_it_and_asks_nothing(

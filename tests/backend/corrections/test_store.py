@@ -97,6 +97,32 @@ def test_answers_go_to_the_annotator_who_asked(store, correction_store, outcomes
     assert set(found[2, START + 100]) == {"by user", "by prompt", "nobody's"}
 
 
+def test_of_two_tabs_of_one_person_each_has_the_answers_to_its_own_prompt(store, correction_store, outcomes):
+    """Also if the other tab is submitted later, or not at all."""
+    prompts = [
+        {"id": id, "type": "textarea", "from_name": "prompt", "to_name": "image", "value": {"text": [id]}}
+        for id in ("p1", "p2")
+    ]
+    hand_out(store, 5, [("one", 1)], [rle(0, 0)], user=1, prompt="p1", expression="p1", at=10)
+    hand_out(store, 5, [("two", 1)], [rle(10, 0)], user=1, prompt="p2", expression="p2", at=20)
+    hand_out(store, 5, [("unsaved", 1)], [rle(20, 0)], user=1, prompt="p3", expression="p3", at=30)
+    send(store, event(annotation(1, 5, prompts[:1], at=100)))
+    send(store, event(annotation(2, 5, prompts[1:], at=200)))
+    correction_store.read_events()
+    found = outcomes()
+    assert (set(found[1, START + 100]), set(found[2, START + 200])) == ({"one"}, {"two"})
+
+
+def test_masks_that_clicks_corrected_are_told_apart(store, correction_store, outcomes):
+    hand_out(store, 5, [("a", 1), ("b", 2)], [rle(0, 0), rle(20, 0)])
+    clicked = brush("a", box(0, 0), "the box")
+    clicked["meta"]["ris"] = {"by": "click"}
+    send(store, event(annotation(1, 5, [clicked, brush("b", box(20, 0), "the box")])))
+    correction_store.read_events()
+    assert newest(outcomes) == {"a": "accepted", "b": "accepted"}
+    assert outcomes("is_refined")[1, START + 100] == {"a": True, "b": False}
+
+
 def test_what_cannot_be_read_is_kept_with_its_reason_and_holds_nothing_up(store, correction_store, outcomes):
     store.projects.add_webhook("ANNOTATION_CREATED", 7, "no json")
     store.projects.add_webhook(

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from backend.db import project_store
-from backend.db.project_store import FetchedImage, ProjectConnection
+from backend.db.project_store import FetchedImage, ProjectConnection, PromptMemory
 from backend.db.tables import webhook
 
 
@@ -11,9 +11,16 @@ def test_prompt_is_remembered_by_project_task_and_result(store):
     store.projects.save_prompt(1, "5", "p1", ["the dog"])
     store.projects.save_prompt(1, "5", "p1", ["the dog", "the cat"])
     store.projects.save_prompt(None, "5", "p1", ["without a project"])
-    assert store.projects.get_prompt(1, "5", "p1") == ("the dog", "the cat")
-    assert store.projects.get_prompt(None, "5", "p1") == ("without a project",)
-    assert store.projects.get_prompt(1, "5", "p2") == ()
+    assert store.projects.get_prompt(1, "5", "p1") == PromptMemory(("the dog", "the cat"))
+    assert store.projects.get_prompt(None, "5", "p1") == PromptMemory(("without a project",))
+    assert store.projects.get_prompt(1, "5", "p2") == PromptMemory()
+
+
+def test_what_was_told_is_remembered_until_the_next_request(store):
+    store.projects.save_prompt(1, "5", "p1", ["the dog"], told=["the dog"])
+    assert store.projects.get_prompt(1, "5", "p1") == PromptMemory(("the dog",), ("the dog",))
+    store.projects.save_prompt(1, "5", "p1", ["the dog", "the cat"])
+    assert store.projects.get_prompt(1, "5", "p1").told == ()
 
 
 def test_connection_is_replaced_by_the_newer_one(store):

@@ -15,6 +15,7 @@ from label_studio_sdk.converter.brush import decode_rle
 from label_studio_sdk.label_interface import LabelInterface
 
 from backend.db import tables
+from backend.inference import refinement_state
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.service import InferenceService
 from backend.interactive.predict import PredictService
@@ -153,10 +154,10 @@ def test_thing_that_is_pointed_at_becomes_a_region(bench, draw):
     [region] = regions(answer)
     assert overlap(mask_of(region), TRUTHS[5]) >= 0.8
     assert (region["from_name"], region["type"], region["value"]["brushlabels"]) == ("brush", "brushlabels", ["Object"])
-    assert region["meta"] == {"ris": {"by": "click", "task": "5"}}
+    assert region["meta"] == {"ris": {"by": draw.__name__, "task": "5"}}
     assert answer["score"] == pytest.approx(region["score"])
     assert answer["model_version"] == bench.service.model_version
-    assert told(answer) == []
+    assert told(answer) == [messages.TEXTS["accept_first"]]
 
 
 def test_clicks_add_up_and_a_negative_one_takes_away(bench):
@@ -196,7 +197,7 @@ def test_label_is_the_clicks_own_else_a_guess_that_is_told(bench, config, label,
     [region] = regions(answer)
     assert region["value"]["brushlabels"] == [label]
     assert region["meta"]["ris"].get("label_is_guess", False) is (said is not None)
-    assert told(answer) == ([said] if said else [])
+    assert told(answer) == [" ".join(filter(None, (said, messages.TEXTS["accept_first"])))]
 
 
 @pytest.mark.parametrize(("draw", "said"), [(click, "this click"), (box, "this box")])
@@ -245,7 +246,8 @@ def test_click_on_an_encoded_image_costs_no_encoding(bench, encoder_calls):
 
 
 @pytest.mark.parametrize("is_mended", [False, True], ids=["about itself", "about the expression"])
-def test_click_after_an_expression_costs_no_encoding(bench, encoder_calls, is_mended):
+def test_click_after_an_expression_costs_no_encoding(bench, encoder_calls, monkeypatch, is_mended):
+    monkeypatch.setattr(refinement_state, "DRAFT_LAG_S", -1.0)
     text = {"id": "p", "type": "textarea", "from_name": "prompt", "to_name": "image", "value": {"text": ["the fish"]}}
     send(bench, text)
     assert encoder_calls == [1]

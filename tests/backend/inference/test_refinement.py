@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from label_studio_sdk.converter.brush import decode_rle, mask2rle
 
 from backend.db import tables
+from backend.inference import refinement_state
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.refinement_state import LIFETIME_S, CandidateChoice, RefinementStates, read_choice
 from backend.inference.service import InferenceService
@@ -134,11 +135,18 @@ def save_draft(bench, *results, user=USER, saved_at="2026-01-01T00:00:05Z", prom
 
 
 def regions(answer) -> list[dict]:
-    return [result for result in answer["result"] if result["from_name"] != MESSAGE_NAME]
+    return [result for result in answer["result"] if result["type"] != "textarea"]
 
 
 def told(answer) -> str:
-    return "".join(text for result in answer["result"] for text in result["value"].get("text", ()))
+    return "".join(
+        text for result in answer["result"] if result["from_name"] == MESSAGE_NAME for text in result["value"]["text"]
+    )
+
+
+def entries(answer) -> list[str] | None:
+    """What the entries of the prompt become; None if they are left alone."""
+    return next((result["value"]["text"] for result in answer["result"] if result["from_name"] == "prompt"), None)
 
 
 def shown(answer) -> set[str]:
@@ -167,6 +175,13 @@ CHOICES = {
     "the red apple, next": CandidateChoice("the red apple", None),
     "the dog#2": CandidateChoice("the dog", 2),
     "the other": CandidateChoice("the", None),
+    "back": CandidateChoice("", None, step=-1),
+    "Previous.": CandidateChoice("", None, step=-1),
+    "also next": CandidateChoice("", None, is_added=True),
+    "and #2": CandidateChoice("", 2, is_added=True),
+    "+ #2": CandidateChoice("", 2, is_added=True),
+    "the back": None,
+    "the dog and the cat": None,
     "another": None,
     "the next one": None,
     "#": None,
@@ -183,14 +198,15 @@ def test_words_that_ask_for_another_candidate_are_known(text, choice):
 @pytest.mark.parametrize(
     "words", ["#2", "next", "other", "the red or green square #2", "the red or green square, next"]
 )
-def test_another_candidate_comes_without_inference_under_a_fresh_id(bench, monkeypatch, words):
+def test_another_candidate_comes_without_inference_in_the_place_of_what_was_shown(bench, monkeypatch, words):
     first = type_(bench, "the red or green square")
     monkeypatch.setattr(bench.service.segmenter.encoder, "encode_texts", None)
     monkeypatch.setattr(type(bench.service.cache), "get", None)
     second = type_(bench, "the red or green square", words)
     assert (shown(first), shown(second)) == ({"red"}, {"green"})
-    assert regions(first)[0]["id"] != regions(second)[0]["id"]
+    assert regions(first)[0]["id"] == regions(second)[0]["id"]
     assert regions(second)[0]["meta"]["text"] == ["the red or green square"]
+    assert entries(second) == ["the red or green square"]
     assert told(second) == "Candidate 2 of 3. “next” shows the next."
 
 
@@ -297,7 +313,6 @@ GESTURES = {
     "clicks add up": ([click("green"), click("blue")], {"red", "green", "blue"}),
     "a negative click takes away": ([click("green"), click("red", is_positive=False)], {"green"}),
     "a box around it frames it": ([box(2, 2, 46, 46)], {"red"}),
-    "a box around something else is looked into": ([box(54, 2, 44, 40)], {"green"}),
 }
 
 
@@ -309,8 +324,28 @@ def test_gesture_mends_the_mask_of_the_last_expression(bench, drawn, expected):
         answer = send(bench, *drawn[:n])
     assert shown(answer) == expected
     [region] = regions(answer)
-    assert region["meta"] == {"text": ["the red square"], "ris": {"by": "click", "task": "5"}}
+    by = "box" if drawn[0]["id"] == "b" else "click"
+    assert region["meta"] == {"text": ["the red square"], "ris": {"by": by, "task": "5"}}
     assert rows(bench.store, tables.region)[-1]["id"] == region["id"]
+
+
+def test_box_around_something_else_is_looked_into_and_not_given_words_that_do_not_fit(bench):
+    type_(bench, "the red square")
+    save_draft(bench)
+    answer = send(bench, box(54, 2, 44, 40))
+    found, again = regions(answer)
+    assert shown({"result": [found]}) == {"green"}
+    assert found["meta"] == {"ris": {"by": "box", "task": "5"}}
+    assert (shown({"result": [again]}), again["meta"]["text"]) == ({"red"}, ["the red square"])
+    assert messages.TEXTS["not_words"].format(about="“the red square”") in told(answer)
+
+
+def test_box_around_what_the_words_say_is_told_to_be_searched(bench):
+    type_(bench, "the green square #2")  # not the green one
+    save_draft(bench)
+    answer = send(bench, box(54, 2, 44, 40))
+    assert (shown(answer), regions(answer)[0]["meta"]["text"]) == ({"green"}, ["the green square"])
+    assert messages.TEXTS["inside"].format(about="“the green square”") in told(answer)
 
 
 def test_click_looks_at_no_picture_and_a_box_elsewhere_at_one_crop(bench):
@@ -348,7 +383,6 @@ def test_next_gesture_goes_on_from_what_the_last_one_made(bench):
 
 
 STRANGERS = {
-    "no draft": None,
     "somebody else's draft": {"user": OTHER_USER, "prompts": ("q",)},
     "a draft that was saved since, without the prompt": {"saved_at": "2026-01-01T00:00:09Z", "prompts": ()},
 }
@@ -361,6 +395,28 @@ def test_gesture_of_somebody_who_cannot_be_told_apart_is_about_itself(bench, dra
         save_draft(bench, **draft)
     answer = send(bench, click("green"))
     assert (shown(answer), regions(answer)[0]["meta"]) == ({"green"}, {"ris": {"by": "click", "task": "5"}})
+
+
+def test_click_before_any_draft_corrects_what_was_offered_a_moment_ago_and_says_so(bench):
+    [offered] = regions(type_(bench, "the red square"))
+    answer = send(bench, click("green"))
+    assert (shown(answer), regions(answer)[0]["meta"]["text"]) == ({"red", "green"}, ["the red square"])
+    assert regions(answer)[0]["id"] == offered["id"]  # it may have been accepted since
+    assert told(answer) == "Corrects the mask of “the red square”. Not it? “next” shows what else that can mean."
+
+
+def test_click_before_any_draft_is_about_itself_once_drafts_are_late(bench, monkeypatch):
+    type_(bench, "the red square")
+    monkeypatch.setattr(refinement_state, "DRAFT_LAG_S", -1.0)
+    assert shown(send(bench, click("green"))) == {"green"}
+
+
+def test_click_of_one_of_two_without_drafts_is_about_itself_and_that_is_told(bench):
+    for prompt_id in ("p", "q"):
+        type_(bench, "the red square", prompt_id=prompt_id)
+    answer = send(bench, click("green"))
+    assert shown(answer) == {"green"}
+    assert messages.TEXTS["alone"] in told(answer)
 
 
 def test_expression_is_known_by_the_draft_that_was_not_saved_since(bench):
@@ -436,11 +492,100 @@ def test_accepted_polygon_is_replaced_unless_a_corner_was_moved(bench, moved_by,
     assert (mended["id"] == region["id"]) is is_replaced
 
 
-def test_repeated_prompt_never_touches_an_accepted_mask(bench):
+AGAIN = ("the red square", "The  red square")
+
+
+@pytest.mark.parametrize("change", [{}, {"touches": [{"type": "add"}]}], ids=["as it was", "painted on"])
+def test_the_same_words_are_told_to_be_there_and_come_when_they_are_asked_once_more(bench, change):
+    [region] = regions(type_(bench, "the red square"))
+    save_draft(bench, accepted(region, **change))
+    again = type_(bench, *AGAIN)
+    assert (regions(again), entries(again)) == ([], ["the red square"])
+    assert told(again) == messages.TEXTS["repeated"].format(about="“The red square”")
+    [copy] = regions(type_(bench, *AGAIN))
+    assert copy["id"] != region["id"]
+    assert regions(type_(bench, *AGAIN)) == []  # and so on
+
+
+def test_the_same_words_a_moment_later_take_the_same_place(bench):
+    """Whether it was accepted is not saved yet; under its own id it is there once, in any case."""
+    [region] = regions(type_(bench, "the red square"))
+    [again] = regions(type_(bench, "the red square", "the red square"))
+    assert again["id"] == region["id"]
+
+
+def test_the_same_words_come_again_if_their_mask_was_not_accepted(bench, monkeypatch):
+    [region] = regions(type_(bench, "the red square"))
+    monkeypatch.setattr(refinement_state, "DRAFT_LAG_S", -1.0)
+    save_draft(bench)
+    [again] = regions(type_(bench, "the red square", "the red square"))
+    assert again["id"] != region["id"]
+
+
+def test_what_is_there_is_not_asked_of_other_masks_of_the_same_words(bench):
+    """Another candidate, and what clicks made of it, are not what the words alone give."""
+    type_(bench, "the red or green square")
+    [second] = regions(type_(bench, "the red or green square", "#2"))
+    save_draft(bench, accepted(second))
+    assert shown(type_(bench, "the red or green square", "the red or green square")) == {"red"}
+
+
+@pytest.mark.parametrize(("change", "is_replaced"), DONE.values(), ids=DONE)
+def test_another_candidate_replaces_an_accepted_mask_unless_it_was_changed(bench, change, is_replaced):
+    [region] = regions(type_(bench, "the red or green square"))
+    encodings = {"anew": region["value"]["rle"], "repainted": repainted()}
+    given = {name: encodings[value] if isinstance(value, str) else value for name, value in change.items()}
+    save_draft(bench, accepted(region, **given))
+    answer = type_(bench, "the red or green square", "next")
+    assert (regions(answer)[0]["id"] == region["id"]) is is_replaced
+    assert ("takes the place" in told(answer)) is is_replaced
+
+
+def test_another_candidate_stands_beside_the_first_if_that_is_asked(bench):
+    [region] = regions(type_(bench, "the red or green square"))
+    save_draft(bench, accepted(region))
+    assert regions(type_(bench, "the red or green square", "also next"))[0]["id"] != region["id"]
+
+
+def test_back_undoes_next(bench):
+    first = type_(bench, "the red or green square")
+    second = type_(bench, "the red or green square", "next")
+    third = type_(bench, "the red or green square", "next")
+    assert [shown(type_(bench, "the red or green square", "back")) for _ in range(2)] == [shown(second), shown(first)]
+    assert shown(type_(bench, "the red or green square", "previous")) == shown(third)  # round to the last
+
+
+@pytest.mark.parametrize("words", ["help", "ok", "undo"])
+def test_commands_are_answered_at_once_and_leave_the_entries(bench, words):
     [region] = regions(type_(bench, "the red square"))
     save_draft(bench, accepted(region))
-    for typed in (("the red square", "the red square"), ("the red square", "the red square", "#1")):
-        assert regions(type_(bench, *typed))[0]["id"] != region["id"]
+    asked = len(rows(bench.store, tables.request))
+    answer = type_(bench, "the red square", words)
+    assert (regions(answer), entries(answer)) == ([], ["the red square"])
+    assert told(answer) in messages.TEXTS.values()
+    assert len(rows(bench.store, tables.request)) == asked
+    assert told(type_(bench, "the red square", "next")).startswith("Candidate 2")
+
+
+@pytest.mark.parametrize("words", ["!!!", "; ".join(f"thing {i}" for i in range(17))])
+def test_text_that_cannot_be_answered_leaves_the_entries(bench, words):
+    type_(bench, "the red square")
+    answer = type_(bench, "the red square", words)
+    assert (regions(answer), entries(answer)) == ([], ["the red square"])
+
+
+def test_text_stays_if_it_is_not_at_fault(bench):
+    """So that it can be asked again."""
+    bench.predict_service.conn.flushdb()
+    answer = type_(bench, "the red square")
+    assert (told(answer), entries(answer)) == (messages.TEXTS["no_worker"], None)
+
+
+def test_entries_are_left_alone_where_the_prompt_belongs_to_the_image(bench):
+    """Label Studio would show them as one more suggestion."""
+    bench.config = bench.config.replace('name="prompt" toName="ris_message_for"', 'name="prompt" toName="image"')
+    type_(bench, "the red square")
+    assert entries(type_(bench, "the red square", "#2")) is None
 
 
 def test_mended_mask_keeps_its_id_over_several_clicks_and_is_recorded_last(bench):
@@ -462,8 +607,8 @@ def test_what_was_offered_besides_is_offered_again_unless_it_was_accepted(bench,
     save_draft(bench)
     both = send(bench, click("blue", id="one"))
     assert (shown(both), len(regions(both))) == ({"red", "green", "blue"}, 2)
-    assert not {red["id"], green["id"]} & {one["id"] for one in regions(both)}
-    assert len(rows(bench.store, tables.region)) == 4
+    assert len({red["id"], green["id"]} & {one["id"] for one in regions(both)}) == 1  # what was corrected
+    assert len(rows(bench.store, tables.region)) == 3
     save_draft(bench, accepted(regions(both)[1]))
     assert len(regions(send(bench, click("red", is_positive=False, id="two")))) == 1
 

@@ -127,7 +127,7 @@ def test_the_place_for_messages_is_no_prompt():
     told = {"type": "textarea", "from_name": "ris_message", "id": "a", "value": {"text": ["Nothing found."]}}
     typed = {"type": "textarea", "from_name": "prompt", "id": "b", "value": {"text": ["the dog"]}}
     assert read_prompt([told], config) is None
-    assert read_prompt([typed, told], config) == ParsedPrompt("b", ("the dog",))
+    assert read_prompt([typed, told], config) == ParsedPrompt("b", ("the dog",), "prompt")
 
 
 AREAS = {

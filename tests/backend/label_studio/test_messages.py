@@ -72,6 +72,18 @@ ERRORS = {
 }
 
 
+def test_a_slip_is_asked_about_and_not_applied():
+    told = messages.about_answer("the zerba", "no_match", True, has_candidates=True, meant={"zerba": "zebra"})
+    assert messages.join(told).text == (
+        "Nothing found for “the zerba”. “next” shows what comes nearest. Did you mean “zebra”?"
+    )
+
+
+def test_how_it_was_read_is_told_where_that_is_wanted():
+    told = messages.about_answer("the red cup", "match", False, reading="red cup")
+    assert messages.join(told).text == "Read as: red cup."
+
+
 def test_words_that_were_not_used_are_told():
     [told] = about_answer("the shiny frog left of the kitten", "match", False, unused=["shiny", "kitten"])
     assert (told.kind, told.text) == ("unused", "Not known here, so not used: “shiny”, “kitten”.")

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from backend.label_studio import protocol
 from backend.label_studio.label_config import read_config
 from backend.label_studio.prompt import (
+    PromptEntries,
     advise,
     find_asked,
     list_absent,
     pick_label,
     read_absent,
+    read_command,
     read_prompt,
     seems_several,
     split_expressions,
@@ -66,7 +68,8 @@ def test_a_per_region_textarea_is_no_prompt():
     ],
 )
 def test_the_entry_that_changed_is_asked_else_the_last(texts, last_texts, expressions):
-    assert find_asked(texts, last_texts) == expressions
+    entries = find_asked(texts, last_texts)
+    assert (split_expressions(entries.asked) if entries else ()) == expressions
 
 
 @patiently
@@ -75,7 +78,35 @@ def test_an_edited_entry_is_always_found(texts, data):
     index = data.draw(st.integers(0, len(texts) - 1))
     edited = [*texts]
     edited[index] = "something new"
-    assert find_asked(edited, texts) == ("something new",)
+    entries = find_asked(edited, texts)
+    assert (entries.asked, entries.at) == ("something new", index)
+
+
+@pytest.mark.parametrize(
+    ("texts", "at", "parts", "kept"),
+    [
+        (("the dog", "the cat"), 1, ("the cat",), ("the dog", "the cat")),
+        (("the dog", "#2"), 1, (), ("the dog",)),  # a command leaves
+        (("the dog", "#2"), 1, ("the dog",), ("the dog",)),  # what it is about is there already
+        (("#2",), 0, ("the dog",), ("the dog",)),  # what it is about comes back
+        (("the dog", "The  dog"), 1, ("The  dog",), ("the dog",)),  # the same again
+        (("a; b; c", "d"), 0, ("a", "c"), ("a; c", "d")),  # what brought nothing leaves
+        (("nothing here",), 0, (), ()),
+        (("none: the cat", "the dog; none: the cow"), 1, ("none: the cow",), ("none: the cat", "none: the cow")),
+    ],
+)
+def test_entries_keep_what_brought_something_once(texts, at, parts, kept):
+    assert PromptEntries(texts, at).keep(parts) == kept
+
+
+@pytest.mark.parametrize("text", ["help", " Help! ", "?", "ok", "OK.", "undo", "No", "wrong"])
+def test_words_that_are_no_expression_are_commands(text):
+    assert read_command(text)
+
+
+@pytest.mark.parametrize("text", ["the help desk", "no hat", "the ok sign", "undo the dog", "", "next", "right"])
+def test_expressions_are_no_commands(text):
+    assert read_command(text) is None
 
 
 def test_too_many_expressions_at_once_are_refused():

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 TIMEOUT_MS = 60_000
 """For one thing to appear; generous, since machines that run tests are often busy."""
 PRESS_MS = 150
 """Between moving the mouse and pressing it: the page's tools follow a little behind."""
-SIZE = {"width": 1440, "height": 900}
+SIZE: ViewportSize = {"width": 1440, "height": 900}
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--no-sandbox",
@@ -44,6 +44,12 @@ _IS_READY = """task => {
     const images = annotation?.objects?.filter(object => object.type === 'image') ?? []
     return details.pending === 0 && details.task === task && window.Htx?.task?.id === task
         && annotation && annotation.id !== details.drawn
+        && images.every(image => image.currentImageEntity.imageLoaded) && document.querySelector('.konvajs-content')
+}"""
+_IS_NEXT_DRAWN = """before => {
+    const annotation = window.Htx?.annotationStore?.selected
+    const images = annotation?.objects?.filter(object => object.type === 'image') ?? []
+    return window.Htx?.task && window.Htx.task.id !== before && images.length
         && images.every(image => image.currentImageEntity.imageLoaded) && document.querySelector('.konvajs-content')
 }"""
 ON_CANVAS = f"""([x, y]) => {{
@@ -129,6 +135,19 @@ class LabellingPage:
         """Have typed expressions sent to the model, or not."""
         self.page.locator("[data-testid=bottombar-auto-annotation-toggle]").set_checked(is_on, force=True)
 
+    def switch_auto_accept(self, is_on: bool) -> None:
+        """Have what is offered accepted at once, or not."""
+        self.page.locator("[data-testid=bottombar-auto-accept-toggle]").set_checked(is_on, force=True)
+
+    @property
+    def entries(self) -> list[str]:
+        """What stands in the list of expressions."""
+        return [text for result in self.results if result["from_name"] == "prompt" for text in result["value"]["text"]]
+
+    def await_next(self, before: int) -> None:
+        """In a stream of tasks: wait until the one after this is drawn."""
+        self.page.wait_for_function(_IS_NEXT_DRAWN, arg=before)
+
     def add_annotation(self) -> None:
         """Begin another annotation of the same task."""
         before = self.page.evaluate(f"{_SELECTED}.id")
@@ -138,12 +157,12 @@ class LabellingPage:
     @property
     def task(self) -> int:
         """Id of the task that is shown."""
-        return self.page.evaluate("window.Htx.task.id")
+        return int(self.page.evaluate("window.Htx.task.id"))
 
     @property
     def results(self) -> list[dict[str, Any]]:
         """What would be submitted now."""
-        return self.page.evaluate(f"JSON.parse(JSON.stringify({_SELECTED}.serializeAnnotation()))")
+        return list(self.page.evaluate(f"JSON.parse(JSON.stringify({_SELECTED}.serializeAnnotation()))"))
 
     @property
     def regions(self) -> list[dict[str, Any]]:
@@ -153,7 +172,7 @@ class LabellingPage:
     @property
     def suggested(self) -> list[str]:
         """Ids of the regions that wait to be accepted."""
-        return self.page.evaluate(f"Array.from({_SELECTED}.suggestions.values(), area => area.cleanId)")
+        return list(self.page.evaluate(f"Array.from({_SELECTED}.suggestions.values(), area => area.cleanId)"))
 
     @property
     def prompt(self) -> Locator:
@@ -182,7 +201,9 @@ class LabellingPage:
 
     def edit_prompt(self, row: int, expression: str) -> None:
         """Change an expression that was typed before, and wait for what is offered."""
-        entry = self.page.locator('[data-testid="textarea-region"]:has([name^="prompt:"])').nth(row)
+        entries = self.page.locator('[data-testid="textarea-region"]:has([name^="prompt:"])')
+        entries.last.hover()  # the others show then
+        entry = entries.nth(row)
         entry.hover()
         entry.locator('[aria-label="Edit Region"]').click()
         self.page.keyboard.press("Control+a")

@@ -5,11 +5,13 @@ scenes of the split "test", and settings are chosen on those of "tune" only.
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from demo.expressions import make_expressions
+from demo.free_style import FreeExpression, read_free_expressions
 from demo.scenes import Scene, make_scene
 from ris_core.errors import UnknownName
 from ris_core.evaluation.dataset import Dataset, DatasetItem, EvaluationImage, EvaluationSample
@@ -48,6 +50,36 @@ def read_scenes(split: str = "test") -> Dataset:
     seen = [DatasetItem(f"scene-{seed}", partial(draw_case, seed)) for seed in SEEDS[split]]
     unseen = [DatasetItem(f"unseen-{seed}", partial(draw_unseen_case, seed), UNSEEN) for seed in UNSEEN_SEEDS[split]]
     return Dataset("scenes", split, (*seen, *unseen), digest=_digest(SEEDS[split]))
+
+
+def read_free_scenes(split: str = "test") -> Dataset:
+    """The same generator's scenes with expressions as people type them (`demo.free_style`).
+
+    Raises:
+        UnknownName: If there is no such split.
+    """
+    expressions = read_free_expressions(split)
+    items = [DatasetItem(f"free-{seed}", partial(draw_free_case, seed, split)) for seed in _seeds_of(expressions)]
+    return Dataset(
+        "scenes, free style", split, tuple(items), digest=hashlib.sha256(repr(expressions).encode()).hexdigest()[:16]
+    )
+
+
+def draw_free_case(seed: int, split: str) -> EvaluationImage:
+    """A scene with what was written about it by hand."""
+    scene = make_scene(seed)
+    own = [one for one in read_free_expressions(split) if one.seed == seed]
+    samples = [
+        EvaluationSample(f"{seed}.{number}", one.text, one.targets, one.kind, _same_noun(scene, one.targets))
+        for number, one in enumerate(own)
+    ]
+    return EvaluationImage(
+        Image.from_array(scene.image), np.array([thing.mask for thing in scene.objects]), tuple(samples)
+    )
+
+
+def _seeds_of(expressions: Sequence[FreeExpression]) -> Sequence[int]:
+    return tuple(dict.fromkeys(one.seed for one in expressions))
 
 
 def draw_case(seed: int) -> EvaluationImage:

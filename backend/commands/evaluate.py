@@ -38,6 +38,7 @@ Root = Annotated[Path | None, typer.Option(help="Folder of the data set; the sce
 Split = Annotated[str, typer.Option(help="Split to use: val if not given; for the scenes test (the default) or tune.")]
 Partition = Annotated[str, typer.Option(help="Author of the data set's split: unc, umd or google.")]
 Wording = Annotated[str, typer.Option(help="Use the expressions as typed (raw) or cleaned (sent).")]
+Style = Annotated[str, typer.Option(help="Style of the scenes' expressions: templates, or free: written by hand.")]
 Methods = Annotated[
     list[str] | None,
     typer.Option(
@@ -69,6 +70,7 @@ def evaluate(
     split: Split = "",
     partition: Partition = "",
     wording: Wording = "raw",
+    style: Style = "templates",
     method: Methods = None,
     profile: Profile = None,
     settings: ProfileSettings = "{}",
@@ -86,7 +88,7 @@ def evaluate(
     ours, quirks = read_settings(), read_protocol(protocol)
     profile = profile or ours.profile
     others = [EarlierRun.read(folder) for folder in beside or []]
-    items = read_dataset(dataset, root, split, partition, wording, quirks)
+    items = read_dataset(dataset, root, split, partition, wording, quirks, style)
     segmenters = load_segmenters(ours, profile, method or [], settings)
     header = make_header(items, segmenters, quirks)
     folder = out or ours.state_dir / "eval" / folder_name(profile, header)
@@ -99,10 +101,11 @@ def evaluate(
         records = other.join(records, header["dataset"])
         calibrated |= other.calibrated
     options = {
-        "--dataset": items.name,
+        "--dataset": dataset,
         "--split": split,
         "--partition": partition,
         "--wording": wording if wording != "raw" else "",
+        "--style": style if style != "templates" else "",
         "--profile": profile,
         "--settings": settings if settings != "{}" else "",
         "--protocol": protocol,

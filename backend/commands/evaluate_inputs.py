@@ -19,14 +19,24 @@ if TYPE_CHECKING:
     from ris_core.segmentation.segmenter import Segmenter
     from ris_core.types import EncodedImage, Image
 
+STYLES = ("templates", "free")
 SCENES = "scenes"
 """Name of the synthetic benchmark, which needs no files."""
 
 
 def read_dataset(
-    name: str, root: Path | None, split: str, partition: str, wording: str, quirks: frozenset[str]
+    name: str,
+    root: Path | None,
+    split: str,
+    partition: str,
+    wording: str,
+    quirks: frozenset[str],
+    style: str = "templates",
 ) -> "Dataset":
     """The data set that the options name.
+
+    Args:
+        style: Of the scenes' expressions: "templates", or "free" for those that were written by hand.
 
     Raises:
         BadInput: If there is none of that name, its folder is not given, or its files cannot be read.
@@ -35,9 +45,11 @@ def read_dataset(
     from ris_core.evaluation.refer import PARTITIONS, read_refer
 
     if name == SCENES:
-        from demo.benchmark import read_scenes
+        from demo.benchmark import read_free_scenes, read_scenes
 
-        return read_scenes(split or "test")
+        if style not in STYLES:
+            raise BadInput(f"No style named {style!r}. Available: {', '.join(STYLES)}.")
+        return (read_scenes if style == STYLES[0] else read_free_scenes)(split or "test")
     if name != "phrasecut" and name not in PARTITIONS:
         raise BadInput(f"No data set named {name!r}. Available: {', '.join([SCENES, *PARTITIONS, 'phrasecut'])}.")
     if root is None:

@@ -1,7 +1,9 @@
 """`ris bench page`: what an annotator waits for in the real page of Label Studio, by the documented way: keys and Auto-Accept."""
 
+import contextlib
 import io
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -81,7 +83,8 @@ def measure(
         raise BadInput("No Chromium was found.", "Install one: `make chromium`.")
     tell("starting Label Studio")
     try:
-        demo = up.start(folder, label_studio_port=0, backend_port=0)
+        with contextlib.redirect_stdout(sys.stderr):  # the report alone goes to standard output
+            demo = up.start(folder, label_studio_port=0, backend_port=0)
         with open_browser(program) as browser:
             desk = _Desk(browser, demo, folder)
             tell("tasks by keys")

@@ -78,6 +78,13 @@ class NegatedTarget(BadExpression):
         )
 
 
+class NamesNothing(BadExpression):
+    """It has words, and none of them says what is meant: "corner", "4"."""
+
+    def __init__(self, expression: str) -> None:
+        super().__init__(f"{_quote(expression)} names no thing. Say what it is, as in “the cup in the corner”.")
+
+
 class UnknownWord(BadExpression):
     """Nothing of what it names is known to the profile.
 

@@ -128,9 +128,40 @@ class ClauseReader:
             self._is_negated = False
         elif self._take_negation(chunk.end) or negation.begins_denied(self.words, chunk.start, chunk.end):
             self._exclude(own, chunk)
-        elif self.target is not None and chunk.root.dep_ == "conj" and self._words(chunk.start - 1, 1) == "and":
-            self.joined += [chunk] * (self._owner(chunk.root.head.i) == self.target.start)
+        elif self.target is not None and self._is_conjunct(chunk):
+            if self._is_second_thing(chunk):
+                self.joined.append(chunk)
+            elif not self._is_landmark(chunk):  # "a girl in a yellow dress AND BOOTS"
+                self.notes[self._owner(chunk.root.head.i)].after += ["and", *self._bare(chunk).split()]
         return int(chunk.end)
+
+    def _is_conjunct(self, chunk: Span) -> bool:
+        """Whether a thing is named beside another: behind "and", or behind a comma in a list that ends with "and"."""
+        before = self._words(chunk.start - 1, 1)
+        if before == ",":
+            rest = (other for other in self._chunks if other.start > chunk.start)
+            return any(self._words(other.start - 1, 1) == "and" and other.root.dep_ == "conj" for other in rest)
+        return before == "and" and chunk.root.dep_ == "conj"
+
+    def _is_second_thing(self, chunk: Span) -> bool:
+        """Whether a conjunct is asked for beside the target, and is no part of what is said of it.
+
+        It stands next to the target or another such thing; or, behind what is said of that, it has the same article: "the man with
+        a hat and THE dog", but "the man with a hat and A scarf".
+        """
+        assert self.target is not None
+        things = {self.target.start, *(one.start for one in self.joined)}
+        previous = max((one.start for one in self._chunks if one.start < chunk.start), default=NOBODY)
+        if previous in things:
+            return True
+        other = self._chunk_at.get(chunk.root.head.i)
+        is_same_article = self.words[chunk.start] == self.words[self.target.start] == "the"
+        return is_same_article and other is not None and other.start in things
+
+    def _is_landmark(self, chunk: Span) -> bool:
+        """Whether a clause that was read already is about a thing: "between the owl AND THE CAR"."""
+        landmarks = (one for notes in self.notes.values() for _, things in notes.clauses for one in things)
+        return any(one.start == chunk.start for one in landmarks)
 
     def _read_token(self, i: int) -> int:
         if self.words[i] in (",", "and", "but"):

@@ -50,14 +50,26 @@ class Expression:
         is_target = first.head in (spelled_head, lexicon.singular(spelled_head))
         return (self.head, self.target_phrase) if is_target else (first.head, first.phrase)
 
+    @property
+    def names_nothing(self) -> bool:
+        """Whether its words are places of the picture and numbers alone, read as nothing that could be found: "corner", "4"."""
+        is_blank = bool(self.referents) and all(one == Referent(number=one.number) for one in self.referents)
+        words = [
+            word for word in self.text.split() if word.isalnum() and word not in ("the", "a", "an", "in", "at", "of")
+        ]
+        return is_blank and bool(words) and all(word.isdecimal() or word in grammar.PLACES for word in words)
+
     @classmethod
-    def from_doc(cls, doc: Doc, quirks: frozenset[str] = frozenset(), raw: str | None = None) -> Self:
+    def from_doc(
+        cls, doc: Doc, quirks: frozenset[str] = frozenset(), raw: str | None = None, normal: Doc | None = None
+    ) -> Self:
         """Read a dependency parse (spaCy, ClearNLP-style labels).
 
         Args:
             doc: The parsed text.
             quirks: Identifiers of the released code's behaviours to reproduce (`docs/developers/method.md`).
             raw: What was typed, if it differs from the text of `doc`.
+            normal: The parse of the normalised text, if that differs: what is asked for in full is read from it.
         """
         phrases = grammar.analyse(doc, quirks)
         return cls(
@@ -69,5 +81,5 @@ class Expression:
             position=phrases.position,
             relation=phrases.relation,
             is_whole=phrases.is_whole,
-            referents=referents.read(doc),
+            referents=referents.read(doc if normal is None else normal),
         )

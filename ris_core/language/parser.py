@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ris_core.errors import BadExpression, WeightsMissing
 from ris_core.language.expression import Expression
+from ris_core.language.normalising import normalise
 
 MAX_CHARACTERS = 1_000
 """Longest expression, after normalising; CLIP reads 77 tokens of it."""
@@ -84,9 +85,14 @@ class Parser:
         Raises:
             BadExpression: If there is nothing to read in it, or too much.
         """
-        tokens = self._nlp.make_doc(clean_expression(text).lower())
-        joined = " ".join(token.text for token in tokens if not token.is_space)
-        return Expression.from_doc(self._nlp(joined), self.quirks, raw=text)
+        cleaned = clean_expression(text).lower()
+        joined, normal = self._join(cleaned), self._join(normalise(cleaned))
+        doc = self._nlp(joined)
+        return Expression.from_doc(doc, self.quirks, text, self._nlp(normal) if normal != joined else None)
+
+    def _join(self, text: str) -> str:
+        """The tokens of a text, with single blanks between."""
+        return " ".join(token.text for token in self._nlp.make_doc(text) if not token.is_space)
 
     __call__ = parse
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ris_core.language import lexicon
+from ris_core.language import grammar, lexicon
 from ris_core.language.clauses import ClauseReader
 from ris_core.language.descriptions import NOBODY, Description, is_plural
 from ris_core.language.values import Clause, Referent
@@ -30,7 +30,79 @@ def read(doc: Doc) -> tuple[Referent, ...]:
         doc: A parsed, lower-cased expression with at least one token.
     """
     clauses = ClauseReader(doc)
-    return tuple(_compose(clauses, thing, frozenset()) for thing in (clauses.target, *clauses.joined))
+    things = tuple(_compose(clauses, thing, frozenset()) for thing in (clauses.target, *clauses.joined))
+    return (_account(doc, things), *things[1:])
+
+
+def _account(doc: Doc, things: Sequence[Referent]) -> Referent:
+    """The first thing, with what no reader took: every word counts. In a telegram sides say where it is; other words are its look.
+
+    Without a noun phrase of its own the thing is left alone: what it is, is what it is not or where it is.
+    """
+    first = things[0]
+    if not first.head:
+        return first
+    said = {spelling for thing in things for other in thing.things for spelling in _spellings(other)}
+    rest = [token for token in doc if token.is_alpha and not _forms(token.lower_) & said]
+    looks = [token.lower_ for token in rest if token.pos_ in _TELLING and not _SILENT & _forms(token.lower_)]
+    is_telegraphic = not any(
+        token.pos_ in _LINKING for token in doc
+    )  # "guy far right blue shirt", but not "dog facing left"
+    side_words = [token.lower_ for token in rest if is_telegraphic and token.lower_ in _SIDES]
+    sides = tuple(Clause("position", _SIDES[word], word) for word in side_words)
+    phrase = " ".join([first.phrase, "with", *looks]) if looks else first.phrase
+    return replace(first, phrase=phrase, clauses=(*first.clauses, *sides))
+
+
+def _spellings(thing: Referent) -> Iterator[str]:
+    """Every word of a thing and of its clauses, as it is and in the singular."""
+    keywords = [word for clause in thing.clauses for word in (clause.keyword, *clause.wording.split())]
+    for word in (*thing.phrase.split(), thing.head, *keywords):
+        yield from _forms(word)
+
+
+def _forms(word: str) -> set[str]:
+    spelled = lexicon.spelled(word)
+    return {word, spelled, lexicon.singular(spelled)}
+
+
+_SIDES = {word: lexicon.SIDES[word] for word in ("left", "right", "top", "bottom", "upper", "lower")}
+"""Sides that stand for nothing else: "up" may belong to a verb."""
+_LINKING = frozenset(("ADP", "VERB", "AUX", "PART", "SCONJ"))
+"""Parts of speech that telegrams do without."""
+_TELLING = frozenset(("NOUN", "PROPN", "ADJ"))
+"""Parts of speech of words that say what something looks like."""
+_SILENT = (
+    lexicon.SKIPPED
+    | lexicon.COMMANDS
+    | lexicon.NEGATIONS
+    | lexicon.EVERY
+    | lexicon.ANAPHORS
+    | lexicon.VIEWERS
+    | lexicon.PICTURES
+    | lexicon.LACKING
+    | lexicon.DROPPED
+    | lexicon.DISMISSING
+    | lexicon.UTMOST
+    | frozenset(lexicon.PLACEHOLDERS)
+    | frozenset(word for words in lexicon.EXCEPTIONS for word in words.split())
+    | frozenset(
+        (
+            *lexicon.NUMBERS,
+            *lexicon.ORDINALS,
+            *lexicon.RELATIONS,
+            *lexicon.EXTREMES,
+            *lexicon.SIDES,
+            *lexicon.RIMS,
+            lexicon.LAST,
+        )
+    )
+    | frozenset((*lexicon.ATTRIBUTIVES, *lexicon.DEPTHS, *grammar.LINKS, *grammar.FRAME_NOUNS, *grammar.PLACES))
+    | lexicon.words(
+        "kind type sort order row group bunch pair number count side part exception exclusion hand middle thanks"
+    )
+)
+"""Words that say where, which, how many or nothing."""
 
 
 def _compose(taken: ClauseReader, chunk: Span | None, above: frozenset[int]) -> Referent:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ris_core import behaviour
 from ris_core.arrays import Array
-from ris_core.errors import BadInput, NegatedTarget
+from ris_core.errors import BadInput, NamesNothing, NegatedTarget
 from ris_core.geometry import masks
 from ris_core.geometry.run_length_masks import RunLengthMasks
 from ris_core.language.vocabulary import Vocabulary
@@ -136,6 +136,8 @@ class Segmenter:
             can_exclude = referent.number is None and self.method.excludes  # "everything except the tree"
             if referent.is_only_denied and not can_exclude and not is_released:
                 raise NegatedTarget(expression.raw)
+        if not is_released and expression.names_nothing:
+            raise NamesNothing(expression.raw)
         return self.vocabulary.restrict(expression) if self.vocabulary else expression
 
     def _prediction(self, encoded: EncodedImage, expression: Expression, scores: Scores, top_k: int) -> Prediction:

@@ -1,0 +1,167 @@
+"""What people type, written out: short forms, slips and turns of phrase of closed-class words. Nouns are never changed.
+
+Only what is read is normalised (`ris_core.language.referents`); the expression is kept, and shown to the text encoder of the
+published methods, as it was typed.
+"""
+
+import gzip
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.resources import files
+
+from ris_core.language import lexicon, spelling
+
+SHORT_FORMS = {
+    "rt": "right", "rgt": "right", "lft": "left", "btm": "bottom", "bttm": "bottom", "ctr": "center", "cntr": "center",
+    "bg": "background", "bkgd": "background", "bkgrd": "background", "fg": "foreground", "pic": "picture", "pics": "picture",
+    "img": "image", "blk": "black", "wht": "white", "grn": "green", "ylw": "yellow", "yel": "yellow", "brn": "brown", "blu": "blue",
+    "gry": "gray", "btwn": "between", "abv": "above", "blw": "below", "nxt": "next", "w/": "with", "w": "with", "infront": "in front",
+    "ontop": "on top", "inbetween": "in between",
+}  # fmt: skip
+"""Short forms, and words written together."""
+CLOSED = tuple(
+    sorted(
+        {
+            *(
+                word
+                for table in (lexicon.SIDES, lexicon.EXTREMES, lexicon.RELATIONS, lexicon.ORDINALS)
+                for word in table
+            ),
+            *lexicon.COLOURS,
+            *("behind", "front", "corner", "without", "except", "picture"),
+        }
+    )
+)
+"""Words of place, order and colour in which a slip is mended."""
+SHORTEST = 4
+"""Letters of a word that may be a slip of one of them."""
+
+_SIDE = r"(?:left|right|top|bottom|upper|lower|front|rear|back|center|middle)"
+_ORDINAL = "|".join(lexicon.ORDINALS)
+_COUNTS = dict(
+    zip(
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
+        list(lexicon.ORDINALS)[:10],
+        strict=True,
+    )
+)
+_COUNTS |= dict(zip(map(str, range(1, 11)), list(lexicon.ORDINALS)[:10], strict=True))
+_PICKING = "|".join(
+    sorted({*lexicon.EXTREMES, *lexicon.ORDINALS, "left", "right", "top", "bottom", "upper", "lower", "middle"})
+)
+_EXCEPT = r"(?:except(?: for)?|excluding|besides|but|other than|apart from|without)"
+_OPPOSITE = {"left": "right", "right": "left"}
+_END = r"(?=$|[,.;]| (?:from|on|in|at|of)\b)"
+
+
+def _rule(
+    pattern: str, made: str | Callable[[re.Match[str]], str]
+) -> tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]:
+    return re.compile(pattern), made
+
+
+_RULES = (
+    # courtesies
+    _rule(r"^(?:hi|hello|hey)[ ,!]+", ""),
+    _rule(r"[ ,.!]*(?:\b(?:thanks|thank you|thx|ty|please|pls|plz|cheers)\b[ ,.!]*)+$", ""),
+    _rule(r"^(?:pls|plz)\b ?", ""),
+    # one word for two
+    _rule(rf"\b({_SIDE})[ -]most\b", r"\1most"),
+    _rule(r"\bcentermost|middlemost\b", "middle"),
+    _rule(r"\btop ?most\b", "topmost"),
+    # counted from the end, from a number
+    _rule(
+        rf"\b(?:the )?({_ORDINAL}) (?:to|from) (?:the )?last ([a-z][a-z -]*?)(?: from the (left|right))?$",
+        lambda found: f"the {found[1]} {found[2]} from the {_OPPOSITE[found[3] or 'left']}",
+    ),
+    _rule(
+        r"\b([a-z]+) (?:number|no\.?|nr\.?) ?(one|two|three|four|five|six|seven|eight|nine|ten|10|[1-9]) from\b",
+        lambda found: f"{_COUNTS[found[2]]} {found[1]} from",
+    ),
+    # an exception without its noun
+    _rule(rf"\b({_EXCEPT} (?:the |a )?(?:{_PICKING})){_END}", r"\1 one"),
+    # a landmark that says where it is
+    _rule(
+        r"\b(?:the )?([a-z]+)'s? (left|right)(?:[ -]?hand)? neighbou?r\b",
+        r"the thing to the \2 of the \1",
+    ),
+    _rule(
+        r"\bwith (?:the|a|an) ([a-z]+(?: [a-z]+)?) (?:on|to|at) (?:its|his|her|their) (left|right)(?: side)?\b",
+        lambda found: f"to the {_OPPOSITE[found[2]]} of the {found[1]}",
+    ),
+    _rule(r"^((?:to the |on the )(?:left|right) of\b)", r"the thing \1"),
+    _rule(
+        r"\b(?:farthest|furthest) from the (left|right)\b(?: side| edge| end)?",
+        lambda found: f"{_OPPOSITE[found[1]]}most",
+    ),
+    _rule(r"\bfar(?: away)? from the\b", "farthest from the"),
+    _rule(r"\bpainted (" + "|".join(lexicon.COLOURS) + r")\b", r"that is \1"),
+    # one of several
+    _rule(
+        r"\b(?:the )?((?:[a-z-]+ )+)one of the ([a-z]+)s\b$",
+        lambda found: f"the {found[1]}{lexicon.singular(found[2] + 's')}",
+    ),
+    # the depth before its noun
+    _rule(r"^(?:the )?(foreground|background) ([a-z][a-z -]*)$", r"\2 in the \1"),
+    # a colour behind its noun
+    _rule(
+        rf"^((?:the )?(?:(?:{_SIDE}|{_SIDE}most) )?)([a-z]+) ({'|'.join(lexicon.COLOURS)})$",
+        lambda found: found[0] if _is_no_noun(found[2]) else f"{found[1]}{found[3]} {found[2]}",
+    ),
+)
+
+
+def normalise(text: str) -> str:
+    """An expression with its short forms and slips written out, its invisible characters left out.
+
+    Args:
+        text: Cleaned and lower-cased (`clean_expression`).
+    """
+    visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    spelled = re.sub(r"\bw/(?!o\b)\s*", "with ", visible)
+    line = " ".join(_spell(word) for word in spelled.split())
+    for pattern, made in _RULES:
+        line = " ".join(pattern.sub(made, line).split())
+    return line or text
+
+
+def _spell(word: str) -> str:
+    bare = word.strip(",.;:!?\\/")
+    if not bare:
+        return word
+    meant = SHORT_FORMS.get(bare) or _mend(bare)
+    return word.replace(bare, meant) if meant else word.strip("\\")
+
+
+@lru_cache(maxsize=10_000)
+def _mend(word: str) -> str | None:
+    """The word of place, order or colour that a word is one slip away from, if it is no English word itself."""
+    if len(word) < SHORTEST or not word.isalpha() or word in _closed() or word in _english():
+        return None
+    return spelling.suggest([word], CLOSED).get(word)
+
+
+@lru_cache(maxsize=1)
+def _closed() -> frozenset[str]:
+    return frozenset(CLOSED)
+
+
+@lru_cache(maxsize=1)
+def _english() -> frozenset[str]:
+    """Words that CLIP's tokenizer has a token of their own for: some 30,000 of the usual ones (`open_clip` has the list)."""
+    packed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz").read_bytes()
+    merges = gzip.decompress(packed).decode("utf-8").split("\n")[1 : 49_152 - 256 - 2 + 1]
+    whole = ("".join(merge.split()) for merge in merges if merge.endswith("</w>"))
+    return frozenset(word.removesuffix("</w>") for word in whole)
+
+
+def _is_no_noun(word: str) -> bool:
+    """Words before a colour that do not make it one of theirs: "in red", "dark red", "is red"."""
+    return word in _OTHERS or word in lexicon.COLOURS or word in lexicon.EVERY
+
+
+_OTHERS = lexicon.words(
+    "in with is and or not wearing light dark bright pale that has are of the a an all most more mostly very painted colored"
+) | frozenset([*lexicon.SIDES, *lexicon.EXTREMES, *lexicon.ORDINALS, *lexicon.NUMBERS])

@@ -68,6 +68,7 @@ _RULES = (
     _rule(r"[ ,.!]*(?:\b(?:thanks|thank you|thx|ty|please|pls|plz|cheers)\b[ ,.!]*)+$", ""),
     _rule(r"^(?:pls|plz)\b ?", ""),
     # one word for two
+    _rule(r"\bin in front\b", "in front"),
     _rule(rf"\b({_SIDE})[ -]most\b", r"\1most"),
     _rule(r"\bcentermost|middlemost\b", "middle"),
     _rule(r"\btop ?most\b", "topmost"),

@@ -37,10 +37,10 @@ def read(doc: Doc) -> tuple[Referent, ...]:
 def _account(doc: Doc, things: Sequence[Referent]) -> Referent:
     """The first thing, with what no reader took: every word counts. In a telegram sides say where it is; other words are its look.
 
-    Without a noun phrase of its own the thing is left alone: what it is, is what it is not or where it is.
+    What is told by what it is not is left alone.
     """
     first = things[0]
-    if not first.head:
+    if first.excluded:
         return first
     said = {spelling for thing in things for other in thing.things for spelling in _spellings(other)}
     rest = [token for token in doc if token.is_alpha and not _forms(token.lower_) & said]
@@ -50,7 +50,11 @@ def _account(doc: Doc, things: Sequence[Referent]) -> Referent:
     )  # "guy far right blue shirt", but not "dog facing left"
     side_words = [token.lower_ for token in rest if is_telegraphic and token.lower_ in _SIDES]
     sides = tuple(Clause("position", _SIDES[word], word) for word in side_words)
-    phrase = " ".join([first.phrase, "with", *looks]) if looks else first.phrase
+    nouns = [lexicon.spelled(token.lower_) for token in rest if token.lower_ in looks and token.pos_ != "ADJ"]
+    if not first.head and nouns:  # "palm tree center", "orange clouds middle"
+        look = [*first.phrase.removesuffix(THING).split(), *looks]
+        return replace(first, phrase=" ".join(look), head=nouns[-1], clauses=(*first.clauses, *sides))
+    phrase = " ".join([first.phrase, "with", *looks]) if looks and first.head else first.phrase
     return replace(first, phrase=phrase, clauses=(*first.clauses, *sides))
 
 

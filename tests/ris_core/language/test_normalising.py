@@ -123,6 +123,8 @@ ACCOUNTED = {
     "man looking at a laptop": "laptop",
     "the girl in a yellow dress and boots": "boots",
     "guy far right blue shirt": "shirt",
+    "oak tree center": "oak",
+    "purple clouds middle": "clouds",
 }
 
 

@@ -26,6 +26,8 @@ PROMPT = "prompt"
 UPLOAD_TIMEOUT_S = 30.0
 _ROOT = Path(__file__).resolve().parent.parent
 _COMMAND = _ROOT / ".venv-ls" / "bin" / "label-studio"
+_TRY_PX = 44
+"""Height of the line with the expression to try."""
 _LABEL_CONFIG = _ROOT / "label_config" / "recommended.xml"
 
 
@@ -93,6 +95,8 @@ def make_label_config() -> str:
     """The recommended label config, with a line that shows the expression to try."""
     root = ET.fromstring(_LABEL_CONFIG.read_text(encoding="utf-8"))
     root.insert(0, ET.Element("Header", {"value": "Try: $try", "size": "5"}))
+    [image] = root.iter("Image")
+    image.set("maxHeight", image.attrib["maxHeight"].replace(")", f" - {_TRY_PX}px)"))
     return ET.tostring(root, encoding="unicode")
 
 

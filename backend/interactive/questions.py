@@ -124,7 +124,8 @@ class QuestionReader:
         own_text = protocol.read_field(task.data, settings.expression_field or config.expression_key)
         texts = split_expressions(own_text or settings.standing or "", config.controls[0])
         expressions = [text for text in texts if read_absent(text) is None]
-        prompt, is_in_input = next(iter(config.cleaned_prompts), None), config.is_prefilled and bool(own_text)
+        prompt = next((name for name in config.prompts if name in config.cleaned_prompts), None)
+        is_in_input = config.is_prefilled and bool(own_text)
         asked, source_id = None, ""
         if expressions and prompt and not is_in_input:
             asked = AskedPrompt(prompt, config, PromptEntries(("; ".join(texts),), 0), ())

@@ -65,7 +65,7 @@ class LabelConfig:
         is_prompt_named: The prompts' own names say so; else one was taken because there is no better one.
         other_images: Names of Image tags that are not answered; "{{…}}" in one stands for a number.
         is_prefilled: The input for expressions begins with a field of the task.
-        cleaned_prompts: Those of the prompts whose entries an answer can replace, and the text that each belongs to.
+        cleaned_prompts: Those of the text areas whose entries an answer can replace, and the text that each belongs to.
     """
 
     image_name: str
@@ -132,7 +132,7 @@ def read_config(xml: str) -> LabelConfig:
         ),
         text_areas=tuple(tag.name for tag in areas if image_of[tag.to_name] == image_name),
         is_prefilled=any(_variable(tag.attributes.get("value")) for tag in prompts),
-        cleaned_prompts={tag.name: tag.to_name for tag in prompts if tag.to_name == message_area},
+        cleaned_prompts={tag.name: tag.to_name for tag in areas if tag.to_name == message_area},
         is_prompt_named=is_named,
         other_images=tuple(tag.name for tag in tags if tag.kind == "image" and tag.name not in ("", image_name)),
     )

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from label_studio_sdk.converter.brush import decode_rle, mask2rle
 
 from backend.db import tables
-from backend.inference import refinement_state
+from backend.db.project_store import ProjectConnection
+from backend.inference import expressions, refinement_state
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.refinement_state import LIFETIME_S, CandidateChoice, RefinementStates, read_choice
 from backend.inference.service import InferenceService
@@ -104,6 +105,21 @@ def send(bench, *results, task=5) -> dict:
     call = protocol.read_predict(protocol.parse_json(json.dumps(body)))
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(bench.predict_service.predict, call)
+        while not waiting.done():
+            work(bench)
+    return waiting.result().results[0]
+
+
+def open_task(bench, **data) -> dict:
+    """What Label Studio gets when a task with this picture is opened."""
+    picture = "data:image/png;base64," + base64.b64encode(toy_png(*SIZE_HW)).decode()
+    body = {
+        "tasks": [{"id": 9, "project": 7, "data": {"image": picture, **data}}],
+        "label_config": bench.config,
+        "params": {},
+    }
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(bench.predict_service.predict, protocol.read_predict(body))
         while not waiting.done():
             work(bench)
     return waiting.result().results[0]
@@ -254,6 +270,35 @@ def test_a_label_that_is_gone_makes_the_next_candidate_s_a_guess(bench, labels, 
     assert region["value"]["brushlabels"] == ["Thing"]
     assert ("Label guessed: Thing; write “Dog: …” to choose." in told(answer)) == is_told
     assert region["meta"]["ris"].get("label_is_guess", False) == is_told
+
+
+@pytest.mark.parametrize(("text", "advised"), [("the tree", "Plant"), ("the dog", "Animal"), ("the bus", "Vehicle")])
+def test_a_guess_advises_the_label_that_the_words_fit(bench, text, advised):
+    labels = "".join(f'<Label value="{label}"/>' for label in ("Sign", "Animal", "Vehicle", "Plant"))
+    bench.config = CONFIG.replace('<Label value="Object" background="#A100FF"/>', labels)
+    assert f"Label guessed: Sign; write “{advised}: …” to choose." in told(type_(bench, text))
+
+
+@pytest.mark.parametrize(("read_back", "is_told"), [("always", True), ("unsure", False), ("never", False)])
+def test_how_it_was_read_is_told_as_the_project_wants(bench, monkeypatch, read_back, is_told):
+    monkeypatch.setattr(expressions, "read_as", lambda _: "red square")  # the toy's parser reads no structure
+    connection = ProjectConnection(7, None, None, bench.config, {"read_back": read_back})
+    bench.store.projects.save_connection(connection)
+    assert ("Read as: red square." in told(type_(bench, "the red square"))) == is_told
+
+
+def test_a_standing_prompt_is_asked_of_what_is_opened_and_gives_way_to_the_tasks_own(bench):
+    connection = ProjectConnection(7, None, None, bench.config, {"standing": "the red square; the blue square"})
+    bench.store.projects.save_connection(connection)
+    type_(bench, "the green square")  # encodes the picture
+    opened = open_task(bench)
+    assert (shown(opened), entries(opened)) == ({"red", "blue"}, ["the red square; the blue square"])
+    own = open_task(bench, expression="the yellow square")
+    assert (shown(own), entries(own)) == ({"yellow"}, ["the yellow square"])
+    [prompt] = [result for result in own["result"] if result["type"] == "textarea"]
+    after = type_(bench, "the yellow square", "next", prompt_id=prompt["id"], task=9)
+    assert told(after).startswith("Candidate 2 of 3")
+    assert regions(after)[0]["id"] == regions(own)[0]["id"]
 
 
 def test_candidates_are_gone_through_and_begin_again(bench):

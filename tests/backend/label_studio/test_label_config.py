@@ -130,6 +130,18 @@ def test_the_place_for_messages_is_no_prompt():
     assert read_prompt([typed, told], config) == ParsedPrompt("b", ("the dog",), "prompt")
 
 
+def test_a_prompt_may_belong_to_the_text_of_the_messages_which_stands_for_its_image():
+    first = '<Image name="before" value="$before"/><BrushLabels name="first" toName="before"><Label value="A"/></BrushLabels>'
+    text = '<Text name="told" value="$image"/>'
+    area = MESSAGE_AREA.replace('toName="image"', 'toName="told"')
+    asked = '<TextArea name="question" toName="told"/>'
+    config = config_of(first, IMAGE, BRUSH, text, area, PROMPT.replace('toName="image"', 'toName="told"'), asked)
+    assert (config.image_name, config.prompts) == ("image", ("prompt",))
+    assert [control.to_name for control in config.controls] == ["image"]
+    assert config.cleaned_prompts == {"prompt": "told", "question": "told"}
+    assert config.with_prompt("question").prompts == ("question",)
+
+
 AREAS = {
     "beside a prompt": ([IMAGE, BRUSH, PROMPT, MESSAGE_AREA], "image"),
     "in any case": ([IMAGE, '<textarea NAME="ris_message" toname="picture"/>'], "picture"),

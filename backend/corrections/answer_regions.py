@@ -1,8 +1,8 @@
 """The regions of recorded answers of one task, interactive ones and those of opened tasks, as `OfferedRegion`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -47,12 +47,26 @@ _REGION_COUNTS = (
 _RECORDED_IDS = sa.select(region.c.id).where(region.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
-def read_answers(db: sa.Connection, project: int, task: str) -> tuple[dict[str, OfferedRegion], dict[str, str]]:
-    """Offered regions by id, in the order in which they were offered, and the request of each."""
+class RecordedAnswers(NamedTuple):
+    """What annotators were offered for a task.
+
+    Attributes:
+        regions: By id, in the order in which they were offered.
+        requests: The request of each.
+        chosen: Ids of those that show a candidate which somebody asked for.
+    """
+
+    regions: dict[str, OfferedRegion]
+    requests: dict[str, str]
+    chosen: frozenset[str]
+
+
+def read_answers(db: sa.Connection, project: int, task: str) -> RecordedAnswers:
+    """The newest answers of each region."""
     rows = [dict(row) for row in db.execute(_ANSWERS, {"project": project, "task": task}).mappings()]
     first_choices = _first_choices(rows)
     regions = {row["region"]: _offered_region(row, first_choices) for row in rows}
-    return regions, {row["region"]: row["request_id"] for row in rows}
+    return RecordedAnswers(regions, {row["region"]: row["request_id"] for row in rows}, _list_chosen(rows))
 
 
 def read_former_versions(
@@ -138,6 +152,32 @@ def _offered_region(
         candidates=tuple(other["mask"] for rank, other in candidates.items() if rank not in ranks and other is not own),
         instead_of=None if row["candidate_rank"] in ranks else first_choices[query][0][1],
     )
+
+
+def add_first_versions(
+    regions: dict[str, OfferedRegion], former: Sequence[OfferedRegion], chosen: Collection[str]
+) -> None:
+    """Note with each candidate that took the place of another one under the same id what was offered first there.
+
+    Args:
+        former: Earlier versions, oldest first.
+        chosen: Ids of regions that show a candidate which somebody asked for ("#2", "next").
+    """
+    firsts = {version.region: version for version in reversed(former)}
+    for id in chosen:
+        if id in firsts and regions[id].instead_of is None:
+            regions[id] = replace(regions[id], first=firsts[id])
+
+
+def _list_chosen(rows: Rows) -> frozenset[str]:
+    """Ids of the regions whose newest answer is a candidate that was asked for."""
+    listed = (
+        (row["region"], result.get("meta", {}).get("ris", {}))
+        for row in rows
+        for result in list_regions(row["response"])
+        if result.get("id") == row["region"]
+    )
+    return frozenset(id for id, notes in listed if "rank" in notes)
 
 
 def _offered_mask(row: Mapping[str, Any], candidate: Mapping[str, Any] | None) -> Rle:

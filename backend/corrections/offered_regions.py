@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from backend.corrections.answer_regions import read_answers, read_former_versions, read_recorded_ids
+from backend.corrections.answer_regions import add_first_versions, read_answers, read_former_versions, read_recorded_ids
 from backend.corrections.bulk_regions import read_prediction_regions, read_run_regions
 from backend.corrections.outcomes import OfferedRegion, OfferedRegions
 from backend.label_studio.annotations import AnnotationVersion
@@ -17,8 +17,9 @@ class OfferedRegionsOfTask:
     def __init__(self, db: sa.Connection, project: int, task: str) -> None:
         self._db, self._task = db, task
         # by region id: the region, and the request or the run's prediction that it came with
-        self._regions, self._origins = read_answers(db, project, task)
+        self._regions, self._origins, chosen = read_answers(db, project, task)
         self._former = read_former_versions(db, project, task, self._regions)
+        add_first_versions(self._regions, self._former, chosen)
         for region, origin in read_run_regions(db, project, task):
             self._regions[region.region], self._origins[region.region] = region, origin
         self._predictions = read_prediction_regions(db, project, task)

@@ -30,6 +30,7 @@ class OfferedRegion:
         prompt: Id of the text field into which the expression was typed; None if there was none.
         candidates: Masks of the other candidates of the answer.
         instead_of: Id of the region that was offered first for the same query, if this one is a further candidate.
+        first: What was offered first under the same id, if this is a further candidate that took its place.
     """
 
     region: str
@@ -45,6 +46,7 @@ class OfferedRegion:
     prompt: str | None = None
     candidates: tuple[Rle, ...] = ()
     instead_of: str | None = None
+    first: "OfferedRegion | None" = None
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,10 @@ def _judge_by_id(region: DrawnRegion, offered: OfferedRegions) -> RegionOutcome:
     if region.id not in offered.by_id:
         return RegionOutcome(region.id, "foreign", region.label, region.expression, mask=region.mask)
     own = offered.by_id[region.id]
-    first = offered.by_id.get(own.instead_of or "")
-    if first:  # the annotator chose a further candidate: it is compared with the one that was offered first
+    first = own.first or offered.by_id.get(own.instead_of or "")
+    if first and (
+        own.instead_of or overlap(region.mask, first.mask) < SAME
+    ):  # the annotator chose a further candidate: it is compared with the one that was offered first
         return _compare(region, "replaced", first)
     if overlap(region.mask, own.mask) >= SAME:
         return _compare(region, "accepted", own)

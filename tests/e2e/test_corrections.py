@@ -127,15 +127,14 @@ def finish(page: AtLabelStudio, done: RefinementLog, lead_time: float) -> Counte
         page.press_next()
     kept = [page.repaint()] if done.is_repainted else page.shown
     page.submit(kept, lead_time)
-    offered = len(page.handed_out)
+    offered = len(set(page.handed_out))
     if done.is_repainted:
         return Counter(edited=1, unanswered=offered - 1) if offered else Counter(missed=1)
     if not done.nexts:
         return Counter(accepted=len(kept), unanswered=offered - len(kept))
     rank = kept[0]["meta"]["ris"]["rank"]
     is_first = rank in page.selected if page.selected else done.nexts == 1
-    # another candidate takes the place of the first one, which is accounted for by that
-    return Counter(accepted=1, unanswered=offered - 1) if is_first else Counter(replaced=1, unanswered=offered - 2)
+    return Counter(accepted=1, unanswered=offered - 1) if is_first else Counter(replaced=1, unanswered=offered - 1)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from backend.db.records import Answer, Region
 from backend.db.request_store import RequestStore
 from backend.db.tables import answer
 from backend.label_studio.drawn_regions import DrawnRegion
-from ris_core.geometry.masks import Rle, to_rle
+from ris_core.geometry.masks import Rle, from_rle, to_rle
 
 PROJECT = 7
 HEIGHT, WIDTH = 30, 40
@@ -121,12 +121,14 @@ def hand_out(
     user: int | None = None,
     prompt: str | None = None,
     label: str = "Object",
+    chosen: bool | None = None,
 ) -> None:
     """Record an answer.
 
     Args:
         regions: Id and rank (from 1) of each candidate that was shown.
         masks: Its candidates.
+        chosen: The candidate was asked for ("next"), under an id that may have been handed out before; None to leave the response empty.
     """
     body = {"data": {}, "label_config": "", "hostname": None, "expressions": [expression], "extra_params": {}}
     request = store.add_request(kind, str(task), body, lifetime_s=60, project=PROJECT, prompt_id=prompt, user=user)
@@ -136,9 +138,12 @@ def hand_out(
         for i, mask in enumerate(masks)
     ]
     shown = list(regions)
-    made = [Region(id, rank, "brush", label) for id, rank in shown]
+    made = [Region(id, rank, "brush", label, is_reused=bool(chosen)) for id, rank in shown]
+    results = [brush(id, from_rle(masks[rank - 1]), expression) for id, rank in shown if chosen is not None]
+    for result, (_, rank) in zip(results, shown, strict=False):
+        result["meta"]["ris"] = {"rank": rank} if chosen else {}
     selected = [rank - 1 for _, rank in shown]
     record = Answer(expression, label, "match", "v1", "fp", f"sha-{task}", HEIGHT, WIDTH, candidates, selected, made)
-    assert store.finish_request(request, {"result": []}, [record])
+    assert store.finish_request(request, {"result": results}, [record])
     with store._engine.begin() as db:  # as if it had been then
         db.execute(sa.update(answer).where(answer.c.request_id == request).values(created_at=START + at))

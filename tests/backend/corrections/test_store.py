@@ -70,6 +70,26 @@ def test_the_next_candidate_of_the_same_words_replaces_the_first(store, correcti
     assert outcomes("offered_region")[1, START + 100] == {"next": "first"}
 
 
+def test_the_next_candidate_under_the_same_id_replaces_the_first(store, correction_store, outcomes):
+    """As the page has it: "next" puts another candidate in the place of what was accepted."""
+    masks = [rle(0, 0), rle(20, 0)]
+    hand_out(store, 5, [("a", 1)], masks, at=10, prompt="p", chosen=False)
+    hand_out(store, 5, [("a", 2)], masks, at=20, prompt="p", chosen=True)
+    send(store, event(annotation(1, 5, [brush("a", box(20, 0), "the box")])))
+    correction_store.read_events()
+    assert newest(outcomes) == {"a": "replaced"}
+
+
+def test_going_back_to_the_first_candidate_accepts_it(store, correction_store, outcomes):
+    masks = [rle(0, 0), rle(20, 0)]
+    hand_out(store, 5, [("a", 1)], masks, at=10, prompt="p", chosen=False)
+    hand_out(store, 5, [("a", 2)], masks, at=20, prompt="p", chosen=True)
+    hand_out(store, 5, [("a", 1)], masks, at=30, prompt="p", chosen=True)
+    send(store, event(annotation(1, 5, [brush("a", box(0, 0), "the box")])))
+    correction_store.read_events()
+    assert newest(outcomes) == {"a": "accepted"}
+
+
 def test_an_update_adds_and_offers_only_what_came_since(store, correction_store, outcomes):
     hand_out(store, 5, [("old", 1)], [rle(0, 0)], at=50)
     hand_out(store, 5, [("new", 1)], [rle(20, 0)], at=150, expression="the other")

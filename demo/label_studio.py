@@ -14,7 +14,6 @@ from backend.base.errors import Unreachable
 from backend.base.processes import Program
 from backend.base.redaction import reason_of
 from backend.label_studio.client import LabelStudioClient
-from backend.label_studio.label_config import MESSAGE_NAME
 from demo.gallery import GALLERY, Exhibit
 
 VERSION = "1.23.2"
@@ -127,6 +126,8 @@ def ensure_tasks(
 def ask(label_studio: LabelStudioClient, backend: int, task: int, expression: str) -> list[dict[str, Any]]:
     """Ask for an expression the way the labelling page does; the regions it would show.
 
+    If the task has a prediction with the mask already, as after a bulk run, the answer says so: it is asked once more.
+
     Args:
         backend: Label Studio's id of the ML backend.
 
@@ -142,12 +143,15 @@ def ask(label_studio: LabelStudioClient, backend: int, task: int, expression: st
         "origin": "manual",
     }
     body = {"task": task, "context": {"result": [typed]}}
-    answer = label_studio.request("POST", f"/api/ml/{backend}/interactive-annotating", body)
-    if errors := answer.get("errors"):
-        raise Unreachable(
-            f"Label Studio got no answer from the backend: {errors[0]}. Look into backend.log and worker.log."
-        )
-    return [result for result in answer["data"]["result"] if result["from_name"] != MESSAGE_NAME]
+    for _ in range(2):
+        answer = label_studio.request("POST", f"/api/ml/{backend}/interactive-annotating", body)
+        if errors := answer.get("errors"):
+            raise Unreachable(
+                f"Label Studio got no answer from the backend: {errors[0]}. Look into backend.log and worker.log."
+            )
+        if regions := [result for result in answer["data"]["result"] if result["type"] != "textarea"]:
+            return regions
+    return []
 
 
 def _task_ids(label_studio: LabelStudioClient, project: int) -> dict[Exhibit, int]:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from backend.corrections.outcomes import OfferedRegion
 from backend.db.tables import answer, region, request
-from backend.label_studio.drawn_regions import DrawnRegion, read_drawn
+from backend.label_studio.drawn_regions import GESTURES, DrawnRegion, read_drawn
 from backend.label_studio.protocol import has_run_lengths, list_regions
 from ris_core.geometry.masks import Rle
 
@@ -148,7 +148,7 @@ def _offered_region(
         mask=_offered_mask(row, own),
         at=row["created_at"],
         user=row["user"],
-        prompt=row["prompt_id"],
+        prompt=None if _is_pointed(row) else row["prompt_id"],
         candidates=tuple(other["mask"] for rank, other in candidates.items() if rank not in ranks and other is not own),
         instead_of=None if row["candidate_rank"] in ranks else first_choices[query][0][1],
     )
@@ -178,6 +178,12 @@ def _list_chosen(rows: Rows) -> frozenset[str]:
         if result.get("id") == row["region"]
     )
     return frozenset(id for id, notes in listed if "rank" in notes)
+
+
+def _is_pointed(row: Mapping[str, Any]) -> bool:
+    """Whether clicks or a box asked: then `prompt_id` is the id of the first of them, which no annotation has as a text."""
+    notes = (result.get("meta", {}).get("ris", {}) for result in list_regions(row["response"]))
+    return any(of.get("by") in GESTURES for of in notes)
 
 
 def _offered_mask(row: Mapping[str, Any], candidate: Mapping[str, Any] | None) -> Rle:

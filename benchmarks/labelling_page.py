@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,7 @@ class LabellingPage:
 
     def press_enter(self) -> None:
         """Send what stands in the input; returns once it is under way."""
-        with self.page.expect_request(lambda request: "interactive-annotating" in request.url):
+        with self._expect_question():
             self.prompt.press("Enter")
 
     def ask(self, expression: str) -> None:
@@ -208,7 +208,8 @@ class LabellingPage:
         entry.locator('[aria-label="Edit Region"]').click()
         self.page.keyboard.press("Control+a")
         self.page.keyboard.type(expression)
-        self.page.keyboard.press("Enter")
+        with self._expect_question():
+            self.page.keyboard.press("Enter")
         self.await_suggestions()
 
     def await_answer(self) -> None:
@@ -281,6 +282,10 @@ class LabellingPage:
         """Keep a screenshot."""
         self._screenshots.mkdir(exist_ok=True)
         self.page.screenshot(path=self._screenshots / f"{name}.png")
+
+    def _expect_question(self) -> AbstractContextManager[object]:
+        """Without it the answer before would be taken for the one to what is sent within."""
+        return self.page.expect_request(lambda request: "interactive-annotating" in request.url)
 
     def _await_task(self, task: int) -> None:
         self.page.wait_for_function(_IS_READY, arg=task)

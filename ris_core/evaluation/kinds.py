@@ -32,6 +32,8 @@ def kind_of(expression: Expression) -> str:
     if len(expression.referents) > 1 or first.number != 1:
         return "plural"
     clause_kinds = {clause.keyword if clause.keyword == "between" else clause.kind for clause in first.clauses}
+    if "part" in clause_kinds:
+        clause_kinds.add("position")
     if "rank" in clause_kinds:
         return (
             "ordinal" if any(clause.kind == "rank" and clause.rank > 1 for clause in first.clauses) else "superlative"

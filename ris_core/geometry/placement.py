@@ -22,6 +22,8 @@ SIZE_SOFTNESS = 0.12
 REACH, NEAR, BESIDE = 0.03, 0.13, 0.33
 """In sides: from where something is left of another; the gap up to which it is next to it. Of the distance between two
 landmarks: how far aside of their line something may be to stand between them."""
+OFF_CENTRE = 0.12
+"""Share of a thing's width or height from which a part of it lies at that side; the centre of a half is 0.25 away."""
 SIZES = frozenset(["big", "small", "tall", "short", "long", "wide", "narrow"])
 """Measures in logarithms."""
 
@@ -86,6 +88,16 @@ def position(layout: ProposalLayout, keyword: str) -> Float[Array, "n"]:
         "back": (0.7 - bottom) / 3,
     }
     return logistic(depths[keyword] / SHARE_SOFTNESS)
+
+
+def side(layout: ProposalLayout, keyword: str) -> Float[Array, "n n"]:
+    """How well the first thing lies at a side of the second, which it is a part of; front and back cannot be seen."""
+    if keyword not in DIRECTIONS and keyword != "middle":
+        return np.zeros((len(layout.areas),) * 2)
+    step_px = (layout.centres[:, None] - layout.centres[None]) * layout.side_px
+    x, y = np.moveaxis(step_px / np.maximum(layout.boxes_xywh[None, :, 2:], 1), -1, 0)
+    depths = {"left": -x, "right": x, "up": -y, "down": y, "middle": 2 * OFF_CENTRE - np.maximum(abs(x), abs(y))}
+    return logistic((depths[keyword] - OFF_CENTRE) / SHARE_SOFTNESS)
 
 
 def relation(layout: ProposalLayout, keyword: str) -> Float[Array, "n n"]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ris_core.language import grammar, lexicon, negation
+from ris_core.language import grammar, lexicon, negation, parts
 from ris_core.language.descriptions import NOBODY, Description, is_plural, is_thing
 from ris_core.language.values import Clause
 
@@ -40,14 +40,25 @@ class ClauseReader:
         own = grammar_target.phrase.start if grammar_target else NOBODY
         self._chunks = [chunk for chunk in doc.noun_chunks if is_thing(chunk, is_target=chunk.start == own)]
         self._chunk_at = {token.i: chunk for chunk in self._chunks for token in chunk}
-        self.target: Span | None = self._keep(self._find_target(self._chunk_at.get(own)))
+        i = self._begin_at_part()
+        self.target: Span | None = self._chunk_at[i] if i else self._keep(self._find_target(self._chunk_at.get(own)))
         for chunk in self._chunks:
             self._read_inside(chunk)
-        i = 0
         while i < len(doc):
             i = self._pass_chunk(self._chunk_at[i]) if i in self._chunk_at else self._read_token(i)
         if self._is_negated and self.target is None:  # "nothing"
             self.notes[NOBODY].excluded.append(("", ""))
+
+    def _begin_at_part(self) -> int:
+        """Where the thing begins of which the expression names a part, having noted that part; 0 if it names none."""
+        part = parts.opening_part(self.words)
+        thing = self._chunk_at.get(part.start) if part else None
+        if part is None or thing is None or (is_plural(thing.root) and "middle" in part.keywords):
+            return 0  # "the middle of the goats" is the goat in their middle
+        self._chunks = [chunk for chunk in self._chunks if chunk.start >= thing.start]
+        for keyword, wording in zip(part.keywords, part.wordings, strict=True):
+            self.notes[thing.start].clauses.append((Clause("part", keyword, wording), ()))
+        return int(thing.start)
 
     def _find_target(self, target: Span | None) -> Span | None:
         """The grammar's; of "the largest of the dogs" the dogs, of "not the cat but the dog" the dog."""

@@ -50,4 +50,14 @@ def is_thing(chunk: Span, is_target: bool) -> bool:
         return root.dep_ != "attr" or (root.head.dep_ == "ROOT" and is_target)
     if root.pos_ == "PRON" or root.lower_ in lexicon.ORDINALS or root.lower_ in lexicon.EXTREMES:
         return False
+    if root.lower_ == "top" and _is_garment(chunk):
+        return True
     return root.lower_ not in grammar.PLACES or (is_target and root.lower_ in lexicon.PICTURES)
+
+
+def _is_garment(chunk: Span) -> bool:
+    """ "in a blue top", "wearing a top": worn, or told by something else than a side. "in the top left" is a place."""
+    worn = chunk.doc[max(chunk.start - 1, 0)].lower_ in ("wearing", "wears")
+    looks = [token for token in chunk if token.i != chunk.root.i and token.pos_ in ("ADJ", "NOUN", "VERB")]
+    is_told = any(token.lower_ not in lexicon.SIDES and token.lower_ not in lexicon.FAR for token in looks)
+    return worn or (is_told and chunk.root.dep_ in grammar.OBJECT_LABELS)

@@ -53,6 +53,12 @@ _PICKING = "|".join(
 )
 _EXCEPT = r"(?:except(?: for)?|excluding|besides|but|other than|apart from|without)"
 _OPPOSITE = {"left": "right", "right": "left"}
+_CONVERSE = {
+    "above": "below", "over": "below", "below": "above", "under": "above", "beneath": "above", "behind": "in front of",
+    "in front of": "behind", "next to": "next to", "beside": "next to", "near": "near",
+}  # fmt: skip
+"""What a thing is to another that is so to it."""
+_HAVING = r"\b(?:with|(?:(?:that|which|who) )?(?:has|have|having))"
 _END = r"(?=$|[,.;]| (?:from|on|in|at|of)\b)"
 
 
@@ -89,8 +95,12 @@ _RULES = (
         r"the thing to the \2 of the \1",
     ),
     _rule(
-        r"\bwith (?:the|a|an) ([a-z]+(?: [a-z]+)?) (?:on|to|at) (?:its|his|her|their) (left|right)(?: side)?\b",
+        rf"{_HAVING} (?:the|a|an) ([a-z]+(?: [a-z]+)?) (?:on|to|at) (?:its|his|her|their) (left|right)(?: side)?\b",
         lambda found: f"to the {_OPPOSITE[found[2]]} of the {found[1]}",
+    ),
+    _rule(
+        rf"{_HAVING} (?:the|a|an) ([a-z]+(?: [a-z]+)?) ({'|'.join(_CONVERSE)}) (?:it|him|her|them)\b",
+        lambda found: f"{_CONVERSE[found[2]]} the {found[1]}",
     ),
     _rule(r"^((?:to the |on the )(?:left|right) of\b)", r"the thing \1"),
     _rule(
@@ -98,7 +108,7 @@ _RULES = (
         lambda found: f"{_OPPOSITE[found[1]]}most",
     ),
     _rule(r"\bfar(?: away)? from the\b", "farthest from the"),
-    _rule(r"\bpainted (" + "|".join(lexicon.COLOURS) + r")\b", r"that is \1"),
+    _rule(r"\b(?:painted|colou?red) (" + "|".join(lexicon.COLOURS) + r")\b", r"that is \1"),
     # one of several
     _rule(
         r"\b(?:the )?((?:[a-z-]+ )+)one of the ([a-z]+)s\b$",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["position", "relation", "rank"]
+Kind = Literal["position", "relation", "rank", "part"]
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,8 @@ class Clause:
     """One thing that is said about where something is.
 
     Attributes:
-        kind: "position" in the picture, "relation" to landmarks, or "rank" among the things of the same name.
+        kind: "position" in the picture, "relation" to landmarks, "rank" among the things of the same name, or "part": a side of
+            the thing itself is meant.
         keyword: Direction or measure, as in `ris_core.language.lexicon`.
         wording: Its words, for people.
         landmarks: What it is measured against: of a relation, and of the ranks "near" and "far"; of "between" two, or one

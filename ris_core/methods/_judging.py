@@ -25,6 +25,8 @@ TOUCHING = frozenset({"in", "on", "with"})
 """Relations that hold within a landmark too."""
 NAMELESS = 0.9
 """Look of everything where the words name nothing ("the one on the left")."""
+WHOLE = 0.9
+"""Fit of a whole thing of which a part is meant: less than of a proposal at that side of it, if there is one."""
 HAVING = 0.95
 """Chance that the thing which looks most like "man with a hat" has one."""
 
@@ -77,7 +79,7 @@ class Judge:
         clauses = [clause for clause in referent.clauses if clause.kind not in self.ignores]
         for clause in clauses:
             if clause.kind != "rank":
-                factors[clause.label] = _factor(self._place(clause), clause.is_negated)
+                factors[clause.label] = _factor(self._place(clause, look), clause.is_negated)
         for other in referent.excluded if "negation" not in self.ignores else ():
             factors[f"not {other.label}"] = _factor(self._excluded(other, referent), True)
         rivals = look * _product(factors)
@@ -101,10 +103,21 @@ class Judge:
         judgement = self.judge(landmark)
         return judgement.fit * judgement.is_thing
 
-    def _place(self, clause: Clause) -> Float[Array, "n"]:
+    def _place(self, clause: Clause, look: Float[Array, "n"]) -> Float[Array, "n"]:
         if clause.kind == "position":
             return placement.position(self.layout, clause.keyword)
+        if clause.kind == "part":
+            return self._part(clause.keyword, look)
         return self._relation(clause)
+
+    def _part(self, keyword: str, look: Float[Array, "n"]) -> Float[Array, "n"]:
+        """A proposal within one that shows the thing is judged by its side of that; the thing itself fits nearly as well."""
+        areas = self.layout.areas
+        is_part = self.same & ~self.copies & (areas[:, None] < areas[None])
+        belongs = is_part * (look / look.max())[None]
+        sides = placement.side(self.layout, keyword)[np.arange(len(look)), belongs.argmax(1)]
+        fits: Float[Array, "n"] = WHOLE + belongs.max(1) * (sides - WHOLE)
+        return fits
 
     def _relation(self, clause: Clause) -> Float[Array, "n"]:
         """Expected relation to the landmark; nothing is in a relation to itself."""

@@ -12,11 +12,12 @@ def outline(referent: Referent) -> str:
 
 
 def outline_clause(clause: Clause) -> str:
-    """ "at left", "left of (dog)", "rank near 1 (tree)", "not at left"."""
+    """ "at left", "left of (dog)", "rank near 1 (tree)", "not at left", "part left"."""
     landmarks = " ".join(f"({outline(landmark)})" for landmark in clause.landmarks)
     words = {
         "position": f"at {clause.keyword}",
         "relation": f"{clause.keyword} of {landmarks}",
+        "part": f"part {clause.keyword}",
         "rank": f"rank {clause.keyword} {clause.rank} {landmarks}".strip(),
     }
     return ("not " if clause.is_negated else "") + words[clause.kind]

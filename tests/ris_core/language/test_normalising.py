@@ -47,6 +47,12 @@ WRITTEN_OUT = {
     "mug farthest from the left": "mug rightmost",
     "mug far from the stove": "mug farthest from the stove",
     "the red one of the mugs": "the red mug",
+    "mug that has the kettle to its left": "mug to the right of the kettle",
+    "the mug with a lamp above it": "the mug below the lamp",
+    "a plant that has a mug behind it": "a plant in front of the mug",
+    "the mug with a lamp next to it": "the mug next to the lamp",
+    "the mug with a lid on it": "the mug with a lid on it",
+    "a mug coloured blue": "a mug that is blue",
     # telegrams
     "foreground bushes": "bushes in the foreground",
     "mug yellow": "yellow mug",

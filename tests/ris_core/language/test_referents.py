@@ -163,6 +163,23 @@ def parser() -> Parser:
         ("dog facing left", "dog"),
         ("man sitting down", "man sitting"),
         ("woman with her back to us", "woman"),
+        # parts
+        ("left half of the cake", "cake: part left"),
+        ("the right side of the sofa", "sofa: part right"),
+        ("top of the tower", "tower: part up"),
+        ("the very back of the truck", "truck: part back"),
+        ("bottom left corner of the blanket", "blanket: part down; part left"),
+        ("the front part of the large boat", "boat: part front; rank big 1"),
+        ("upper half of the door on the right", "door: part up; at right"),
+        ("left of the cake", "anything: left of (cake)"),
+        ("the spoon on the left side of the cake", "spoon: left of (cake)"),
+        ("bottom of the picture", "anything: at down"),
+        ("middle of the goats", "anything: between of (all goat)"),
+        # clothes that are named like places
+        ("lady in a blue top", "lady in blue top"),
+        ("woman in green top", "woman in green top"),
+        ("girl wearing a striped top", "girl wearing striped top: with of (striped top)"),
+        ("the lamp in the top left", "lamp: at up; at left"),
         # looks
         ("boy in blue with glasses", "boy in blue with glasses"),
         ("woman in red shirt standing on the left", "woman in red shirt standing: at left"),

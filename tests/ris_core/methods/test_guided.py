@@ -82,6 +82,29 @@ def test_a_clause_tells_things_of_one_noun_apart(clause, expected):
     assert best(DOGS, thing("dog", clause)) == expected
 
 
+def halves() -> EncodedImage:
+    """A dog of two halves, another dog at the left, and a cat at the right."""
+    masks = np.zeros((5, *SIZE_HW), bool)
+    columns = [(100, 140), (100, 120), (120, 140), (20, 60), (160, 190)]
+    for mask, (start, stop) in zip(masks, columns, strict=True):
+        mask[30:70, start:stop] = True
+    seen = np.stack([feature(name) for name in ("red dog", "red dog", "red dog", "blue dog", "cat")])
+    return EncodedImage("0" * 64, SIZE_HW, Proposals.from_masks(masks), {"global": seen, "local": seen}, "fp")
+
+
+@pytest.mark.parametrize(("keyword", "expected"), [("left", 1), ("right", 2), ("front", 0), ("back", 0)])
+def test_a_part_of_a_thing_lies_within_it(keyword, expected):
+    assert best(halves(), thing("red dog", Clause("part", keyword, f"{keyword} half"))) == expected
+
+
+@pytest.mark.parametrize("keyword", ["left", "right", "up", "down", "front", "middle"])
+def test_a_part_without_a_proposal_of_its_own_is_answered_by_the_thing(keyword):
+    """And not by what stands at that side of it."""
+    plain = score(DOGS, asked(thing("cat")), CALIBRATOR)
+    part = score(DOGS, asked(thing("cat", Clause("part", keyword, f"{keyword} half"))), CALIBRATOR)
+    assert (part.decision, part.selected) == (plain.decision, plain.selected) == ("match", (3,))
+
+
 @pytest.mark.parametrize(
     "keyword", ["big", "small", "tall", "short", "long", "wide", "narrow", "left", "up", "front", "middle", "edge"]
 )

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from demo.everyday_places import make_everyday_expressions
 from demo.expressions import make_expressions
 from demo.free_style import FreeExpression, read_free_expressions
 from demo.scenes import Scene, make_scene
@@ -30,6 +31,8 @@ UNSEEN_SEEDS = {
 }
 # fmt: on
 """Seeds from 1,000 to 1,599 whose scenes ask about a drawing that training never used."""
+EVERYDAY_SEEDS = {"test": range(700_000, 700_060), "tune": range(710_000, 710_060)}
+"""Of the scenes of everyday places."""
 UNSEEN = "drawings never trained on"
 """Name of the part with those objects, reported apart."""
 DIGESTED = 3
@@ -72,6 +75,33 @@ def draw_free_case(seed: int, split: str) -> EvaluationImage:
     samples = [
         EvaluationSample(f"{seed}.{number}", one.text, one.targets, one.kind, _same_noun(scene, one.targets))
         for number, one in enumerate(own)
+    ]
+    return EvaluationImage(
+        Image.from_array(scene.image), np.array([thing.mask for thing in scene.objects]), tuple(samples)
+    )
+
+
+def read_everyday_scenes(split: str = "test") -> Dataset:
+    """Scenes of seeds of their own, asked for places as people use them (`demo.everyday_places`).
+
+    Raises:
+        UnknownName: If there is no such split.
+    """
+    if split not in EVERYDAY_SEEDS:
+        raise UnknownName(f"The everyday scenes have no split named {split!r}. Available: {', '.join(EVERYDAY_SEEDS)}.")
+    items = [DatasetItem(f"everyday-{seed}", partial(draw_everyday_case, seed)) for seed in EVERYDAY_SEEDS[split]]
+    made = [make_everyday_expressions(make_scene(seed)) for seed in EVERYDAY_SEEDS[split][:DIGESTED]]
+    return Dataset(
+        "scenes, everyday places", split, tuple(items), digest=hashlib.sha256(repr(made).encode()).hexdigest()[:16]
+    )
+
+
+def draw_everyday_case(seed: int) -> EvaluationImage:
+    """A scene with what people would say of where its things are."""
+    scene = make_scene(seed)
+    samples = [
+        EvaluationSample(f"{seed}.{number}", one.text, one.targets, one.kind, _same_noun(scene, one.targets))
+        for number, one in enumerate(make_everyday_expressions(scene))
     ]
     return EvaluationImage(
         Image.from_array(scene.image), np.array([thing.mask for thing in scene.objects]), tuple(samples)

@@ -92,7 +92,7 @@ def make_expressions(scene: Scene, kinds: Sequence[str] | None = None) -> list[S
 
 
 def _find_nouns(scene: Scene, rng: np.random.Generator) -> Found:
-    for noun, group in _groups(scene).items():
+    for noun, group in group_by_noun(scene).items():
         if len(group) == 1:
             yield noun, (group[0],)
 
@@ -116,7 +116,7 @@ def _find_positions(scene: Scene, rng: np.random.Generator) -> Found:
 def _find_relations(scene: Scene, rng: np.random.Generator) -> Found:
     """One of several objects of a noun clearly stands in a relation to an object of another noun; the others do not."""
     for noun, group in _repeated(scene):
-        for anchor, name in _anchors(scene, noun):
+        for anchor, name in find_anchors(scene, noun):
             for direction, wordings in BESIDE_WORDINGS.items():
                 beside = [i for i in group if _is_beside(scene, i, anchor, direction)]
                 never = [i for i in group if _along(scene, i, anchor, direction) <= -NOT_BESIDE]
@@ -129,8 +129,8 @@ def _find_relations(scene: Scene, rng: np.random.Generator) -> Found:
 
 
 def _find_between(scene: Scene, rng: np.random.Generator) -> Found:
-    for noun, group in _groups(scene).items():
-        anchors = _anchors(scene, noun)
+    for noun, group in group_by_noun(scene).items():
+        anchors = find_anchors(scene, noun)
         for k, (first, first_name) in enumerate(anchors):
             for second, second_name in anchors[k + 1 :]:
                 inside = [i for i in group if _is_between(scene, i, first, second, 0.25, 0.2)]
@@ -148,11 +148,11 @@ def _find_superlatives(scene: Scene, rng: np.random.Generator) -> Found:
         if all(_is_larger(scene.objects[i], [scene.objects[by_area[0]]]) for i in by_area[1:]):
             yield f"smallest {noun}", (by_area[0],)
         for word, (x, y) in EXTREMES.items():
-            order = sorted(group, key=lambda i: float(_centre(scene, i) @ (x, y)))
-            if float((_centre(scene, order[-1]) - _centre(scene, order[-2])) @ (x, y)) >= CLEARLY_APART:
+            order = sorted(group, key=lambda i: float(centre_of(scene, i) @ (x, y)))
+            if float((centre_of(scene, order[-1]) - centre_of(scene, order[-2])) @ (x, y)) >= CLEARLY_APART:
                 yield f"{word} {noun}", (order[-1],)
-        for anchor, name in _anchors(scene, noun):
-            centres = sorted((float(np.linalg.norm(_centre(scene, i) - _centre(scene, anchor))), i) for i in group)
+        for anchor, name in find_anchors(scene, noun):
+            centres = sorted((float(np.linalg.norm(centre_of(scene, i) - centre_of(scene, anchor))), i) for i in group)
             gaps = sorted((_gap(scene, i, anchor), i) for i in group)
             same_by_both = centres[0][1] == gaps[0][1] and gaps[1][0] - gaps[0][0] >= CLEARLY_APART
             if same_by_both and centres[1][0] >= 1.3 * centres[0][0]:
@@ -161,8 +161,8 @@ def _find_superlatives(scene: Scene, rng: np.random.Generator) -> Found:
 
 def _find_ordinals(scene: Scene, rng: np.random.Generator) -> Found:
     for noun, group in _repeated(scene):
-        order = sorted(group, key=lambda i: float(_centre(scene, i)[0]))
-        gaps = np.diff([_centre(scene, i)[0] for i in order])
+        order = sorted(group, key=lambda i: float(centre_of(scene, i)[0]))
+        gaps = np.diff([centre_of(scene, i)[0] for i in order])
         if noun in PLURAL_ONLY or gaps.min() < CLEARLY_APART:
             continue
         for side, ranked in (("left", order), ("right", order[::-1])):
@@ -197,7 +197,7 @@ def _find_negations(scene: Scene, rng: np.random.Generator) -> Found:
 
 def _find_absent(scene: Scene, rng: np.random.Generator) -> Found:
     """A noun the scene does not have, and a noun it has in a colour that nobody would give it."""
-    groups, colours = _groups(scene), list(vocabulary()["tints"])
+    groups, colours = group_by_noun(scene), list(vocabulary()["tints"])
     absent = [noun for noun in vocabulary()["classes"] if noun not in groups]
     noun = _pick(rng, absent)
     yield (noun if rng.random() < 0.5 else f"{_pick(rng, colours)} {noun}"), ()
@@ -223,7 +223,7 @@ KINDS = tuple(_FINDERS)
 """Kinds of expressions, in the order `make_expressions` returns them."""
 
 
-def _groups(scene: Scene) -> dict[str, list[int]]:
+def group_by_noun(scene: Scene) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
     for i, item in enumerate(scene.objects):
         groups.setdefault(item.noun, []).append(i)
@@ -232,17 +232,17 @@ def _groups(scene: Scene) -> dict[str, list[int]]:
 
 def _repeated(scene: Scene) -> list[tuple[str, list[int]]]:
     """Nouns with at least two objects: where the noun alone does not tell."""
-    return [(noun, group) for noun, group in _groups(scene).items() if 2 <= len(group) <= max(NUMBERS)]
+    return [(noun, group) for noun, group in group_by_noun(scene).items() if 2 <= len(group) <= max(NUMBERS)]
 
 
 def _may_be_called(scene: Scene, noun: str, colour: str) -> list[int]:
     return [i for i, item in enumerate(scene.objects) if item.noun == noun and colour in item.colours]
 
 
-def _anchors(scene: Scene, besides: str) -> list[tuple[int, str]]:
+def find_anchors(scene: Scene, besides: str) -> list[tuple[int, str]]:
     """Objects of other nouns with a name that no second object may have: noun, or colour and noun."""
     named = []
-    for noun, group in _groups(scene).items():
+    for noun, group in group_by_noun(scene).items():
         if noun == besides:
             continue
         if len(group) == 1:
@@ -261,7 +261,7 @@ def _side_px(scene: Scene) -> float:
     return float((h * w) ** 0.5)
 
 
-def _centre(scene: Scene, i: int) -> np.ndarray:
+def centre_of(scene: Scene, i: int) -> np.ndarray:
     """Centre (x, y) of an object's box, in sides."""
     return np.array(scene.objects[i].centre_xy) / _side_px(scene)
 
@@ -278,13 +278,13 @@ def _depth(scene: Scene, i: int, part: str) -> float:
 
 def _along(scene: Scene, i: int, anchor: int, direction: str) -> float:
     """How far an object lies from the anchor in a direction, between centres, in sides."""
-    return float((_centre(scene, i) - _centre(scene, anchor)) @ DIRECTIONS[direction])
+    return float((centre_of(scene, i) - centre_of(scene, anchor)) @ DIRECTIONS[direction])
 
 
 def _is_beside(scene: Scene, i: int, anchor: int, direction: str) -> bool:
     """Far enough in the direction, and more so than across it."""
     along = _along(scene, i, anchor, direction)
-    across = abs(float((_centre(scene, i) - _centre(scene, anchor)) @ DIRECTIONS[direction][::-1]))
+    across = abs(float((centre_of(scene, i) - centre_of(scene, anchor)) @ DIRECTIONS[direction][::-1]))
     return along >= CLEARLY_BESIDE and along >= across
 
 
@@ -298,7 +298,7 @@ def _gap(scene: Scene, i: int, j: int) -> float:
 
 def _is_between(scene: Scene, i: int, first: int, second: int, margin: float, width: float) -> bool:
     """Is the centre on the middle of the line between two others: past `margin` of it, at most `width` of it aside?"""
-    start, end, at = _centre(scene, first), _centre(scene, second), _centre(scene, i)
+    start, end, at = centre_of(scene, first), centre_of(scene, second), centre_of(scene, i)
     line = end - start
     length = float(np.linalg.norm(line))
     if length == 0:

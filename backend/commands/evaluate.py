@@ -38,7 +38,9 @@ Root = Annotated[Path | None, typer.Option(help="Folder of the data set; the sce
 Split = Annotated[str, typer.Option(help="Split to use: val if not given; for the scenes test (the default) or tune.")]
 Partition = Annotated[str, typer.Option(help="Author of the data set's split: unc, umd or google.")]
 Wording = Annotated[str, typer.Option(help="Use the expressions as typed (raw) or cleaned (sent).")]
-Style = Annotated[str, typer.Option(help="Style of the scenes' expressions: templates, or free: written by hand.")]
+Style = Annotated[
+    str, typer.Option(help="Style of the scenes' expressions: templates, free (by hand) or everyday (places).")
+]
 Methods = Annotated[
     list[str] | None,
     typer.Option(

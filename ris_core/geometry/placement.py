@@ -22,6 +22,10 @@ SIZE_SOFTNESS = 0.12
 REACH, NEAR, BESIDE = 0.03, 0.13, 0.33
 """In sides: from where something is left of another; the gap up to which it is next to it. Of the distance between two
 landmarks: how far aside of their line something may be to stand between them."""
+LEEWAY = 0.08
+"""Share of the picture's width or height by which something may be on the wrong side of the middle without being plainly there."""
+DIAGONAL = 2
+"""How many times as far aside as along a direction something may be to be there at all."""
 OFF_CENTRE = 0.12
 """Share of a thing's width or height from which a part of it lies at that side; the centre of a half is 0.25 away."""
 SIZES = frozenset(["big", "small", "tall", "short", "long", "wide", "narrow"])
@@ -73,8 +77,8 @@ def distances(layout: ProposalLayout) -> Float[Array, "n n"]:
     return distances_sides
 
 
-def position(layout: ProposalLayout, keyword: str) -> Float[Array, "n"]:
-    """How well each thing fits a part of the picture."""
+def position(layout: ProposalLayout, keyword: str, leeway: bool = False) -> Float[Array, "n"]:
+    """How well each thing fits a part of the picture; with `leeway` low only for what is plainly elsewhere."""
     height, width = layout.size_hw
     x, y = (layout.centres * layout.side_px / (width, height)).T
     bottom = layout.bottoms * layout.side_px / height
@@ -87,7 +91,7 @@ def position(layout: ProposalLayout, keyword: str) -> Float[Array, "n"]:
         "front": (bottom - 0.7) / 3,
         "back": (0.7 - bottom) / 3,
     }
-    return logistic(depths[keyword] / SHARE_SOFTNESS)
+    return logistic((depths[keyword] + LEEWAY * leeway) / SHARE_SOFTNESS)
 
 
 def side(layout: ProposalLayout, keyword: str) -> Float[Array, "n n"]:
@@ -100,12 +104,15 @@ def side(layout: ProposalLayout, keyword: str) -> Float[Array, "n n"]:
     return logistic((depths[keyword] - OFF_CENTRE) / SHARE_SOFTNESS)
 
 
-def relation(layout: ProposalLayout, keyword: str) -> Float[Array, "n n"]:
-    """How well the first thing stands in a relation to the second; with a size for keyword, how surely it is larger or so."""
+def relation(layout: ProposalLayout, keyword: str, leeway: bool = False) -> Float[Array, "n n"]:
+    """How well the first thing stands in a relation to the second; with a size for keyword, how surely it is larger or so.
+
+    With `leeway` low only where the relation plainly does not hold: a diagonal neighbour is to the left, and below.
+    """
     if keyword in DIRECTIONS:
-        return _beside(layout, keyword)
+        return _beside(layout, keyword, leeway)
     if keyword in ("near", "with"):
-        return _near(layout, NEAR)
+        return _near(layout, NEAR * (1 + leeway))
     if keyword == "far":
         return 1 - _near(layout, NEAR)
     if keyword in ("front", "back"):
@@ -207,12 +214,13 @@ def logistic(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return 0.5 * (1 + np.tanh(x / 2))
 
 
-def _beside(layout: ProposalLayout, keyword: str) -> Float[Array, "n n"]:
-    """Far enough in the direction, and rather along it than across."""
+def _beside(layout: ProposalLayout, keyword: str, leeway: bool) -> Float[Array, "n n"]:
+    """Far enough in the direction, and rather along it than across; with `leeway` not much more across."""
     step = layout.centres[:, None] - layout.centres[None]
     x, y = DIRECTIONS[keyword]
     along, across = step @ (x, y), abs(step @ (y, x))
-    return logistic((along - REACH) / SIDE_SOFTNESS) * logistic((along - across + NEAR) / (3 * SIDE_SOFTNESS))
+    aside = (DIAGONAL if leeway else 1) * along - across + NEAR
+    return logistic((along - REACH) / SIDE_SOFTNESS) * logistic(aside / (3 * SIDE_SOFTNESS))
 
 
 def _near(layout: ProposalLayout, reach: float) -> Float[Array, "n n"]:

@@ -79,7 +79,7 @@ class Judge:
         clauses = [clause for clause in referent.clauses if clause.kind not in self.ignores]
         for clause in clauses:
             if clause.kind != "rank":
-                factors[clause.label] = _factor(self._place(clause, look), clause.is_negated)
+                factors[clause.label] = self._placed(clause, look)
         for other in referent.excluded if "negation" not in self.ignores else ():
             factors[f"not {other.label}"] = _factor(self._excluded(other, referent), True)
         rivals = look * _product(factors)
@@ -103,12 +103,18 @@ class Judge:
         judgement = self.judge(landmark)
         return judgement.fit * judgement.is_thing
 
-    def _place(self, clause: Clause, look: Float[Array, "n"]) -> Float[Array, "n"]:
-        if clause.kind == "position":
-            return placement.position(self.layout, clause.keyword)
+    def _placed(self, clause: Clause, look: Float[Array, "n"]) -> Float[Array, "n"]:
+        """The factor of a place: it chooses among what looks right, and denies the best of that only if it is plainly elsewhere."""
         if clause.kind == "part":
-            return self._part(clause.keyword, look)
-        return self._relation(clause)
+            return _factor(self._part(clause.keyword, look), clause.is_negated)
+        if clause.kind == "position":
+            fits, at_most = (placement.position(self.layout, clause.keyword, leeway) for leeway in (False, True))
+        else:
+            fits, at_most = self._relation(clause)
+        if clause.is_negated:
+            return _factor(fits, True)
+        best = max((fits * look).max() / look.max(), FLOOR)
+        return _factor(np.maximum(at_most, fits) * np.minimum(fits / best, 1), False)
 
     def _part(self, keyword: str, look: Float[Array, "n"]) -> Float[Array, "n"]:
         """A proposal within one that shows the thing is judged by its side of that; the thing itself fits nearly as well."""
@@ -119,19 +125,23 @@ class Judge:
         fits: Float[Array, "n"] = WHOLE + belongs.max(1) * (sides - WHOLE)
         return fits
 
-    def _relation(self, clause: Clause) -> Float[Array, "n"]:
-        """Expected relation to the landmark; nothing is in a relation to itself."""
+    def _relation(self, clause: Clause) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+        """Expected relation to the landmark, and the same with leeway; nothing is in a relation to itself."""
         if not clause.landmarks:
-            return np.ones(len(self.same))
+            return (np.ones(len(self.same)),) * 2
         landmark_fits = [self._where(landmark) for landmark in clause.landmarks]
         apart = ~(self.copies if clause.keyword in TOUCHING else self.same)
         if clause.keyword != "between":
-            return (placement.relation(self.layout, clause.keyword) * apart) @ _share(landmark_fits[0])
+            strict, lenient = (
+                (placement.relation(self.layout, clause.keyword, leeway) * apart) @ _share(landmark_fits[0])
+                for leeway in (False, True)
+            )
+            return strict, lenient
         pairs = _share(np.outer(landmark_fits[0], landmark_fits[-1]) * apart)
         expectation: Float[Array, "n"] = np.einsum(
             "ijk,jk->i", placement.between(self.layout) * apart[:, :, None] * apart[:, None], pairs
         )
-        return expectation
+        return expectation, expectation
 
     def _ranked(self, clause: Clause, rivals: Float[Array, "n"], number: int | None) -> Float[Array, "n"]:
         """The factor of a rank; the only thing there is is neither the larger nor not the larger one."""

@@ -66,6 +66,41 @@ def test_relations(keyword, first, second):
 
 
 @pytest.mark.parametrize(
+    ("keyword", "first", "second", "expected"),
+    [
+        pytest.param("left", (60, 80), (90, 30), True, id="left of it and below"),
+        pytest.param("down", (110, 74), (60, 48), True, id="below it and right"),
+        pytest.param("near", (50, 50), (85, 50), True, id="not quite next to it"),
+        pytest.param("left", (50, 90), (60, 10), False, id="rather below it"),
+        pytest.param("left", (90, 30), (60, 80), False, id="at the other side"),
+        pytest.param("up", (95, 75), (60, 48), False, id="below it"),
+        pytest.param("near", (20, 50), (150, 50), False, id="far away"),
+    ],
+)
+def test_with_leeway_a_relation_is_low_only_where_it_plainly_does_not_hold(keyword, first, second, expected):
+    strict, lenient = (placement.relation(layout(first, second), keyword, leeway)[0, 1] for leeway in (False, True))
+    assert strict < 0.5
+    assert (lenient > 0.5) == expected
+
+
+def test_with_leeway_a_position_is_low_only_for_what_is_plainly_elsewhere():
+    values = placement.position(layout((20, 50), (110, 50), (140, 50)), "left", leeway=True)
+    assert likely(values) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "expected"), [("left", [1]), ("right", [2]), ("up", []), ("middle", [0]), ("front", []), ("back", [])]
+)
+def test_sides_of_a_thing(keyword, expected):
+    halves = ProposalLayout(
+        np.array([[50, 20, 60, 40], [50, 20, 30, 40], [80, 20, 30, 40]], float),
+        np.array([2400.0, 1200, 1200]),
+        (100, 200),
+    )
+    assert likely(placement.side(halves, keyword)[:, 0]) == expected
+
+
+@pytest.mark.parametrize(
     ("keyword", "first", "second"),
     [
         pytest.param("left", (100, 50), (20, 50), id="right of it"),

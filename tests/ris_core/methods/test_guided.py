@@ -82,6 +82,29 @@ def test_a_clause_tells_things_of_one_noun_apart(clause, expected):
     assert best(DOGS, thing("dog", clause)) == expected
 
 
+ASIDE = scene(("red dog", (110, 50)), ("blue dog", (180, 50)), ("cat", (108, 20)), ("tree", (30, 80)))
+"""Both dogs and the cat right of the middle; the cat above the tree and aside."""
+
+
+@pytest.mark.parametrize(
+    ("clause", "noun", "expected"),
+    [
+        pytest.param(Clause("position", "left", "on the left"), "dog", [0], id="the more left of two at the right"),
+        pytest.param(Clause("position", "left", "on the left"), "cat", [2], id="the only one, near the middle"),
+        pytest.param(Clause("relation", "up", "above the tree", (TREE,)), "cat", [2], id="a diagonal neighbour"),
+        pytest.param(Clause("relation", "left", "left of the tree", (TREE,)), "cat", [], id="the opposite side"),
+        pytest.param(Clause("relation", "down", "below the tree", (TREE,)), "cat", [], id="another opposite side"),
+    ],
+)
+def test_a_place_chooses_and_denies_only_what_is_plainly_elsewhere(clause, noun, expected):
+    assert list(score(ASIDE, asked(thing(noun, clause)), CALIBRATOR).selected) == expected
+
+
+def test_what_is_plainly_elsewhere_is_denied():
+    on_the_right = Clause("position", "right", "on the right")
+    assert score(ASIDE, asked(thing("tree", on_the_right))).parts[on_the_right.label][3] < 0.02
+
+
 def halves() -> EncodedImage:
     """A dog of two halves, another dog at the left, and a cat at the right."""
     masks = np.zeros((5, *SIZE_HW), bool)

@@ -23,12 +23,17 @@ from ris_core.language.spelling import suggest
 from ris_core.output.documents import list_candidates
 from ris_core.output.explain import read_as
 from ris_core.segmentation.segmenter import Segmenter
-from ris_core.types import EncodedImage, Prediction
+from ris_core.types import EncodedImage, Expression, Prediction
 
 SAME_INSTANCE_IOU = 0.5
 """Candidates that overlap more than this are taken for the same instance."""
 SHARE_OF_BEST = 0.8
 """Of several instances, those are handed out that score at least this share of the best, unless a `min_score` is set."""
+TELLING_NOTHING = lexicon.words(
+    "object objects thing things item items mask masks region regions segment segments segmentation target targets instance "
+    "instances foreground background area areas label labels class brush other others unknown any anything"
+)
+"""Words of labels that do not say what kind of thing is meant."""
 _ARTICLES = frozenset(("the", "a", "an"))
 MANY = 20
 """Candidates that are considered where several instances may be meant."""
@@ -117,7 +122,9 @@ def answer_query(
     """
     top_k = max(MANY, options.top_k) if query.is_many else options.top_k
     try:
-        prediction = _clean(segmenter.segment(encoded, query.text, top_k), options.smooth_px)
+        prediction = _clean(
+            segmenter.segment(encoded, read_expression(segmenter, query.text, control), top_k), options.smooth_px
+        )
     except BadInput as error:
         if no_label := pick_label(control, query.typed, "").no_label:
             error.add_note(messages.about_prefix(no_label, control.labels).text)
@@ -128,6 +135,22 @@ def answer_query(
     handed_out = _select(prediction, query, options.min_score)
     others = () if query.is_many else _list_others(prediction, handed_out, options.min_score)
     return QueryAnswer(_make_record(prediction, encoded, picked, others), handed_out, prediction, picked)
+
+
+def read_expression(segmenter: Segmenter, text: str, control: Control) -> Expression:
+    """An expression as it is meant where its region goes: with one label, "the second from the left" is the second of those.
+
+    Only if that label says in known words what kind of thing it is: "Object", "03" or "лягушка" do not.
+    """
+    expression = segmenter.parser.parse(text)
+    words = (
+        [word for word in split_words(control.labels[0]) if not word.isdecimal()] if len(control.labels) == 1 else []
+    )
+    vocabulary = segmenter.vocabulary
+    is_telling = TELLING_NOTHING.isdisjoint(words) and all(
+        word.isascii() and (vocabulary is None or vocabulary.knows(word)) for word in words
+    )
+    return expression.named(" ".join(words)) if words and is_telling else expression
 
 
 def answer_expression(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from ris_core.language import grammar, lexicon, referents
@@ -58,6 +58,20 @@ class Expression:
             word for word in self.text.split() if word.isalnum() and word not in ("the", "a", "an", "in", "at", "of")
         ]
         return is_blank and bool(words) and all(word.isdecimal() or word in grammar.PLACES for word in words)
+
+    def named(self, noun: str) -> Self:
+        """With a noun for every thing that the words only point at: "the white one", "second from the left" of a known kind.
+
+        What names nothing at all ("corner") stays as it is, and so does what says only what is not meant.
+        """
+        if self.names_nothing:
+            return self
+        named = []
+        for one in self.referents:
+            words = [noun if word == referents.THING else word for word in one.phrase.split()] or [noun]
+            is_named = bool(one.head) or one.is_only_denied or noun not in words
+            named.append(one if is_named else replace(one, phrase=" ".join(words), head=noun.split()[-1]))
+        return replace(self, referents=tuple(named))
 
     @classmethod
     def from_doc(

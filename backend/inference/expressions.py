@@ -19,6 +19,7 @@ from ris_core.errors import BadExpression, BadInput
 from ris_core.geometry import boxes, mask_cleaning, masks
 from ris_core.language import lexicon
 from ris_core.language.hypernyms import is_kind_of
+from ris_core.language.normalising import is_foreign
 from ris_core.language.spelling import suggest
 from ris_core.output.documents import list_candidates
 from ris_core.output.explain import read_as
@@ -312,6 +313,8 @@ def tell(segmenter: Segmenter, answer: QueryAnswer, control: Control, options: A
         reading=reading if is_read_back else "",
         meant=suggest(doubtful, segmenter.known_words) if doubtful else {},
     )
+    if is_foreign(expression.text):
+        remarks = (*remarks, messages.say("english"))
     return (*remarks, messages.about_prefix(picked.no_label, control.labels)) if picked.no_label else remarks
 
 

@@ -36,6 +36,7 @@ Kind = Literal[
     "other_image",
     "separate",
     "unused",
+    "english",
     "help",
     "accept",
     "reject",
@@ -101,6 +102,7 @@ TEXTS: Mapping[Kind, str] = {
     "other_image": "Only the image “{about}” is answered here.",
     "separate": "Several things? Write “;” between them.",
     "unused": "Not known here, so not used: {about}.",
+    "english": "Expressions are read in English. No English word was found, so only the look counts.",
     "help": (
         "Type what you mean: “the red cup left of the dog”, or several with “;”. Then “next” and “back” for other candidates, "
         "“Label: the cup” to choose a label, “none: the cat” if there is none."
@@ -139,7 +141,7 @@ PRIORITY: Mapping[str, tuple[Kind, ...]] = {
     ),
     "a guess": ("label_guessed", "no_label"),
     "what is kept or replaced": ("absent", "not_words", "worse", "replaces", "corrects", "alone", "inside"),
-    "words that were not used": ("separate", "unused"),
+    "words that were not used": ("separate", "english", "unused"),
     "how it was read": ("ambiguous", "reading"),
     "the rest": ("candidate", "instead", "others", "accept_first"),
 }

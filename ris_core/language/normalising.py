@@ -35,6 +35,8 @@ CLOSED = tuple(
     )
 )
 """Words of place, order and colour in which a slip is mended."""
+SURELY_WORDS = 3
+"""Words without an English one from which a text of Latin letters is taken for another language."""
 SHORTEST = 4
 """Letters of a word that may be a slip of one of them."""
 
@@ -136,6 +138,16 @@ def normalise(text: str) -> str:
     for pattern, made in _RULES:
         line = " ".join(pattern.sub(made, line).split())
     return line or text
+
+
+def is_foreign(text: str) -> bool:
+    """Whether a text plainly has no English in it: no English word at all, and letters of another script, or several words.
+
+    A single word of Latin letters may be a rare English one. Languages that share short words with English are not told.
+    """
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    has_english = any(word in _closed() or word in _english() for word in words if len(word) > 1 and word.isascii())
+    return bool(words) and not has_english and (len(words) >= SURELY_WORDS or not "".join(words).isascii())
 
 
 def _spell(word: str) -> str:

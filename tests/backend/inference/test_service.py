@@ -142,6 +142,11 @@ SAID = {
     "guessed label": (["the blue one"], TWO_LABELS, ("label_guessed", "Thing; write “Square: …”")),
     "not sure": (["the red or blue square"], CONFIG, ("ambiguous", "“the red or blue square”")),
     "not sure of one": (["the blue square", "the red or blue square"], CONFIG, ("ambiguous", "red or blue")),
+    "another language": (
+        ["\u0441\u0438\u043d\u0438\u0439 \u043a\u0432\u0430\u0434\u0440\u0430\u0442"],
+        CONFIG,
+        ("english", "read in English"),
+    ),
     "unreadable": (["!!!"], CONFIG, ("bad_expression", "no letter or digit")),
     "one unreadable": (["!!!", "the blue square"], CONFIG, ("bad_expression", "no letter or digit")),
     "bad config": (["the blue square"], "<View/>", ("bad_config", "label config")),

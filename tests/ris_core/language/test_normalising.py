@@ -5,9 +5,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ris_core.language import lexicon
-from ris_core.language.normalising import CLOSED, normalise
+from ris_core.language.normalising import CLOSED, is_foreign, normalise
 from ris_core.language.parser import Parser
 from ris_core.runtime.weights import BUNDLED_FOLDER
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\u043a\u043e\u0437\u0430 \u0441\u043b\u0435\u0432\u0430", True),  # Russian: the goat at the left
+        ("\u5de6\u306e\u72ac", True),  # Japanese: the dog at the left
+        ("h\u00f8yre m\u00e5ke", True),  # Norwegian: the right gull
+        ("kahverengi k\u00f6pek soldaki", True),  # Turkish
+        ("ikinci koyun sagdaki", True),
+        ("the \u043a\u043e\u0437\u0430 on the left", False),
+        ("caf\u00e9 table", False),
+        ("scrunchie", False),
+        ("pomelo durian", False),
+        ("#2", False),
+        ("the goat", False),
+    ],
+)
+def test_a_text_without_any_english_is_told_from_rare_words(text, expected):
+    assert is_foreign(text) == expected
 
 
 @pytest.fixture(scope="module")

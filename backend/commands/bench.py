@@ -47,7 +47,8 @@ def annotators(
     settings = read_settings()
     name = profile or settings.profile
     with Progress(f"Loading the models of the profile {name}") as progress:
-        segmenter = load_segmenter(name, device=settings.device, store=weights.WeightStore(settings.model_dir))
+        store = weights.WeightStore(settings.model_dir)
+        segmenter = load_segmenter(name, device=settings.device, store=store, **settings.component_overrides)
         progress.say("Simulating annotators")
         report = measure(segmenter, read_scenes(), scenes, settings.top_k, progress.say)
     print(report.to_json() if as_json else report.to_markdown())

@@ -74,13 +74,14 @@ def load_segmenters(ours: Settings, profile: str, methods: Sequence[str], settin
 
     typed = {text: read_method(text) for text in methods or [profiles.read_profile(profile)["method"]["name"]]}
     try:
-        overrides = {kind: dict(values) for kind, values in json.loads(settings).items()}
+        overrides: dict[str, Any] = {kind: dict(values) for kind, values in json.loads(settings).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(
             f'--settings is {settings!r}, which is not a JSON object of objects ({reason_of(error)}). Write {{"proposer": {{…}}}}.'
         ) from error
     if "method" in overrides:
         raise BadInput("--settings has settings of the method; write them as --method NAME:SETTING=VALUE.")
+    overrides = {**ours.component_overrides, **overrides}
     with Progress(f"Loading the models of the profile {profile}"):
         segmenters = profiles.load_segmenters(
             profile,

@@ -43,7 +43,7 @@ def segment(
     _check_options(as_json, explain, top_k, overlay)
     picture = Image.open(image, settings.max_image_pixels)
     profile = profile or settings.profile
-    overrides = {"method": method} if method else {}
+    overrides = settings.component_overrides | ({"method": method} if method else {})
     with Progress(f"Loading the models of the profile {profile}") as progress:
         store = weights.WeightStore(settings.model_dir)
         segmenter = load_segmenter(profile, device=settings.device, store=store, **overrides)

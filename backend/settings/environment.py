@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     profile: str = _env(
         "RIS_PROFILE", default="base", description="Profile: the models and the method, such as demo or base."
     )
+    parser: str | None = _env(
+        "RIS_PARSER",
+        default=None,
+        description="spaCy pipeline that reads expressions instead of the profile's: name of an installed package, or a folder.",
+    )
     device: str = _env("DEVICE", default="auto", description="Torch device, such as auto, cpu, cuda or cuda:1.")
     model_dir: Path | None = _env(
         "MODEL_DIR", default=None, description="Folder with the weights. With it, no network is needed."
@@ -239,6 +244,11 @@ class Settings(BaseSettings):
             [*login, *(key.get_secret_value() for key in keys if key)],
             [self.redis_url, self.database_url, self.label_studio_url],
         )
+
+    @property
+    def component_overrides(self) -> dict[str, str]:
+        """What replaces the parts of every profile, for `ris_core.load_segmenter`."""
+        return {"parser": self.parser} if self.parser else {}
 
     @cached_property
     def sql_url(self) -> str:

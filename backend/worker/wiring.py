@@ -106,7 +106,10 @@ def build_service(settings: Settings) -> InferenceService:
         ),
         fetcher=make_fetcher(settings),
         segmenter=load_segmenter(
-            settings.profile, device=settings.device, store=weights.WeightStore(settings.model_dir)
+            settings.profile,
+            device=settings.device,
+            store=weights.WeightStore(settings.model_dir),
+            **settings.component_overrides,
         ),
         max_pixels=settings.max_image_pixels,
         top_k=settings.top_k,
@@ -153,7 +156,7 @@ def make_fetcher(settings: Settings, project_hosts: tuple[str, ...] = ()) -> Ima
 def _load_other(settings: Settings, profile: str) -> Segmenter:
     """A profile that a project names; an annotator waits, so nothing is downloaded for it."""
     store = weights.WeightStore(settings.model_dir, offline=True)
-    segmenter = load_segmenter(profile, device=settings.device, store=store)
+    segmenter = load_segmenter(profile, device=settings.device, store=store, **settings.component_overrides)
     log.info("a further profile is loaded", profile=profile, model_version=segmenter.model_version)
     try:
         worker_registry.report_version(_connect(settings), profile, segmenter.model_version)

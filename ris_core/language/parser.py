@@ -101,7 +101,10 @@ def _missing(source: str | Path, reason: str) -> WeightsMissing:
     if isinstance(source, Path) or Path(source).is_dir():
         command = f"python -m demo.train_parser --treebank FOLDER --output {source}"
         return WeightsMissing(name=f"The parser {Path(source).name}", folder=source, command=command, reason=reason)
-    command = f"python -m spacy download {source}"
+    is_path = "/" in source or "\\" in source
     return WeightsMissing(
-        name=f"The spaCy pipeline {source}", folder="the Python environment", command=command, reason=reason
+        name=f"The spaCy pipeline {source}",
+        folder=source if is_path else "the Python environment",
+        command="nlp.to_disk(FOLDER), in Python" if is_path else f"python -m spacy download {source}",
+        reason=reason,
     )

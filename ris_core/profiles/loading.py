@@ -1,6 +1,7 @@
 """From a profile to a segmenter: its components with their settings and weights."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ris_core.errors import UnknownName
@@ -104,14 +105,18 @@ def _vocabulary(sections: Mapping[str, Any], encoder: str | Mapping[str, Any]) -
     return Vocabulary.load(sections["vocabulary"]) if is_own and "vocabulary" in sections else None
 
 
-def load_parser(profile: str, store: weights.WeightStore) -> Parser:
+def load_parser(profile: str, store: weights.WeightStore, parser: str | None = None) -> Parser:
     """Load what reads a profile's expressions, and nothing else of it.
+
+    Args:
+        parser: Another spaCy pipeline in its place: a package's name, or a folder.
 
     Raises:
         UnknownName: If there is no such profile.
         WeightsMissing: If the parser is not there.
     """
-    return _parser(read_profile(profile)["parser"], store)
+    section = read_profile(profile)["parser"]
+    return _parser(_overridden("parser", section, parser) if parser else section, store)
 
 
 def _overridden(kind: str, section: dict[str, Any], override: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -130,5 +135,6 @@ def _overridden(kind: str, section: dict[str, Any], override: str | Mapping[str,
 def _parser(section: Mapping[str, Any], store: weights.WeightStore) -> Parser:
     quirks = frozenset(section.get("quirks", ()))
     if "package" in section:
-        return Parser(section["package"], quirks=quirks)
+        folder = Path(section["package"])
+        return Parser(section["package"], store.measure(folder) if folder.is_dir() else "", quirks)
     return Parser(store.locate(section["weights"]), fingerprint=store.digest(section["weights"]), quirks=quirks)

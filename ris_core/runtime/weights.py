@@ -88,7 +88,14 @@ class WeightStore:
             WeightsMissing: If they are not here and have to be read.
         """
         weight = self._weight(name)
-        return weight.sha256 or self._measure(self._locate(weight, progress=None))
+        return weight.sha256 or self.measure(self._locate(weight, progress=None))
+
+    def measure(self, path: Path) -> str:
+        """Hex sha256 of a file, or of a folder's files and their names."""
+        stamps = tuple(_stamps(path))  # a checkpoint has gigabytes: it is read again only if it changed
+        if self._measured.get(path, ((), ""))[0] != stamps:
+            self._measured[path] = stamps, _sha256(path)
+        return self._measured[path][1]
 
     def status(self, name: str) -> WeightStatus:
         """Whether the weights are here and whole; downloads nothing.
@@ -139,16 +146,10 @@ class WeightStore:
         return None
 
     def _verify(self, weight: Weight, path: Path) -> None:
-        if weight.sha256 and (sha256 := self._measure(path)) != weight.sha256:
+        if weight.sha256 and (sha256 := self.measure(path)) != weight.sha256:
             raise self._missing(
                 weight, f"({path}) has sha256 {sha256}, not {weight.sha256}; delete it", folder=path.parent
             )
-
-    def _measure(self, path: Path) -> str:
-        stamps = tuple(_stamps(path))  # a checkpoint has gigabytes: it is read again only if it changed
-        if self._measured.get(path, ((), ""))[0] != stamps:
-            self._measured[path] = stamps, _sha256(path)
-        return self._measured[path][1]
 
     def _download(self, weight: Weight, progress: Progress | None) -> Path:
         home = self._home(weight)

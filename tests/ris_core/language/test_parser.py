@@ -103,6 +103,12 @@ def test_a_missing_package_names_its_download():
         Parser("en_core_web_xxl")
 
 
+def test_a_missing_folder_is_not_taken_for_a_package(tmp_path: Path):
+    with pytest.raises(WeightsMissing, match=r"pipeline .*/mine is missing or damaged") as caught:
+        Parser(str(tmp_path / "mine"))
+    assert "spacy download" not in str(caught.value)
+
+
 def test_a_pipeline_that_cannot_parse_is_refused(tmp_path: Path):
     spacy.blank("en").to_disk(tmp_path / "blank")
     with pytest.raises(WeightsMissing, match="has no dependency parser"):

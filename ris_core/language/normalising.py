@@ -9,7 +9,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 from ris_core.language import lexicon, spelling
 
@@ -174,7 +175,10 @@ def _closed() -> frozenset[str]:
 @lru_cache(maxsize=1)
 def _english() -> frozenset[str]:
     """Words that CLIP's tokenizer has a token of their own for: some 30,000 of the usual ones (`open_clip` has the list)."""
-    packed = files("open_clip").joinpath("bpe_simple_vocab_16e6.txt.gz").read_bytes()
+    package = find_spec("open_clip")  # found, not imported: that takes seconds
+    assert package is not None
+    assert package.submodule_search_locations
+    packed = (Path(package.submodule_search_locations[0]) / "bpe_simple_vocab_16e6.txt.gz").read_bytes()
     merges = gzip.decompress(packed).decode("utf-8").split("\n")[1 : 49_152 - 256 - 2 + 1]
     whole = ("".join(merge.split()) for merge in merges if merge.endswith("</w>"))
     return frozenset(word.removesuffix("</w>") for word in whole)

@@ -246,7 +246,7 @@ def test_what_finds_nothing_is_not_added_either_and_is_not_asked_again(rig):
 
     def segment(encoded, expression, top_k):
         found = real(encoded, expression, top_k)
-        return dataclasses.replace(found, selected=()) if expression == nothing else found
+        return dataclasses.replace(found, selected=()) if expression.raw == nothing else found
 
     object.__setattr__(rig.segmenter, "segment", segment)
     run = rig.carry_on(rig.start(nothing, mode="add"))

@@ -1,5 +1,8 @@
 """Short forms, slips and turns of phrase are written out before an expression is read; nouns never are."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +37,11 @@ def test_a_text_without_any_english_is_told_from_rare_words(text, expected):
 def parser() -> Parser:
     """The bundled one."""
     return Parser(BUNDLED_FOLDER / "parser")
+
+
+def test_the_list_of_english_words_is_read_without_importing_its_package():
+    code = "import sys; from ris_core.language.normalising import is_foreign; is_foreign('the goat'); print('open_clip' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 WRITTEN_OUT = {

@@ -1,7 +1,8 @@
 """Places as people use them: relative to what is there, and of diagonal neighbours too.
 
 The templates of `demo.expressions` ask only where the geometry leaves no doubt. People say "the cup on the left" of the left
-one of two cups at the right, and "below the tree" of what stands below it and aside. Nothing is tuned on these.
+one of two cups at the right, and "below the tree" of what stands below it and aside. No model is
+trained on these.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from demo.scenes import Scene
 APART = 0.12
 """Least distance along a direction, in sides, from which one thing is said to be there of another."""
 DIAGONAL = 2.0
-"""By how much farther aside than along a neighbour may be."""
+"""How many times as far aside as along a direction a neighbour may be."""
 SLIGHTLY, PLAINLY = 0.06, 0.22
 """Shares of the picture: up to the first beyond the middle the outermost thing is still at that side; from the second it is not."""
 PLACES = {"left": "on the left", "right": "on the right", "above": "at the top", "below": "at the bottom"}
@@ -51,9 +52,9 @@ def _relations(scene: Scene) -> Iterator[SceneExpression]:
             continue
         for anchor, named in find_anchors(scene, noun):
             for name, word in WORDS.items():
-                there = [i for i in group if _stands(scene, i, anchor, name, DIAGONAL)]
-                opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}[name]
-                away = [i for i in group if _stands(scene, i, anchor, opposite, 1.0)]
+                x, y = DIRECTIONS[name]
+                there = [i for i in group if _stands(scene, i, anchor, (x, y), DIAGONAL)]
+                away = [i for i in group if _stands(scene, i, anchor, (-x, -y), 1.0)]
                 text = f"the {noun} {word} the {named}"
                 if len(there) == 1 and len(there) + len(away) == len(group):
                     yield SceneExpression(text, "relation", (there[0],))
@@ -61,7 +62,7 @@ def _relations(scene: Scene) -> Iterator[SceneExpression]:
                     yield SceneExpression(text, "no_target", ())
 
 
-def _stands(scene: Scene, i: int, anchor: int, direction: str, aside: float) -> bool:
-    (x, y), step = DIRECTIONS[direction], centre_of(scene, i) - centre_of(scene, anchor)
+def _stands(scene: Scene, i: int, anchor: int, direction: tuple[int, int], aside: float) -> bool:
+    (x, y), step = direction, centre_of(scene, i) - centre_of(scene, anchor)
     along, across = float(step @ (x, y)), abs(float(step @ (y, x)))
     return along >= APART and across <= aside * along

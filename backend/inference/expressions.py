@@ -10,7 +10,7 @@ import numpy as np
 from backend.db.records import Answer, Region
 from backend.label_studio import messages, protocol, regions
 from backend.label_studio.label_config import Control
-from backend.label_studio.label_names import split_words
+from backend.label_studio.label_names import noun_of, split_words
 from backend.label_studio.messages import Message
 from backend.label_studio.prompt import PickedLabel, advise, pick_label, seems_several, split_label
 from backend.label_studio.protocol import Json
@@ -30,11 +30,6 @@ SAME_INSTANCE_IOU = 0.5
 """Candidates that overlap more than this are taken for the same instance."""
 SHARE_OF_BEST = 0.8
 """Of several instances, those are handed out that score at least this share of the best, unless a `min_score` is set."""
-TELLING_NOTHING = lexicon.words(
-    "object objects thing things item items mask masks region regions segment segments segmentation target targets instance "
-    "instances foreground background area areas label labels class brush other others unknown any anything"
-)
-"""Words of labels that do not say what kind of thing is meant."""
 _ARTICLES = frozenset(("the", "a", "an"))
 MANY = 20
 """Candidates that are considered where several instances may be meant."""
@@ -141,17 +136,12 @@ def answer_query(
 def read_expression(segmenter: Segmenter, text: str, control: Control) -> Expression:
     """An expression as it is meant where its region goes: with one label, "the second from the left" is the second of those.
 
-    Only if that label says in known words what kind of thing it is: "Object", "03" or "лягушка" do not.
+    Only if the model knows every word of what that label says it is.
     """
-    expression = segmenter.parser.parse(text)
-    words = (
-        [word for word in split_words(control.labels[0]) if not word.isdecimal()] if len(control.labels) == 1 else []
-    )
-    vocabulary = segmenter.vocabulary
-    is_telling = TELLING_NOTHING.isdisjoint(words) and all(
-        word.isascii() and (vocabulary is None or vocabulary.knows(word)) for word in words
-    )
-    return expression.named(" ".join(words)) if words and is_telling else expression
+    expression, vocabulary = segmenter.parser.parse(text), segmenter.vocabulary
+    noun = noun_of(control.labels[0]) if len(control.labels) == 1 else ""
+    is_known = vocabulary is None or all(map(vocabulary.knows, noun.split()))
+    return expression.named(noun) if noun and is_known else expression
 
 
 def answer_expression(

@@ -8,12 +8,18 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from ris_core.language.lexicon import singular, spelled
+from ris_core.language.lexicon import words as words_of
 
 Words = tuple[str, ...]
 
 _RANKS = 3
 _KEPT = 1 << 14
 """Names that are kept read: every request brings its label config again."""
+GENERIC = words_of(
+    "object objects thing things item items mask masks region regions segment segments segmentation target targets instance "
+    "instances foreground background area areas label labels class brush other others unknown any anything"
+)
+"""Words of labels that do not say what kind of thing is meant."""
 _WRAPPED = re.compile(r"[(\[{<]([^()\[\]{}<>]*)[)\]}>]")
 _PATH = re.compile(r"[/\\>|:→»]|\s[-–—]\s|(?<=[^\W\d_]{2})\.(?=[^\W\d_]{2})")
 """What stands between a kind and what is of it: "Animal/Frog", "class:frog", "animal.frog"."""
@@ -147,6 +153,17 @@ def read_aloud(name: str) -> str:
     first, *rest = _INVERTED.split(_LETTERED.sub("", last))
     words = split_words(" ".join((*rest, first)))
     return " ".join(_without_numbers(words)[0] or words) or name
+
+
+def noun_of(label: str) -> str:
+    """What kind of thing a label says that it is, in the singular: `"03_TrafficLights"` -> `"traffic light"`.
+
+    Empty if it says nothing that can be read as English: "Object", "Target region", "03".
+    """
+    words = [spelled(word) for word in split_words(label) if not word.isdecimal()]
+    if not words or not GENERIC.isdisjoint(words) or not "".join(words).isascii():
+        return ""
+    return " ".join([*words[:-1], singular(words[-1])])
 
 
 def split_words(text: str) -> Words:

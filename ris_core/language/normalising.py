@@ -55,7 +55,6 @@ _PICKING = "|".join(
     sorted({*lexicon.EXTREMES, *lexicon.ORDINALS, "left", "right", "top", "bottom", "upper", "lower", "middle"})
 )
 _EXCEPT = r"(?:except(?: for)?|excluding|besides|but|other than|apart from|without)"
-_OPPOSITE = {"left": "right", "right": "left"}
 _CONVERSE = {
     "above": "below", "over": "below", "below": "above", "under": "above", "beneath": "above", "behind": "in front of",
     "in front of": "behind", "next to": "next to", "beside": "next to", "near": "near",
@@ -84,7 +83,7 @@ _RULES = (
     # counted from the end, from a number
     _rule(
         rf"\b(?:the )?({_ORDINAL}) (?:to|from) (?:the )?last ([a-z][a-z -]*?)(?: from the (left|right))?$",
-        lambda found: f"the {found[1]} {found[2]} from the {_OPPOSITE[found[3] or 'left']}",
+        lambda found: f"the {found[1]} {found[2]} from the {lexicon.OPPOSITES[found[3] or 'left']}",
     ),
     _rule(
         r"\b([a-z]+) (?:number|no\.?|nr\.?) ?(one|two|three|four|five|six|seven|eight|nine|ten|10|[1-9]) from\b",
@@ -99,7 +98,7 @@ _RULES = (
     ),
     _rule(
         rf"{_HAVING} (?:the|a|an) ([a-z]+(?: [a-z]+)?) (?:on|to|at) (?:its|his|her|their) (left|right)(?: side)?\b",
-        lambda found: f"to the {_OPPOSITE[found[2]]} of the {found[1]}",
+        lambda found: f"to the {lexicon.OPPOSITES[found[2]]} of the {found[1]}",
     ),
     _rule(
         rf"{_HAVING} (?:the|a|an) ([a-z]+(?: [a-z]+)?) ({'|'.join(_CONVERSE)}) (?:it|him|her|them)\b",
@@ -108,7 +107,7 @@ _RULES = (
     _rule(r"^((?:to the |on the )(?:left|right) of\b)", r"the thing \1"),
     _rule(
         r"\b(?:farthest|furthest) from the (left|right)\b(?: side| edge| end)?",
-        lambda found: f"{_OPPOSITE[found[1]]}most",
+        lambda found: f"{lexicon.OPPOSITES[found[1]]}most",
     ),
     _rule(r"\bfar(?: away)? from the\b", "farthest from the"),
     _rule(r"\b(?:painted|colou?red) (" + "|".join(lexicon.COLOURS) + r")\b", r"that is \1"),

@@ -98,10 +98,10 @@ class Parser:
 
 
 def _missing(source: str | Path, reason: str) -> WeightsMissing:
-    if isinstance(source, Path) or Path(source).is_dir():
+    if isinstance(source, Path):  # one of ours; a text is somebody's own pipeline
         command = f"python -m demo.train_parser --treebank FOLDER --output {source}"
         return WeightsMissing(name=f"The parser {Path(source).name}", folder=source, command=command, reason=reason)
-    is_path = "/" in source or "\\" in source
+    is_path = Path(source).name != source or Path(source).is_dir()
     return WeightsMissing(
         name=f"The spaCy pipeline {source}",
         folder=source if is_path else "the Python environment",

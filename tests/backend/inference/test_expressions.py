@@ -55,6 +55,6 @@ def test_a_label_that_says_nothing_or_one_of_several_does_not(parser, labels):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("label", "expected"), [("Goats", "goats"), ("Brown goat", "brown goat"), ("Yak", "anything")])
+@pytest.mark.parametrize(("label", "expected"), [("Goats", "goat"), ("Brown goat", "brown goat"), ("Yak", "anything")])
 def test_a_label_that_the_encoder_does_not_know_is_not_asked_for(parser, label, expected):
     assert reading(parser, "the one", label, vocabulary=SMALL) == expected

@@ -109,6 +109,13 @@ def test_a_missing_folder_is_not_taken_for_a_package(tmp_path: Path):
     assert "spacy download" not in str(caught.value)
 
 
+def test_a_folder_of_ones_own_that_cannot_parse_is_not_to_be_trained_over(tmp_path: Path):
+    spacy.blank("en").to_disk(tmp_path / "mine")
+    with pytest.raises(WeightsMissing, match="has no dependency parser") as caught:
+        Parser(str(tmp_path / "mine"))
+    assert "train_parser" not in str(caught.value)
+
+
 def test_a_pipeline_that_cannot_parse_is_refused(tmp_path: Path):
     spacy.blank("en").to_disk(tmp_path / "blank")
     with pytest.raises(WeightsMissing, match="has no dependency parser"):

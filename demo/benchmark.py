@@ -5,7 +5,7 @@ scenes of the split "test", and settings are chosen on those of "tune" only.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,8 @@ import numpy as np
 from demo.everyday_places import make_everyday_expressions
 from demo.expressions import make_expressions
 from demo.free_style import FreeExpression, read_free_expressions
+from demo.other_expressions import make_other_expressions
+from demo.other_worlds import make_other_scene
 from demo.scenes import Scene, make_scene
 from ris_core.errors import UnknownName
 from ris_core.evaluation.dataset import Dataset, DatasetItem, EvaluationImage, EvaluationSample
@@ -33,6 +35,12 @@ UNSEEN_SEEDS = {
 """Seeds from 1,000 to 1,599 whose scenes ask about a drawing that training never used."""
 EVERYDAY_SEEDS = {"test": range(700_000, 700_060), "tune": range(710_000, 710_060)}
 """Of the scenes of everyday places."""
+OTHER_SEEDS = {
+    "second": {"test": range(800_000, 800_060)},
+    "practice": {"tune": range(810_000, 810_120)},
+    "held": {"test": range(820_000, 820_030)},
+}
+"""Of the scenes of the other worlds (`demo.other_worlds`), by world and split."""
 UNSEEN = "drawings never trained on"
 """Name of the part with those objects, reported apart."""
 DIGESTED = 3
@@ -102,6 +110,68 @@ def draw_everyday_case(seed: int) -> EvaluationImage:
     samples = [
         EvaluationSample(f"{seed}.{number}", one.text, one.targets, one.kind, _same_noun(scene, one.targets))
         for number, one in enumerate(make_everyday_expressions(scene))
+    ]
+    return EvaluationImage(
+        Image.from_array(scene.image), np.array([thing.mask for thing in scene.objects]), tuple(samples)
+    )
+
+
+def read_second_scenes(split: str = "test") -> Dataset:
+    """Scenes and expressions by another hand, which nothing is fitted on.
+
+    Raises:
+        UnknownName: If there is no such split.
+    """
+    return _read_other_scenes("second", split)
+
+
+def read_practice_scenes(split: str = "tune") -> Dataset:
+    """Scenes and expressions by the same other hand, with other drawings, to fit on.
+
+    Raises:
+        UnknownName: If there is no such split.
+    """
+    return _read_other_scenes("practice", split)
+
+
+def read_held_scenes(split: str = "test") -> Dataset:
+    """A third set of drawings, in layouts that the other two lack.
+
+    Raises:
+        UnknownName: If there is no such split.
+    """
+    return _read_other_scenes("held", split)
+
+
+SCENE_READERS: dict[str, Callable[..., Dataset]] = {
+    "templates": read_scenes,
+    "free": read_free_scenes,
+    "everyday": read_everyday_scenes,
+    "second": read_second_scenes,
+    "practice": read_practice_scenes,
+    "held": read_held_scenes,
+}
+"""What `ris eval --style` names."""
+
+
+def _read_other_scenes(world: str, split: str) -> Dataset:
+    seeds = OTHER_SEEDS[world]
+    if split not in seeds:
+        raise UnknownName(f"The {world} scenes have no split named {split!r}. Available: {', '.join(seeds)}.")
+    items = [DatasetItem(f"{world}-{seed}", partial(draw_other_case, world, seed)) for seed in seeds[split]]
+    digest = hashlib.sha256()
+    for seed in seeds[split][:DIGESTED]:
+        scene = make_other_scene(world, seed)
+        digest.update(scene.image.tobytes() + repr(make_other_expressions(scene)).encode())
+    return Dataset(f"scenes, {world} world", split, tuple(items), digest=digest.hexdigest()[:16])
+
+
+def draw_other_case(world: str, seed: int) -> EvaluationImage:
+    """A scene of another world with all its expressions."""
+    scene = make_other_scene(world, seed)
+    samples = [
+        EvaluationSample(f"{seed}.{number}", one.text, one.targets, one.kind, _same_noun(scene, one.targets))
+        for number, one in enumerate(make_other_expressions(scene))
     ]
     return EvaluationImage(
         Image.from_array(scene.image), np.array([thing.mask for thing in scene.objects]), tuple(samples)

@@ -39,7 +39,11 @@ Split = Annotated[str, typer.Option(help="Split to use: val if not given; for th
 Partition = Annotated[str, typer.Option(help="Author of the data set's split: unc, umd or google.")]
 Wording = Annotated[str, typer.Option(help="Use the expressions as typed (raw) or cleaned (sent).")]
 Style = Annotated[
-    str, typer.Option(help="Style of the scenes' expressions: templates, free (by hand) or everyday (places).")
+    str,
+    typer.Option(
+        help="Style of the scenes' expressions: templates, free (by hand), everyday (places), or of other drawings: "
+        "second, practice, held."
+    ),
 ]
 Methods = Annotated[
     list[str] | None,

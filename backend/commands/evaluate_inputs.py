@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ris_core.segmentation.segmenter import Segmenter
     from ris_core.types import EncodedImage, Image
 
-STYLES = ("templates", "free", "everyday")
+STYLES = ("templates", "free", "everyday", "second", "practice", "held")
 SCENES = "scenes"
 """Name of the synthetic benchmark, which needs no files."""
 
@@ -36,8 +36,8 @@ def read_dataset(
     """The data set that the options name.
 
     Args:
-        style: Of the scenes' expressions: "templates", "free" for those that were written by hand, or "everyday" for places as
-            people use them.
+        style: Of the scenes' expressions: "templates", "free" for those that were written by hand, "everyday" for places as
+            people use them, or a world of other drawings: "second", "practice" or "held".
 
     Raises:
         BadInput: If there is none of that name, its folder is not given, or its files cannot be read.
@@ -46,12 +46,11 @@ def read_dataset(
     from ris_core.evaluation.refer import PARTITIONS, read_refer
 
     if name == SCENES:
-        from demo.benchmark import read_everyday_scenes, read_free_scenes, read_scenes
+        from demo.benchmark import SCENE_READERS
 
         if style not in STYLES:
             raise BadInput(f"No style named {style!r}. Available: {', '.join(STYLES)}.")
-        readers = dict(zip(STYLES, (read_scenes, read_free_scenes, read_everyday_scenes), strict=True))
-        return readers[style](split or "test")
+        return SCENE_READERS[style](split) if split else SCENE_READERS[style]()
     if name != "phrasecut" and name not in PARTITIONS:
         raise BadInput(f"No data set named {name!r}. Available: {', '.join([SCENES, *PARTITIONS, 'phrasecut'])}.")
     if root is None:

@@ -1,8 +1,9 @@
 """Referring expressions with their dependency trees, made by a small seeded grammar: training data for the demo parser.
 
 `make_phrases` composes noun phrases ("the second red car"), places ("on the far left"), relations ("left of the dog"),
-clauses ("that is not red"), and the fragments people type ("left guy", "standing on the left"). Trees follow the
-ClearNLP labels of `demo.ud_to_clear`.
+clauses ("that is not red"), and what people type: fragments ("left guy", "standing on the left"), telegrams ("boy striped
+sweater", "top left corner cup"), parts ("the back of the bench"). Some nouns are invented, so that a noun is told by where it
+stands. Trees follow the ClearNLP labels of `demo.ud_to_clear`.
 """
 
 import json
@@ -129,6 +130,11 @@ _COCO = _words("""
     counter basket pot pan slice piece muffin bun carrot calf cub kitten puppy chick doll toy lamp pillow blanket
     flower tail head
     """)
+_SCENERY = _words("""
+    sky cloud hill mountain rock tree road grass water street building wall post river beach sand snow field bush shadow
+    sidewalk ground floor ceiling roof tower bridge path forest island lake sun waterfall cliff statue church ship boat lamp
+    pole column arch stairs step tunnel station canoe lamppost reflection darkness smile face hand arm leg area space thing
+""")
 _COMPOUNDS = _words("""
     wine_glass tennis_player baseball_bat teddy_bear fire_hydrant stop_sign traffic_light hot_dog cell_phone
     coffee_cup parking_meter soccer_ball baseball_player pizza_slice dining_table police_officer water_bottle
@@ -143,9 +149,9 @@ _IRREGULAR = {
 }  # fmt: skip
 _CLOTHES = _words("""
     shirt jacket hat coat dress pants shorts cap helmet sweater tie suit glasses sunglasses jersey vest shoes skirt
-    hoodie scarf jeans uniform backpack gloves boots uniform apron
+    hoodie scarf jeans uniform backpack gloves boots uniform apron top blouse sweatshirt robe trunks socks
     """)
-_PLURAL_CLOTHES = {"pants", "shorts", "glasses", "sunglasses", "shoes", "jeans", "gloves", "boots"}
+_PLURAL_CLOTHES = {"pants", "shorts", "glasses", "sunglasses", "shoes", "jeans", "gloves", "boots", "trunks", "socks"}
 _PARTS = _words("""
     beard hair stripes spots glasses hat horns tail tie umbrella bag racket bat ball phone camera wheels collar
     ponytail mustache tag number logo bow
@@ -178,6 +184,30 @@ _ACTIONS = {
 _SIMPLE_RELATIONS = _words("""
     behind under above below near beside by over beneath underneath inside within on in against
     """)
+_ONSETS = _words("b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sl sn sp st t th tr v w y z")
+_VOWELS = _words("a e i o u ea ee oo ou ai")
+_ENDINGS = _words("b ck d er et g k l le m n p r rd sh t tor ket ler ng nk ner per y")
+_HABITS = {
+    "sit": "sits",
+    "stand": "stands",
+    "hold": "holds",
+    "wear": "wears",
+    "ride": "rides",
+    "lean": "leans",
+    "have": "has",
+    "lie": "lies",
+}
+_DONE = {
+    "held": "by",
+    "ridden": "by",
+    "covered": "by",
+    "worn": "by",
+    "eaten": "by",
+    "filled": "with",
+    "mounted": "on",
+    "located": "on",
+}
+"""Participles, and the word before what they are done by."""
 _VERBS_OF_BEING = {True: ("are", "VBP"), False: ("is", "VBZ")}
 
 
@@ -186,7 +216,7 @@ class _Grammar:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.nouns = [*_VOCABULARY["classes"], *_VOCABULARY["classes"], *_PEOPLE, *_PEOPLE, *_COCO]
+        self.nouns = [*_VOCABULARY["classes"], *_VOCABULARY["classes"], *_PEOPLE, *_PEOPLE, *_PEOPLE, *_COCO, *_SCENERY]
 
     def chance(self, p: float) -> bool:
         return self.rng.random() < p
@@ -200,7 +230,7 @@ class _Grammar:
             first = self.target() if self.chance(0.7) else self.fragment()
             return [first.with_(Node(".", ".", "punct")), self.target() if self.chance(0.5) else self.fragment()]
         draw: Callable[[], Node] = self.rng.choices(
-            [self.target, self.fragment, self.clause, self.listed], [78, 10, 6, 6]
+            [self.target, self.fragment, self.clause, self.listed, self.telegram, self.part_of], [64, 10, 6, 6, 10, 4]
         )[0]
         return [draw()]
 
@@ -223,8 +253,9 @@ class _Grammar:
             self.relative_clause,
             self.beside_word,
             self.bare_place,
+            self.done,
         ]
-        head.with_(self.rng.choices(kinds, [26, 27, 14, 14, 9, 6, 4])[0](head))
+        head.with_(self.rng.choices(kinds, [26, 27, 14, 14, 9, 6, 4, 3])[0](head))
 
     def fragment(self) -> Node:
         """What people type without a noun: "standing on the left", "in the middle", "white", "third from left"."""
@@ -251,7 +282,9 @@ class _Grammar:
         """A sentence: "the man is eating pizza", "there is a dog on the left", "the cat is black"."""
         subject = self.noun_phrase(0.9)
         be, be_tag = _VERBS_OF_BEING[subject.tag == "NNS"]
-        kind = self.rng.randrange(4)
+        kind = self.rng.randrange(6)
+        if kind > 3:
+            return self._does(subject)
         if kind == 0:
             verb = self.action(None)
             verb.left[:0] = [subject.as_("nsubj"), Node(be, be_tag, "aux")]
@@ -261,6 +294,20 @@ class _Grammar:
             return self._there(copula, subject)
         copula.left.append(subject.as_("nsubj"))
         return copula.with_(self.place(None).as_("prep") if kind == 2 else Node(self.pick(_COLOURS), "JJ", "acomp"))
+
+    def _does(self, subject: Node) -> Node:
+        """ "a boy sits on the left", "the person wears a black hat"."""
+        is_plural = subject.tag == "NNS"
+        word = self.pick(list(_HABITS))
+        verb = Node(
+            _HABITS[word] if not is_plural else word,
+            "VBP" if is_plural else "VBZ",
+            pos="VERB",
+            left=[subject.as_("nsubj")],
+        )
+        if word in ("wear", "hold", "ride", "have"):
+            return verb.with_((self.garment() if word == "wear" else self.landmark()).as_("dobj"))
+        return verb.with_(self.place(None) if self.chance(0.5) else self.relation(None))
 
     def _there(self, copula: Node, subject: Node) -> Node:
         copula.left.append(Node("there", "EX", "expl"))
@@ -281,6 +328,33 @@ class _Grammar:
         if kind == 2:
             return head.with_(self.noun_phrase(0.3).as_("appos"))
         return head.with_(self.place(None)) if kind == 3 else head.with_(self.action(head))
+
+    def telegram(self) -> Node:
+        """Without function words: "boy striped sweater", "left woman long hair", "guy blue shirt right", "bottom corner cup"."""
+        head = self.noun_phrase(0.0, modifiers=self.chance(0.4))
+        if self.chance(0.25):  # the place first
+            place = self.side_words()
+            head.left.insert(0, place.as_("compound"))
+            return head
+        for _ in range(self.rng.choice([1, 1, 2])):
+            thing = self.garment() if self.chance(0.6) else self.part()
+            thing.left = [word for word in thing.left if word.dep in ("amod", "compound")]
+            if thing.left or head.text in _PEOPLE:
+                head.with_(thing.as_("appos"))
+        if self.chance(0.45) or not head.right:
+            place = self.bare_place(head) if self.chance(0.5) else self.side_words().as_("npadvmod")
+            head.with_(place)
+        return head
+
+    def part_of(self) -> Node:
+        """A side of a thing: "the back of the bench", "left half of the pizza", "top of the hill"."""
+        word = self.pick(["back", "front", "top", "bottom", "end", "edge", "side", "half", "corner", "middle", "part"])
+        root = Node(word, "NN")
+        if word in ("end", "edge", "side", "half", "corner", "part"):
+            root.left.append(Node(self.pick(_SIDES[:6]), "JJ", "amod"))
+        if self.chance(0.7):
+            root.left.insert(0, Node("the", "DT", "det"))
+        return root.with_(self._of(self.noun_phrase(0.85)))
 
     # --- noun phrases
 
@@ -314,9 +388,14 @@ class _Grammar:
                 )
             )
             return noun
-        word = self.pick(self.nouns)
+        word = self.pick(self.nouns) if self.chance(0.85) else self.invented()
         is_plural = plural or word in ("scissors", "grapes")
         return Node(_plural(word) if plural else word, "NNS" if is_plural else "NN")
+
+    def invented(self) -> str:
+        """A word that is in no dictionary, but sounds like a noun: "blicket", "dropper"."""
+        syllables = [self.pick(_ONSETS) + self.pick(_VOWELS) for _ in range(self.rng.choice([1, 1, 2]))]
+        return "".join(syllables) + self.pick(_ENDINGS)
 
     def pronoun_one(self) -> Node:
         if self.chance(0.25):
@@ -334,7 +413,7 @@ class _Grammar:
             return Node(self.pick(["his", "her", "its", "their"]), "PRP$", "poss")
         if self.chance(0.04):
             owner = Node(self.pick(_PEOPLE), "NN", "poss")
-            owner.left, owner.right = [Node("the", "DT", "det")], [Node("'s", "POS", "case")]
+            owner.left, owner.right = [Node("the", "DT", "det"), *self.adjectives()], [Node("'s", "POS", "case")]
             return owner
         return Node(self.rng.choices(["the", "a", "that", "this"], [70, 24, 3, 3])[0], "DT", "det")
 
@@ -563,7 +642,16 @@ class _Grammar:
             self._where(verb)
         return verb
 
+    def done(self, head: Node | None) -> Node:
+        """ "held by the girl", "filled with water"."""
+        word = self.pick(list(_DONE))
+        dep = "agent" if _DONE[word] == "by" else "prep"
+        return Node(word, "VBN", "acl").with_(Node(_DONE[word], "IN", dep, right=[self.noun_phrase(0.8).as_("pobj")]))
+
     def _where(self, verb: Node) -> None:
+        if verb.text == "looking" and self.chance(0.4):
+            verb.with_(Node("at", "IN", "prep", right=[self.noun_phrase(0.8).as_("pobj")]))
+            return
         if verb.text in ("looking", "walking") and self.chance(0.6):
             goal = Node(self.pick(["camera", "left", "right", "us", "phone"]), "NN")
             verb.with_(self.prep(self.pick(["at", "to", "toward", "towards"]), _us(goal), 0.4))
@@ -574,7 +662,9 @@ class _Grammar:
             verb.with_(self.place(None) if self.chance(0.4) else self.relation(None))
 
     def _facing(self) -> Node:
-        word = self.pick(["us", "camera", "left", "right", "away", "forward", "you", "me"])
+        word = self.pick(["us", "camera", "left", "right", "away", "away", "forward", "you", "me"])
+        if word == "away" and self.chance(0.6):
+            return Node(word, "RB", "advmod").with_(self.prep("from", Node("camera", "NN"), 0.9))
         if word in ("us", "you", "me"):
             return Node(word, "PRP", "dobj")
         if word == "camera":
@@ -588,6 +678,10 @@ class _Grammar:
         if head is not None and head.text in _PEOPLE and self.chance(0.6):
             subject = Node("who", "WP", "nsubj")
         be, be_tag = _VERBS_OF_BEING[plural]
+        if self.chance(0.08):
+            verb = self._does(Node("one", "NNS" if plural else "NN")).as_("relcl")
+            verb.left = [subject]
+            return verb
         kind = self.rng.choices(["adjective", "place", "action", "has", "noun"], [40, 22, 20, 12, 6])[0]
         if kind == "has":
             verb = Node("have" if plural else "has", "VBP" if plural else "VBZ", "relcl", left=[subject], pos="VERB")

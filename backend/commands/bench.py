@@ -72,6 +72,22 @@ def page(
     shutil.rmtree(folder, ignore_errors=True)  # not reached after an error: the logs are needed then
 
 
+def reading(
+    profile: Profile = None,
+    split: Annotated[str, typer.Option(help="tune, to develop by, or test, which is held back.")] = "tune",
+    as_json: AsJson = False,
+) -> None:
+    """Measure how many expressions are read as a person reads them, and the CPU time of reading one."""
+    from benchmarks.reading import measure
+    from ris_core.profiles import load_parser
+    from ris_core.runtime import weights
+
+    settings = read_settings()
+    store = weights.WeightStore(settings.model_dir)
+    report = measure(load_parser(profile or settings.profile, store, settings.parser), split)
+    print(report.to_json() if as_json else report.to_markdown())
+
+
 def webhooks(
     events: Annotated[int, typer.Option(min=1, help="Number of events, sent as fast as they are accepted.")] = 10_000,
     as_json: AsJson = False,
@@ -87,7 +103,7 @@ def webhooks(
 bench = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
 )
-for command in (speed, annotators, page, webhooks, chaos, hosts, bulk, ledger):
+for command in (speed, annotators, page, reading, webhooks, chaos, hosts, bulk, ledger):
     bench.command()(command)
 
 

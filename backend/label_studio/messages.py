@@ -101,7 +101,7 @@ TEXTS: Mapping[Kind, str] = {
     "click": "Nothing says where the thing is: undo, then click on it, or draw a box around it.",
     "other_image": "Only the image “{about}” is answered here.",
     "separate": "Several things? Write “;” between them.",
-    "unused": "Not known here, so not used: {about}.",
+    "unused": "Not used: {about}.",
     "english": "Expressions are read in English. No English word was found, so only the look counts.",
     "help": (
         "Type what you mean: “the red cup left of the dog”, or several with “;”. Then “next” and “back” for other candidates, "

@@ -28,6 +28,8 @@ DIAGONAL = 2
 """How many times as far aside as along a direction something may be to be there at all."""
 OFF_CENTRE = 0.12
 """Share of a thing's width or height from which a part of it lies at that side; the centre of a half is 0.25 away."""
+INSIDE, PARTLY = 0.6, 0.2
+"""Share of a thing's box within another's from which it is in that; from which it may be: flowers stand out of their vase."""
 SIZES = frozenset(["big", "small", "tall", "short", "long", "wide", "narrow"])
 """Measures in logarithms."""
 
@@ -122,7 +124,7 @@ def relation(layout: ProposalLayout, keyword: str, leeway: bool = False) -> Floa
     common = np.clip(np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None]), 0, None)
     covered = common / np.maximum(sizes[:, None], 1)  # (N, N, 2): share of the first's width and height
     if keyword == "in":
-        return logistic((covered.prod(-1) - 0.6) / 0.1)
+        return logistic((covered.prod(-1) - (PARTLY if leeway else INSIDE)) / 0.1)
     if keyword == "on":
         return logistic((covered[..., 0] - 0.3) / 0.1) * _near(layout, NEAR) * _ends_lower(layout).T
     size = measure(layout, keyword)

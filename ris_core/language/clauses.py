@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ris_core.language import grammar, lexicon, negation, parts
-from ris_core.language.descriptions import NOBODY, Description, is_plural, is_thing
+from ris_core.language import belongings, grammar, hypernyms, lexicon, negation, parts
+from ris_core.language.descriptions import NOBODY, Description, is_plural
+from ris_core.language.things import find_things
 from ris_core.language.values import Clause
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Span
+
+
+_GROUPS = lexicon.words("pair couple")
 
 
 class ClauseReader:
@@ -36,16 +40,21 @@ class ClauseReader:
         self.joined: list[Span] = []
         self._belongs_to: dict[int, int] = {}  # what is said of "the shirt" of "the man in a shirt" is said of the man
         self._is_negated = False
-        grammar_target = grammar.find_target(doc)
-        own = grammar_target.phrase.start if grammar_target else NOBODY
-        self._chunks = [chunk for chunk in doc.noun_chunks if is_thing(chunk, is_target=chunk.start == own)]
+        named = find_things(doc, self.words)
+        self._chunks = named.phrases
         self._chunk_at = {token.i: chunk for chunk in self._chunks for token in chunk}
         i = self._begin_at_part()
-        self.target: Span | None = self._chunk_at[i] if i else self._keep(self._find_target(self._chunk_at.get(own)))
+        self.target: Span | None = (
+            self._chunk_at[i] if i else self._keep(self._find_target(self._chunk_at.get(named.target)))
+        )
         for chunk in self._chunks:
             self._read_inside(chunk)
+        for start, owner in named.owners.items():
+            self._belong(start, self._chunk_at[owner], f"of {self._bare(self._chunk_at[owner])}")
         while i < len(doc):
             i = self._pass_chunk(self._chunk_at[i]) if i in self._chunk_at else self._read_token(i)
+        if self.target is None and self._words(0, 1) in ("those", "these"):
+            self.notes[NOBODY].is_every = True
         if self._is_negated and self.target is None:  # "nothing"
             self.notes[NOBODY].excluded.append(("", ""))
 
@@ -56,14 +65,21 @@ class ClauseReader:
         if part is None or thing is None or (is_plural(thing.root) and "middle" in part.keywords):
             return 0  # "the middle of the goats" is the goat in their middle
         self._chunks = [chunk for chunk in self._chunks if chunk.start >= thing.start]
+        self._chunk_at = {token.i: chunk for chunk in self._chunks for token in chunk}  # "portion" is none
+        self.notes[thing.start].before += part.colours
         for keyword, wording in zip(part.keywords, part.wordings, strict=True):
             self.notes[thing.start].clauses.append((Clause("part", keyword, wording), ()))
         return int(thing.start)
 
+    def _belong(self, start: int, owner: Span, wording: str) -> None:
+        """Note that a thing is at another that it belongs to."""
+        self.notes[start].clauses.append((Clause("relation", "with", wording), [owner]))
+
     def _find_target(self, target: Span | None) -> Span | None:
         """The grammar's; of "the largest of the dogs" the dogs, of "not the cat but the dog" the dog."""
         for chunk in self._chunks:
-            if self._words(chunk.start - 1, 1) == "of" and self._selects(chunk.start - 2):
+            is_first = not any(other.end <= chunk.start - 2 for other in self._chunks)  # not "beside a pair of boots"
+            if is_first and self._words(chunk.start - 1, 1) == "of" and self._selects(chunk.start - 2):
                 word = self.words[chunk.start - 2]
                 if word not in lexicon.EVERY:
                     is_pair = chunk.root.lower_ in lexicon.PAIRED_NOUNS  # "a pair of scissors"
@@ -75,7 +91,11 @@ class ClauseReader:
             affirmed = (c for c in self._chunks if negation.is_all_but_nothing(self.words, c.start))
             return next(subjects, None) or next(objects, None) or next(affirmed, None)
         for chunk in self._chunks:
-            if self._words(chunk.start - 1, 1) == "but" and self._is_ruled_out(target):
+            if (
+                self._words(chunk.start - 1, 1) in ("but", ",")
+                and self._is_ruled_out(target)
+                and not self._is_ruled_out(chunk)
+            ):
                 self._exclude(chunk.start, target)
                 return chunk
         return target
@@ -107,6 +127,8 @@ class ClauseReader:
                 notes.number = notes.number or lexicon.NUMBERS[word]
             elif word in lexicon.DEPTHS and self._words(token.i + 1, 1) not in lexicon.SIDES:
                 notes.clauses.append((Clause("position", lexicon.DEPTHS[word], word, is_negated=lacks), ()))
+            elif self._names_kind(token.i, chunk):
+                notes.before.append(word)
             elif token.i == chunk.root.i or token.pos_ in ("DET", "PUNCT") or self._is_silent(word):
                 continue
             elif word in lexicon.ORDINALS or word == lexicon.LAST:
@@ -120,6 +142,12 @@ class ClauseReader:
                 notes.excluded.append((word, ""))
             else:
                 notes.before.append(word)
+
+    def _names_kind(self, i: int, chunk: Span) -> bool:
+        """ "a LEFT handed player", "the SIDE table": no place."""
+        after = self.words[i + 1 : chunk.end]
+        is_side = self.words[i] == "side" and len(after) == 1 and self._words(i - 1, 1) not in lexicon.SIDES
+        return is_side or any(word in ("handed", "footed") for word in [w for w in after if w != "-"][:1])
 
     def _is_silent(self, word: str) -> bool:
         return word in lexicon.SKIPPED or word in lexicon.NEGATIONS
@@ -166,7 +194,10 @@ class ClauseReader:
         if previous in things:
             return True
         other = self._chunk_at.get(chunk.root.head.i)
-        is_same_article = self.words[chunk.start] == self.words[self.target.start] == "the"
+        is_same_article = self.words[chunk.start] == self.words[self.target.start] == "the" or (
+            # "a woman in a sari and a man in a turban"
+            hypernyms.is_kind_of(chunk.root.lower_, "person") and self._words(chunk.end, 1) in lexicon.ATTRIBUTIVES
+        )
         return is_same_article and other is not None and other.start in things
 
     def _is_landmark(self, chunk: Span) -> bool:
@@ -175,7 +206,7 @@ class ClauseReader:
         return any(one.start == chunk.start for one in landmarks)
 
     def _read_token(self, i: int) -> int:
-        if self.words[i] in (",", "and", "but"):
+        if self.words[i] in (",", "and", "but") and not self._goes_on(i):
             self._is_negated = False
         readers = (self._exception, self._extreme, self._direction, self._ordinal, self._attribute)
         return next((stop for reader in readers if (stop := reader(i))), i + 1)
@@ -207,22 +238,49 @@ class ClauseReader:
     def _direction(self, i: int) -> int:
         """ "left of the dog", "next to the tree", "between the cups", "on the left"."""
         word, landmarks = self.words[i], self._landmarks(i)
+        if landmarks and belongings.is_gaze(self.words, i):  # "walking away from the house", "smiling at the boy"
+            is_viewer = landmarks[0].root.lower_ in lexicon.VIEWERS
+            self.notes[self._owner(i, landmarks)].after += [
+                word,
+                *(() if is_viewer else self._bare(landmarks[0]).split()),
+            ]
+            return int(landmarks[0].end)
+        if landmarks and belongings.is_own(self.words, i, landmarks[0]):  # "around her neck"
+            self._belongs_to[landmarks[0].start] = owner = self._owner(i, landmarks)
+            self.notes[owner].after += [word, *self._bare(landmarks[0]).split()]
+            return int(landmarks[0].end)
         if word not in lexicon.SIDES and not (word in lexicon.RELATIONS and landmarks):
             return 0
+        if not landmarks and self._words(i - 1, 1) in lexicon.GAZES:
+            self.notes[self._owner(i)].after.append(word)  # "facing left"
+            return i + 1
         if not landmarks and (not grammar.is_free(self.doc[i]) or self._ends_range(i)):
             return i + 1
         keyword = lexicon.SIDES.get(word, "")
         if landmarks:
             keyword = "on" if self._words(i - 1, 2) == "on top" else lexicon.RELATIONS.get(word, keyword)
-            clause = Clause("relation", "between" if keyword == "middle" else keyword, "")
+            if keyword in ("middle", "between"):  # "in the middle of the table" is on it
+                keyword = "between" if len(landmarks) > 1 or is_plural(landmarks[0].root) else "with"
+            clause = Clause("relation", keyword, "")
         else:
             clause = self._side(i)
-        return self._add(self._owner(i, landmarks), clause, landmarks, i)
+        return self._add(self._counted_from(i) or self._owner(i, landmarks), clause, landmarks, i)
+
+    def _counted_from(self, i: int) -> int | None:
+        """Of "from the top" the thing just before that has an ordinal: "the cup on the SECOND SHELF from the top"."""
+        start = next((j for j in range(i - 1, max(i - 4, -1), -1) if self.words[j] not in ("the", *lexicon.FAR)), 0)
+        before = [chunk for chunk in self._chunks if chunk.end <= start]
+        if self.words[start] != "from" or not before:
+            return None
+        key = self._belongs_to.get(before[-1].start, before[-1].start)
+        return key if self.notes[key].ordinal and key else None
 
     def _ordinal(self, i: int) -> int:
         """ "the second from the left": an ordinal without its noun; also numbers, which are read elsewhere."""
         if self.words[i] in lexicon.ORDINALS or self.words[i] == lexicon.LAST:
-            self.notes[self._owner(i)].ordinal = self.words[i]
+            before = self._chunk_at.get(i - 1)  # "hat on the man second from the left"
+            owner = self._owner(i) if before is None else self._belongs_to.get(before.start, before.start)
+            self.notes[owner].ordinal = self.words[i]
             return i + 1
         return i + 1 if self.words[i] in lexicon.NUMBERS else 0
 
@@ -234,6 +292,14 @@ class ClauseReader:
         if chunk is not None and self._is_excluded(NOBODY, chunk):
             return int(chunk.end)
         lacks, owner, stop = False, self._owner(i, [chunk] if chunk is not None else []), i + 1
+        if (
+            chunk is not None and word == "of" and self._is_told_where(chunk) and owner != NOBODY
+        ):  # "legs of the right lady"
+            self._belong(owner, chunk, f"of {self._bare(chunk)}")
+            return int(chunk.end)
+        holder = self._chunk_at[owner].root.lower_ if owner != NOBODY else ""
+        if chunk is not None and word == "in" and holder and belongings.is_container(self.words, chunk, holder):
+            return self._add(owner, Clause("relation", "in", ""), [chunk], i)
         if chunk is not None and (token.pos_ == "VERB" or word in lexicon.ATTRIBUTIVES):
             self._belongs_to[chunk.start] = owner
             if word in lexicon.HOLDING and not self._is_negated:
@@ -251,14 +317,16 @@ class ClauseReader:
             self.notes[owner].after += words[1].split()
         return stop
 
+    def _is_told_where(self, chunk: Span) -> bool:
+        """Whether a noun phrase itself says which of its kind it is: "the right lady", "the tallest boy"."""
+        return bool(self.notes[chunk.start].clauses or self.notes[chunk.start].ordinal)
+
     def _describes(self, i: int) -> bool:
-        """Whether a word may belong to a look: no place, command, particle, gaze ("facing left") or "two OF the dogs"."""
+        """Whether a word may belong to a look: no place, command, particle or "two OF the dogs"."""
         silent = (grammar.PLACES, lexicon.PLACEHOLDERS, lexicon.COMMANDS, lexicon.FAR)
-        sides = [t for t in self.doc[i + 1 : i + 2] if t.lower_ in lexicon.SIDES and t.dep_ != "prt"]
-        is_gaze = any(not grammar.is_free(side) for side in sides)
         is_partitive = self.target is not None and i + 1 == self.target.start
         is_silent = any(self.words[i] in words for words in silent) or self.doc[i].dep_ in ("prt", "compound")
-        return not (is_silent or is_gaze or is_partitive)
+        return not (is_silent or is_partitive)
 
     # --- what the readers share
 
@@ -303,12 +371,24 @@ class ClauseReader:
     def _landmarks(self, i: int, needs_link: bool = True) -> list[Span]:
         """The things that the keyword at `i` is measured against, read off the surface."""
         j = i + 1
+        if self.words[i] == "at":  # "at the end of the hall"
+            part = parts.opening_part(self.words[j:])
+            j += part.start if part and not part.keywords else 0
         while self._words(j, 1) in grammar.FRAME_NOUNS:  # "on the left side of the dog"
             j += 1
         if self._words(j, 1) in grammar.LINKS:
             j += 1
         elif needs_link and self.words[i] not in lexicon.RELATIONS:
             return []
+        paired = next(
+            (
+                c.end
+                for c in self._chunks
+                if c.start == j and c.root.lower_ in _GROUPS and self._words(c.end, 1) == "of"
+            ),
+            -1,
+        )
+        j = paired + 1 or j  # "beside a pair of boots"
         landmarks = [c for c in self._chunks if c.start == j and c is not self.target]  # not "the largest OF THE DOGS"
         if landmarks and self.words[i] in lexicon.PAIRING:
             landmarks += [chunk for chunk in self._chunks if chunk.root in landmarks[0].root.conjuncts][:1]
@@ -326,8 +406,12 @@ class ClauseReader:
     def _take_negation(self, stop: int) -> bool:
         """Whether a "not" is waiting for what has just been read; "or" keeps it for the next."""
         was_negated = self._is_negated
-        self._is_negated = was_negated and self._words(stop, 1) in ("or", "nor")
+        self._is_negated = was_negated and (self._words(stop, 1) in ("or", "nor") or self._goes_on(stop))
         return was_negated
+
+    def _goes_on(self, i: int) -> bool:
+        """Whether a comma at `i` is one of a negated list: "neither standing, sitting nor walking"."""
+        return self._words(i, 1) == "," and "neither" in self.words[:i] and "nor" in self.words[i:]
 
     def _side(self, i: int) -> Clause:
         """A part of the picture, or its very end: "far left", "left-most"."""

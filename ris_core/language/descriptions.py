@@ -48,11 +48,27 @@ def is_thing(chunk: Span, is_target: bool) -> bool:
     root = chunk.root
     if root.lower_ in lexicon.PLACEHOLDERS:
         return root.dep_ != "attr" or (root.head.dep_ == "ROOT" and is_target)
+    if root.like_num or root.lower_ in ("o'clock", "oclock"):
+        return is_target
+    if root.lower_ == "row" and not is_target and any(token.lower_ in lexicon.SIDES for token in chunk):
+        return False  # "in the back row" is a place
     if root.pos_ == "PRON" or root.lower_ in lexicon.ORDINALS or root.lower_ in lexicon.EXTREMES:
         return False
     if root.lower_ == "top" and _is_garment(chunk):
         return True
-    return root.lower_ not in grammar.PLACES or (is_target and root.lower_ in lexicon.PICTURES)
+    is_named = any(word.pos_ in ("NOUN", "PROPN") for word in chunk[:-1])  # "sky area" is the sky
+    is_told = (
+        is_target
+        and not is_named
+        and root.lower_ in _AREAS
+        and any(word.is_alpha and word.lower_ not in _BARE for word in chunk.doc)
+    )
+    return root.lower_ not in grammar.PLACES or is_told or (is_target and root.lower_ in lexicon.PICTURES)
+
+
+_AREAS = lexicon.words("area region section space spot")
+"""Parts of the picture that are things if something is said of them: "the snowy area", "area left of the bed"."""
+_BARE = grammar.PLACES | _AREAS | frozenset(lexicon.SIDES) | lexicon.words("the a an of in on at to far very")
 
 
 def _is_garment(chunk: Span) -> bool:

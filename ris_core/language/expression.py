@@ -27,7 +27,8 @@ class Expression:
         is_whole: No noun phrase was found; the target phrase is the whole text.
         referents: What is asked for in full, with its clauses: one thing, or several that are joined by "and". Empty if it
             was not read.
-        unused: Words that the profile does not know, and that count for nothing; see `ris_core.language.vocabulary`.
+        unused: Words that count for nothing: numbers that are no count ("player 23"), and what the profile does not know
+            (`ris_core.language.vocabulary`).
     """
 
     raw: str
@@ -75,7 +76,12 @@ class Expression:
 
     @classmethod
     def from_doc(
-        cls, doc: Doc, quirks: frozenset[str] = frozenset(), raw: str | None = None, normal: Doc | None = None
+        cls,
+        doc: Doc,
+        quirks: frozenset[str] = frozenset(),
+        raw: str | None = None,
+        text: str | None = None,
+        normal: Doc | None = None,
     ) -> Self:
         """Read a dependency parse (spaCy, ClearNLP-style labels).
 
@@ -83,17 +89,21 @@ class Expression:
             doc: The parsed text.
             quirks: Identifiers of the released code's behaviours to reproduce (`docs/developers/method.md`).
             raw: What was typed, if it differs from the text of `doc`.
+            text: Its tokens, joined by blanks, if they do.
             normal: The parse of the normalised text, if that differs: what is asked for in full is read from it.
         """
         phrases = grammar.analyse(doc, quirks)
+        read = doc if normal is None else normal
+        things = referents.read(read)
         return cls(
             raw=doc[:].text if raw is None else raw,
-            text=doc[:].text,  # `doc.text` may end in a blank
+            text=doc[:].text if text is None else text,  # `doc.text` may end in a blank
             target_phrase=phrases.target,
             head=phrases.head,
             other_phrases=phrases.others,
             position=phrases.position,
             relation=phrases.relation,
             is_whole=phrases.is_whole,
-            referents=referents.read(doc if normal is None else normal),
+            referents=things,
+            unused=referents.unread(read, things),
         )

@@ -32,7 +32,7 @@ SIDES = _by_word(
         "down": "bottom lower down below low underneath beneath south",
         "middle": "middle center centre central mid",
         "front": "front foreground",
-        "back": "back background rear behind",
+        "back": "back background rear behind distance",
     }
 )
 """Parts of the picture; with a landmark, directions from it."""
@@ -84,7 +84,7 @@ RELATIONS = _by_word(
         "up": "above over",
         "down": "below under beneath underneath",
         "back": "behind",
-        "near": "near beside by alongside against next adjacent close around",
+        "near": "near beside by alongside against next adjacent close around at",
         "far": "away",
         "between": "between amid among amongst",
         "on": "on onto upon atop",
@@ -172,15 +172,33 @@ LACKING = words("without lacking")
 DROPPED = words("excluded excepted omitted ignored aside")
 """After a thing, at the very end: it is not meant."""
 
+GARMENTS = words("""
+    shirt shirts tshirt t-shirt blouse sweater sweatshirt hoodie jacket coat raincoat vest suit tuxedo dress gown skirt pants
+    trousers jeans shorts trunks tights leggings overalls jersey uniform outfit costume clothes clothing robe apron cape cloak
+    poncho kimono sari hat cap beanie helmet turban hood headscarf scarf bandana tie bowtie belt gloves glove mittens socks sock
+    shoes shoe boots boot sandals sneakers heels flops glasses sunglasses goggles mask veil bikini swimsuit swimwear wetsuit
+    pajamas underwear bra stripes plaid camo camouflage denim leather gear attire garb top tee parka sleeve sleeves flannel
+    polo cardigan khakis khaki scrubs
+    """)
+"""What is worn: behind "in" it is a look, no place."""
+
 ATTRIBUTIVES = {word: word for word in ("in", "with", "of", "for", "like")} | dict.fromkeys(
     ("has", "have", "having"), "with"
 )
 """Words whose object belongs to the look of the thing, and the word that says so in a phrase."""
 
 COMMANDS = words("""
-    find show select segment pick choose highlight locate mark get give please want need detect identify include
+    find show select segment pick choose highlight locate mark get give please want need detect identify include click
     """)
 """Verbs that ask for a thing, and are no part of its description."""
+
+GAZES = words("""
+    looking gazing staring glancing peering facing pointing smiling waving turned turning headed heading leaning walking running
+    moving driving flying swimming swinging
+    """)
+"""Verbs with a direction that is no place: "facing left", "walking away from the house"."""
+
+POSSESSIVES = words("his her its their my your our")
 
 VIEWERS = words("us me you viewer photographer camera")
 """Landmarks that are, or may be, in front of the picture."""

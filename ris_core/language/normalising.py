@@ -12,23 +12,36 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from ris_core.language import lexicon, spelling
+from ris_core.language import grammar, lexicon, spelling
 
 SHORT_FORMS = {
     "rt": "right", "rgt": "right", "lft": "left", "btm": "bottom", "bttm": "bottom", "ctr": "center", "cntr": "center",
     "bg": "background", "bkgd": "background", "bkgrd": "background", "fg": "foreground", "pic": "picture", "pics": "picture",
     "img": "image", "blk": "black", "wht": "white", "grn": "green", "ylw": "yellow", "yel": "yellow", "brn": "brown", "blu": "blue",
     "gry": "gray", "btwn": "between", "abv": "above", "blw": "below", "nxt": "next", "w/": "with", "w": "with", "infront": "in front",
-    "ontop": "on top", "inbetween": "in between",
+    "b/w": "between", "&": "and", "nexto": "next to", "ontop": "on top", "inbetween": "in between",
+    "leftside": "left side", "rightside": "right side",
+    "frm": "from", "lt": "left", "infornt": "in front",
+    "righthand": "right hand", "lefthand": "left hand", "nextto": "next to",
 }  # fmt: skip
 """Short forms, and words written together."""
+SPLIT = (
+    "back pack", "back packs", "sun glasses", "side walk", "skate board", "snow board", "surf board", "motor cycle", "motor bike",
+    "water fall", "lap top", "key board", "tooth brush", "suit case", "hand bag", "foot ball", "base ball", "basket ball",
+    "tea pot", "cup board", "book shelf", "pony tail", "sweat shirt", "rain coat", "head phones", "air plane", "hair cut", "any one",
+    "some one", "every one", "any thing", "every thing", "left most", "right most", "tea spoon", "butter fly", "straw berry",
+    "lamp post", "lamp shade", "table cloth", "note book", "black board", "white board", "dash board", "fire place", "wind shield",
+    "sail boat", "rail road", "sun flower", "card board",
+)  # fmt: skip
+"""Words that are one, written as two."""
 CLOSED = tuple(
     sorted(
         {
+            *(word for table in (lexicon.SIDES, lexicon.RELATIONS, lexicon.ORDINALS) for word in table),
             *(
                 word
-                for table in (lexicon.SIDES, lexicon.EXTREMES, lexicon.RELATIONS, lexicon.ORDINALS)
-                for word in table
+                for word, keyword in lexicon.EXTREMES.items()
+                if keyword in (*lexicon.SIDES.values(), "near", "far")
             ),
             *lexicon.COLOURS,
             *("behind", "front", "corner", "without", "except", "picture"),
@@ -60,6 +73,12 @@ _CONVERSE = {
     "in front of": "behind", "next to": "next to", "beside": "next to", "near": "near",
 }  # fmt: skip
 """What a thing is to another that is so to it."""
+_LEAST = {
+    "big": "smallest", "large": "smallest", "small": "largest", "little": "largest", "tall": "shortest", "short": "tallest",
+    "wide": "narrowest", "narrow": "widest", "close": "farthest", "far": "closest",
+}  # fmt: skip
+"""What "least" makes of a size."""
+_FURNITURE = "table|desk|counter|kitchen counter|bench|couch|sofa|chair|bed|shelf|stove|car|van|truck|bus"
 _HAVING = r"\b(?:with|(?:(?:that|which|who) )?(?:has|have|having))"
 _END = r"(?=$|[,.;]| (?:from|on|in|at|of)\b)"
 
@@ -71,11 +90,34 @@ def _rule(
 
 
 _RULES = (
-    # courtesies
-    _rule(r"^(?:hi|hello|hey)[ ,!]+", ""),
+    # courtesies and chat
+    _rule(
+        r"^(?:(?:hi|hello|hey|hmm+|um+|uh+|ok|okay|lol|sorry|well|so|oh|yo|actually|oops)\b[ ,.!:]*)+(?=[a-z0-9])", ""
+    ),
+    _rule(
+        r"^i(?:'d| would)? (?:guess|think|mean|meant|believe|want|need|like|see)(?: you)?(?: to (?:find|select|get|have))?[ ,]+",
+        "",
+    ),
+    _rule(r"^(?:just|now|then) (?=(?:get|find|select|pick|show|the|a)\b)", ""),
     _rule(r"[ ,.!]*(?:\b(?:thanks|thank you|thx|ty|please|pls|plz|cheers)\b[ ,.!]*)+$", ""),
     _rule(r"^(?:pls|plz)\b ?", ""),
-    # one word for two
+    _rule(
+        r"^(?:(?:can|could|would|will) you )?(?:please |pls |plz )?(?:click|tap|klick)(?:ing)?\b(?: on\b)?(?: the\b)? ?",
+        "",
+    ),
+    _rule(r"[ ,.]*\b(?:click|tap) (?:it|here|there|that|this|on it)$", ""),
+    # a list without "and"
+    _rule(
+        r"^([a-z]+), ([a-z]+), ([a-z]+)$",
+        lambda found: found[0] if any(map(_is_no_thing, found.groups())) else f"{found[1]}, {found[2]} and {found[3]}",
+    ),
+    # one word for two, two for one
+    _rule(r"\b([a-z]+) ' ?s\b", r"\1's"),
+    _rule(r"\b(with|in|on|of|from|behind|around|by|holding) it's\b", r"\1 its"),
+    _rule(rf"\b(?:{'|'.join(SPLIT)})\b", lambda found: found[0].replace(" ", "")),
+    _rule(r"\b(to|on|in|of|at|by|from|with)t? ?(?<=t )he (?=[a-z])", r"\1 the "),
+    _rule(r"\b(left|right)[ -]?hand (side|corner)\b", r"\1 \2"),
+    _rule(r"\b([a-z]+) plus (?=[a-z]+)", r"\1 and "),
     _rule(r"\bin in front\b", "in front"),
     _rule(rf"\b({_SIDE})[ -]most\b", r"\1most"),
     _rule(r"\bcentermost|middlemost\b", "middle"),
@@ -111,6 +153,15 @@ _RULES = (
     ),
     _rule(r"\bfar(?: away)? from the\b", "farthest from the"),
     _rule(r"\b(?:painted|colou?red) (" + "|".join(lexicon.COLOURS) + r")\b", r"that is \1"),
+    _rule(
+        rf"\bleast ({'|'.join(_LEAST)})\b",
+        lambda found: _LEAST[found[1]],
+    ),
+    # the upper side of what things stand on
+    _rule(rf"\b(on|onto|against|over) ((?:the|a|an|his|her) )?({_FURNITURE})[ -](?:tops?|backs?)\b", r"\1 \2\3"),
+    _rule(rf"^(?:the )?({_FURNITURE})[ -](top|back)$", r"the \2 of the \1"),
+    _rule(rf"\b({'|'.join((*lexicon.COLOURS, 'grey'))})[ -]colou?red\b", r"\1"),
+    _rule(r"\bmulti[ -]colou?red\b", "multicolored"),
     # one of several
     _rule(
         r"\b(?:the )?((?:[a-z-]+ )+)one of the ([a-z]+)s\b$",
@@ -120,7 +171,7 @@ _RULES = (
     _rule(r"^(?:the )?(foreground|background) ([a-z][a-z -]*)$", r"\2 in the \1"),
     # a colour behind its noun
     _rule(
-        rf"^((?:the )?(?:(?:{_SIDE}|{_SIDE}most) )?)([a-z]+) ({'|'.join(lexicon.COLOURS)})$",
+        rf"^((?:the )?(?:(?:{_SIDE}|{_SIDE}most) )?)([a-z]+) ({'|'.join(lexicon.COLOURS)})(?=$|,)",
         lambda found: found[0] if _is_no_noun(found[2]) else f"{found[1]}{found[3]} {found[2]}",
     ),
 )
@@ -186,6 +237,11 @@ def _english() -> frozenset[str]:
 def _is_no_noun(word: str) -> bool:
     """Words before a colour that do not make it one of theirs: "in red", "dark red", "is red"."""
     return word in _OTHERS or word in lexicon.COLOURS or word in lexicon.EVERY
+
+
+def _is_no_thing(word: str) -> bool:
+    """Words that stand in a list of what is said of one thing: "woman, left, smiling"."""
+    return _is_no_noun(word) or word in lexicon.GARMENTS or word in grammar.PLACES or word.endswith(("ing", "ed"))
 
 
 _OTHERS = lexicon.words(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 
 from ris_core.errors import BadExpression, WeightsMissing
 from ris_core.language.expression import Expression
 from ris_core.language.normalising import normalise
+from ris_core.language.telegrams import retie
 
 MAX_CHARACTERS = 1_000
 """Longest expression, after normalising; CLIP reads 77 tokens of it."""
 APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201b\u02bc\u00b4`\uff07"), "'")
 """What phones and word processors write for an apostrophe: "isn\u2019t" would say "is"."""
+READINGS = 500
+"""Expressions whose reading is remembered."""
 UNUSED_PIPES = ("ner", "lemmatizer", "textcat")
 """Components of full pipelines that cost time and tell us nothing."""
 
@@ -75,24 +79,36 @@ class Parser:
         meta = self._nlp.meta
         name = fingerprint or f"{meta['lang']}_{meta['name']}-{meta['version']}"
         self.fingerprint = "+".join([name, *sorted(quirks)])
+        self._remembered = lru_cache(maxsize=READINGS)(self.read)
 
     def parse(self, text: str) -> Expression:
-        """Clean, lower-case and parse one expression.
-
-        The tokens of a first parse are joined by single blanks and parsed again, as the published methods do; that
-        text is what the text encoder gets ("isn't" -> "is n't").
+        """Clean, lower-case and parse one expression; what was read lately is remembered.
 
         Raises:
             BadExpression: If there is nothing to read in it, or too much.
         """
-        cleaned = clean_expression(text).lower()
-        joined, normal = self._join(cleaned), self._join(normalise(cleaned))
-        doc = self._nlp(joined)
-        return Expression.from_doc(doc, self.quirks, text, self._nlp(normal) if normal != joined else None)
+        return self._remembered(text)
 
-    def _join(self, text: str) -> str:
-        """The tokens of a text, with single blanks between."""
-        return " ".join(token.text for token in self._nlp.make_doc(text) if not token.is_space)
+    def read(self, text: str) -> Expression:
+        """The same without remembering.
+
+        The tokens of a first parse are joined by single blanks and, with quirks, parsed again as the published methods do; that
+        text is what the text encoder gets ("isn't" -> "is n't").
+        """
+        from spacy.tokens import Doc
+
+        cleaned = clean_expression(text).lower()
+        typed, normal = self._tokens(cleaned), self._tokens(normalise(cleaned))
+        if not self.quirks:
+            doc = retie(self._nlp(Doc(self._nlp.vocab, words=normal)))
+            return Expression.from_doc(doc, raw=text, text=" ".join(typed))
+        doc = self._nlp(" ".join(typed))
+        return Expression.from_doc(
+            doc, self.quirks, text, normal=self._nlp(" ".join(normal)) if normal != typed else None
+        )
+
+    def _tokens(self, text: str) -> list[str]:
+        return [token.text for token in self._nlp.make_doc(text) if not token.is_space]
 
     __call__ = parse
 

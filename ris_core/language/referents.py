@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ris_core.language import grammar, lexicon
+from ris_core.language import grammar, lexicon, parts
 from ris_core.language.clauses import ClauseReader
 from ris_core.language.descriptions import NOBODY, Description, is_plural
 from ris_core.language.values import Clause, Referent
@@ -32,6 +32,28 @@ def read(doc: Doc) -> tuple[Referent, ...]:
     clauses = ClauseReader(doc)
     things = tuple(_compose(clauses, thing, frozenset()) for thing in (clauses.target, *clauses.joined))
     return (_account(doc, things), *things[1:])
+
+
+def unread(doc: Doc, things: Sequence[Referent]) -> tuple[str, ...]:
+    """Numbers and rims that nothing was made of: "player 23", "the cup at 4 o'clock", "in the corner"."""
+    said = {word for thing in things for other in thing.things for word in _spellings(other)}
+    counts = {thing.number for one in things for thing in one.things}
+    sides = {clause.kind for one in things for thing in one.things for clause in thing.clauses} & {
+        "position",
+        "rank",
+        "part",
+    }
+    return tuple(
+        token.lower_
+        for token in doc
+        if token.lower_ not in said
+        and token.lower_ not in lexicon.ORDINALS
+        and (
+            (token.like_num and lexicon.NUMBERS.get(token.lower_, 0) not in counts)
+            or token.lower_ in ("o'clock", "oclock")
+            or (token.lower_ in lexicon.RIMS and not sides and bool(things[0].phrase))
+        )
+    )
 
 
 def _account(doc: Doc, things: Sequence[Referent]) -> Referent:
@@ -88,6 +110,7 @@ _SILENT = (
     | lexicon.DROPPED
     | lexicon.DISMISSING
     | lexicon.UTMOST
+    | parts.PART_NOUNS
     | frozenset(lexicon.PLACEHOLDERS)
     | frozenset(word for words in lexicon.EXCEPTIONS for word in words.split())
     | frozenset(

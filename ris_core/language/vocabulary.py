@@ -85,7 +85,7 @@ class Vocabulary:
         unknown: list[str] = []
         restrictions = [self._restrict(referent, unknown) for referent in expression.referents]
         referents = tuple(referent for referent in restrictions if referent is not None)
-        unused = tuple(dict.fromkeys(unknown))
+        unused = tuple(dict.fromkeys([*unknown, *expression.unused]))
         if all(referent == Referent(number=referent.number) for referent in referents):  # nothing is said that was read
             unused = unused or tuple(dict.fromkeys(filter(self._is_strange, expression.text.split())))
             if expression.referents and unused:

@@ -20,6 +20,8 @@ def explain(prediction: Prediction) -> str:
     """
     referents, reading = prediction.expression.referents, read_as(prediction.expression)
     lines = [f"Read as {reading}."] if reading else []
+    if prediction.expression.unused:
+        lines.append(f"Not used: {', '.join(prediction.expression.unused)}.")
     lines.append(DECISIONS[prediction.decision])
     labels = [
         label for r in referents for label in (*(c.label for c in r.clauses), *(f"not {e.label}" for e in r.excluded))

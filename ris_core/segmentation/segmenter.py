@@ -176,7 +176,7 @@ def _decide(values: Array, all_masks: Array | RunLengthMasks, ambiguous_ratio: f
 
 
 def _unused_warning(unused: Sequence[str]) -> str:
-    return f"The model does not know {', '.join(unused)}: not used." if unused else ""
+    return f"Not used: {', '.join(unused)}." if unused else ""
 
 
 def _no_scores() -> Scores:

@@ -81,7 +81,7 @@ def test_an_unknown_noun_is_named_and_nothing_is_offered_for_it(ask, text, words
 def test_other_unknown_words_are_named_and_not_used(scene, ask, text, unused):
     prediction = ask(text)
     assert (found(scene, prediction), prediction.expression.unused) == (["tomato2"], unused)
-    assert f"does not know {unused[0]}" in " ".join(prediction.warnings)
+    assert f"Not used: {unused[0]}" in " ".join(prediction.warnings)
 
 
 @pytest.mark.parametrize(

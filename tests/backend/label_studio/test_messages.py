@@ -86,7 +86,7 @@ def test_how_it_was_read_is_told_where_that_is_wanted():
 
 def test_words_that_were_not_used_are_told():
     [told] = about_answer("the shiny frog left of the kitten", "match", False, unused=["shiny", "kitten"])
-    assert (told.kind, told.text) == ("unused", "Not known here, so not used: “shiny”, “kitten”.")
+    assert (told.kind, told.text) == ("unused", "Not used: “shiny”, “kitten”.")
 
 
 def test_the_hint_names_the_rank_of_what_fits_nearly_as_well():

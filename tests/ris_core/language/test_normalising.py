@@ -158,7 +158,7 @@ ACCOUNTED = {
     "the girl in a yellow dress and boots": "boots",
     "guy far right blue shirt": "shirt",
     "oak tree center": "oak",
-    "purple clouds middle": "clouds",
+    "purple clouds middle": "cloud",
 }
 
 

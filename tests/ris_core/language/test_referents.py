@@ -160,7 +160,38 @@ def parser() -> Parser:
         ("the cat that is left of the dog and above the tree", "cat: left of (dog); up of (tree)"),
         ("big elephant behind the small one", "elephant: rank big 1; back of (elephant: rank small 1)"),
         # no places
-        ("dog facing left", "dog"),
+        # whose it is, where words say which one of them that is
+        ("the left boy's shoe", "shoe: with of (boy: at left)"),
+        ("the boy's shoe", "boy shoe"),
+        ("ears of the tallest rabbit", "all ear: with of (rabbit: rank tall 1)"),
+        ("a scarf around her neck", "scarf around her neck"),
+        # parts without a side, areas
+        ("the edge of a chair", "chair"),
+        ("portion of the fence left of the gate", "fence: left of (gate)"),
+        ("the brown part of the ground", "brown ground"),
+        ("the green area left of the house", "green area: left of (house)"),
+        # counted in an order of its own
+        ("the cup on the second shelf from the top", "cup: on of (shelf: rank up 2)"),
+        ("the hat on the man second from the left", "hat: on of (man: rank left 2)"),
+        # gaze and direction are no place
+        ("the car facing away from the camera", "car facing away"),
+        ("the child smiling at the nurse", "child smiling at nurse"),
+        ("the child at the window", "child: near of (window)"),
+        # in a thing, and in clothes
+        ("the bird in the cage", "bird: in of (cage)"),
+        ("the woman in a sari", "woman in sari"),
+        ("the man in the car", "man: in of (car)"),
+        # without function words
+        ("nurse green mask", "nurse with green mask"),
+        ("old man cane", "old man with cane"),
+        # several
+        ("apple, pear, banana", "apple & pear & banana"),
+        ("woman, left, smiling", "woman smiling: at left"),
+        ("not the cyclist, the runner next to him", "runner - (cyclist)"),
+        ("the suitcase beside a pair of boots", "suitcase: near of (all boot)"),
+        ("left handed pitcher", "left handed pitcher"),
+        ("the side table", "side table"),
+        ("dog facing left", "dog facing left"),
         ("man sitting down", "man sitting"),
         ("woman with her back to us", "woman"),
         # parts

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,9 @@ def test_the_decision_is_said(decision, selected, expected):
 def test_other_methods_and_no_proposals_are_no_error():
     assert explain(prediction([{"logit": 3.0}])) == "Match: what is marked with * answers.\n* #1, score 0.90"
     assert explain(prediction([], DOG, decision="no_match", selected=())).endswith("likely enough to be meant.")
+
+
+def test_what_was_not_used_is_named_as_in_the_page():
+    read = prediction([{"look": 0.4, "look_rank": 1}], Referent("player", "player"))
+    lines = explain(replace(read, expression=replace(read.expression, unused=("23",)))).splitlines()
+    assert lines[:2] == ["Read as player.", "Not used: 23."]

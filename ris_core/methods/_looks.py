@@ -73,13 +73,16 @@ class Appearance:
         logit_scale: float,
     ) -> None:
         self.visual, self.texts, self.wordings, self.logit_scale = visual, texts, wordings, logit_scale
+        self._known: dict[str, Float[Array, "n"]] = {}
 
     def similarity(self, phrases: Sequence[str]) -> Float[Array, "n p"]:
-        """Scaled cosines."""
-        cosines: Float[Array, "n p"] = (
-            self.logit_scale * self.visual @ np.stack([self._feature(phrase) for phrase in phrases]).T
-        )
-        return cosines
+        """Scaled cosines; what was asked once is remembered."""
+        new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
+        if new:
+            dressed = np.stack([[self.texts[text] for text in self.wordings.dress(phrase)] for phrase in new])
+            columns = self.logit_scale * unit(unit(dressed).mean(axis=1)) @ self.visual.T
+            self._known.update(zip(new, columns, strict=True))
+        return np.stack([self._known[phrase] for phrase in phrases], axis=1)
 
     def features(self, phrase: str) -> dict[str, Float[Array, "n"]]:
         """What tells whether a proposal shows a phrase.
@@ -94,9 +97,6 @@ class Appearance:
             "noun": log_share(self.similarity(self.wordings.nouns(phrase)), axis=1)[:, 0],
             "colour": log_share(self.similarity(recoloured), axis=1)[:, 0] if recoloured else np.zeros(len(similarity)),
         }
-
-    def _feature(self, phrase: str) -> Float[Array, "e"]:
-        return unit(np.mean([unit(self.texts[text]) for text in self.wordings.dress(phrase)], axis=0))
 
 
 def log_share(logits: Float[Array, "n m"], axis: int) -> Float[Array, "n m"]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,12 +46,12 @@ class Segmenter:
     ambiguous_ratio: float = 0.8
     vocabulary: Vocabulary | None = None
 
-    @property
+    @cached_property
     def encode_fp(self) -> str:
         """Digest of what makes the encoded arrays, and of which: proposer, encoder, weights, preprocessing, the code's behaviour."""
         return self._encode_digest({"proposer": self.proposer.fingerprint})
 
-    @property
+    @cached_property
     def model_version(self) -> str:
         """Profile, method and digest of everything that decides an answer; never contains the expression."""
         decides = {

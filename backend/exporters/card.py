@@ -23,9 +23,13 @@ mask = refer.getMask(ref)["mask"]""",
 from pycocotools import mask as coco
 
 refs = json.load(open("grefcoco/grefs(unc).json"))
-annotations = {one["id"]: one for one in json.load(open("grefcoco/instances.json"))["annotations"]}
+instances = json.load(open("grefcoco/instances.json"))
+images = {one["id"]: one for one in instances["images"]}
+annotations = {one["id"]: one for one in instances["annotations"]}
 ref = next(ref for ref in refs if ref["ann_id"] != [-1])  # [-1]: its sentences mean nothing in the image
-mask = sum(coco.decode(annotations[id]["segmentation"]).sum(2) for id in ref["ann_id"])""",
+size = images[ref["image_id"]]["height"], images[ref["image_id"]]["width"]
+parts = [coco.frPyObjects(annotations[id]["segmentation"], *size) for id in ref["ann_id"]]
+mask = sum(coco.decode(part).max(2) for part in parts)""",
     "coco": """from pycocotools.coco import COCO
 
 coco = COCO("annotations/{instances}")

@@ -1,14 +1,14 @@
 """gRefCOCO: `grefcoco/grefs(unc).json` and `.p`, and `grefcoco/instances.json`. A sentence means several objects, one or none.
 
 Source: Liu, Ding, Jiang, "GRES: Generalized Referring Expression Segmentation", CVPR 2023: ids are lists; a sentence without an
-object has the list [-1].
+object has the list [-1]. A mask is a list with one polygon, as in RefCOCO.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backend.exporters.instances import InstancesFile
+from backend.exporters.instances import InstancesFile, polygons_of
 from backend.exporters.refcoco import IMAGES as IMAGES
 from backend.exporters.refcoco import Refs
 from backend.exporters.targets import AnnotatedImage
@@ -27,7 +27,7 @@ class GRefCocoWriter:
     def add(self, annotated: AnnotatedImage) -> list[int | str]:
         """Write an annotation for each target, and a ref for each set of targets that sentences mean; ids of the annotations."""
         image, image_id = annotated.image, self._instances.image_id(annotated.image)
-        annotations = [self._instances.add(image, target, [target.mask]) for target in annotated.targets]
+        annotations = [self._instances.add(image, target, polygons_of(target.mask)) for target in annotated.targets]
         categories = {annotation["id"]: annotation["category_id"] for annotation in annotations}
         targets_of: dict[str, tuple[str, list[int]]] = {}  # by folded wording: the sentence, and the ids that it means
         for annotation, target in zip(annotations, annotated.targets, strict=True):

@@ -10,7 +10,8 @@ from pycocotools import mask as coco
 from backend.corrections.matching import area
 from backend.exporters.targets import DatasetImage, DatasetTarget
 from backend.label_studio.protocol import Json
-from ris_core.geometry.masks import Rle
+from ris_core.geometry.masks import Rle, from_rle
+from ris_core.geometry.polygons import to_polygon
 from ris_core.output.plain_text import to_json
 
 UNLABELLED = "object"
@@ -54,7 +55,7 @@ class InstancesFile:
         return int(entry["id"])
 
     def add(self, image: DatasetImage, target: DatasetTarget, segmentation: Any) -> Json:
-        """Write an annotation, and return it.
+        """Write an annotation, and return it without its segmentation, which may be large.
 
         Args:
             segmentation: Run lengths or polygons, as the format has them.
@@ -73,6 +74,7 @@ class InstancesFile:
             **target.provenance(),
         }
         self._annotations.write(("" if self._last_id == 1 else ",\n") + to_json(annotation))
+        del annotation["segmentation"]
         return annotation
 
     def close(self, about: Mapping[str, Any]) -> None:
@@ -89,6 +91,11 @@ class InstancesFile:
                 whole.write(chunk)
             whole.write("]}\n")
         self._part.unlink()
+
+
+def polygons_of(rle: Rle) -> list[list[int]]:
+    """A mask as COCO's polygons, exactly: a list of one, whose bridges join all parts and holes."""
+    return [to_polygon(from_rle(rle)).tolist()]
 
 
 def box_of(rle: Rle) -> list[float]:

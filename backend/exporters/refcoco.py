@@ -1,7 +1,7 @@
 """RefCOCO: `refcoco/refs(unc).p` and `.json`, `refcoco/instances.json`, and the images where the `refer` API expects them.
 
-A ref is an instance and its sentences. A mask is a list with its run lengths, as in the API's files for RefCLEF: the
-API reads such lists and polygons.
+A ref is an instance and its sentences. A mask is a list with one polygon, which is drawn exactly: the API reads it as it reads those
+of RefCOCO, and readers that take polygons only read it too.
 
 Source: Kazemzadeh et al., EMNLP 2014, and Yu et al., ECCV 2016, and their interface `refer` for the files.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backend.exporters.instances import InstancesFile
+from backend.exporters.instances import InstancesFile, polygons_of
 from backend.exporters.targets import AnnotatedImage, DatasetImage
 from backend.label_studio.protocol import Json
 from ris_core.output.plain_text import to_json, whole
@@ -35,7 +35,7 @@ class RefCocoWriter:
     def add(self, annotated: AnnotatedImage) -> list[int | str]:
         """Write an annotation for each target, and a ref for each that has sentences; ids of the annotations."""
         image = annotated.image
-        annotations = [self._instances.add(image, target, [target.mask]) for target in annotated.targets]
+        annotations = [self._instances.add(image, target, polygons_of(target.mask)) for target in annotated.targets]
         for annotation, target in zip(annotations, annotated.targets, strict=True):
             if target.sentences:
                 self._refs.add(

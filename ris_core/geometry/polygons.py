@@ -115,7 +115,8 @@ def _find_first_sides(following: Int[Array, "n"]) -> Int[Array, "m"]:
     `lowest` holds the least number among 1, 2, 4, … sides from each on. When another doubling changes none of them, the sides looked at
     are the whole loop.
     """
-    lowest, ahead = np.arange(len(following), dtype=np.int32), following
+    ahead = following
+    lowest: Array = np.arange(len(following), dtype=np.int32)
     while (lowest[ahead] < lowest).any():
         lowest, ahead = np.minimum(lowest, lowest[ahead]), ahead[ahead]
     return np.flatnonzero(lowest == np.arange(len(following)))
@@ -168,7 +169,7 @@ def _build_route(
 def _walk(points: Int[Array, "points 2"], after: Int[Array, "points"]) -> Int[Array, "points 2"]:
     """The points in the order of the route."""
     order = np.empty(len(after), np.int32)
-    following, place = memoryview(after), 0  # views, since lists would take ten times the memory
+    following, place = after.data, 0  # a view, since a list would take ten times the memory
     for number in range(len(after)):
         order[number] = place
         place = following[place]
@@ -179,4 +180,5 @@ def _straighten(corners: Int[Array, "points 2"]) -> Int[Array, "corners 2"]:
     """Without points that repeat the one before or lie on a straight way; points where the way turns back stay."""
     corners = corners[(corners != np.roll(corners, -1, 0)).any(1)]
     ways = np.sign(np.roll(corners, -1, 0) - corners)
-    return corners[(ways != np.roll(ways, 1, 0)).any(1)]
+    turns: Int[Array, "corners 2"] = corners[(ways != np.roll(ways, 1, 0)).any(1)]
+    return turns

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pil
+from pycocotools import mask as pycocotools
 from pycocotools.coco import COCO
 
 from backend.exporters.splits import SplitShares
 from ris_core.evaluation.refer import read_refer
-from ris_core.geometry.masks import from_rle, iou
-from tests.backend.corrections.made import box
+from ris_core.geometry.masks import from_rle
+from tests.backend.corrections.made import HEIGHT, WIDTH, box
 from tests.backend.exporters.conftest import PARTS, RING
 from tests.backend.exporters.refer_reader import Refer
 
@@ -89,8 +90,9 @@ def test_grefcoco_has_several_targets_and_none_where_somebody_said_so(export_as)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # pycocotools leaves it open
-def test_coco_is_what_pycocotools_reads(export_as, capsys):
-    root = export_as("coco")
+@pytest.mark.parametrize("format", ["coco", "coco-polygons"])
+def test_coco_is_what_pycocotools_reads(export_as, format, capsys):
+    root = export_as(format)
     coco = COCO(root / "annotations" / "instances.json")
     found = {}
     for annotation in coco.loadAnns(coco.getAnnIds()):
@@ -105,11 +107,22 @@ def test_coco_is_what_pycocotools_reads(export_as, capsys):
     assert {category["name"] for category in coco.loadCats(coco.getCatIds())} == {"Dog", "Object"}
 
 
-def test_polygons_keep_the_outline_and_fill_holes(export_as, capsys):
-    coco = COCO(export_as("coco-polygons") / "annotations" / "instances.json")
-    masks = {a["sentences"][0]: coco.annToMask(a) > 0 for a in coco.loadAnns(coco.getAnnIds()) if a["sentences"]}
-    for name, mask in (("two parts", PARTS), ("the Ring, left", box(2, 2, 12, 12))):
-        assert iou(masks[name][None], mask[None])[0, 0] >= 0.95
+def instances(root: Path) -> list[dict[str, Any]]:
+    [file] = root.rglob("instances.json")
+    return json.loads(file.read_text())["annotations"]
+
+
+@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco-polygons"])
+def test_a_target_is_one_polygon_that_is_drawn_exactly(export_as, format):
+    """With its holes and all its parts, and with the area and the box of the run lengths that COCO can hold instead."""
+    found, expected = instances(export_as(format)), instances(export_as("coco"))
+    assert len(found) == len(expected) == 7
+    for one, other in zip(found, expected, strict=True):
+        [polygon] = one["segmentation"]
+        assert len(polygon) >= 6
+        [drawn] = np.moveaxis(pycocotools.decode(pycocotools.frPyObjects([polygon], HEIGHT, WIDTH)), 2, 0)
+        np.testing.assert_array_equal(drawn.astype(bool), from_rle(other["segmentation"]))
+        assert {**one, "segmentation": None} == {**other, "segmentation": None}
 
 
 def test_masks_are_pictures_of_black_and_white(export_as):

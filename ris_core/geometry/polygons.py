@@ -64,8 +64,7 @@ def to_polygon(mask: Bool[Array, "h w"]) -> Int[Array, "numbers"]:
     following = _link_sides(sides)
     first = _find_first_sides(following)  # (m,): of each loop
     to = _find_left_sides(edges, side_of_edge, np.flatnonzero(is_start)[first])  # (m,)
-    sides, following = _add_wall(sides, following, sides.top[first[to == len(following)]])
-    return _straighten(_walk(*_build_route(sides, following, first, to))).ravel()
+    return _straighten(_walk(*_build_route(*_join_roots(sides, following, first, to)))).ravel()
 
 
 def _find_edges(mask: Bool[Array, "h w"]) -> _Edges:
@@ -131,11 +130,26 @@ def _find_left_sides(edges: _Edges, side_of_edge: Int[Array, "e"], places: Int[A
     return left_side[places]
 
 
-def _add_wall(sides: _Sides, following: Int[Array, "n"], rows: Int[Array, "r"]) -> tuple[_Sides, Int[Array, "n+1"]]:
-    """The sides and a last one, the wall: a loop of no width at the left of the mask, for bridges on rows that meet no side."""
-    wall = _Sides(sides.x[:1], rows.min(keepdims=True), rows.max(keepdims=True), np.array([True]))
-    joined = _Sides(*(np.concatenate(pair) for pair in zip(sides, wall, strict=True)))
-    return joined, np.append(following, len(following)).astype(np.int32)
+def _join_roots(
+    sides: _Sides, following: Int[Array, "n"], first: Int[Array, "m"], to: Int[Array, "m"]
+) -> tuple[_Sides, Int[Array, "all"], Int[Array, "bridges"], Int[Array, "bridges"]]:
+    """Sides and bridges for the loops that have no side to their left. They are joined from above downwards.
+
+    Below the first corner of each such loop hangs a side of no width, down to the row of the next, whose bridge ends there. Each has a
+    row of its own, since of two in a row one would have the other to its left. The uppermost is the root and has no bridge.
+    """
+    n, is_root = len(following), to == len(following)
+    roots = first[is_root]
+    roots = roots[np.argsort(sides.top[roots])]
+    upper, lower = roots[:-1], roots[1:]
+    hanging = np.arange(n, n + len(upper))
+    lines = _Sides(sides.x[upper], sides.top[upper], sides.top[lower], np.ones(len(upper), bool))
+    return (
+        _Sides(*(np.concatenate(pair) for pair in zip(sides, lines, strict=True))),
+        np.concatenate([following, hanging]),
+        np.concatenate([first[~is_root], lower, hanging]),
+        np.concatenate([to[~is_root], hanging, upper]),
+    )
 
 
 def _build_route(
@@ -143,9 +157,9 @@ def _build_route(
 ) -> tuple[Int[Array, "points 2"], Int[Array, "points"]]:
     """All points of the polygon, and for each the one that follows on it: one loop.
 
-    Each loop has a bridge from the upper end of its first side to the left, to a side that begins further left. So the loops are
-    a tree, and its root is the wall. There are 2 N + 3 M points: where each side is entered, where it is left, and of each
-    bridge its end on the way out, its end on the way back, and its beginning on the way out.
+    Each loop but the root has a bridge: a level line from the upper end of its first side to a side of another loop, which is
+    further left or was joined from above. So the loops are a tree. There are 2 N + 3 M points: where each side is entered, where
+    it is left, and of each bridge its end on the way out, its end on the way back, and its beginning on the way out.
     """
     n, m = len(sides.x), len(first)
     rows = sides.top[first]
@@ -158,7 +172,8 @@ def _build_route(
     out, back, begin = (np.arange(2 * n + k * m, 2 * n + (k + 1) * m) for k in range(3))
     after = np.empty(len(x), np.int32)
     after[:n], after[n : 2 * n] = np.arange(n, 2 * n), following
-    is_first = np.append(True, to[1:] != to[:-1])  # of the bridges of a side
+    is_first = np.ones(m, bool)  # of the bridges of a side
+    is_first[1:] = to[1:] != to[:-1]
     after[to[is_first]], after[back] = out[is_first], n + to
     after[back[:-1][~is_first[1:]]] = out[~is_first]
     corner = np.where(sides.is_right[first], first, n + first)  # the upper end of the first side
@@ -169,9 +184,9 @@ def _build_route(
 def _walk(points: Int[Array, "points 2"], after: Int[Array, "points"]) -> Int[Array, "points 2"]:
     """The points in the order of the route."""
     order = np.empty(len(after), np.int32)
-    following, place = after.data, 0  # a view, since a list would take ten times the memory
+    places, following, place = order.data, after.data, 0  # views, since lists would take ten times the memory
     for number in range(len(after)):
-        order[number] = place
+        places[number] = place
         place = following[place]
     return points[order]
 

@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 
 from ris_core.geometry.polygons import to_polygon
 
-patiently = settings(deadline=None, max_examples=300)
+patiently = settings(deadline=None, max_examples=150)
 sides = st.integers(1, 40)
 
 
@@ -109,7 +109,7 @@ def test_every_mask_of_three_by_four_pixels_is_drawn_exactly():
         np.testing.assert_array_equal(draw_again(mask), mask)
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=500)
 @given(anything)
 def test_pycocotools_draws_every_mask_exactly(mask):
     np.testing.assert_array_equal(draw_again(mask), mask)
@@ -141,7 +141,7 @@ def test_the_area_between_the_lines_is_the_masks(mask):
 @patiently
 @given(anything.filter(np.any))
 def test_as_many_numbers_as_the_boundary_asks_for(mask):
-    assert 8 <= len(to_polygon(mask)) <= 3 * count_edges(mask)
+    assert 8 <= len(to_polygon(mask)) <= 4 * count_edges(mask)
 
 
 def test_a_box_has_its_four_corners():
@@ -156,6 +156,18 @@ def test_how_a_mask_lies_in_memory_does_not_matter(mask):
     polygon = to_polygon(np.ascontiguousarray(mask))
     np.testing.assert_array_equal(to_polygon(np.asfortranarray(mask)), polygon)
     np.testing.assert_array_equal(to_polygon(np.pad(mask, 1)[1:-1, 1:-1]), polygon)
+
+
+STEPS = {"downwards": np.eye(100, dtype=bool), "upwards": np.eye(100, dtype=bool)[:, ::-1]}
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_parts_that_lie_aslant_are_joined_from_one_to_the_next(steps):
+    """Some readers draw bridges too, so they are short; none leads to a common place far off."""
+    parts = np.kron(steps, np.pad(np.ones((2, 2), bool), ((0, 2), (0, 2))))
+    corners = corners_of(to_polygon(parts))
+    assert np.abs(np.roll(corners, -1, 0) - corners).sum() <= 3 * count_edges(parts)
+    np.testing.assert_array_equal(draw_again(parts), parts)
 
 
 def test_a_large_picture_is_drawn_exactly():

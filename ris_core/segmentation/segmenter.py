@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,12 +45,12 @@ class Segmenter:
     ambiguous_ratio: float = 0.8
     vocabulary: Vocabulary | None = None
 
-    @cached_property
+    @property
     def encode_fp(self) -> str:
         """Digest of what makes the encoded arrays, and of which: proposer, encoder, weights, preprocessing, the code's behaviour."""
         return self._encode_digest({"proposer": self.proposer.fingerprint})
 
-    @cached_property
+    @property
     def model_version(self) -> str:
         """Profile, method and digest of everything that decides an answer; never contains the expression."""
         decides = {

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 import demo
+from ris_core.errors import UnknownName
 from ris_core.language import grammar, lexicon
 from ris_core.language.parser import Parser
 from ris_core.language.values import Clause, Referent
 from ris_core.types import Expression
 
 FILE = Path(demo.__file__).with_name("gold_readings.tsv")
+SPLITS = ("tune", "test")
 REPEATS = 3
 LONGEST = 1_000
 """Characters of the longest expression that is read."""
@@ -127,7 +129,16 @@ class ReadingReport:
 
 
 def read_gold(split: str) -> tuple[GoldReading, ...]:
-    """The gold readings of a split, "tune" or "test"."""
+    """The gold readings of a split.
+
+    Args:
+        split: One of `SPLITS`.
+
+    Raises:
+        UnknownName: If there is no such split.
+    """
+    if split not in SPLITS:
+        raise UnknownName(f"The gold readings have no split named {split!r}. Available: {', '.join(SPLITS)}.")
     with FILE.open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE) if row["split"] == split]
     return tuple(
@@ -247,13 +258,8 @@ def _match(gold: frozenset[str], certain: Iterable[str], possible: Iterable[str]
 
 
 def _has(found: Iterable[str], wanted: Iterable[str]) -> bool:
-    forms = {form for word in found for form in _forms(word)}
-    return all(_forms(word) & forms for word in wanted)
-
-
-def _forms(word: str) -> set[str]:
-    spelled = lexicon.spelled(word.lower())
-    return {spelled, lexicon.singular(spelled)}
+    forms = {form for word in found for form in lexicon.forms(word.lower())}
+    return all(lexicon.forms(word.lower()) & forms for word in wanted)
 
 
 def _set(text: str) -> frozenset[str]:

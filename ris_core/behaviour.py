@@ -6,5 +6,5 @@ They are part of `encode_fp` and `model_version`. Raise one with every change th
 
 ENCODE_BEHAVIOUR = 2
 """Of decoding, proposals and features: what is kept in caches. A new number encodes every image again, when it is next needed."""
-ANSWER_BEHAVIOUR = 7
+ANSWER_BEHAVIOUR = 8
 """Of reading, scoring, choosing and cleaning: what is asked of an encoded image."""

@@ -80,8 +80,8 @@ class ClauseReader:
         for chunk in self._chunks:
             is_first = not any(other.end <= chunk.start - 2 for other in self._chunks)  # not "beside a pair of boots"
             if is_first and self._words(chunk.start - 1, 1) == "of" and self._selects(chunk.start - 2):
-                word = self.words[chunk.start - 2]
-                if word not in lexicon.EVERY:
+                word, before = self.words[chunk.start - 2], self._words(chunk.start - 3, 1)
+                if word not in lexicon.EVERY and before not in ("every", "each"):  # "every one of the cups"
                     is_pair = chunk.root.lower_ in lexicon.PAIRED_NOUNS  # "a pair of scissors"
                     self.notes[chunk.start].number = 1 if is_pair else lexicon.NUMBERS.get(word, 1)
                 return chunk
@@ -186,7 +186,7 @@ class ClauseReader:
         """Whether a conjunct is asked for beside the target, and is no part of what is said of it.
 
         It stands next to the target or another such thing; or, behind what is said of that, it has the same article: "the man with
-        a hat and THE dog", but "the man with a hat and A scarf".
+        a hat and THE dog", but "the man with a hat and A scarf"; of two persons each is told by what it wears or holds.
         """
         assert self.target is not None
         things = {self.target.start, *(one.start for one in self.joined)}
@@ -194,11 +194,14 @@ class ClauseReader:
         if previous in things:
             return True
         other = self._chunk_at.get(chunk.root.head.i)
-        is_same_article = self.words[chunk.start] == self.words[self.target.start] == "the" or (
-            # "a woman in a sari and a man in a turban"
-            hypernyms.is_kind_of(chunk.root.lower_, "person") and self._words(chunk.end, 1) in lexicon.ATTRIBUTIVES
-        )
-        return is_same_article and other is not None and other.start in things
+        article = self.words[self.target.start]
+        if other is None or self.words[chunk.start] != article or article not in ("the", "a", "an"):
+            return False
+        if other.start in self._belongs_to:  # "a woman in a sari and a man in a turban"
+            is_told = self._words(chunk.end, 1) in (*lexicon.ATTRIBUTIVES, *lexicon.HOLDING)
+            persons = [hypernyms.is_kind_of(one.root.lower_, "person") for one in (self.target, other, chunk)]
+            return is_told and persons == [True, False, True]
+        return article == "the" and other.start in things
 
     def _is_landmark(self, chunk: Span) -> bool:
         """Whether a clause that was read already is about a thing: "between the owl AND THE CAR"."""
@@ -323,7 +326,7 @@ class ClauseReader:
 
     def _describes(self, i: int) -> bool:
         """Whether a word may belong to a look: no place, command, particle or "two OF the dogs"."""
-        silent = (grammar.PLACES, lexicon.PLACEHOLDERS, lexicon.COMMANDS, lexicon.FAR)
+        silent = (grammar.PLACES, lexicon.PLACEHOLDERS, lexicon.COMMANDS, lexicon.FAR, lexicon.CLOCK)
         is_partitive = self.target is not None and i + 1 == self.target.start
         is_silent = any(self.words[i] in words for words in silent) or self.doc[i].dep_ in ("prt", "compound")
         return not (is_silent or is_partitive)
@@ -397,6 +400,8 @@ class ClauseReader:
     def _owner(self, i: int, landmarks: Sequence[Span] = ()) -> int:
         """Key of the thing that a word speaks of: the nearest above it in the tree that is none of its landmarks."""
         starts = {chunk.start for chunk in landmarks}
+        if self.words[i] in lexicon.ATTRIBUTIVES and any(one.end == i for one in self.joined):
+            return int(self._chunk_at[i - 1].start)
         for token in (self.doc[i], *self.doc[i].ancestors):
             chunk = self._chunk_at.get(token.i)
             if chunk is not None and chunk.start not in starts:

@@ -48,7 +48,9 @@ def is_thing(chunk: Span, is_target: bool) -> bool:
     root = chunk.root
     if root.lower_ in lexicon.PLACEHOLDERS:
         return root.dep_ != "attr" or (root.head.dep_ == "ROOT" and is_target)
-    if root.like_num or root.lower_ in ("o'clock", "oclock"):
+    if root.lower_ in lexicon.CLOCK:
+        return False
+    if root.like_num:
         return is_target
     if root.lower_ == "row" and not is_target and any(token.lower_ in lexicon.SIDES for token in chunk):
         return False  # "in the back row" is a place

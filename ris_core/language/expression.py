@@ -11,6 +11,9 @@ from ris_core.language.values import Referent
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
+_LITTLE = lexicon.words("the a an in at of number no nr")
+_PLACES = grammar.PLACES | lexicon.CLOCK
+
 
 @dataclass(frozen=True)
 class Expression:
@@ -55,10 +58,8 @@ class Expression:
     def names_nothing(self) -> bool:
         """Whether its words are places of the picture and numbers alone, read as nothing that could be found: "corner", "4"."""
         is_blank = bool(self.referents) and all(one == Referent(number=one.number) for one in self.referents)
-        words = [
-            word for word in self.text.split() if word.isalnum() and word not in ("the", "a", "an", "in", "at", "of")
-        ]
-        return is_blank and bool(words) and all(word.isdecimal() or word in grammar.PLACES for word in words)
+        words = [word for word in self.text.split() if any(map(str.isalnum, word)) and word not in _LITTLE]
+        return is_blank and bool(words) and all(word[0].isdecimal() or word in _PLACES for word in words)
 
     def named(self, noun: str) -> Self:
         """With a noun for every thing that the words only point at: "the white one", "second from the left" of a known kind.

@@ -229,7 +229,8 @@ _PREPOSITIONS = _words("above below under behind between beneath underneath insi
 LINKS = _words("of to from than")
 """Words between a keyword and its landmark."""
 
-_GAZES = _words("facing looking turned turning pointing heading leaning walking running")
+GAZES = _words("facing looking turned turning pointing heading leaning walking running")
+"""Verbs of a direction; what follows them is no place of the thing."""
 
 
 def _phrase_at(
@@ -273,7 +274,7 @@ def is_free(token: Token) -> bool:
 
 def _is_gaze(token: Token) -> bool:
     head = token.head.head if token.head.lower_ in ("to", "toward", "towards") else token.head
-    return head.lower_ in _GAZES and token.pos_ != "ADP"
+    return head.lower_ in GAZES and token.pos_ != "ADP"
 
 
 def _is_leaving(token: Token) -> bool:

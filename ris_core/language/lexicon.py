@@ -192,10 +192,9 @@ COMMANDS = words("""
     """)
 """Verbs that ask for a thing, and are no part of its description."""
 
-GAZES = words("""
-    looking gazing staring glancing peering facing pointing smiling waving turned turning headed heading leaning walking running
-    moving driving flying swimming swinging
-    """)
+GAZES = grammar.GAZES | words(
+    "gazing staring glancing peering smiling waving headed moving driving flying swimming swinging"
+)
 """Verbs with a direction that is no place: "facing left", "walking away from the house"."""
 
 POSSESSIVES = words("his her its their my your our")
@@ -248,6 +247,10 @@ _SINGULARS = {
 """Plurals that the endings in `singular` do not explain."""
 
 
+CLOCK = words("o'clock oclock")
+"""Behind a number: a position as on a clock's face, which is named, not guessed."""
+
+
 def singular(noun: str) -> str:
     """The singular of an English plural, by its ending; other words come back as they are.
 
@@ -274,3 +277,9 @@ def singular(noun: str) -> str:
 def spelled(word: str) -> str:
     """A word in the spelling that is read: "grey", "gray" and "light-grey" have one colour."""
     return "-".join(SPELLINGS.get(part, part) for part in word.split("-"))
+
+
+def forms(word: str) -> frozenset[str]:
+    """A word as it is, in American spelling, and in the singular."""
+    american = spelled(word)
+    return frozenset((word, american, singular(american)))

@@ -19,7 +19,7 @@ SHORT_FORMS = {
     "bg": "background", "bkgd": "background", "bkgrd": "background", "fg": "foreground", "pic": "picture", "pics": "picture",
     "img": "image", "blk": "black", "wht": "white", "grn": "green", "ylw": "yellow", "yel": "yellow", "brn": "brown", "blu": "blue",
     "gry": "gray", "btwn": "between", "abv": "above", "blw": "below", "nxt": "next", "w/": "with", "w": "with", "infront": "in front",
-    "b/w": "between", "&": "and", "nexto": "next to", "ontop": "on top", "inbetween": "in between",
+    "&": "and", "nexto": "next to", "ontop": "on top", "inbetween": "in between",
     "leftside": "left side", "rightside": "right side",
     "frm": "from", "lt": "left", "infornt": "in front",
     "righthand": "right hand", "lefthand": "left hand", "nextto": "next to",
@@ -28,12 +28,11 @@ SHORT_FORMS = {
 SPLIT = (
     "back pack", "back packs", "sun glasses", "side walk", "skate board", "snow board", "surf board", "motor cycle", "motor bike",
     "water fall", "lap top", "key board", "tooth brush", "suit case", "hand bag", "foot ball", "base ball", "basket ball",
-    "tea pot", "cup board", "book shelf", "pony tail", "sweat shirt", "rain coat", "head phones", "air plane", "hair cut", "any one",
-    "some one", "every one", "any thing", "every thing", "left most", "right most", "tea spoon", "butter fly", "straw berry",
-    "lamp post", "lamp shade", "table cloth", "note book", "black board", "white board", "dash board", "fire place", "wind shield",
-    "sail boat", "rail road", "sun flower", "card board",
+    "tea pot", "cup board", "book shelf", "pony tail", "sweat shirt", "rain coat", "head phones", "air plane", "tea spoon", "butter fly",
+    "straw berry", "lamp post", "lamp shade", "table cloth", "note book", "dash board", "fire place", "wind shield", "sail boat",
+    "rail road", "sun flower", "card board",
 )  # fmt: skip
-"""Words that are one, written as two."""
+"""Words that are one, written as two. None that mean something apart too: "the white board", "every one of the cups"."""
 CLOSED = tuple(
     sorted(
         {
@@ -115,7 +114,7 @@ _RULES = (
     _rule(r"\b([a-z]+) ' ?s\b", r"\1's"),
     _rule(r"\b(with|in|on|of|from|behind|around|by|holding) it's\b", r"\1 its"),
     _rule(rf"\b(?:{'|'.join(SPLIT)})\b", lambda found: found[0].replace(" ", "")),
-    _rule(r"\b(to|on|in|of|at|by|from|with)t? ?(?<=t )he (?=[a-z])", r"\1 the "),
+    _rule(r"\b(to|on|in|of|at|by|from|with|)t he (?=[a-z])", r"\1 the "),
     _rule(r"\b(left|right)[ -]?hand (side|corner)\b", r"\1 \2"),
     _rule(r"\b([a-z]+) plus (?=[a-z]+)", r"\1 and "),
     _rule(r"\bin in front\b", "in front"),
@@ -123,6 +122,7 @@ _RULES = (
     _rule(r"\bcentermost|middlemost\b", "middle"),
     _rule(r"\btop ?most\b", "topmost"),
     # counted from the end, from a number
+    _rule(r"\b(?:no|nr)\. ?(?=\d)", "number "),
     _rule(
         rf"\b(?:the )?({_ORDINAL}) (?:to|from) (?:the )?last ([a-z][a-z -]*?)(?: from the (left|right))?$",
         lambda found: f"the {found[1]} {found[2]} from the {lexicon.OPPOSITES[found[3] or 'left']}",
@@ -164,7 +164,7 @@ _RULES = (
     _rule(r"\bmulti[ -]colou?red\b", "multicolored"),
     # one of several
     _rule(
-        r"\b(?:the )?((?:[a-z-]+ )+)one of the ([a-z]+)s\b$",
+        r"\b(?!(?:every|any) )(?:the )?((?:[a-z-]+ )+)one of the ([a-z]+)s\b$",
         lambda found: f"the {found[1]}{lexicon.singular(found[2] + 's')}",
     ),
     # the depth before its noun

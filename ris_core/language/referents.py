@@ -17,7 +17,7 @@ from ris_core.language.descriptions import NOBODY, Description, is_plural
 from ris_core.language.values import Clause, Referent
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc, Span
+    from spacy.tokens import Doc, Span, Token
 
 THING = "object"
 """Stands for a noun where there is none: "the red one"."""
@@ -48,12 +48,17 @@ def unread(doc: Doc, things: Sequence[Referent]) -> tuple[str, ...]:
         for token in doc
         if token.lower_ not in said
         and token.lower_ not in lexicon.ORDINALS
+        and token.lower_ not in lexicon.ANAPHORS
         and (
-            (token.like_num and lexicon.NUMBERS.get(token.lower_, 0) not in counts)
-            or token.lower_ in ("o'clock", "oclock")
+            (_is_figure(token) and lexicon.NUMBERS.get(token.lower_, 0) not in counts)
+            or token.lower_ in lexicon.CLOCK
             or (token.lower_ in lexicon.RIMS and not sides and bool(things[0].phrase))
         )
     )
+
+
+def _is_figure(token: Token) -> bool:
+    return bool(token.like_num) or token.lower_[0].isdecimal()
 
 
 def _account(doc: Doc, things: Sequence[Referent]) -> Referent:
@@ -65,8 +70,8 @@ def _account(doc: Doc, things: Sequence[Referent]) -> Referent:
     if first.excluded:
         return first
     said = {spelling for thing in things for other in thing.things for spelling in _spellings(other)}
-    rest = [token for token in doc if token.is_alpha and not _forms(token.lower_) & said]
-    looks = [token.lower_ for token in rest if token.pos_ in _TELLING and not _SILENT & _forms(token.lower_)]
+    rest = [token for token in doc if token.is_alpha and not lexicon.forms(token.lower_) & said]
+    looks = [token.lower_ for token in rest if token.pos_ in _TELLING and not _SILENT & lexicon.forms(token.lower_)]
     is_telegraphic = not any(
         token.pos_ in _LINKING for token in doc
     )  # "guy far right blue shirt", but not "dog facing left"
@@ -84,12 +89,7 @@ def _spellings(thing: Referent) -> Iterator[str]:
     """Every word of a thing and of its clauses, as it is and in the singular."""
     keywords = [word for clause in thing.clauses for word in (clause.keyword, *clause.wording.split())]
     for word in (*thing.phrase.split(), thing.head, *keywords):
-        yield from _forms(word)
-
-
-def _forms(word: str) -> set[str]:
-    spelled = lexicon.spelled(word)
-    return {word, spelled, lexicon.singular(spelled)}
+        yield from lexicon.forms(word)
 
 
 _SIDES = {word: lexicon.SIDES[word] for word in ("left", "right", "top", "bottom", "upper", "lower")}
@@ -110,6 +110,7 @@ _SILENT = (
     | lexicon.DROPPED
     | lexicon.DISMISSING
     | lexicon.UTMOST
+    | lexicon.CLOCK
     | parts.PART_NOUNS
     | frozenset(lexicon.PLACEHOLDERS)
     | frozenset(word for words in lexicon.EXCEPTIONS for word in words.split())

@@ -73,8 +73,7 @@ class Vocabulary:
 
     def knows(self, word: str) -> bool:
         """Whether a word of a look means something, in any number and spelling."""
-        spelled = lexicon.spelled(word)
-        return bool({spelled, lexicon.singular(spelled)} & (self.nouns | self.adjectives))
+        return bool(lexicon.forms(word) & (self.nouns | self.adjectives))
 
     def restrict(self, expression: Expression) -> Expression:
         """What can be asked of it: things of known nouns, with `unused` for the words that had to be left out.

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.reading import GoldReading, judge_reading, measure, read_gold
+from ris_core.errors import UnknownName
 from ris_core.language.parser import Parser
 from ris_core.runtime.weights import BUNDLED_FOLDER
 
@@ -57,3 +58,8 @@ def test_readings_stay_as_good_as_they_were(parser):
     assert report.shares()["denied"] == 1
     assert "Read otherwise" in report.to_markdown()
     assert '"whole"' in report.to_json()
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(UnknownName, match=r"'train'.*tune, test"):
+        read_gold("train")

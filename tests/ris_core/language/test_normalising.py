@@ -181,7 +181,59 @@ def test_colours_are_in_the_closed_list():
 
 @pytest.mark.parametrize(
     ("text", "is_blank"),
-    [("corner", True), ("4", True), ("the edge", True), ("the mug", False), ("middle right", False), ("it", False)],
+    [
+        ("corner", True),
+        ("4", True),
+        ("number 7", True),
+        ("no. 7", True),
+        ("10:00", True),
+        ("4 o'clock", True),
+        ("the edge", True),
+        ("the mug number 7", False),
+        ("mug at 4 o'clock", False),
+        ("the mug", False),
+        ("middle right", False),
+        ("it", False),
+    ],
 )
 def test_places_and_numbers_alone_name_nothing(parser, text, is_blank):
     assert parser.parse(text).names_nothing is is_blank
+
+
+@pytest.mark.parametrize(
+    "text", ["the white board by the door", "every one of the mugs", "some one in red", "any thing on the shelf"]
+)
+def test_words_that_mean_something_apart_are_not_joined(text):
+    assert normalise(text) == text
+
+
+def test_every_one_of_several_is_all_of_them(parser):
+    [thing] = parser.parse("every one of the mugs").referents
+    assert (thing.head, thing.number) == ("mug", None)
+
+
+def test_one_of_several_is_one(parser):
+    [thing] = parser.parse("any one of the mugs").referents
+    assert (thing.head, thing.number) == ("mug", 1)
+
+
+@pytest.mark.parametrize("text", ["on t he shelf", "ont he shelf"])
+def test_a_blank_in_the_wrong_place_is_moved(text):
+    assert normalise(text) == "on the shelf"
+
+
+def test_he_stays_he():
+    assert normalise("what he wears at home") == "what he wears at home"
+
+
+TWO_PERSONS = {
+    "the chef with the ladle and the umpire with the mask": ["chef with ladle", "umpire with mask"],
+    "a lady in a veil and a man in a cap": ["lady in veil", "man in cap"],
+    "the cook with the ladle and the kettle with the lid": ["cook with ladle and kettle with lid"],
+    "the chef with a ladle and a pan": ["chef with ladle and pan"],
+}
+
+
+@pytest.mark.parametrize(("text", "phrases"), TWO_PERSONS.items())
+def test_two_persons_are_two_if_each_is_told_by_what_is_its_own(parser, text, phrases):
+    assert [thing.phrase for thing in parser.parse(text).referents] == phrases

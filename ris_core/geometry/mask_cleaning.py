@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from ris_core.arrays import Array
 from ris_core.geometry import boxes
@@ -30,14 +30,20 @@ def clean(mask: Bool[Array, "h w"], smooth_px: float = 0.0) -> Bool[Array, "h w"
     if smooth_px:
         inside = _smooth(inside, smooth_px)
     least = SPECK_SHARE * inside.sum()
+    clean_inside = _fill_holes(_drop_parts(inside, least), least)
+    if clean_inside.base is mask:  # nothing was to be done
+        return mask
     clean_mask = np.zeros_like(mask)
-    clean_mask[upper : upper + height, left : left + width] = _fill_holes(_drop_parts(inside, least), least)
+    clean_mask[upper : upper + height, left : left + width] = clean_inside
     return clean_mask
 
 
 def clean_all(masks: Bool[Array, "n h w"], smooth_px: float = 0.0) -> Bool[Array, "n h w"]:
     """Each of a stack of masks, cleaned."""
-    return np.stack([clean(mask, smooth_px) for mask in masks]) if len(masks) else masks
+    cleaned = np.empty_like(masks)
+    for clean_mask, mask in zip(cleaned, masks, strict=True):
+        clean_mask[:] = clean(mask, smooth_px)
+    return cleaned
 
 
 def _smooth(mask: Bool[Array, "y x"], smooth_px: float) -> Bool[Array, "y x"]:
@@ -50,20 +56,21 @@ def _smooth(mask: Bool[Array, "y x"], smooth_px: float) -> Bool[Array, "y x"]:
 
 def _drop_parts(mask: Bool[Array, "y x"], least_px: float) -> Bool[Array, "y x"]:
     """Without parts of fewer pixels; the largest stays."""
-    count, labels, areas = _find_parts(mask, connectivity=8)
+    labels, areas = _find_parts(mask, connectivity=8)
     is_kept = areas >= min(least_px, areas[1:].max())
     is_kept[0] = False
-    return is_kept[labels] if count > 2 else mask
+    return mask if is_kept[1:].all() else is_kept[labels]
 
 
 def _fill_holes(mask: Bool[Array, "y x"], least_px: float) -> Bool[Array, "y x"]:
     """Without holes of fewer pixels. What is open at the crop's edge is no hole."""
-    _, labels, areas = _find_parts(~np.pad(mask, 1), connectivity=4)
+    labels, areas = _find_parts(~np.pad(mask, 1), connectivity=4)
     is_filled = areas < least_px
     is_filled[[0, labels[0, 0]]] = False
-    return mask | is_filled[labels][1:-1, 1:-1]
+    return mask | is_filled[labels][1:-1, 1:-1] if is_filled.any() else mask
 
 
-def _find_parts(mask: Bool[Array, "y x"], connectivity: int) -> tuple[int, Array, Array]:
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
-    return count, labels, statistics[:, cv2.CC_STAT_AREA]
+def _find_parts(mask: Bool[Array, "y x"], connectivity: int) -> tuple[Int[Array, "y x"], Int[Array, "parts"]]:
+    """A number for each pixel's part, 0 for none, and the parts' areas in pixels."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=connectivity)
+    return labels, statistics[:, cv2.CC_STAT_AREA]

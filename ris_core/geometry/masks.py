@@ -4,10 +4,12 @@ import math
 from typing import TypedDict
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pycocotools import mask as coco
 
 from ris_core.arrays import Array
+from ris_core.geometry import run_length_masks
+from ris_core.geometry.run_length_masks import RunLengthMasks
 
 
 class Rle(TypedDict):
@@ -28,6 +30,19 @@ def iou(one: Bool[Array, "n h w"], two: Bool[Array, "m h w"]) -> Float[Array, "n
     return ious
 
 
+def iou_with(
+    masks: Bool[Array, "n h w"] | RunLengthMasks, index: int, others: Int[Array, "m"]
+) -> Float[Array, "m"]:
+    """IoU of one mask with others of its stack, in [0, 1]; run lengths are compared as they are, without decoding them."""
+    if not isinstance(masks, RunLengthMasks):
+        return iou(masks[[index]], masks[others])[0]
+    rles = [{"size": list(masks.shape[1:]), "counts": masks.counts[i]} for i in (index, *others)]
+    if not len(others):
+        return np.zeros(0)
+    ious: Float[Array, "m"] = coco.iou(rles[1:], rles[:1], [False])[:, 0]
+    return ious
+
+
 def keep_distinct(masks: Bool[Array, "n h w"], priority: Float[Array, "n"], max_iou: float) -> list[int]:
     """Indices of masks that survive mask-IoU suppression, highest priority first.
 
@@ -43,14 +58,12 @@ def keep_distinct(masks: Bool[Array, "n h w"], priority: Float[Array, "n"], max_
 
 def to_rle(mask: Bool[Array, "h w"]) -> Rle:
     """Encode as COCO compressed run lengths, exactly."""
-    encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+    return {"size": [int(side) for side in mask.shape], "counts": run_length_masks.encode(mask).decode("ascii")}
 
 
 def from_rle(rle: Rle) -> Bool[Array, "h w"]:
     """Decode COCO compressed run lengths, exactly."""
-    mask: Bool[Array, "h w"] = coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
-    return mask
+    return run_length_masks.decode(rle["counts"].encode("ascii"), np.empty(rle["size"], bool))
 
 
 def to_grid(masks: Bool[Array, "n h w"], side: int) -> Float[Array, "n side side"]:

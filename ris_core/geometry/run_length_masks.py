@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Bool
 from pycocotools import mask as coco
@@ -29,7 +30,7 @@ class RunLengthMasks:
     @classmethod
     def encode(cls, masks: Bool[Array, "n h w"]) -> RunLengthMasks:
         """Encode a stack, exactly; mask by mask, since all at once would need another copy of the stack."""
-        counts = [coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"] for mask in masks]
+        counts = [encode(mask) for mask in masks]
         height, width = masks.shape[1:]
         return cls(counts, (height, width))
 
@@ -54,8 +55,8 @@ class RunLengthMasks:
             return self._decode(self.counts[index])
         numbers = np.arange(len(self.counts))[index]
         stack = np.empty((len(numbers), *self._size_hw), bool)
-        for place, number in enumerate(numbers):
-            stack[place] = self._decode(self.counts[number])
+        for mask, number in zip(stack, numbers, strict=True):
+            decode(self.counts[number], mask)
         return stack
 
     def __iter__(self) -> Iterator[Array]:
@@ -66,6 +67,21 @@ class RunLengthMasks:
         stack = self[:]
         return stack if dtype is None else stack.astype(dtype)
 
-    def _decode(self, counts: bytes) -> Array:
-        mask: Bool[Array, "h w"] = coco.decode({"size": list(self._size_hw), "counts": counts}).astype(bool)
-        return mask
+    def _decode(self, counts: bytes) -> Bool[Array, "h w"]:
+        return decode(counts, np.empty(self._size_hw, bool))
+
+
+def encode(mask: Bool[Array, "h w"]) -> bytes:
+    """COCO's compressed counts of a mask.
+
+    COCO goes through an image column by column. OpenCV turns a mask five times as fast as numpy does.
+    """
+    turned = cv2.transpose(np.ascontiguousarray(mask, bool).view(np.uint8))
+    return bytes(coco.encode(turned.T)["counts"])
+
+
+def decode(counts: bytes, out: Bool[Array, "h w"]) -> Bool[Array, "h w"]:
+    """Write the mask of COCO's compressed counts to `out`, which has its size and lies row by row in memory; returns it."""
+    columns = coco.decode({"size": list(out.shape), "counts": counts}).T
+    cv2.transpose(columns, dst=out.view(np.uint8))
+    return out

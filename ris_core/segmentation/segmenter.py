@@ -171,7 +171,7 @@ def _decide(values: Array, all_masks: Array | RunLengthMasks, ambiguous_ratio: f
         return "no_match"
     best = int(values.argmax())
     rivals = np.flatnonzero(values >= ambiguous_ratio * values[best])
-    overlaps = masks.iou(all_masks[[best]], all_masks[rivals])[0]
+    overlaps = masks.iou_with(all_masks, best, rivals)
     return "ambiguous" if (overlaps < SAME_THING_IOU).any() else "match"
 
 

@@ -92,7 +92,7 @@ def measure(profile: str, device: str = "auto", repeats: int = 10, random_weight
     with ExitStack() as stack:
         store = weights.WeightStore()
         if random_weights:
-            store = _make_up(sections, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ris-bench-"))))
+            store = make_up(sections, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ris-bench-"))))
         built = {
             kind: catalog.build(
                 f"{kind}s", sections[kind]["name"], {**sections[kind]["settings"], "store": store, "device": device}
@@ -153,7 +153,7 @@ def _time(name: str, step: Callable[[], object], repeats: int, device: str) -> S
     return Stage(name, first, statistics.median(later), min(later))
 
 
-def _make_up(sections: Mapping[str, Any], folder: Path) -> weights.WeightStore:
+def make_up(sections: Mapping[str, Any], folder: Path) -> weights.WeightStore:
     """A store of random weights for a profile of published ones."""
     import open_clip
     from safetensors.torch import save_file

@@ -32,6 +32,24 @@ def speed(
     print(report.to_json() if as_json else report.to_markdown())
 
 
+def expression(
+    profile: Profile = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of expressions of each kind.")] = 9,
+    random_weights: Annotated[
+        bool, typer.Option(help="Use random weights of the true size; nothing is downloaded.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the CPU time of one more expression on a picture that is encoded already."""
+    from benchmarks.next_expression import measure
+
+    settings = read_settings()
+    name = profile or settings.profile
+    with Progress(f"Measuring expressions of the profile {name}") as progress:
+        report = measure(name, settings.device, repeats, random_weights, progress.say)
+    print(report.to_json() if as_json else report.to_markdown())
+
+
 def annotators(
     profile: Profile = None,
     scenes: Annotated[int, typer.Option(min=1, help="Number of synthetic scenes.")] = 50,
@@ -103,7 +121,7 @@ def webhooks(
 bench = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
 )
-for command in (speed, annotators, page, reading, webhooks, chaos, hosts, bulk, ledger):
+for command in (speed, expression, annotators, page, reading, webhooks, chaos, hosts, bulk, ledger):
     bench.command()(command)
 
 

@@ -245,9 +245,11 @@ def _select(prediction: Prediction, query: ExpressionQuery, min_score: float | N
         near = [i for i in range(len(prediction.scores)) if i in chosen or prediction.scores[i] >= floor]
         # scores are at most 1, so what answers always comes before what only scores well
         priority = np.array([prediction.scores[i] + (i in chosen) for i in near])
-        chosen = sorted(near[k] for k in masks.keep_distinct(prediction.masks[near], priority, SAME_INSTANCE_IOU))
+        chosen = sorted(
+            near[k] for k in masks.keep_distinct(masks.take(prediction.masks, near), priority, SAME_INSTANCE_IOU)
+        )
     floor = min_score or 0.0
-    return tuple(int(i) for i in chosen if prediction.masks[i].any() and prediction.scores[i] >= floor)
+    return tuple(int(i) for i in chosen if prediction.boxes_xywh[i, 2] > 0 and prediction.scores[i] >= floor)
 
 
 def _list_others(prediction: Prediction, handed_out: Sequence[int], min_score: float | None) -> tuple[int, ...]:

@@ -105,7 +105,7 @@ def judge(prediction: Prediction, truth: Bool[Array, "h w"], targets: Bool[Array
         truth: Union of the targets.
         targets: Each target alone; none if nothing is meant.
     """
-    answer, candidates = prediction.answer, prediction.masks
+    answer, candidates = prediction.answer, np.asarray(prediction.masks)
     truths = np.concatenate([targets, truth[None]]) if len(targets) else targets
     right = overlap(candidates, truths).max(1, initial=0) >= IS_RIGHT
     first = candidates[0] if len(candidates) else np.zeros_like(truth)

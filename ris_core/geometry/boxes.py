@@ -4,10 +4,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ris_core.arrays import Array
+from ris_core.geometry.run_length_masks import RunLengthMasks
 
 
-def from_masks(masks: Bool[Array, "n h w"]) -> Float[Array, "n 4"]:
+def from_masks(masks: Bool[Array, "n h w"] | RunLengthMasks) -> Float[Array, "n 4"]:
     """Tight boxes of masks, float32 (N, 4); an empty mask has the box (0, 0, 0, 0)."""
+    if isinstance(masks, RunLengthMasks):
+        return masks.boxes_xywh
     boxes = np.zeros((len(masks), 4), np.float32)
     for box, mask in zip(boxes, masks, strict=True):
         columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))

@@ -6,13 +6,15 @@ from jaxtyping import Bool, Int
 
 from ris_core.arrays import Array
 from ris_core.geometry import boxes
+from ris_core.geometry.masks import Stack
+from ris_core.geometry.run_length_masks import RunLengthMasks
 
 SPECK_SHARE = 0.01
 """Parts and holes smaller than this share of a mask's area are no part and no hole of the thing."""
 
 
 def clean(mask: Bool[Array, "h w"], smooth_px: float = 0.0) -> Bool[Array, "h w"]:
-    """A mask without specks and pin-holes; an empty one stays empty, and none becomes empty.
+    """A mask without specks and pin-holes, itself if it has none; an empty one stays empty, and none becomes empty.
 
     Args:
         mask: bool (H, W).
@@ -26,20 +28,21 @@ def clean(mask: Bool[Array, "h w"], smooth_px: float = 0.0) -> Bool[Array, "h w"
     if not mask.any():
         return mask
     left, upper, width, height = boxes.from_masks(mask[None])[0].astype(int)
-    inside = mask[upper : upper + height, left : left + width]  # the rest of a large image costs nothing
-    if smooth_px:
-        inside = _smooth(inside, smooth_px)
+    as_it_is = mask[upper : upper + height, left : left + width]  # the rest of a large image costs nothing
+    inside = _smooth(as_it_is, smooth_px) if smooth_px else as_it_is
     least = SPECK_SHARE * inside.sum()
     clean_inside = _fill_holes(_drop_parts(inside, least), least)
-    if clean_inside.base is mask:  # nothing was to be done
+    if clean_inside is as_it_is:
         return mask
     clean_mask = np.zeros_like(mask)
     clean_mask[upper : upper + height, left : left + width] = clean_inside
     return clean_mask
 
 
-def clean_all(masks: Bool[Array, "n h w"], smooth_px: float = 0.0) -> Bool[Array, "n h w"]:
-    """Each of a stack of masks, cleaned."""
+def clean_all(masks: Stack, smooth_px: float = 0.0) -> Stack:
+    """Each of a stack of masks, cleaned. Run lengths stay run lengths, and those of what is clean already stay as they are."""
+    if isinstance(masks, RunLengthMasks):
+        return masks.map_inside(lambda mask: clean(mask, smooth_px))
     cleaned = np.empty_like(masks)
     for clean_mask, mask in zip(cleaned, masks, strict=True):
         clean_mask[:] = clean(mask, smooth_px)
@@ -70,7 +73,7 @@ def _fill_holes(mask: Bool[Array, "y x"], least_px: float) -> Bool[Array, "y x"]
     return mask | is_filled[labels][1:-1, 1:-1] if is_filled.any() else mask
 
 
-def _find_parts(mask: Bool[Array, "y x"], connectivity: int) -> tuple[Int[Array, "y x"], Int[Array, "parts"]]:
+def _find_parts(mask: Bool[Array, "y x"], connectivity: int) -> tuple[Int[Array, "y x"], Int[Array, "n"]]:
     """A number for each pixel's part, 0 for none, and the parts' areas in pixels."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=connectivity)
     return labels, statistics[:, cv2.CC_STAT_AREA]

@@ -1,15 +1,18 @@
 """Binary masks: IoU, de-duplication, COCO run lengths, resizing to a token grid."""
 
 import math
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from pycocotools import mask as coco
 
 from ris_core.arrays import Array
 from ris_core.geometry import run_length_masks
 from ris_core.geometry.run_length_masks import RunLengthMasks
+
+Stack = Array | RunLengthMasks
+"""Masks of one image: an array bool (N, H, W), or run lengths."""
 
 
 class Rle(TypedDict):
@@ -19,10 +22,17 @@ class Rle(TypedDict):
     counts: str
 
 
-def iou(one: Bool[Array, "n h w"], two: Bool[Array, "m h w"]) -> Float[Array, "n m"]:
-    """Pairwise IoU of two stacks of masks of the same size, in [0, 1]; 0 where both are empty."""
+def take(stack: Stack, numbers: Sequence[int] | Int[Array, "m"]) -> Stack:
+    """Some masks of a stack; those that are kept as run lengths stay so."""
+    return stack.take(numbers) if isinstance(stack, RunLengthMasks) else stack[list(numbers)]
+
+
+def iou(one: Bool[Array, "n h w"] | RunLengthMasks, two: Bool[Array, "m h w"] | RunLengthMasks) -> Float[Array, "n m"]:
+    """Pairwise IoU of two stacks of masks of the same size, in [0, 1]; 0 where both are empty. Run lengths are compared as they are."""
+    if isinstance(one, RunLengthMasks) and isinstance(two, RunLengthMasks):
+        return one.iou(two)
     pixels = math.prod(one.shape[1:])  # -1 would not do: of no masks it cannot be told
-    a, b = (stack.reshape(len(stack), pixels).astype(np.float32) for stack in (one, two))
+    a, b = (stack.reshape(len(stack), pixels).astype(np.float32) for stack in map(np.asarray, (one, two)))
     overlap = a @ b.T
     union = a.sum(1)[:, None] + b.sum(1)[None] - overlap
     ratios = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
@@ -30,20 +40,9 @@ def iou(one: Bool[Array, "n h w"], two: Bool[Array, "m h w"]) -> Float[Array, "n
     return ious
 
 
-def iou_with(
-    masks: Bool[Array, "n h w"] | RunLengthMasks, index: int, others: Int[Array, "m"]
-) -> Float[Array, "m"]:
-    """IoU of one mask with others of its stack, in [0, 1]; run lengths are compared as they are, without decoding them."""
-    if not isinstance(masks, RunLengthMasks):
-        return iou(masks[[index]], masks[others])[0]
-    rles = [{"size": list(masks.shape[1:]), "counts": masks.counts[i]} for i in (index, *others)]
-    if not len(others):
-        return np.zeros(0)
-    ious: Float[Array, "m"] = coco.iou(rles[1:], rles[:1], [False])[:, 0]
-    return ious
-
-
-def keep_distinct(masks: Bool[Array, "n h w"], priority: Float[Array, "n"], max_iou: float) -> list[int]:
+def keep_distinct(
+    masks: Bool[Array, "n h w"] | RunLengthMasks, priority: Float[Array, "n"], max_iou: float
+) -> list[int]:
     """Indices of masks that survive mask-IoU suppression, highest priority first.
 
     Nested masks of similar boxes survive, which box suppression would drop (quirk Q-NMS of the released code).
@@ -59,6 +58,13 @@ def keep_distinct(masks: Bool[Array, "n h w"], priority: Float[Array, "n"], max_
 def to_rle(mask: Bool[Array, "h w"]) -> Rle:
     """Encode as COCO compressed run lengths, exactly."""
     return {"size": [int(side) for side in mask.shape], "counts": run_length_masks.encode(mask).decode("ascii")}
+
+
+def to_rles(stack: Bool[Array, "n h w"] | RunLengthMasks) -> list[Rle]:
+    """Encode a stack; run lengths are as they are."""
+    if not isinstance(stack, RunLengthMasks):
+        return [to_rle(mask) for mask in stack]
+    return [{"size": list(stack.shape[1:]), "counts": counts.decode("ascii")} for counts in stack.counts]
 
 
 def from_rle(rle: Rle) -> Bool[Array, "h w"]:

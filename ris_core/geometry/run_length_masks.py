@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from pycocotools import mask as coco
 
 from ris_core.arrays import Array
@@ -45,6 +45,48 @@ class RunLengthMasks:
     def nbytes(self) -> int:
         """Bytes that the run lengths need."""
         return sum(map(len, self.counts))
+
+    @property
+    def boxes_xywh(self) -> Float[Array, "n 4"]:
+        """Tight, half-open boxes in pixels, float32 (N, 4), as `boxes.from_masks` finds them; nothing is decoded."""
+        return np.asarray(coco.toBbox(self._rles), np.float32).reshape(-1, 4)
+
+    def take(self, numbers: Iterable[int]) -> RunLengthMasks:
+        """Some of them, as run lengths."""
+        return RunLengthMasks([self.counts[number] for number in numbers], self._size_hw)
+
+    def map_inside(self, change: Callable[[Bool[Array, "y x"]], Bool[Array, "y x"]]) -> RunLengthMasks:
+        """Change each mask within its box. What comes back as the same object was not changed, and costs no encoding."""
+        return RunLengthMasks([self._change(n, change) for n in range(len(self))], self._size_hw)
+
+    def _change(self, number: int, change: Callable[[Bool[Array, "y x"]], Bool[Array, "y x"]]) -> bytes:
+        left, upper, width, height = self.take([number]).boxes_xywh[0].astype(int)
+        rows, columns = slice(upper, upper + height), slice(left, left + width)
+        turned = coco.decode(self._rles[number]).T  # column by column: the whole need not be turned
+        inside = cv2.transpose(turned[columns, rows]).view(bool) if width else np.zeros((0, 0), bool)
+        changed = change(inside)
+        if changed is inside:
+            return self.counts[number]
+        turned[columns, rows] = changed.T
+        return bytes(coco.encode(turned.T)["counts"])
+
+    def iou(self, others: RunLengthMasks) -> Float[Array, "n m"]:
+        """Pairwise IoU, in [0, 1], exact; 0 where both are empty. Nothing is decoded."""
+        return self._compare(others, is_share=False)
+
+    def shares_inside(self, others: RunLengthMasks) -> Float[Array, "n m"]:
+        """Share of each mask that lies in each other, in [0, 1], exact; 0 for an empty one. Nothing is decoded."""
+        return self._compare(others, is_share=True)
+
+    def _compare(self, others: RunLengthMasks, is_share: bool) -> Float[Array, "n m"]:
+        if not (len(self) and len(others)):
+            return np.zeros((len(self), len(others)))
+        compared: Float[Array, "n m"] = coco.iou(self._rles, others._rles, [is_share] * len(others))
+        return np.nan_to_num(compared)  # empty ones are divided by nothing
+
+    @property
+    def _rles(self) -> list[dict[str, object]]:
+        return [{"size": list(self._size_hw), "counts": counts} for counts in self.counts]
 
     def __len__(self) -> int:
         return len(self.counts)

@@ -23,10 +23,10 @@ def list_candidates(prediction: Prediction) -> list[Candidate]:
             "rank": i + 1,
             "score": float(prediction.scores[i]),
             "bbox_xywh": [float(side) for side in prediction.boxes_xywh[i]],
-            "mask": masks.to_rle(mask),
+            "mask": rle,
             "parts": dict(prediction.parts[i]),
         }
-        for i, mask in enumerate(prediction.masks)
+        for i, rle in enumerate(masks.to_rles(prediction.masks))
     ]
 
 

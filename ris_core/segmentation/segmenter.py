@@ -151,7 +151,7 @@ class Segmenter:
         parts = {**scores.parts, **quality}
         return Prediction(
             expression=expression,
-            masks=encoded.proposals.masks[kept],
+            masks=masks.take(encoded.proposals.masks, kept),
             scores=scores.values[kept],
             boxes_xywh=encoded.proposals.boxes_xywh[kept],
             parts=[{name: float(part[i]) for name, part in parts.items() if not np.isnan(part[i])} for i in kept],
@@ -171,7 +171,7 @@ def _decide(values: Array, all_masks: Array | RunLengthMasks, ambiguous_ratio: f
         return "no_match"
     best = int(values.argmax())
     rivals = np.flatnonzero(values >= ambiguous_ratio * values[best])
-    overlaps = masks.iou_with(all_masks, best, rivals)
+    overlaps = masks.iou(masks.take(all_masks, [best]), masks.take(all_masks, rivals))[0]
     return "ambiguous" if (overlaps < SAME_THING_IOU).any() else "match"
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from ris_core.arrays import Array
 from ris_core.geometry import duplicates
+from ris_core.geometry.run_length_masks import RunLengthMasks
 from ris_core.language.expression import Expression
 
 Decision = Literal["match", "ambiguous", "no_match"]
@@ -43,7 +44,7 @@ class Prediction:
 
     Attributes:
         expression: What was asked, as it was read.
-        masks: bool (K, H, W), also when the decision is "no_match".
+        masks: bool (K, H, W), also when the decision is "no_match"; those of a stored encoding are decoded when they are indexed.
         scores: float64 (K,), in [0, 1].
         boxes_xywh: float32 (K, 4), tight and half-open, in pixels.
         parts: For each candidate the terms of its score, by name.
@@ -53,7 +54,7 @@ class Prediction:
     """
 
     expression: Expression
-    masks: Bool[Array, "k h w"]
+    masks: Bool[Array, "k h w"] | RunLengthMasks
     scores: Float[Array, "k"]
     boxes_xywh: Float[Array, "k 4"]
     parts: Sequence[Mapping[str, float]]
@@ -65,13 +66,14 @@ class Prediction:
     @property
     def others(self) -> tuple[int, ...]:
         """Indices of the candidates that could be meant instead; none that has no chance, where chances are known."""
-        rest = (i for i in range(len(self.masks)) if i not in self.selected and self.masks[i].any())
+        rest = (i for i in range(len(self.masks)) if i not in self.selected and self.boxes_xywh[i, 2] > 0)
         return tuple(i for i in rest if self.parts[i].get("probability", 1.0) >= NO_CHANCE)
 
     @property
     def rival_rank(self) -> int:
         """Rank, from 1, of the best candidate that is another thing than those that answer: what fits nearly as well."""
-        same = duplicates.same_thing(duplicates.overlaps(self.masks))
+        stack = self.masks if isinstance(self.masks, RunLengthMasks) else RunLengthMasks.encode(self.masks)
+        same = duplicates.same_thing(stack.shares_inside(stack))
         others = (i for i in self.others if not same[i, list(self.selected)].any())
         return 1 + next(others, len(self.selected))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from ris_core.arrays import Array
 from ris_core.geometry import run_length_masks
@@ -22,7 +22,7 @@ class Rle(TypedDict):
     counts: str
 
 
-def take(stack: Stack, numbers: Sequence[int] | Int[Array, "m"]) -> Stack:
+def take(stack: Stack, numbers: Sequence[int]) -> Stack:
     """Some masks of a stack; those that are kept as run lengths stay so."""
     return stack.take(numbers) if isinstance(stack, RunLengthMasks) else stack[list(numbers)]
 

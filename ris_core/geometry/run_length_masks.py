@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -51,7 +51,7 @@ class RunLengthMasks:
         """Tight, half-open boxes in pixels, float32 (N, 4), as `boxes.from_masks` finds them; nothing is decoded."""
         return np.asarray(coco.toBbox(self._rles), np.float32).reshape(-1, 4)
 
-    def take(self, numbers: Iterable[int]) -> RunLengthMasks:
+    def take(self, numbers: Sequence[int]) -> RunLengthMasks:
         """Some of them, as run lengths."""
         return RunLengthMasks([self.counts[number] for number in numbers], self._size_hw)
 

@@ -170,7 +170,7 @@ def _decide(values: Array, all_masks: Array | RunLengthMasks, ambiguous_ratio: f
     if len(values) == 0:
         return "no_match"
     best = int(values.argmax())
-    rivals = np.flatnonzero(values >= ambiguous_ratio * values[best])
+    rivals = np.flatnonzero(values >= ambiguous_ratio * values[best]).tolist()
     overlaps = masks.iou(masks.take(all_masks, [best]), masks.take(all_masks, rivals))[0]
     return "ambiguous" if (overlaps < SAME_THING_IOU).any() else "match"
 

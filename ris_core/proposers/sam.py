@@ -7,7 +7,7 @@ only used to drop near copies, and masks are compared here; with quirk Q-NMS it 
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from ris_core.behaviour import ENCODE_BEHAVIOUR
 from ris_core.errors import BadInput, UnknownName
 from ris_core.geometry import boxes, masks
 from ris_core.proposers import _prompting
+from ris_core.proposers._mobile_sam import build_mobile_sam
 from ris_core.proposers._predictor import Predictor
 from ris_core.proposers._tiny_sam import build_tiny_sam
 from ris_core.runtime.devices import pick_device
@@ -34,7 +35,12 @@ from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
 from ris_core.types.prompts import PromptEmbedding, Prompts
 
-ARCHITECTURES = ("tiny", "vit_b", "vit_l", "vit_h")
+ARCHITECTURES: Mapping[str, Callable[[], Sam]] = {
+    "tiny": build_tiny_sam,
+    "mobile": build_mobile_sam,
+    **{name: sam_model_registry[name] for name in ("vit_b", "vit_l", "vit_h")},
+}
+"""What makes a network of each architecture, with random weights."""
 QUIRKS = {
     "Q-NMS": "suppress masks by their boxes, in SAM's own order, unchanged ones first, not by the masks' own overlap",
     "Q-MINAREA": "measure holes and islands in pixels of the image and keep small masks, not as a share of it and drop them",
@@ -53,7 +59,7 @@ class SamProposer:
     Args:
         store: Where the weights are.
         weights: Name of the weights.
-        architecture: One of `ARCHITECTURES`.
+        architecture: A key of `ARCHITECTURES`.
         points_per_side: The image is asked at this many times this many points; three masks each.
         pred_iou_thresh: Least IoU with an object that SAM itself expects, in [0, 1].
         stability_score_thresh: Least IoU of a mask with itself when its threshold is shifted, in [0, 1].
@@ -271,7 +277,7 @@ def _check(settings: Mapping[str, float | int], quirks: Sequence[str]) -> None:
 def _load(architecture: str, file: Path) -> Sam:
     if architecture not in ARCHITECTURES:
         raise UnknownName(f"No SAM architecture named {architecture!r}. Available: {', '.join(ARCHITECTURES)}.")
-    net = build_tiny_sam() if architecture == "tiny" else sam_model_registry[architecture]()
+    net = ARCHITECTURES[architecture]()
     state = (
         load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
     )

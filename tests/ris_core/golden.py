@@ -80,28 +80,32 @@ def write_clip(file: Path, model: str) -> Path:
     """A file of weights by the recipe of section 1."""
     shapes = clip_shapes(model)
     with ThreadPoolExecutor() as pool:  # drawing random numbers leaves the interpreter to others
-        values = pool.map(lambda name: _values(name, shapes[name], SEEDS[model]), shapes)
+        values = pool.map(lambda name: draw(name, shapes[name], SEEDS[model], RULES), shapes)
         save_file(dict(zip(shapes, values, strict=True)), file)
     return file
 
 
-def _values(name: str, shape: tuple[int, ...], base_seed: int) -> torch.Tensor:
+Rules = dict[str, Callable[[tuple[int, ...]], tuple[float, float]]]
+
+
+def draw(name: str, shape: tuple[int, ...], base_seed: int, rules: Rules) -> torch.Tensor:
+    """An entry of a state dict, by the first rule whose pattern its name matches."""
     if name.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
     if name == "logit_scale":
         return torch.tensor(math.log(100), dtype=torch.float32)
-    offset, std = next(rule(shape) for pattern, rule in RULES.items() if re.fullmatch(pattern, name))
+    offset, std = next(rule(shape) for pattern, rule in rules.items() if re.fullmatch(pattern, name))
     drawn = np.random.RandomState((zlib.crc32(name.encode()) + base_seed) % 2**32).standard_normal(size=shape)
     if name.endswith("running_var"):
         drawn = np.abs(drawn)
     return torch.from_numpy((offset + std * drawn).astype(np.float32))
 
 
-def _constant(offset: float, std: float) -> Callable[[tuple[int, ...]], tuple[float, float]]:
+def constant(offset: float, std: float) -> Callable[[tuple[int, ...]], tuple[float, float]]:
     return lambda shape: (offset, std)
 
 
-def _rooted(factor: float, axis: int) -> Callable[[tuple[int, ...]], tuple[float, float]]:
+def rooted(factor: float, axis: int) -> Callable[[tuple[int, ...]], tuple[float, float]]:
     return lambda shape: (0, factor * shape[axis] ** -0.5)
 
 
@@ -114,23 +118,23 @@ def _weight(shape: tuple[int, ...]) -> tuple[float, float]:
     return 0, shape[1] ** -0.5
 
 
-RULES = {
-    r"visual\.layer4\..*\.bn3\.weight": _constant(0.04, 0.004),
-    r"visual\.layer4\..*\.downsample\.1\.weight": _constant(0.1, 0.01),
-    r"visual\.layer4\..*\.(bn3|downsample\.1)\.bias": _constant(0, 0.005),
-    r".*\.running_mean": _constant(0, 0.1),
-    r".*\.running_var": _constant(1, 0.2),
-    r".*\.(in_proj_)?bias": _constant(0, 0.05),
-    r"visual\.class_embedding": _constant(0, 0.5),
-    r"visual\.positional_embedding": _constant(0, 0.3),
-    r"visual\.attnpool\.positional_embedding": _rooted(1, 1),
-    r"positional_embedding": _constant(0, 0.06),
-    r"token_embedding\.weight": _constant(0, 0.5),
-    r"visual\.proj|text_projection": _rooted(1, 0),
-    r"visual\.layer.*\.bn3\.weight": _constant(0.4, 0.04),
-    r"visual\..*\.in_proj_weight": _rooted(1.4, 1),
-    r".*\.in_proj_weight": _rooted(2.8, 1),
-    r"visual\.attnpool\.[qk]_proj\.weight": _rooted(8, 1),
+RULES: Rules = {
+    r"visual\.layer4\..*\.bn3\.weight": constant(0.04, 0.004),
+    r"visual\.layer4\..*\.downsample\.1\.weight": constant(0.1, 0.01),
+    r"visual\.layer4\..*\.(bn3|downsample\.1)\.bias": constant(0, 0.005),
+    r".*\.running_mean": constant(0, 0.1),
+    r".*\.running_var": constant(1, 0.2),
+    r".*\.(in_proj_)?bias": constant(0, 0.05),
+    r"visual\.class_embedding": constant(0, 0.5),
+    r"visual\.positional_embedding": constant(0, 0.3),
+    r"visual\.attnpool\.positional_embedding": rooted(1, 1),
+    r"positional_embedding": constant(0, 0.06),
+    r"token_embedding\.weight": constant(0, 0.5),
+    r"visual\.proj|text_projection": rooted(1, 0),
+    r"visual\.layer.*\.bn3\.weight": constant(0.4, 0.04),
+    r"visual\..*\.in_proj_weight": rooted(1.4, 1),
+    r".*\.in_proj_weight": rooted(2.8, 1),
+    r"visual\.attnpool\.[qk]_proj\.weight": rooted(8, 1),
     r".*\.weight": _weight,
 }
 """Offset and deviation of an entry, by the first pattern that its name matches."""

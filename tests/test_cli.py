@@ -71,7 +71,7 @@ def test_segment_prints_a_table_for_people(scene_file):
         pytest.param(["nothing.png", "dog"], 2, ["nothing.png", "Check the path"], id="no such file"),
         pytest.param(["README.md", "dog"], 2, ["README.md", "not an image", "JPEG"], id="not an image"),
         pytest.param(["SCENE", "  "], 2, ["blank", "Type what to find"], id="blank expression"),
-        pytest.param(["SCENE", "dog", "--profile", "huge"], 2, ["'huge'", "base, demo"], id="unknown profile"),
+        pytest.param(["SCENE", "dog", "--profile", "huge"], 2, ["'huge'", "base, cpu, demo"], id="unknown profile"),
         pytest.param(["SCENE", "dog", "--method", "x"], 2, ["'x'", "global_local"], id="unknown method"),
         pytest.param(["SCENE", "dog", "--top-k", "0"], 2, ["--top-k is 0"], id="no candidates"),
         pytest.param(
@@ -111,6 +111,7 @@ def test_models_list_says_what_is_there(tmp_path):
     lines = done.stdout.splitlines()
     assert any("sam-tiny" in line and "ready" in line for line in lines)
     assert any("sam-vit-b" in line and "missing" in line for line in lines)
+    assert any(line.split()[:3] == ["sam-mobile", "missing", "Apache-2.0"] for line in lines)
 
 
 def test_a_bad_setting_is_named(scene_file):

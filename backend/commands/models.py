@@ -8,11 +8,11 @@ from backend.base.terminal import Column, Progress, print_table
 from backend.settings.environment import read_settings
 
 MB = 1e6
-COLUMNS = (Column(is_fixed=True, width=20), Column(is_fixed=True, width=7), Column())
+COLUMNS = (Column(is_fixed=True, width=20), Column(is_fixed=True, width=7), Column(is_fixed=True, width=12), Column())
 
 
 def list_models() -> None:
-    """List the profiles and their weights. Shows whether the weights are on this machine."""
+    """List the profiles and their weights, with licences. Shows whether the weights are on this machine."""
     from ris_core.profiles import profile_names, profile_weights, read_profile
     from ris_core.runtime.weights import WeightStore
 
@@ -21,7 +21,9 @@ def list_models() -> None:
         print(f"{name}: {read_profile(name)['about']}")
         with Progress(f"Checking the weights of {name}"):
             statuses = [store.status(weight) for weight in profile_weights(name)]
-        rows = [(f"    {status.weight.name}", status.state, str(status.path)) for status in statuses]
+        rows = [
+            (f"    {status.weight.name}", status.state, status.weight.licence, str(status.path)) for status in statuses
+        ]
         print_table(COLUMNS, rows, has_header=False)
 
 

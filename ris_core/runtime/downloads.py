@@ -71,7 +71,8 @@ def from_hub(weight: Weight, file_name: str, cache: Path, progress: Progress | N
 
 
 def _stream(weight: Weight, progress: Progress | None) -> Iterator[bytes]:
-    with httpx.stream("GET", weight.url, follow_redirects=True, timeout=TIMEOUT_S) as response:
+    as_is = {"Accept-Encoding": "identity"}  # the digest is that of the file, not of what a server packs it into
+    with httpx.stream("GET", weight.url, headers=as_is, follow_redirects=True, timeout=TIMEOUT_S) as response:
         response.raise_for_status()
         total_bytes, sent_bytes = int(response.headers.get("content-length", 0)), 0
         for chunk in response.iter_raw(CHUNK_BYTES):

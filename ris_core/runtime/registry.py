@@ -98,6 +98,15 @@ REGISTRY: Mapping[str, Weight] = {
             "vit-h", "sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e", "large"
         ),
         Weight(
+            name="sam-mobile",
+            path="mobile_sam.pt",
+            about="MobileSAM, vit_t",
+            licence="Apache-2.0",
+            sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+            url="https://github.com/ChaoningZhang/MobileSAM/raw/f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt",
+            profile="cpu",
+        ),
+        Weight(
             name="clip-vit-b-16",
             path="clip-vit-b-16/open_clip_model.safetensors",
             about="OpenAI CLIP ViT-B/16, to be used with QuickGELU",

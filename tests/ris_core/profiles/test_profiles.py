@@ -1,6 +1,7 @@
 import importlib
 import inspect
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from ris_core.proposers._tiny_sam import TinyImageEncoder
 from ris_core.runtime.registry import REGISTRY
 from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
+from tests.ris_core import golden_mobile_sam
+from tests.ris_core.checkpoints import sha256, write_clip_archive
 
 pytestmark = pytest.mark.slow
 
@@ -104,8 +107,45 @@ class TestPaper:
         assert set(paper.encoder.features) == {"hybrid_G2L", "heat"}
 
 
+def test_the_profile_for_cpus_differs_from_base_in_models_and_points_alone():
+    cpu, base = read_profile("cpu"), read_profile("base")
+    changed = {
+        f"{kind}.{setting}"
+        for kind in ("proposer", "encoder", "method")
+        for setting in base[kind]["settings"]
+        if cpu[kind]["settings"][setting] != base[kind]["settings"][setting]
+    }
+    assert changed == {
+        "proposer.weights", "proposer.architecture", "proposer.points_per_side", "encoder.weights", "encoder.model",
+    }  # fmt: skip
+    added = {
+        name: value for name, value in cpu["proposer"]["settings"].items() if name not in base["proposer"]["settings"]
+    }
+    assert (cpu["proposer"]["settings"]["points_per_side"], added) == (8, {"max_proposals": 60})
+    assert {REGISTRY[name].licence for name in profile_weights("cpu")} == {"Apache-2.0", "MIT", "CC BY-SA 4.0"}
+
+
+def test_the_profile_for_cpus_answers_with_files_of_the_true_formats(tmp_path):
+    """Random weights, so what it answers is arbitrary."""
+    files = {
+        "sam-mobile": golden_mobile_sam.write(tmp_path / "mobile_sam.pt"),
+        "clip-vit-b-32": write_clip_archive(tmp_path / "ViT-B-32.pt", "ViT-B-32-quickgelu"),
+    }
+    weights = {name: replace(REGISTRY[name], path=str(file), sha256=sha256(file)) for name, file in files.items()}
+    store = WeightStore(offline=True, registry={**REGISTRY, **weights})
+    asked = {"points_per_side": 1, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "min_area_ratio": 0.0}
+    segmenter = load_segmenter("cpu", store=store, proposer=asked)
+    encoded = segmenter.encode(Image.from_array(make_scene(24).image))
+    assert 1 <= len(encoded.proposals) <= 3
+    prediction = segmenter.segment(encoded, "the red apple")
+    assert len(prediction.scores) == len(encoded.proposals)
+    assert prediction.model_version.startswith("cpu.guided.")
+
+
 def test_an_unknown_profile_is_named_with_those_that_exist():
-    with pytest.raises(UnknownName, match=r"No profile named 'huge'\. Available: base, demo, demo-paper, large, paper"):
+    with pytest.raises(
+        UnknownName, match=r"No profile named 'huge'\. Available: base, cpu, demo, demo-paper, large, paper"
+    ):
         load_segmenter("huge")
 
 

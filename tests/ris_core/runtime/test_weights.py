@@ -1,5 +1,6 @@
 """The store of weights: what is there, what it must be, how it gets there."""
 
+import gzip
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ REPO = "org/model"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT: as a plain file, cut short, and as a model hub does."""
+    """Serves CONTENT: as a plain file, packed if that is welcome, cut short, and as a model hub does."""
 
     requests: ClassVar[list[str]] = []
 
@@ -41,6 +42,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.requests.append(self.path)
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            packed = gzip.compress(CONTENT)
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(packed)))
+            self.end_headers()
+            self.wfile.write(packed)
+            return
         if self.path == "/missing.pth":
             self.send_error(404)
             return

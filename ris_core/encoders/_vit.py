@@ -27,7 +27,7 @@ class VisionTower:
     """An image tower with a class token, blocks numbered from 0, B of them.
 
     Args:
-        visual: The tower, in evaluation.
+        visual: The tower, in evaluation; read by its class token.
         masked_blocks: The blocks that are masked or fused: how many last ones, or their indices.
         name: Of the model, for messages.
 
@@ -37,8 +37,7 @@ class VisionTower:
         grid: Patches per side, g.
 
     Raises:
-        BadInput: If the tower is no vision transformer of CLIP's own blocks with a class token and square images, or has
-            no such blocks.
+        BadInput: If the tower is not made of CLIP's own blocks, its images are not square, or it has no such blocks.
     """
 
     def __init__(self, visual: Any, masked_blocks: int | Sequence[int] | None, name: str) -> None:
@@ -194,13 +193,7 @@ class VisionTower:
         return features
 
 
-def _checked(visual: Any, name: str) -> VisionTransformer:
-    own = isinstance(visual, VisionTransformer)
-    if not own or visual.pool_type != "tok" or visual.attn_pool is not None:
-        raise BadInput(
-            f"The image tower of {name} is a {type(visual).__name__} without a class token to read; give a model whose "
-            "tower is open_clip's vision transformer with one, such as ViT-B-16-quickgelu, or its ResNet."
-        )
+def _checked(visual: VisionTransformer, name: str) -> VisionTransformer:
     if visual.grid_size[0] != visual.grid_size[1]:
         raise BadInput(
             f"The image tower of {name} sees {visual.grid_size} patches (H, W); give a model of square images."

@@ -156,10 +156,21 @@ def test_what_only_a_transformer_has_is_refused(resnet: WeightStore, settings: d
         ClipEncoder(resnet, "clip", **settings)
 
 
-def test_another_tower_is_refused(tmp_path: Path):
-    vision = {"image_size": 32, "timm_model_name": "resnet10t", "timm_pool": "avg", "timm_proj": "linear"}
+@pytest.mark.parametrize(
+    ("vision", "reason"),
+    [
+        (
+            {"image_size": 32, "timm_model_name": "resnet10t", "timm_pool": "avg", "timm_proj": "linear"},
+            r"is timm's 'resnet10t', .* such as ViT-B-16-quickgelu, or its ResNet",
+        ),
+        ({**TINY_CLIP["vision_cfg"], "pool_type": "avg"}, "gives the mean of all patches, and here the class token"),
+        ({**TINY_CLIP["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 3}, "by an attention pool"),
+    ],
+    ids=["timm", "mean", "attention pool"],
+)
+def test_another_tower_is_refused(tmp_path: Path, vision: dict[str, Any], reason: str):
     folder = write_clip_folder(tmp_path, {**TINY_CLIP, "vision_cfg": vision})
-    with pytest.raises(BadInput, match=r"is a TimmModel .* such as ViT-B-16-quickgelu, or its ResNet"):
+    with pytest.raises(BadInput, match=reason):
         ClipEncoder(local_store(clip=folder), "clip")
 
 

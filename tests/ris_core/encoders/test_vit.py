@@ -197,8 +197,6 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("vision", "reason"),
         [
-            ({**TINY, "pool_type": "avg"}, "without a class token"),
-            ({**TINY, "attentional_pool": True}, "without a class token"),
             ({**TINY, "image_size": (32, 16)}, "square images"),
             ({**TINY, "qk_norm": True}, "CLIP's own blocks"),
         ],

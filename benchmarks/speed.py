@@ -1,15 +1,17 @@
 """`ris bench speed`: seconds of each stage of a profile's components on one device, and the memory they take.
 
 Weights that are not here can be replaced by random ones of the true size: the arithmetic is the same, what SAM proposes is not, so
-encoding is timed on made masks and proposing without the masks that would be kept.
+encoding is timed on made masks and proposing without the masks that would be kept. Or SAM's filters are switched off, and as many masks
+are kept as one says: so a first prompt is timed whole.
 """
 
 import json
 import platform
+import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +29,24 @@ from ris_core.types import Image, Proposals
 SIZE_HW = 480, 640
 """Size of the image that is measured on: that of most pictures in COCO."""
 PROPOSALS = 40
+UNFILTERED = {
+    "pred_iou_thresh": 0.0,
+    "stability_score_thresh": 0.0,
+    "box_nms_thresh": 1.0,
+    "min_area_ratio": 0.0,
+    "max_mask_iou": 1.0,
+}
+"""Settings of a SAM that drops no mask: random weights call all their masks bad."""
 TEXTS = ("the red apple left of the dog", "a photo of a red apple", "the dog")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage's timings in seconds, the slowest first run apart."""
+    """One stage's timings in seconds, the slowest first run apart; `first_cpu_s` is processor time, of all threads."""
 
     name: str
     first_s: float
+    first_cpu_s: float
     median_s: float
     fastest_s: float
 
@@ -46,6 +57,7 @@ class SpeedReport:
 
     Attributes:
         peak_gpu_bytes: Most memory that was taken of the GPU at once; None on a CPU.
+        peak_bytes: Most memory of the process until the end of the measurement.
     """
 
     profile: str
@@ -55,6 +67,7 @@ class SpeedReport:
     torch: str
     stages: tuple[Stage, ...]
     peak_gpu_bytes: int | None
+    peak_bytes: int
 
     def to_json(self) -> str:
         """As one JSON document."""
@@ -63,25 +76,29 @@ class SpeedReport:
     def to_markdown(self) -> str:
         """As a table of milliseconds."""
         rows = [
-            f"| {s.name} | {s.first_s * 1e3:.1f} | {s.median_s * 1e3:.2f} | {s.fastest_s * 1e3:.2f} |"
+            f"| {s.name} | {s.first_cpu_s:.2f} | {s.first_s * 1e3:.1f} | {s.median_s * 1e3:.2f} | {s.fastest_s * 1e3:.2f} |"
             for s in self.stages
         ]
         about = f"Profile `{self.profile}`{' with random weights' if self.is_random else ''}, {self.device}, torch {self.torch}"
         memory = (
             f"; at most {self.peak_gpu_bytes / 2**20:.0f} MiB of the GPU" if self.peak_gpu_bytes is not None else ""
         )
-        head = ["| stage | first, ms | median, ms | fastest, ms |", "| --- | --- | --- | --- |"]
+        memory += f"; at most {self.peak_bytes / 2**20:.0f} MiB of memory"
+        head = ["| stage | first, CPU s | first, ms | median, ms | fastest, ms |", "| --- | --- | --- | --- | --- |"]
         return "\n".join([f"{about}{memory}.", "", *head, *rows])
 
 
-def measure(profile: str, device: str = "auto", repeats: int = 10, random_weights: bool = False) -> SpeedReport:
+def measure(
+    profile: str, device: str = "auto", repeats: int = 10, random_weights: bool = False, kept: int = 0
+) -> SpeedReport:
     """Time the stages of a profile.
 
     Args:
         profile: Its name.
         device: A torch device, or "auto" for a GPU if there is one.
-        repeats: Times that each stage is run after its first run.
+        repeats: Times that each stage is run after its first run; what SAM's image encoder says is remembered then.
         random_weights: Make weights of the true size up, instead of using the profile's own.
+        kept: If above 0, SAM's filters are switched off and so many of its masks are kept and encoded.
 
     Raises:
         UnknownName: If there is no such profile.
@@ -89,6 +106,8 @@ def measure(profile: str, device: str = "auto", repeats: int = 10, random_weight
     """
     device = str(pick_device(device))
     sections = read_profile(profile)
+    if kept:
+        sections["proposer"]["settings"] |= UNFILTERED | {"max_proposals": kept}
     with ExitStack() as stack:
         store = weights.WeightStore()
         if random_weights:
@@ -99,17 +118,10 @@ def measure(profile: str, device: str = "auto", repeats: int = 10, random_weight
             )
             for kind in ("proposer", "encoder")
         }
-    image, proposals = make_image(), make_proposals()
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
-    work: dict[str, Callable[[], object]] = {
-        "proposals of an image" + (" (none kept)" if random_weights else ""): lambda: built["proposer"].propose(image),
-        f"features of {PROPOSALS} proposals": lambda: built["encoder"].encode(image, proposals),
-        f"{len(TEXTS)} new texts": lambda: built["encoder"].encode_texts(
-            [f"{text} {time.perf_counter_ns()}" for text in TEXTS]
-        ),
-    }
-    stages = tuple(_time(name, step, repeats, device) for name, step in work.items())
+    none_kept = random_weights and not kept
+    stages = tuple(_time(name, step, repeats, device) for name, step in _steps(built, kept, none_kept))
     return SpeedReport(
         profile=profile,
         is_random=random_weights,
@@ -118,6 +130,24 @@ def measure(profile: str, device: str = "auto", repeats: int = 10, random_weight
         torch=torch.__version__,
         stages=stages,
         peak_gpu_bytes=torch.cuda.max_memory_allocated() if device.startswith("cuda") else None,
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def _steps(built: Mapping[str, Any], kept: int, none_kept: bool) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Stages by name; with `kept` in the order of a first prompt, on the proposals that were kept."""
+    image, proposals = make_image(), make_proposals()
+    if kept:
+        yield "SAM's image encoder", lambda: built["proposer"].embed(image)
+        found: list[Proposals] = []
+        yield "proposals of an encoded image", lambda: found.append(built["proposer"].propose(image))
+        proposals = found[-1]
+    else:
+        yield "proposals of an image" + " (none kept)" * none_kept, lambda: built["proposer"].propose(image)
+    yield f"features of {len(proposals)} proposals", lambda: built["encoder"].encode(image, proposals)
+    yield (
+        f"{len(TEXTS)} new texts",
+        lambda: built["encoder"].encode_texts([f"{text} {time.perf_counter_ns()}" for text in TEXTS]),
     )
 
 
@@ -142,28 +172,30 @@ def make_proposals() -> Proposals:
 
 
 def _time(name: str, step: Callable[[], object], repeats: int, device: str) -> Stage:
-    seconds = []
+    seconds, cpu_seconds = [], []
     for _ in range(1 + repeats):
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         step()
         if device.startswith("cuda"):
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
-    first, *later = seconds
-    return Stage(name, first, statistics.median(later), min(later))
+        cpu_seconds.append(time.process_time() - cpu_started)
+    first, later = seconds[0], seconds[1:] or seconds
+    return Stage(name, first, cpu_seconds[0], statistics.median(later), min(later))
 
 
 def make_up(sections: Mapping[str, Any], folder: Path) -> weights.WeightStore:
     """A store of random weights for a profile of published ones."""
     import open_clip
     from safetensors.torch import save_file
-    from segment_anything import sam_model_registry
+
+    from ris_core.proposers.sam import ARCHITECTURES
 
     proposer, encoder = sections["proposer"]["settings"], sections["encoder"]["settings"]
-    if proposer["architecture"] not in sam_model_registry:
+    if proposer["architecture"] == "tiny":
         return weights.WeightStore()  # in the repository
     sam, clip = folder / "sam.pth", folder / "clip.safetensors"
-    torch.save(sam_model_registry[proposer["architecture"]]().state_dict(), sam)
+    torch.save(ARCHITECTURES[proposer["architecture"]]().state_dict(), sam)
     state = open_clip.create_model(encoder["model"]).state_dict()
     save_file({name: value.contiguous() for name, value in state.items()}, clip)
     made = {proposer["weights"]: sam, encoder["weights"]: clip}

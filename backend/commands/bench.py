@@ -16,19 +16,22 @@ from backend.settings.environment import read_settings
 
 def speed(
     profile: Profile = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Number of runs of each stage after the first.")] = 10,
+    repeats: Annotated[int, typer.Option(min=0, help="Number of runs of each stage after the first.")] = 10,
     random_weights: Annotated[
         bool, typer.Option(help="Use random weights of the true size; nothing is downloaded.")
     ] = False,
+    kept: Annotated[
+        int, typer.Option(min=0, help="Switch SAM's filters off and encode so many of its masks; 0: keep the filters.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the time of each stage on this machine. Also measures the GPU memory."""
+    """Measure the time of each stage on this machine. Also measures memory."""
     from benchmarks.speed import measure
 
     settings = read_settings()
     name = profile or settings.profile
     with Progress(f"Measuring the stages of the profile {name}"):
-        report = measure(name, settings.device, repeats, random_weights)
+        report = measure(name, settings.device, repeats, random_weights, kept)
     print(report.to_json() if as_json else report.to_markdown())
 
 

@@ -194,15 +194,15 @@ def _ask(run_store: RunStore, run: Run, clock: Callable[[], float]) -> dict[str,
     fence = run_store.leases.take(run.id, "bench") or 0
 
     def claim() -> None:
-        item = claims.claim(run.id, "bench")
-        if item is not None:
-            claims.put_back(item)
+        for item in claims.claim(run.id, "bench", 1):
+            if begun := claims.begin(item):
+                claims.put_back(begun)
 
     def take_ready() -> None:
         run_store.writes.take_ready(run.id, fence, 100)
 
     questions: dict[str, Callable[[], object]] = {
-        "claim and put back": claim,
+        "claim, begin and put back": claim,
         "list_runs": lambda: run_store.list_runs(AT_WORK),
         "list_running": claims.list_running,
         "count_beginnable": lambda: items.count_beginnable(run.id, 16),

@@ -46,11 +46,21 @@ def hosts(
 
 def bulk(
     tasks: Annotated[int, typer.Option(min=200, help="Number of tasks of the run whose memory is watched.")] = 1000,
+    stages: Annotated[
+        bool,
+        typer.Option("--stages", help="Instead: how busy each stage of one worker is, and what overlapping gains."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure bulk runs. Prints the throughput of several workers, the waiting time of annotators, and memory growth."""
+    from benchmarks import pipeline
     from benchmarks.bulk import measure
 
+    if stages:
+        with Progress("Measuring the stages of a worker"):
+            overlap = pipeline.measure(tasks)
+        print(overlap.to_json() if as_json else overlap.to_markdown())
+        return
     with Progress("Measuring bulk runs"):
         report = measure(memory_tasks=tasks)
     print(report.to_json() if as_json else report.to_markdown())

@@ -114,17 +114,33 @@ def answer_query(
         control: Where its regions go.
 
     Raises:
+        BadExpression: As `find_candidates` does.
+    """
+    return make_answer(find_candidates(segmenter, encoded, query, control, options), encoded, query, control, options)
+
+
+def find_candidates(
+    segmenter: Segmenter, encoded: EncodedImage, query: ExpressionQuery, control: Control, options: AnswerOptions
+) -> Prediction:
+    """The candidates of a query, as the models give them: their masks are yet to be cleaned. Args: as for `answer_query`.
+
+    Raises:
         BadExpression: If there is nothing to read in the expression. What is to be said about its prefix is a note of it.
     """
     top_k = max(MANY, options.top_k) if query.is_many else options.top_k
     try:
-        prediction = _clean(
-            segmenter.segment(encoded, read_expression(segmenter, query.text, control), top_k), options.smooth_px
-        )
+        return segmenter.segment(encoded, read_expression(segmenter, query.text, control), top_k)
     except BadInput as error:
         if no_label := pick_label(control, query.typed, "").no_label:
             error.add_note(messages.about_prefix(no_label, control.labels).text)
         raise
+
+
+def make_answer(
+    prediction: Prediction, encoded: EncodedImage, query: ExpressionQuery, control: Control, options: AnswerOptions
+) -> QueryAnswer:
+    """The answer to a query from its candidates; needs no model. Args: as for `answer_query`."""
+    prediction = _clean(prediction, options.smooth_px)
     picked = pick_label(control, query.typed, *prediction.expression.meant)
     if query.label is not None:
         picked = replace(picked, label=query.label, is_guess=False)

@@ -14,7 +14,7 @@ from backend.label_studio.gestures import takes_gestures
 from backend.label_studio.label_config import LabelConfig, read_config
 from backend.settings.project import ProjectSettings
 from ris_core.segmentation.segmenter import Segmenter
-from ris_core.types import Image
+from ris_core.types import EncodedImage, Image
 from ris_core.types.components import Promptable
 
 log = structlog.get_logger(__name__)
@@ -58,6 +58,7 @@ class InferenceContext:
 
     Attributes:
         image: The task's image, once it was fetched.
+        encoded: The same, encoded, if it was in the cache.
         parts_s: Seconds of the parts so far, by name.
     """
 
@@ -65,6 +66,7 @@ class InferenceContext:
         self.source, self.settings, self.segmenter = source, settings, segmenter
         self.config: LabelConfig = read_config(source.label_config)
         self.image: Image | None = None
+        self.encoded: EncodedImage | None = None
         self._started_at = self._last = time.perf_counter()
         self.parts_s: dict[str, float] = {}
 
@@ -109,6 +111,10 @@ class InferenceContext:
         now = time.perf_counter()
         self.parts_s[f"{part}_s"] = round(now - self._last, 3)
         self._last = now
+
+    def resume(self) -> None:
+        """The time since the last tick went into nothing: the work waited for its turn."""
+        self._last = time.perf_counter()
 
 
 class RequestContext(InferenceContext):

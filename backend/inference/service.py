@@ -327,9 +327,9 @@ class InferenceService:
 
     def get_encoded(self, context: InferenceContext) -> EncodedImage:
         """The task's image, encoded: from the cache, without fetching anything, if it was seen there lately."""
-        if encoded := self._cached(context, context.image_url):
-            context.tick("cache")
-            return encoded
+        self.prepare(context)
+        if context.encoded:
+            return context.encoded
         image = self._open(context)
         encoded = self.cache.get(context.segmenter.encode_fp, image.sha256)
         if encoded is None:
@@ -338,6 +338,21 @@ class InferenceService:
             if context.expects_gestures:
                 self.get_embedding(context)  # now: the proposer has just seen the image
         return encoded
+
+    def prepare(self, context: InferenceContext) -> None:
+        """Get what needs no model: the task's image encoded, from the cache, or else its pixels. Any thread may do it beforehand.
+
+        Raises:
+            BadImage: If it cannot be decoded.
+            ImageUnreachable: If it cannot be fetched.
+        """
+        if context.image or context.encoded:
+            return
+        context.encoded = self._cached(context, context.image_url)
+        if context.encoded:
+            context.tick("cache")
+        else:
+            self._open(context)
 
     def get_embedding(self, context: InferenceContext) -> PromptEmbedding:
         """What clicks and boxes on the task's image are answered from, as `get_encoded` gets what expressions need."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from backend.db.records import Answer
-from backend.inference.expressions import AnswerOptions, ExpressionQuery, answer_query
+from backend.inference.expressions import AnswerOptions, ExpressionQuery, make_answer
 from backend.label_studio import protocol, regions
 from backend.label_studio.label_config import Control
 from backend.label_studio.label_names import read_aloud
@@ -18,24 +18,23 @@ from backend.runs.item import RunItem
 from backend.runs.queries import Query
 from backend.runs.spec import MAX_TOP_K
 from ris_core.geometry import masks
-from ris_core.segmentation.segmenter import Segmenter
-from ris_core.types import EncodedImage
+from ris_core.types import EncodedImage, Prediction
 
 _ID_LENGTH = 10
 
 
-def answer_item_query(
-    segmenter: Segmenter, encoded: EncodedImage, query: Query, control: Control, options: AnswerOptions
-) -> Answer:
-    """Answer a query of a run about an image; `selected` is what is handed out.
-
-    Raises:
-        BadExpression: If the expression has no words that can be read.
-    """
+def read_query(query: Query) -> ExpressionQuery:
+    """What is looked for in an image by a query of a run."""
     # a label that stands for its own expression may be a name such as "traffic_light"
     text = read_aloud(query.expression) if query.expression == query.label else query.expression
-    expression_query = ExpressionQuery(text, query.expression, query.label, query.is_many)
-    answer = answer_query(segmenter, encoded, expression_query, control, options)
+    return ExpressionQuery(text, query.expression, query.label, query.is_many)
+
+
+def make_item_answer(
+    prediction: Prediction, encoded: EncodedImage, query: Query, control: Control, options: AnswerOptions
+) -> Answer:
+    """The answer to a query of a run from its candidates; `selected` is what is handed out. Needs no model."""
+    answer = make_answer(prediction, encoded, read_query(query), control, options)
     return replace(answer.record, expression=query.expression, selected=answer.handed_out)
 
 

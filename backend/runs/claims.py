@@ -1,6 +1,7 @@
 """What workers do with a run's items: one transaction each.
 
-A worker owns an item while it is "running", under the number of its attempt. What a worker reports later, when the item was given to
+A worker owns an item while it is "running", under the number of its attempt, which goes up when it is begun: what was only claimed
+costs an item nothing. What a worker reports later, when the item was given to
 another one, changes nothing.
 """
 
@@ -16,6 +17,9 @@ from backend.db.records import Answer
 from backend.db.run_tables import is_in, item, run
 from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, RunItem, read_item
 
+_AT_WORK = ("running", "preview")
+"""States of runs whose items may begin."""
+
 
 class ItemClaims:
     """The part of `RunStore` that workers use."""
@@ -23,30 +27,49 @@ class ItemClaims:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
-    def claim(self, run_id: str, worker: str) -> RunItem | None:
-        """Begin work on the next item; None if none may begin now."""
+    def claim(self, run_id: str, worker: str, limit: int) -> list[RunItem]:
+        """Keep the next items for a worker, which begins them one by one; none if none may begin now."""
         now = time.time()
         may_begin = (
             (item.c.run == run_id)
             & is_in("new")
             & (item.c.retry_at <= now)
-            & run.c.state.in_(("running", "preview"))
+            & run.c.state.in_(_AT_WORK)
             & (run.c.hold_until <= now)
         )
+        changes = {"state": "running", "worker": worker, "started_at": now}
         with self._transactions.writing() as db:
-            row = db.execute(
+            rows = db.execute(
                 sa.select(item)
                 .join(run, run.c.id == item.c.run)
                 .where(may_begin)
                 .order_by(item.c.retry_at, item.c.task)
-                .limit(1)
+                .limit(limit)
                 .with_for_update(skip_locked=True, of=item)  # PostgreSQL: workers at once take different items
-            ).first()
-            if row is None:
-                return None
-            changes = {"state": "running", "attempts": row.attempts + 1, "worker": worker, "started_at": now}
-            db.execute(sa.update(item).where(item.c.run == run_id, item.c.task == row.task).values(changes))
-        return read_item({**row._mapping, **changes})
+            ).all()
+            if rows:
+                is_next = item.c.task.in_([row.task for row in rows])
+                db.execute(sa.update(item).where(item.c.run == run_id, is_next).values(changes))
+        return [read_item({**row._mapping, **changes}) for row in rows]
+
+    def begin(self, claimed: RunItem) -> RunItem | None:
+        """Begin work on an item that was claimed; None if it was given to another worker, or its run rests meanwhile."""
+        now = time.time()
+        goes_on = sa.exists(
+            sa.select(run.c.id).where(run.c.id == claimed.run, run.c.state.in_(_AT_WORK), run.c.hold_until <= now)
+        )
+        begun = claimed.begun()
+        values = {"attempts": begun.attempt, "started_at": now}
+        with self._transactions.writing() as db:
+            is_begun = db.execute(sa.update(item).where(_is_held(claimed), goes_on).values(values)).rowcount == 1
+        return begun if is_begun else None
+
+    def release(self, claimed: Sequence[RunItem]) -> None:
+        """Let any worker begin items that were claimed, as if they never had been; also those that were begun meanwhile."""
+        with self._transactions.writing() as db:
+            for one in claimed:
+                is_held = _is_held(one) | _is_held(one.begun())
+                db.execute(sa.update(item).where(is_held).values(state="new", attempts=one.attempt))
 
     def finish(
         self,
@@ -105,13 +128,13 @@ class ItemClaims:
         return self._end_attempt(claimed, {"state": "new", "attempts": claimed.attempt - 1})
 
     def list_running(self) -> list[tuple[str, int, str, float]]:
-        """Run, task, worker and start time, in seconds since 1970, of each item that a worker has begun."""
+        """Run, task, worker and start time, in seconds since 1970, of each item that a worker has claimed or begun."""
         query = sa.select(item.c.run, item.c.task, item.c.worker, item.c.started_at).where(is_in("running"))
         with self._transactions.reading() as db:
             return [tuple(row) for row in db.execute(query)]
 
     def take_from(self, run_id: str, task: int, worker: str) -> str | None:
-        """Take an item from a worker that died; its new state, None if it is not that worker's any more.
+        """Take an item from a worker that died, begun or only claimed; its new state, None if it is not that worker's any more.
 
         If `MAX_ATTEMPTS` workers died while they worked on it, it fails.
         """
@@ -121,7 +144,7 @@ class ItemClaims:
         gave_up = item.c.attempts >= MAX_ATTEMPTS
         values = {
             "state": sa.case((gave_up, "failed"), else_="new"),
-            "error": sa.case((gave_up, error), else_="a worker died over it"),
+            "error": sa.case((gave_up, error), (item.c.attempts > 0, "a worker died over it"), else_=item.c.error),
             "reason": sa.case((gave_up, "worker died"), else_=None),
             "finished_at": sa.case((gave_up, time.time()), else_=None),
         }
@@ -135,11 +158,15 @@ class ItemClaims:
 
 def _end_attempt(db: sa.Connection, claimed: RunItem, values: Mapping[str, Any]) -> bool:
     """Change an item that a worker has; False, and nothing changes, if it was given to another one."""
-    is_mine = (
+    return db.execute(sa.update(item).where(_is_held(claimed)).values(values)).rowcount == 1
+
+
+def _is_held(claimed: RunItem) -> sa.ColumnElement[bool]:
+    """Whether an item is still a worker's, at the same attempt."""
+    return (
         (item.c.run == claimed.run)
         & (item.c.task == claimed.task)
         & (item.c.state == "running")
         & (item.c.attempts == claimed.attempt)
         & (item.c.worker == claimed.worker)
     )
-    return db.execute(sa.update(item).where(is_mine).values(values)).rowcount == 1

@@ -14,7 +14,7 @@ under the run's fence. What a worker or supervisor reports after it was replaced
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -57,7 +57,7 @@ class RunItem:
     """A task of a run.
 
     Attributes:
-        attempt: Which one this is, from 1.
+        attempt: How often it was begun: which attempt this is, from 1, of an item that is at work.
         deferrals: How often its image could not be fetched.
         worker: Name of the worker that works on it, or did last.
         answers: One for each query, where they were read with it; `selected` of each is what is handed out.
@@ -81,6 +81,10 @@ class RunItem:
     model_version: str | None = None
     before: tuple[int, ...] | None = None
     was_answered: bool = False
+
+    def begun(self) -> "RunItem":
+        """As it is once a worker that claimed it begins it."""
+        return replace(self, attempt=self.attempt + 1)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class RunSupervisor:
         now = time.time()
         for run_id, task, worker, began in self._run_store.claims.list_running():
             if worker == self._worker_state.worker:
-                is_abandoned = (run_id, task) != self._worker_state.at_work and now - began > FORGOTTEN_S
+                is_abandoned = (run_id, task) not in self._worker_state.at_work and now - began > FORGOTTEN_S
             elif workers is None:
                 continue
             elif worker in workers:

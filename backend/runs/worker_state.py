@@ -1,4 +1,4 @@
-"""The state of a process as a worker: its name, the item it works on, whether it stops. Jobs and the supervisor's thread share it."""
+"""The state of a process as a worker: its name, the items it works on, whether it stops. Jobs and the supervisor's thread share it."""
 
 import threading
 
@@ -8,12 +8,14 @@ class WorkerState:
 
     Attributes:
         worker: Its name; empty in a process that is no worker.
-        at_work: Run and task of the item that it works on.
+        at_work: Run and task of each item that it has claimed.
+        item_s: Seconds that its models took for the last item; None before the first.
     """
 
     def __init__(self) -> None:
         self.worker = ""
-        self.at_work: tuple[str, int] | None = None
+        self.at_work: set[tuple[str, int]] = set()
+        self.item_s: float | None = None
         self._is_over = threading.Event()
 
     def begin(self, worker: str) -> None:

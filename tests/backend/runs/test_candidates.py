@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from backend.inference.expressions import AnswerOptions
+from backend.inference.expressions import AnswerOptions, find_candidates
 from backend.label_studio.label_config import read_config
-from backend.runs.answers import answer_item_query
+from backend.runs.answers import make_item_answer, read_query
 from backend.runs.queries import Query
 from ris_core.geometry.masks import from_rle
 from ris_core.types import Image, Proposals
@@ -83,6 +83,11 @@ def test_replacing_takes_the_others_away_too(rig, done):
     assert [versions(rig, task) for task in rig.studio.tasks] == [[run.model_version]] * 2
 
 
+def answer(segmenter, encoded, query, control, options):
+    found = find_candidates(segmenter, encoded, read_query(query), control, options)
+    return make_item_answer(found, encoded, query, control, options)
+
+
 def test_masks_are_as_light_as_those_of_interactive_answers():
     image = Image.from_array(np.full((40, 40, 3), (255, 0, 0), np.uint8))
     ragged = np.zeros((40, 40), bool)
@@ -92,8 +97,7 @@ def test_masks_are_as_light_as_those_of_interactive_answers():
     segmenter, control = toy_segmenter(), read_config(CONFIG).controls[0]
     encoded = segmenter.encode(image, Proposals.from_masks(ragged[None]))
     found = [
-        answer_item_query(segmenter, encoded, Query("the red square"), control, AnswerOptions(1, None, px))
-        for px in (0.0, 2.0)
+        answer(segmenter, encoded, Query("the red square"), control, AnswerOptions(1, None, px)) for px in (0.0, 2.0)
     ]
     plain, smooth = (from_rle(one.candidates[0]["mask"]) for one in found)
     assert (plain[10, 10], plain[36, 36], plain[12, 5]) == (True, False, False)
@@ -106,8 +110,8 @@ def test_a_label_is_asked_for_in_plain_words(label):
     segmenter = toy_segmenter()
     control = control_of(f'<Label value="{label}"/>', '<Label value="x"/>')
     encoded = segmenter.encode(Image.from_array(toy_pixels()))
-    found = answer_item_query(segmenter, encoded, Query(label, label, is_many=True), control, AnswerOptions(1))
-    plain = answer_item_query(segmenter, encoded, Query("red square", label, is_many=True), control, AnswerOptions(1))
+    found = answer(segmenter, encoded, Query(label, label, is_many=True), control, AnswerOptions(1))
+    plain = answer(segmenter, encoded, Query("red square", label, is_many=True), control, AnswerOptions(1))
     assert (found.expression, found.label) == (label, label)
     assert [one["score"] for one in found.candidates] == [one["score"] for one in plain.candidates]
     assert found.candidates[0]["score"] > 2 * found.candidates[1]["score"]

@@ -14,6 +14,7 @@ from backend.corrections.store import CorrectionStore
 from backend.db.counters import find_drift, recount
 from backend.db.request_store import RequestStore
 from backend.runs import summary
+from tests.backend.runs.claiming import begin_next
 from tests.backend.runs.test_store import an_answer
 
 ITEMS = 3000
@@ -72,9 +73,9 @@ def _do_everything(rig) -> None:
     del rig.studio.tasks[tasks[3]]
     run = rig.start(RED, top_k=2)
     claims, items = rig.run_store.claims, rig.items
-    claims.defer(claims.claim(run.id, "w1"), "later", 0.0)
-    claims.put_back(claims.claim(run.id, "w1"))
-    claims.take_from(run.id, claims.claim(run.id, "w1").task, "w1")
+    claims.defer(begin_next(rig.run_store, run.id, "w1"), "later", 0.0)
+    claims.put_back(begin_next(rig.run_store, run.id, "w1"))
+    claims.take_from(run.id, begin_next(rig.run_store, run.id, "w1").task, "w1")
     items.count_beginnable(run.id, 10)
     rig.run_store.counts.first_begun(run.id)
     assert rig.carry_on(run).state == "done"
@@ -163,7 +164,7 @@ def _fill(db: sa.Connection) -> None:
 def test_an_answered_item_costs_three_statements(rig):
     rig.add_tasks(2)
     run = rig.start(RED, DOG)
-    item = rig.run_store.claims.claim(run.id, "w")
+    item = begin_next(rig.run_store, run.id, "w")
     answers = [an_answer(), an_answer()]
     statements: list[str] = []
     note = lambda _db, _cursor, statement, *_: statements.append(statement)  # noqa: E731

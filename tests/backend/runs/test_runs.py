@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from backend.base.errors import ImageUnreachable
 from backend.inference.feature_cache import FeatureCache
 from backend.label_studio.images import ImageFetcher
 from backend.label_studio.predictions_api import PAGE
 from backend.runs import control, execution, summary
 from backend.runs.items import RunItems
 from backend.runs.spec import BadRun, RunSpec
+from tests.backend.runs.claiming import begin_next
 from tests.backend.runs.conftest import picture
 from tests.backend.runs.fake_studio import PROJECT
 
@@ -281,7 +283,7 @@ def test_image_server_that_is_down_holds_the_run_and_costs_no_item(rig, monkeypa
     run = rig.start(RED)
 
     def fetch(*_: object) -> bytes:
-        raise execution.ImageUnreachable("/data/upload/1.png cannot be fetched.", cause="down", is_own=True)
+        raise ImageUnreachable("/data/upload/1.png cannot be fetched.", cause="down", is_own=True)
 
     monkeypatch.setattr(rig.fetcher, "fetch", fetch)
     assert rig.work(run) == 1  # and no further one
@@ -303,9 +305,7 @@ def test_image_that_can_never_be_had_fails_in_the_end(rig, monkeypatch):
     rig.studio.tasks[task]["image"] = "http://127.0.0.1:1/a.png"
 
     def fetch(*_: object) -> bytes:
-        raise execution.ImageUnreachable(
-            "http://127.0.0.1:1/a.png cannot be fetched (503).", cause="passing", status=503
-        )
+        raise ImageUnreachable("http://127.0.0.1:1/a.png cannot be fetched (503).", cause="passing", status=503)
 
     monkeypatch.setattr(rig.fetcher, "fetch", fetch)
     run = rig.carry_on(rig.start(RED))
@@ -464,7 +464,7 @@ def test_item_that_kills_three_workers_fails_and_the_run_goes_on(rig):
     poison, other = rig.add_tasks(2)
     run = rig.start(RED)
     for i in range(3):
-        assert rig.run_store.claims.claim(run.id, f"victim-{i}").task == poison
+        assert begin_next(rig.run_store, run.id, f"victim-{i}").task == poison
         rig.age_running(run)
         rig.supervisor.tick()
     run = rig.carry_on(run)
@@ -475,10 +475,10 @@ def test_item_that_kills_three_workers_fails_and_the_run_goes_on(rig):
 def test_late_answer_of_a_worker_that_was_given_up_changes_nothing(rig):
     rig.add_tasks(1)
     run = rig.start(RED)
-    late = rig.run_store.claims.claim(run.id, "stopped")
+    late = begin_next(rig.run_store, run.id, "stopped")
     rig.age_running(run)
     rig.supervisor.tick()
-    assert rig.run_store.claims.claim(run.id, "next").attempt == 2
+    assert begin_next(rig.run_store, run.id, "next").attempt == 2
     assert not rig.run_store.claims.finish(late, 3, [], "sha", "fp", "v", {})
     assert not rig.run_store.claims.fail(late, "x", "y")
     assert rig.states(run) == {"running": 1}

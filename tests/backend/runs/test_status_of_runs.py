@@ -7,6 +7,7 @@ import pytest
 from backend.db.records import Answer
 from backend.runs import control, summary
 from backend.runs.spec import BadRun, RunSpec
+from tests.backend.runs.claiming import begin_next
 from tests.backend.runs.fake_studio import PROJECT
 
 RED, BLUE = "Red: the red square", "Blue: the blue square"
@@ -79,7 +80,7 @@ def test_what_found_nothing_and_what_is_unsure_is_counted(rig):
 def test_an_unsure_answer_is_counted_when_it_is_recorded(rig):
     rig.add_tasks(1)
     run = rig.start(RED)
-    item = rig.run_store.claims.claim(run.id, "me")
+    item = begin_next(rig.run_store, run.id, "me")
     answer = Answer("x", "Red", "ambiguous", "v", "fp", "ab", 1, 1, candidates=[], selected=[])
     answers = [replace(answer, selected=[0]), answer, replace(answer, decision="match", repeats=0)]
     rig.run_store.claims.finish(item, 3, answers, "ab", "fp", "v", {})

@@ -21,6 +21,7 @@ from backend.runs.leases import LeaseLost
 from backend.runs.queries import Query
 from backend.runs.spec import BadRun, RunSpec
 from backend.runs.store import open_run_store
+from tests.backend.runs.claiming import begin_next
 
 ROOT = Path(__file__).parents[3]
 DOG, CAT = Query("the dog", "Dog"), Query("the cat")
@@ -71,7 +72,7 @@ def test_run_is_what_was_asked_and_is_found_by_id_beginning_and_name(run_store):
 def test_items_are_added_once_and_claimed_once_in_order(run_store):
     run = make_run(run_store)
     assert run_store.items.add(run.id, [PlannedItem(1, "x", ()), PlannedItem(9, "y", (DOG, CAT))]) == 1
-    claimed = [run_store.claims.claim(run.id, "w") for _ in range(5)]
+    claimed = [begin_next(run_store, run.id, "w") for _ in range(5)]
     assert [one and (one.task, one.image, one.attempt) for one in claimed] == [
         (1, "/data/1.png", 1),
         (2, "/data/2.png", 1),
@@ -84,12 +85,12 @@ def test_items_are_added_once_and_claimed_once_in_order(run_store):
 
 @pytest.mark.parametrize("state", ["planning", "paused", "cancelling", "done"])
 def test_nothing_is_claimed_of_a_run_that_rests(run_store, state):
-    assert run_store.claims.claim(make_run(run_store, state=state).id, "w") is None
+    assert begin_next(run_store, make_run(run_store, state=state).id, "w") is None
 
 
 def test_answer_is_kept_until_it_is_written(run_store):
     run = make_run(run_store, 1)
-    assert finish(run_store, run_store.claims.claim(run.id, "w"))
+    assert finish(run_store, begin_next(run_store, run.id, "w"))
     fence = run_store.leases.take(run.id, "s")
     [item] = run_store.writes.take_ready(run.id, fence, 10)
     assert (item.state, item.answers) == ("writing", (an_answer(),))
@@ -102,24 +103,62 @@ def test_answer_is_kept_until_it_is_written(run_store):
 def test_image_that_cannot_be_had_is_tried_later_and_not_for_ever(run_store):
     run = make_run(run_store, 1)
     for _ in range(MAX_DEFERRALS):
-        late = run_store.claims.claim(run.id, "w")
+        late = begin_next(run_store, run.id, "w")
         assert late.attempt == 1
         run_store.claims.defer(late, "down", -1.0)
     assert run_store.counts.by_state(run.id) == {"failed": 1}
     held = make_run(run_store, 1)
-    run_store.claims.defer(run_store.claims.claim(held.id, "w"), "down", 60.0)
-    assert run_store.claims.claim(held.id, "w") is None
+    run_store.claims.defer(begin_next(run_store, held.id, "w"), "down", 60.0)
+    assert begin_next(run_store, held.id, "w") is None
 
 
 def test_workers_that_die_over_an_item_are_counted(run_store):
     run = make_run(run_store, 1)
     for i in range(MAX_ATTEMPTS):
-        run_store.claims.claim(run.id, f"w{i}")
+        begin_next(run_store, run.id, f"w{i}")
         assert run_store.claims.take_from(run.id, 1, "another") is None
         state = run_store.claims.take_from(run.id, 1, f"w{i}")
     assert state == "failed"
     [failure] = run_store.counts.failures(run.id)
     assert failure.reason == "worker died"
+
+
+def test_items_are_claimed_several_at_once_and_go_back_as_they_were(run_store):
+    run = make_run(run_store, 5)
+    claimed = run_store.claims.claim(run.id, "w", 3)
+    assert ([one.task for one in claimed], [one.attempt for one in claimed]) == ([1, 2, 3], [0, 0, 0])
+    assert [one.task for one in run_store.claims.claim(run.id, "other", 8)] == [4, 5]
+    begun = run_store.claims.begin(claimed[0])
+    assert (begun.attempt, run_store.claims.begin(claimed[0])) == (1, None)
+    run_store.claims.release(claimed)
+    assert run_store.counts.by_state(run.id) == {"new": 3, "running": 2}
+    assert not finish(run_store, begun)
+    assert [one.attempt for one in run_store.claims.claim(run.id, "w", 8)] == [0, 0, 0]
+
+
+def test_release_leaves_what_was_given_to_another_worker(run_store):
+    run = make_run(run_store, 1)
+    claimed = run_store.claims.claim(run.id, "w", 1)
+    assert run_store.claims.take_from(run.id, 1, "w") == "new"
+    taken = begin_next(run_store, run.id, "other")
+    run_store.claims.release(claimed)
+    assert (run_store.claims.begin(claimed[0]), finish(run_store, taken)) == (None, True)
+
+
+def test_worker_that_dies_over_items_that_it_only_claimed_costs_them_nothing(run_store):
+    run = make_run(run_store, 1)
+    for _ in range(MAX_ATTEMPTS + 1):
+        run_store.claims.claim(run.id, "w", 8)
+        assert run_store.claims.take_from(run.id, 1, "w") == "new"
+    assert begin_next(run_store, run.id, "w").attempt == 1
+
+
+@pytest.mark.parametrize("state", ["paused", "cancelling"])
+def test_item_that_was_claimed_is_not_begun_when_its_run_rests(run_store, state):
+    run = make_run(run_store, 1)
+    [claimed] = run_store.claims.claim(run.id, "w", 8)
+    run_store.change(run.id, state, None)
+    assert run_store.claims.begin(claimed) is None
 
 
 def test_lease_has_one_holder_and_every_change_of_hands_a_fence(run_store, monkeypatch):
@@ -141,13 +180,13 @@ def test_failed_items_are_planned_again_by_the_steward_alone(run_store):
     run = make_run(run_store, 2)
     fence = run_store.leases.take(run.id, "me")
     for _ in range(2):
-        run_store.claims.fail(run_store.claims.claim(run.id, "w"), "lost", "image unreachable")
+        run_store.claims.fail(begin_next(run_store, run.id, "w"), "lost", "image unreachable")
     assert run_store.items.retry(run.id) == 2
-    assert run_store.claims.claim(run.id, "w") is None
+    assert begin_next(run_store, run.id, "w") is None
     now = [PlannedItem(1, "/data/new.png", (CAT,)), PlannedItem(2, "", (), error="The task has no image address.")]
     assert run_store.items.plan_again(run.id, fence - 1, now) == 0
     assert run_store.items.plan_again(run.id, fence, now) == 2
-    begun = run_store.claims.claim(run.id, "w")
+    begun = begin_next(run_store, run.id, "w")
     assert (begun.task, begun.image, begun.queries, begun.attempt) == (1, "/data/new.png", (CAT,), 1)
     assert [one.reason for one in run_store.counts.failures(run.id)] == ["task data"]
 
@@ -155,10 +194,10 @@ def test_failed_items_are_planned_again_by_the_steward_alone(run_store):
 def test_failed_replacement_is_tried_again_although_what_it_replaces_stands(run_store):
     former = make_run(run_store, 1)
     run_store.leases.take(former.id, "me")
-    finish(run_store, run_store.claims.claim(former.id, "w"))
+    finish(run_store, begin_next(run_store, former.id, "w"))
     later = run_store.add_run(RunSpec(3, expressions=("the cat",), mode="replace"), "v1", "running")
     run_store.items.add(later.id, [PlannedItem(1, "/data/1.png", (CAT,), replaces=former.id)])
-    run_store.claims.fail(run_store.claims.claim(later.id, "w"), "lost", "image unreachable")
+    run_store.claims.fail(begin_next(run_store, later.id, "w"), "lost", "image unreachable")
     assert run_store.items.retry(later.id) == 1
 
 
@@ -190,7 +229,7 @@ def test_several_workers_see_one_outage_once(run_store):
 
 def test_counts_are_told_apart_for_metrics(run_store):
     run = make_run(run_store, 2)
-    run_store.claims.fail(run_store.claims.claim(run.id, "w"), "damaged", "image unreadable")
+    run_store.claims.fail(begin_next(run_store, run.id, "w"), "damaged", "image unreadable")
     assert run_store.counts.count_all() == {("new", ""): 1, ("failed", "image unreadable"): 1}
     assert run_store.counts.count_runs() == {"running": 1}
     assert run_store.counts.answered_since(run.id, time.time() - 60) == 1
@@ -199,10 +238,11 @@ def test_counts_are_told_apart_for_metrics(run_store):
 HAMMER = """
 import sys
 from backend.runs.store import open_run_store
+from tests.backend.runs.claiming import begin_next
 from tests.backend.runs.test_store import an_answer
 run_store, run, worker = open_run_store(sys.argv[1]), sys.argv[2], sys.argv[3]
 mine = 0
-while item := run_store.claims.claim(run, worker):
+while item := begin_next(run_store, run, worker):
     mine += run_store.claims.finish(item, 3, [an_answer()], worker, "fp", "v", {})
 print(mine)
 """

@@ -85,6 +85,11 @@ def resume(run: RunId, with_version: Version = None) -> None:
     _change(run, "resume", with_version=with_version)
 
 
+def finish(run: RunId) -> None:
+    """Let no later tasks join a run that watches its project. It ends when its tasks are done."""
+    _change(run, "finish")
+
+
 def cancel(run: RunId) -> None:
     """Cancel a run. Predictions that are already written stay in Label Studio."""
     _change(run, "cancel")
@@ -137,7 +142,7 @@ def wait(
 
 
 def _change(run_id: str, action: str, **options: Any) -> None:
-    """Pause, resume, cancel or retry a run, and show it."""
+    """Pause, resume, finish, cancel or retry a run, and show it."""
     from backend.runs import control
 
     settings = read_settings()
@@ -153,5 +158,5 @@ runs = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Bulk runs: answer expressions for all tasks of a project."
 )
 runs.command("list")(list_runs)
-for command in (start, status, pause, resume, cancel, retry, failures, wait):
+for command in (start, status, pause, resume, finish, cancel, retry, failures, wait):
     runs.command()(command)

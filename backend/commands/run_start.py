@@ -66,6 +66,9 @@ Preview = Annotated[
     int,
     typer.Option(min=0, help="Answer this many tasks first; show them and the cost of the whole run, then ask."),
 ]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Tasks that are imported later join the run, until `ris run finish`.")
+]
 Sheet = Annotated[Path, typer.Option(help="Image file that the preview is drawn to.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Continue after the preview without asking.")]
 
@@ -86,6 +89,7 @@ def start(
     replace: Replace = False,
     notify: Notify = None,
     preview: Preview = 0,
+    watch: Watch = False,
     sheet: Sheet = Path("preview.png"),
     yes: Yes = False,
 ) -> None:
@@ -109,6 +113,7 @@ def start(
         notify=notify,
         mode="add" if add else "replace" if replace else "new",
         preview=preview,
+        watch=watch,
     )
     settings = read_settings()
     store = open_runs(settings)

@@ -21,6 +21,7 @@ MAX_SPEC_BYTES = 2 << 20
 CONTROLS: Mapping[str, Callable[..., int | None]] = {
     "pause": control.pause,
     "resume": control.resume,
+    "finish": control.finish,
     "cancel": control.cancel,
     "retry": control.retry,
 }
@@ -70,7 +71,7 @@ async def failures(request: Request, run_id: str) -> dict[str, Any]:
 
 @router.post("/runs/{run_id}/{verb}")
 async def control_run(request: Request, run_id: str, verb: str, with_version: str | None = None) -> Any:
-    """Pause, resume (also with another model version), cancel a run, or try its failed tasks again."""
+    """Pause, resume (also with another model version), finish or cancel a run, or try its failed tasks again."""
     if verb not in CONTROLS:
         return JSONResponse({"error": "NotFound", "message": f"Runs know {', '.join(CONTROLS)}, not {verb!r}."}, 404)
     run_store = _run_store(request)
@@ -145,6 +146,7 @@ _FIELDS: Mapping[str, Callable[[object], bool]] = {
     "mode": lambda value: value in ("new", "add", "replace"),
     "preview": _is_whole,
     "prompts": _is_flag,
+    "watch": _is_flag,
 }
 
 

@@ -67,7 +67,7 @@ PATHS: Json = {
     "/runs/{run_id}/{verb}": {
         "post": _post(
             "treatRun",
-            "Pause, resume (also with another model version) or cancel a run, or try its failed tasks again.",
+            "Pause, resume (also with another model version), finish or cancel a run, or try its failed tasks again.",
             {"200": _answer("Run")},
             parameters=[
                 _ID,
@@ -102,6 +102,7 @@ SCHEMAS: Json = {
             "mode": {"enum": ["new", "add", "replace"]},
             "preview": _NUMBER,
             "prompts": {"type": "boolean"},
+            "watch": {"type": "boolean", "description": "Tasks that are imported later join, until `finish`."},
         },
     },
     "Run": {
@@ -117,6 +118,7 @@ SCHEMAS: Json = {
             "note": {"type": ["string", "null"]},
             "items": _COUNTS,
             "is_refused": {"type": "boolean", "description": "It failed since it cannot be as it was asked for."},
+            "watches": {"type": "boolean", "description": "Tasks that are imported later join."},
             "nothing_found": {"type": "integer", "description": "Tasks for which a query found nothing."},
             "unsure": {
                 "type": "integer",

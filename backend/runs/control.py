@@ -72,6 +72,17 @@ def resume(run_store: RunStore, run: Run, with_version: str | None = None) -> No
     run_store.items.release_held(run.id)
 
 
+def finish(run_store: RunStore, run: Run) -> None:
+    """Let no later tasks join a run that watches its project; it ends when those that it has are done.
+
+    Raises:
+        BadRun: If it watches none, or is over.
+    """
+    if not run_store.stop_watching(run.id):
+        state = run_store.get(run.id).state
+        raise BadRun(f"The run {run.id} is {state} and waits for no later tasks, so there is nothing to finish.")
+
+
 def cancel(run_store: RunStore, run: Run) -> int:
     """End a run; predictions that are written stay. How many tasks are left out.
 

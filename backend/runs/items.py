@@ -60,6 +60,12 @@ class RunItems:
                 answered[int(row.task)] = AnsweredTask(former.run, both, former.is_done)
         return answered
 
+    def list_known(self, run_id: str, tasks: Collection[int]) -> set[int]:
+        """Those of these tasks that are recorded."""
+        wanted = sa.select(item.c.task).where(item.c.run == run_id, item.c.task.in_(tasks))
+        with self._transactions.reading() as db:
+            return set(db.scalars(wanted))
+
     def release_held(self, run_id: str) -> int:
         """Let the items begin that were held back for a preview; how many."""
         return self._change(run_id, ("held",), {"state": "new"})

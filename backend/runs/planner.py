@@ -64,10 +64,47 @@ def plan_again(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> 
         run_store.writes.move(run.id, fence, missing, "failed", GONE, "task gone")
 
 
+def plan_later(run_store: RunStore, studio: RunClient, run: Run, fence: int, after: int) -> int:
+    """Record the tasks that are not a run's yet, as those that were imported since it was planned; how many.
+
+    None while another run of the project is planned, so that no two take the same task. If a task cannot join, the run pauses.
+
+    Args:
+        after: Tasks with ids up to this one are not looked at.
+
+    Raises: As `plan` does.
+    """
+    if run_store.list_runs(("planning",), run.project):
+        return 0
+    config, added, position = read_config(run.label_config or ""), 0, after
+    try:
+        while True:
+            tasks, next_position = studio.list_tasks(run.spec, position)
+            known = run_store.items.list_known(run.id, [int(task.id) for task in tasks])
+            later = [task for task in tasks if int(task.id) not in known]
+            items, _ = plan_tasks(run_store, run, config, later)
+            added += run_store.items.add(run.id, items)
+            left_out = {int(task.id) for task in later} - {item.task for item in items}
+            skipped = sum(task > run.planned_to for task in left_out)
+            planned_to = max(run.planned_to, next_position or 0)
+            run_store.leases.note_plan(run.id, fence, planned_to=planned_to, skipped=run.skipped + skipped)
+            run_store.leases.renew(run.id, fence)
+            run = run_store.get(run.id)
+            if next_position is None:
+                break
+            position = next_position
+    except BadInput as error:
+        note = f"{error} Or cancel this run: `ris run cancel {run.id}`."
+        run_store.change(run.id, "paused", note, only_from=("running",))
+    if added and run.does_push:
+        run_store.items.leave_taken_up(run.id)
+    return added
+
+
 def begin(run_store: RunStore, run: Run) -> None:
-    """Let a planned run start; a run without tasks is over at once."""
+    """Let a planned run start; a run without tasks is over at once, unless it watches for some."""
     counts = run_store.counts.by_state(run.id)
-    if not sum(counts.values()):
+    if not sum(counts.values()) and not run.spec.watch:
         note = "There is nothing to do: these queries were answered before." if run.skipped else "No task was found."
         run_store.change(run.id, "done", note, only_from=("planning",))
         return

@@ -44,6 +44,7 @@ class RunSpec:
             prediction ("add"), or replace those by these ("replace").
         preview: Answer so many tasks first, then wait until the run is resumed.
         prompts: Of a "warm" run: also encode what clicks and boxes are answered from.
+        watch: Tasks that are imported later join, until the run is finished by hand.
     """
 
     project: int
@@ -62,6 +63,7 @@ class RunSpec:
     mode: Mode = "new"
     preview: int = 0
     prompts: bool = False
+    watch: bool = False
 
     def __post_init__(self) -> None:
         sources = [bool(self.expressions), self.expression_field is not None, self.per_label]
@@ -79,6 +81,8 @@ class RunSpec:
             raise BadRun(f"top_k is {self.top_k}; give a number from 1 to {MAX_TOP_K}.")
         if self.view is not None and (self.tasks is not None or self.only_unlabelled):
             raise BadRun("A view chooses its tasks itself. Leave out --tasks and --only-unlabelled, or --view.")
+        if self.watch and (self.view is not None or self.tasks is not None):
+            raise BadRun("A run that watches takes a whole project. Leave out --view and --tasks, or --watch.")
         if self.notify is not None and not re.match(r"\s*https?:", self.notify, re.IGNORECASE):
             raise BadRun("notify is not an address. Give one that begins with https:// or http://.")
         if len(self.name) > LONGEST_NAME or not self.name.isprintable():

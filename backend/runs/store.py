@@ -161,6 +161,16 @@ class RunStore:
         with self._transactions.writing() as db:
             return db.execute(sa.update(run).where(is_meant).values(values)).rowcount == 1
 
+    def stop_watching(self, run_id: str) -> bool:
+        """Let no later tasks join a run; False if it watches none, or is over."""
+        is_open = (run.c.id == run_id) & run.c.state.not_in(OVER)
+        with self._transactions.writing() as db:
+            spec = db.scalar(sa.select(run.c.spec).where(is_open).with_for_update())
+            if not (spec and spec.get("watch")):
+                return False
+            db.execute(sa.update(run).where(is_open).values(spec={**spec, "watch": False}))
+        return True
+
     def hold(self, run_id: str, note: str, first_s: float, longest_s: float) -> float:
         """Begin no further item for a while, longer each time in a row; how long, in seconds."""
         return self._lengthen_pause(run_id, note, run.c.strikes, run.c.hold_until, first_s, longest_s)

@@ -68,6 +68,7 @@ class RunStatus:
             "created_at": run.created_at,
             "finished_at": run.finished_at,
             "skipped": run.skipped,
+            "watches": run.spec.watch and run.state not in OVER,
             "items": self.items,
             "nothing_found": self.nothing_found,
             "unsure": self.unsure,
@@ -95,6 +96,7 @@ class RunStatus:
             f"  version    {run.model_version}{self._earlier()}",
             f"  tasks      {states or 'none'}" + (f"; {run.skipped} answered before" if run.skipped else ""),
             *self._found(),
+            *self._watches(),
             f"  rate       {self._rate()}",
         ]
         if run.note:
@@ -107,6 +109,12 @@ class RunStatus:
         counts = ((self.nothing_found, "nothing found"), (self.unsure, "unsure"))
         text = ", ".join(f"{number} {what}" for number, what in counts if number)
         return [f"  answers    {text}"] if text else []
+
+    def _watches(self) -> list[str]:
+        """That later tasks join."""
+        if not self.run.spec.watch or self.run.state in OVER:
+            return []
+        return [f"  watches    tasks that are imported later join, until `ris run finish {self.run.id}`"]
 
     def _earlier(self) -> str:
         """What other versions have answered, if the run went on with another one."""

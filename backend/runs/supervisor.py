@@ -18,6 +18,7 @@ from backend.runs.leases import LeaseLost
 from backend.runs.run import AT_WORK, Run
 from backend.runs.store import RunStore
 from backend.runs.studio_client import RunClient
+from backend.runs.watching import ProjectWatch
 from backend.runs.worker_state import WorkerState
 from backend.runs.writer import PredictionWriter
 from backend.transport import queueing, worker_registry
@@ -55,6 +56,7 @@ class RunSupervisor:
         self, run_store: RunStore, conn: redis.Redis, make_studio: Callable[[int], RunClient], worker_state: WorkerState
     ) -> None:
         self._run_store, self._conn, self._make_studio, self._worker_state = run_store, conn, make_studio, worker_state
+        self._watch = ProjectWatch(run_store)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -159,8 +161,12 @@ class RunSupervisor:
 
     def _advance(self, run: Run, fence: int) -> None:
         is_retried = run.state == "running" and bool(self._run_store.items.in_state(run.id, "retrying", limit=1))
-        studio = self._make_studio(run.project) if run.does_push or run.state == "planning" or is_retried else None
+        is_watched = self._watch.is_due(run)
+        needs_studio = run.does_push or run.state == "planning" or is_retried or is_watched
+        studio = self._make_studio(run.project) if needs_studio else None
         try:
+            if studio and is_watched and (number := self._watch.look(studio, run, fence)):
+                log.info("later tasks joined", tasks=number)
             if studio and is_retried:
                 planner.plan_again(self._run_store, studio, run, fence)
             if studio and run.state == "planning":
@@ -186,7 +192,9 @@ class RunSupervisor:
         if prediction_writer and (seconds := prediction_writer.push()) is not None:
             self._run_store.pause_writing(run.id, REST * seconds)
             log.info("written", seconds=round(seconds, 2))
-        elif not self._run_store.items.has_open(run.id) and (prediction_writer is None or prediction_writer.sweep()):
+        elif run.spec.watch or self._run_store.items.has_open(run.id):
+            return
+        elif prediction_writer is None or prediction_writer.sweep():
             self._close(studio, run)
 
     def _close(self, studio: RunClient | None, run: Run) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -149,6 +150,25 @@ def test_only_the_tasks_of_a_view_are_asked(
     assert "2 to do" in said
     ris("wait", "view", "--timeout", "200")
     assert [task for task in made.tasks if predictions(client, task)] == chosen
+
+
+def test_tasks_that_are_imported_later_join_a_run_that_watches(
+    ris, client: LabelStudioClient, run_store: RunStore, make_project: MakeProject, image_of: Callable
+):
+    made = make_project(RECOMMENDED, [{"image": image_of(SCENES[0])}])
+    asked = ("--expression", "the tree", "--watch", "--name", "watched")
+    assert "watches" in ris("start", "--project", str(made.id), *asked)
+    run = run_store.get("watched")
+    for number, scene in enumerate(SCENES[1:3], 2):
+        client.request("POST", f"/api/projects/{made.id}/import", [{"image": image_of(scene)}])
+        deadline = time.monotonic() + 120
+        while run_store.counts.by_state(run.id) != {"done": number}:
+            assert time.monotonic() < deadline, run_store.counts.by_state(run.id)
+            time.sleep(0.5)
+    ris("finish", "watched")
+    ris("wait", "watched", "--timeout", "120")
+    listed = client.request("GET", f"/api/tasks?project={made.id}&fields=all")["tasks"]
+    assert [task["total_predictions"] for task in listed] == [1, 1, 1]
 
 
 @pytest.fixture

@@ -55,6 +55,15 @@ def test_run_is_started_watched_and_treated(client, rig):
     assert client.get(f"/runs/{run}/failures").json() == {"failures": []}
 
 
+def test_run_that_watches_is_finished_over_http(client, rig):
+    rig.add_tasks(1)
+    started = client.post("/runs", json={"project": PROJECT, "expressions": [RED], "watch": True}).json()
+    assert (started["watches"], client.post(f"/runs/{started['id']}/finish").json()["watches"]) == (True, False)
+    assert client.post(f"/runs/{started['id']}/finish").status_code == 400
+    rig.supervisor.tick()
+    assert rig.carry_on(rig.run_store.get(started["id"])).state == "done"
+
+
 WRONG = {
     "no object": [],
     "no project": {"expressions": ["x"]},

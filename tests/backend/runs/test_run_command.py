@@ -204,3 +204,12 @@ def test_warm_refuses_a_cache_that_is_too_small(ris, rig, monkeypatch):
     monkeypatch.setenv("CACHE_BYTES", str(1 << 30))
     assert "fill the cache" in ris("warm", "--project", "3")[0]
     assert rig.carry_on(rig.run_store.list_runs()[0]).state == "done"
+
+
+def test_run_that_watches_is_started_and_finished(ris, rig):
+    rig.add_tasks(1)
+    told, _ = ris("run", "start", "--project", str(PROJECT), "--expression", RED, "--watch", "--name", "all night")
+    assert "watches    tasks that are imported later join" in told
+    told, code = ris("run", "finish", "all night")
+    assert ("watches" in told, code) == (False, 0)
+    assert rig.carry_on(rig.run_store.get("all night")).state == "done"

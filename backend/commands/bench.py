@@ -53,6 +53,15 @@ def expression(
     print(report.to_json() if as_json else report.to_markdown())
 
 
+def masking(as_json: AsJson = False) -> None:
+    """Compare features of masked tokens, all computed, with those outside a mask counted as one."""
+    from benchmarks import masking
+
+    with Progress("Encoding 180 masks both ways"):
+        costs = masking.measure()
+    print(masking.to_json(costs) if as_json else masking.to_markdown(costs))
+
+
 def annotators(
     profile: Profile = None,
     scenes: Annotated[int, typer.Option(min=1, help="Number of synthetic scenes.")] = 50,
@@ -124,7 +133,7 @@ def webhooks(
 bench = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
 )
-for command in (speed, expression, annotators, page, reading, webhooks, chaos, hosts, bulk, ledger):
+for command in (speed, expression, masking, annotators, page, reading, webhooks, chaos, hosts, bulk, ledger):
     bench.command()(command)
 
 

@@ -2,8 +2,8 @@
 
 Sources: [0] Yu, Seo, Son, "Zero-shot Referring Image Segmentation with Global-Local Context Features", CVPR 2023, Section 3.2;
 [1] Liu and Li, "Hybrid Global-Local Representation with Augmented Spatial Guidance", CVPR 2025, Section 3.2. The tower's
-public modules are used as they are. Two facts save work and change no result: of the last block only the class token is
-read, and where attention is masked only the class token's row is.
+public modules are used as they are. Three facts save work and change no result: of the last block only the class token is
+read; where attention is masked only the class token's row is; and the patches outside a mask are alike (`_token_groups`).
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor
 
+from ris_core.encoders._token_groups import group_masks
 from ris_core.errors import BadInput
 
 FUSION_WEIGHT = 2.0
@@ -72,10 +73,16 @@ class VisionTower:
             tokens: `early` of one image for all masks, or of one for each.
             share: Each mask on the patches, in [0, 1].
         """
-        tokens = tokens.expand(len(share), -1, -1)
-        for index in range(self.masked[0], len(self.blocks)):
-            tokens = self._step(index, _masked(tokens, share) if index in self.masked else tokens)
-        return self._project(tokens)
+        features = tokens.new_empty(len(share), self.visual.proj.shape[1])
+        for group in group_masks(share):
+            states = group.gather(tokens)
+            for index in range(self.masked[0], len(self.blocks)):
+                if index in self.masked:
+                    states = states * group.factor[..., None]
+                rows = 1 if index == len(self.blocks) - 1 else states.shape[1]
+                states = self._attend(self.blocks[index], states, group.bias, rows)
+            features[group.members] = self._project(states)
+        return features
 
     def mask_attention(
         self, tokens: Float[Tensor, "_ tokens width"], inside: Bool[Tensor, "b cells"], skips_last: bool = False
@@ -177,11 +184,21 @@ class VisionTower:
         if inside is not None:  # additive, because a boolean mask means different things to different modules
             allowed = torch.cat([inside.new_ones(len(inside), 1), inside], dim=1)
             forbidden = torch.zeros_like(allowed, dtype=tokens.dtype).masked_fill(~allowed, float("-inf"))
+        return self._attend(block, tokens, forbidden, 1)
+
+    def _attend(
+        self,
+        block: ResidualAttentionBlock,
+        tokens: Float[Tensor, "b tokens width"],
+        bias: Float[Tensor, "b tokens"] | None,
+        rows: int,
+    ) -> Float[Tensor, "b rows width"]:
+        """The first tokens after a block, with something added to the logits of the keys."""
         normed = block.ln_1(tokens)
-        query, keys = self._ordered(normed[:, :1]), self._ordered(normed)
-        attended, _ = block.attn(query, keys, keys, key_padding_mask=forbidden, need_weights=False)
-        row = tokens[:, :1] + block.ls_1(self._ordered(attended))
-        output: Float[Tensor, "b 1 width"] = row + block.ls_2(block.mlp(block.ln_2(row)))
+        queries, keys = self._ordered(normed[:, :rows]), self._ordered(normed)
+        attended, _ = block.attn(queries, keys, keys, key_padding_mask=bias, need_weights=False)
+        states = tokens[:, :rows] + block.ls_1(self._ordered(attended))
+        output: Float[Tensor, "b rows width"] = states + block.ls_2(block.mlp(block.ln_2(states)))
         return output
 
     def _ordered(self, tokens: Float[Tensor, "x y width"]) -> Float[Tensor, "_x _y width"]:

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import open_clip
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
+from ris_core.arrays import Array
 from ris_core.encoders._vit import VisionTower
 from ris_core.geometry.masks import to_grid
 
@@ -102,7 +104,7 @@ def _timed(step: Callable[[], Tensor]) -> tuple[Tensor, float]:
     return made, time.process_time() - started
 
 
-def _make_ellipses(count: int) -> np.ndarray:
+def _make_ellipses(count: int) -> Bool[Array, "n h w"]:
     """With radii from a thirtieth to a quarter of the sides."""
     rng, side = np.random.default_rng(0), 448
     y, x = np.mgrid[:side, :side] / side

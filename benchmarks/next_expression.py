@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
-from numpy import ndarray
 
 from backend.inference import cache_layout
 from backend.inference.expressions import AnswerOptions, answer_expression
 from backend.label_studio.label_config import read_config
 from benchmarks.speed import make_up
 from ris_core import behaviour
+from ris_core.arrays import Array
 from ris_core.profiles import catalog, load_parser, read_profile
 from ris_core.runtime import weights
 from ris_core.segmentation.segmenter import Segmenter
@@ -150,7 +150,7 @@ def _make_encoded(segmenter: Segmenter, size_hw: tuple[int, int], count: int) ->
     return cache_layout.compact(EncodedImage("0" * 64, size_hw, proposals, features, str(behaviour.ENCODE_BEHAVIOUR)))
 
 
-def _make_ellipses(count: int, size_hw: tuple[int, int], rng: np.random.Generator) -> Bool[ndarray, "n h w"]:
+def _make_ellipses(count: int, size_hw: tuple[int, int], rng: np.random.Generator) -> Bool[Array, "n h w"]:
     """Things from a sixteenth to a half of the picture's sides."""
     stack = np.zeros((count, *size_hw), bool)
     y, x = np.arange(size_hw[0])[:, None], np.arange(size_hw[1])[None]

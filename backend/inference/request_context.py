@@ -9,6 +9,7 @@ import structlog
 
 from backend.base.errors import BadConfig
 from backend.db.records import Request
+from backend.inference.encoding_times import picture_key
 from backend.label_studio import protocol
 from backend.label_studio.gestures import takes_gestures
 from backend.label_studio.label_config import LabelConfig, read_config
@@ -85,6 +86,11 @@ class InferenceContext:
                 reason=f"this task has no image in “{self.config.image_key}”",
             )
         return url
+
+    @property
+    def picture(self) -> str:
+        """The task's picture, as workers name what they encode."""
+        return picture_key(self.source.project, self.source.task)
 
     @property
     def expects_gestures(self) -> bool:

@@ -13,6 +13,7 @@ from backend.db.project_store import FetchedImage
 from backend.db.records import Request
 from backend.db.request_store import RequestStore
 from backend.inference.clicks import ClickContext, answer_gesture
+from backend.inference.encoding_times import EncodingTimes
 from backend.inference.expressions import AnswerOptions, ExpressionAnswer, answer_choice, answer_expression
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.refinement import list_shown, look_inside, looks_elsewhere, needs_close_look, refine
@@ -71,6 +72,7 @@ class InferenceService:
         segmenters: Those of other profiles, for projects that name one.
         make_fetcher: Makes the fetcher of a project that names hosts of its own; without it they are not asked.
         ahead: How many tasks after an opened one are encoded.
+        encoding_times: Tells which picture is encoded, and how long that takes.
     """
 
     store: RequestStore
@@ -82,6 +84,7 @@ class InferenceService:
     segmenters: Segmenters = field(default_factory=Segmenters)
     make_fetcher: Callable[[tuple[str, ...]], Fetcher] | None = None
     ahead: int = 0
+    encoding_times: EncodingTimes = field(default_factory=EncodingTimes)
 
     @property
     def model_version(self) -> str:
@@ -333,7 +336,8 @@ class InferenceService:
         image = self._open(context)
         encoded = self.cache.get(context.segmenter.encode_fp, image.sha256)
         if encoded is None:
-            encoded = self.cache.put(context.segmenter.encode(image))
+            with self.encoding_times.encoding(context.picture):
+                encoded = self.cache.put(context.segmenter.encode(image))
             context.tick("encode")
             if context.expects_gestures:
                 self.get_embedding(context)  # now: the proposer has just seen the image
@@ -363,7 +367,8 @@ class InferenceService:
         image = self._open(context)
         embedding = self.cache.get_embedding(proposer.embed_fp, image.sha256)
         if embedding is None:
-            embedding = proposer.embed(image)
+            with self.encoding_times.encoding(context.picture, is_whole=False):
+                embedding = proposer.embed(image)
             self.cache.put_embedding(embedding)
         context.tick("embed")
         return embedding

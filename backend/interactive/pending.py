@@ -1,5 +1,6 @@
 """Requests on their way: recorded and queued, waited for as long as that is worth it, and given up."""
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import structlog
 from backend.base.errors import Unreachable
 from backend.db.records import Kind, Request
 from backend.db.request_store import RequestStore
+from backend.inference.encoding_times import picture_key
 from backend.interactive.questions import Question
 from backend.label_studio import messages, protocol
 from backend.label_studio.messages import Message
@@ -37,12 +39,14 @@ class PendingRequest:
         outcome: What became of the task if there is no answer.
         message: What the annotator is told about it.
         is_watched: Give up early if no worker can answer: the annotator can be told so.
+        picture: What it is about, as workers name what they encode.
     """
 
     request_id: str | None = None
     outcome: str = "idle"
     message: Message | None = None
     is_watched: bool = False
+    picture: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,16 @@ class PendingRequests:
         try:
             if is_watched and worker_registry.workers_state(self._conn) == "none":
                 return self._without_worker(request_id)
-            self._queue(request_id, queueing.SEGMENT_TASK, "interactive", self._deadline_s)
+            longest_s = max(
+                self._deadline_s, queueing.ENCODE_TIMEOUT_S
+            )  # nobody waits for it that long, but the next is quick
+            self._queue(request_id, queueing.SEGMENT_TASK, "interactive", longest_s)
             for older in self._store.supersede(task.project, task.id, source_id, request_id):
                 queueing.announce(self._conn, older)  # whoever waits for it need not wait until a worker drops it
         except Unreachable as error:
             self._store.give_up(request_id, str(error), messages.about_error(error).to_json())
             raise
-        return PendingRequest(request_id, is_watched=is_watched)
+        return PendingRequest(request_id, is_watched=is_watched, picture=picture_key(task.project, task.id))
 
     def ask_opened(self, question: Question) -> PendingRequest:
         """Queue the expressions of an opened task, if it has some, to be answered from the cache or not at all.
@@ -126,8 +133,11 @@ class PendingRequests:
             Unreachable: As `ask` does.
         """
         function_name = queueing.ENCODE_AHEAD if is_ahead else queueing.ENCODE_TASK
-        body = {**question.body, "expressions": []}
-        request_id = self._record("encode", question.task, body, ENCODE_LIFETIME_S)
+        self._encode(question.task.project, question.task.id, question.body, function_name)
+
+    def _encode(self, project: int | None, task: str, body: Mapping[str, Any], function_name: str) -> None:
+        body = {**body, "expressions": []}
+        request_id = self._store.add_request("encode", task, body, lifetime_s=ENCODE_LIFETIME_S, project=project)
         self._queue(request_id, function_name, "bulk", queueing.ENCODE_TIMEOUT_S, is_next=True)
 
     def collect(self, pending: PendingRequest, deadline: float) -> CollectedAnswer:
@@ -150,6 +160,10 @@ class PendingRequests:
             if not pending.is_watched or self._store.give_up(
                 request.id, f"given up: {message.text}", message.to_json()
             ):
+                if (
+                    message.kind == "encoding" and request.state == "queued"
+                ):  # it will be dropped; its picture is read all the same
+                    self._encode(request.project, request.task, request.body, queueing.ENCODE_TASK)
                 return CollectedAnswer(None, "expired", message)
             request = self._store.get_request(request.id) or request  # it ended just now
         return _read(request, pending)
@@ -164,17 +178,25 @@ class PendingRequests:
             return messages.about_error(error)
 
     def _watch(self, pending: PendingRequest, deadline: float) -> Message:
-        loading_since = None
+        began, loading_since, left_s = time.monotonic(), None, None
         while not self._is_over(pending, deadline):
             if (now := time.monotonic()) >= deadline:
                 break
             state = worker_registry.workers_state(self._conn) if pending.is_watched else "ready"
             if state == "none":
                 return messages.say("no_worker")
+            left_s = self._encoding_left_s(pending) if pending.is_watched else None
+            if left_s and _is_too_long(left_s, now - began, deadline - now):
+                return messages.about_encoding(left_s)
             loading_since = (loading_since or now) if state == "loading" else None
             if loading_since and now - loading_since >= messages.RETRY_S:
                 return messages.say("loading")
+        if left_s:
+            return messages.about_encoding(left_s)
         return messages.say("loading" if loading_since else "too_slow")
+
+    def _encoding_left_s(self, pending: PendingRequest) -> float | None:
+        return worker_registry.encoding_left_s(worker_registry.list_workers(self._conn), pending.picture, time.time())
 
     def _is_over(self, pending: PendingRequest, deadline: float) -> bool:
         left_s = max(0.0, deadline - time.monotonic())
@@ -198,6 +220,11 @@ class PendingRequests:
     def _queue(self, request_id: str, function_name: str, queue: str, timeout_s: float, is_next: bool = False) -> None:
         with self._entering:
             queueing.enqueue(self._conn, function_name, request_id, queue, timeout_s, self._max_queued, is_next)
+
+
+def _is_too_long(left_s: float, waited_s: float, rest_s: float) -> bool:
+    """Whether an encoding takes longer than may be waited; or, where that is not known, has been waited for a while."""
+    return waited_s >= messages.RETRY_S if math.isinf(left_s) else left_s > rest_s
 
 
 def _read(request: Request, pending: PendingRequest) -> CollectedAnswer:

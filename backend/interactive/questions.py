@@ -17,6 +17,7 @@ from backend.label_studio.prompt import (
     ParsedPrompt,
     PromptEntries,
     find_asked,
+    is_again,
     list_absent,
     read_absent,
     read_command,
@@ -37,12 +38,14 @@ class AskedPrompt:
         config: The label config that it belongs to.
         entries: Its entries.
         kept: Of the one that is asked, what stays whatever the answer is.
+        shown: The entries as the page shows them.
     """
 
     name: str
     config: LabelConfig
     entries: PromptEntries
     kept: tuple[str, ...]
+    shown: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class QuestionReader:
         is_in_input = config.is_prefilled and bool(own_text)
         asked, source_id = None, ""
         if expressions and prompt and not is_in_input:
-            asked = AskedPrompt(prompt, config, PromptEntries(("; ".join(texts),), 0), ())
+            asked = AskedPrompt(prompt, config, PromptEntries(("; ".join(texts),), 0), (), ())
             source_id = protocol.new_region_id()
         body = {**context.body, "expressions": expressions}
         return Question(task, body, source_id, needs_worker=bool(expressions), asked=asked)
@@ -151,6 +154,7 @@ class QuestionReader:
         entries = find_asked(prompt.texts, memory.texts)
         if entries is None:  # the last entry was taken away
             return Question(task, context.body, prompt.id, needs_worker=False)
+        entries = _read_again(entries)
         page = read_page(task, prompt.id, context.config)
         reading = _read_entry(entries.asked, control, page, memory.told)
         self._store.projects.save_prompt(task.project, task.id, prompt.id, prompt.texts, reading.told)
@@ -160,7 +164,7 @@ class QuestionReader:
             "draft": draft.saved_at if draft else None,
             **self._find_target(task, prompt.id, entries, memory, page),
         }
-        asked = AskedPrompt(prompt.name, context.config, entries, reading.kept)
+        asked = AskedPrompt(prompt.name, context.config, entries, reading.kept, prompt.texts)
         return Question(task, body, prompt.id, bool(reading.expressions), messages.join(reading.messages), asked)
 
     def _find_target(
@@ -187,7 +191,7 @@ class QuestionReader:
         if asked is None or to_name is None or (answered is None and question.needs_worker):
             return None
         entries = asked.entries.keep([*asked.kept, *(answered or ())], asked.config.controls[0])
-        if entries == asked.entries.texts:
+        if entries == asked.shown:
             return None
         memory = self._store.projects.get_prompt(task.project, task.id, question.source_id)
         self._store.projects.save_prompt(task.project, task.id, question.source_id, entries, memory.told)
@@ -209,6 +213,12 @@ class QuestionReader:
         if not gesture.is_positive and not has_mask:  # only "not this", and no mask to take it from
             return Question(task, body, gesture.id, needs_worker=False, message=messages.say("click"))
         return Question(task, body, gesture.id, message=message)
+
+
+def _read_again(entries: PromptEntries) -> PromptEntries:
+    """Of "again" the entry before it, as if that were asked now."""
+    others = [text for text in entries.texts if not is_again(text)]
+    return PromptEntries(tuple(others), len(others) - 1) if is_again(entries.asked) and others else entries
 
 
 def _read_entry(text: str, control: Control, page: Page, told: Sequence[str]) -> _EntryReading:

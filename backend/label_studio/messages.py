@@ -1,5 +1,6 @@
 """What an annotator is told: one short sentence about what happened. No internals, no paths, no addresses, no secrets."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,6 +15,7 @@ Kind = Literal[
     "loading",
     "unreachable",
     "busy",
+    "encoding",
     "too_slow",
     "bad_setting",
     "bad_config",
@@ -70,6 +72,7 @@ TEXTS: Mapping[Kind, str] = {
     "loading": f"Still loading the model, try again in {RETRY_S} s.",
     "unreachable": "The backend cannot work right now: ask whoever runs it.",
     "busy": "Busy: others are waiting too. Try again in a minute.",
+    "encoding": "Reading the picture, {about}. Type “again” then.",
     "too_slow": "That took too long. Try again; if it happens often, ask whoever runs the backend.",
     "bad_setting": "This project's setting {about} cannot be used: ask whoever connected the project.",
     "bad_config": "This project cannot be answered: {about}. Ask whoever set the project up.",
@@ -120,6 +123,7 @@ PRIORITY: Mapping[str, tuple[Kind, ...]] = {
         "loading",
         "unreachable",
         "busy",
+        "encoding",
         "too_slow",
         "bad_setting",
         "bad_config",
@@ -279,6 +283,14 @@ def about_answer(
     if label:
         remarks.append(about_guess(label, other_label))
     return tuple(remarks)
+
+
+def about_encoding(left_s: float) -> Message:
+    """What is said while a picture is encoded, which takes longer than an answer may; `left_s` is infinite if it is not known."""
+    if math.isinf(left_s):
+        return say("encoding", "which takes a minute or more")
+    tens = max(1, math.ceil(left_s / 10))
+    return say("encoding", f"about {10 * tens} s" if tens <= 12 else f"about {math.ceil(left_s / 60)} minutes")
 
 
 def about_guess(label: str, other_label: str = "") -> Message:

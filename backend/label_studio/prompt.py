@@ -201,6 +201,11 @@ def read_command(text: str) -> Command | None:
     return _COMMANDS.get(fold(text).strip(" .!"))
 
 
+def is_again(text: str) -> bool:
+    """Whether a text asks for the last entry once more."""
+    return fold(text).strip(" .!") in ("again", "retry")
+
+
 def read_absent(text: str) -> str | None:
     """The expression of which a text says that it means nothing, empty if it names none; None of any other text."""
     match = _ABSENT.match(text)

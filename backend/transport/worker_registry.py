@@ -1,9 +1,10 @@
 """Which workers there are, what each reports of itself, and the model versions that they answer with; kept in Redis."""
 
 import dataclasses
+import math
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,9 @@ class WorkerInfo:
         started_at, last_seen: Seconds since 1970.
         jobs: How many jobs it has finished, whatever came of them.
         gpu_used, gpu_total: Bytes of its GPU's memory; 0 if it has none.
+        encoding: The picture that it encodes now (`inference.encoding_times.picture_key`); empty if none.
+        encoding_since: Since when, in seconds since 1970.
+        encode_s: Median of the seconds that its last encodings took; 0 before the first.
         state_format: What it expects of the database and the feature cache; empty of versions before 0.3. Workers of different ones
             cannot work together.
     """
@@ -55,6 +59,9 @@ class WorkerInfo:
     gpu_used: int = 0
     gpu_total: int = 0
     state_format: str = ""
+    encoding: str = ""
+    encoding_since: float = 0.0
+    encode_s: float = 0.0
 
 
 _REQUIRED = [field.name for field in dataclasses.fields(WorkerInfo) if field.default is dataclasses.MISSING]
@@ -110,6 +117,29 @@ def workers_state(conn: redis.Redis) -> Literal["ready", "loading", "none"]:
         return "ready"
     with translate_errors():
         return "loading" if workers or conn.exists(HEARD_KEY) else "none"
+
+
+def encoding_left_s(workers: Sequence[WorkerInfo], picture: str, now: float) -> float | None:
+    """Seconds until a picture will be encoded that one of the workers encodes now, or that waits for all of them to encode others.
+
+    Args:
+        picture: As workers name it (`WorkerInfo.encoding`).
+        now: Seconds since 1970.
+
+    Returns:
+        At least 1; `math.inf` if no worker knows yet how long an encoding takes; None if a worker is free, or none is ready.
+    """
+    ready = [worker for worker in workers if worker.state == "ready"]
+    own = [worker for worker in ready if worker.encoding == picture]
+    if not own and not all(worker.encoding for worker in ready):
+        return None
+    left = [
+        max(1.0, worker.encoding_since + worker.encode_s - now) + (0 if own else worker.encode_s)
+        if worker.encode_s
+        else math.inf
+        for worker in own or ready
+    ]
+    return min(left, default=None)
 
 
 def model_version(conn: redis.Redis, profile: str | None = None) -> str | None:
@@ -175,7 +205,9 @@ def is_alive(conn: redis.Redis, worker_name: str) -> bool:
 
 def _read_worker(row: Mapping[Any, Any]) -> WorkerInfo:
     text = {as_text(key): as_text(value) for key, value in row.items()}
-    convert = {"pid": int, "jobs": int, "gpu_used": int, "gpu_total": int, "started_at": float, "last_seen": float}
+    numbers = dict.fromkeys(("pid", "jobs", "gpu_used", "gpu_total"), int)
+    seconds = dict.fromkeys(("started_at", "last_seen", "encoding_since", "encode_s"), float)
+    convert: dict[str, Callable[[str], Any]] = {**numbers, **seconds}
     # A worker of a newer version may report fields that this one does not know.
     fields = {field.name for field in dataclasses.fields(WorkerInfo)}
     values: dict[str, Any] = {name: convert.get(name, str)(value) for name, value in text.items() if name in fields}

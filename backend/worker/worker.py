@@ -79,6 +79,7 @@ def run_worker(settings: Settings) -> None:
     with Heartbeat(conn, info) as heartbeat:
         service = wiring.build_service(settings)
         service.warm_up()
+        service.encoding_times.tell = heartbeat.note
         heartbeat.say(state="ready", model_version=service.model_version)
         log.info(
             "worker ready",
@@ -150,6 +151,14 @@ class Heartbeat:
         self.info = dataclasses.replace(self.info, **changes)
         self._said = None
         self._report(self.info)
+
+    def note(self, **changes: Any) -> None:
+        """Report changed fields at once, if Redis takes them: what is at work goes on without."""
+        self.info = dataclasses.replace(self.info, **changes)
+        try:
+            self._report(self.info)
+        except redis.exceptions.RedisError as error:
+            log.warning("Redis does not take a report", name=self.info.name, error=redaction.reason_of(error))
 
     def job_started(self, timeout_s: float) -> None:
         """The process ends if `job_finished` is not called within this time and `GRACE_S`."""

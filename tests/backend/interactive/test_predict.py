@@ -803,3 +803,103 @@ def test_every_event_is_kept_under_an_action_that_can_be_shown(bench, raw, actio
         assert db.execute(sa.select(request_store.webhook.c.action, request_store.webhook.c.body)).all() == [
             (action, raw.decode())
         ]
+
+
+# A picture that takes longer than an answer may
+
+
+def busy(bench, **fields):
+    """A worker that encodes the picture of task 1, and has done so for no time."""
+    fields = {"encoding": f"{PROJECT}/1", "encoding_since": time.time(), "encode_s": 300.0} | fields
+    worker_registry.report_worker(
+        bench.conn, WorkerInfo("w", "here", 1, 1.0, "toy", "cpu", "toy.v1", "ready", **fields)
+    )
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(pending, "WATCH_S", 0.05)
+
+
+def wait_until(is_so):
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_picture_that_takes_too_long_is_told_at_once_and_encoded_all_the_same(bench):
+    busy(bench)
+    began = time.monotonic()
+    answers = ask(bench, "the red square")
+    assert time.monotonic() - began < bench.predict_service._deadline_s / 2
+    assert told(answers) == "Reading the picture, about 5 minutes. Type “again” then."
+    assert [(request["kind"], request["state"]) for request in bench.requests()] == [
+        ("interactive", "expired"),
+        ("encode", "queued"),
+    ]
+    bench.start_worker()
+    wait_until(lambda: bench.requests(kind="encode")[0]["state"] == "done")
+    assert len(regions(ask(bench, "the red square"))) == 1
+    assert bench.encoder.encoded.total() == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_again_asks_what_was_asked_before(bench):
+    busy(bench)
+    ask(bench, "the red square")
+    bench.start_worker()
+    answers = bench.predict_service.predict(call(1, context=[typed("the red square", "again")]))
+    [region] = regions(answers)
+    assert region["meta"]["text"] == ["the red square"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_picture_that_will_be_there_in_time_is_waited_for(bench):
+    busy(bench, encode_s=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, bench, "the red square")
+        wait_until(lambda: queueing.queue_lengths(bench.conn)["interactive"])
+        bench.start_worker()
+        assert len(regions(waiting.result())) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_how_long_is_not_known_before_the_first(bench, monkeypatch):
+    monkeypatch.setattr(messages, "RETRY_S", 0.2)
+    busy(bench, encode_s=0.0)
+    assert "a minute or more" in told(ask(bench, "the red square"))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_at_the_deadline_it_is_said_that_the_picture_is_still_encoded(make_bench):
+    bench = make_bench(deadline_s=1.5)
+    busy(bench, encode_s=0.1, encoding_since=time.time() - 60)
+    assert told(ask(bench, "the red square")) == "Reading the picture, about 10 s. Type “again” then."
+
+
+def test_a_job_may_run_as_long_as_an_encoding(bench):
+    busy(bench)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, bench, "the red square")
+        wait_until(lambda: queueing.queue_lengths(bench.conn)["interactive"])
+        [job] = queueing._queue(bench.conn, "interactive").jobs
+        assert job.timeout == queueing.ENCODE_TIMEOUT_S
+        waiting.result()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_again_leaves_the_list_of_entries(bench):
+    config = CONFIG.replace('name="prompt" toName="image"', 'name="prompt" toName="told"')
+    busy(bench)
+    ask(bench, "the red square", config=config)
+    bench.start_worker()
+    answers = bench.predict_service.predict(call(1, context=[typed("the red square", "again")], config=config))
+    [entries] = [one for one in answers.results[0]["result"] if one["from_name"] == "prompt"]
+    assert entries["value"]["text"] == ["the red square"]
+
+
+def test_again_with_nothing_before_it_is_an_expression(bench):
+    bench.start_worker()
+    assert "again" in told(ask(bench, "again"))

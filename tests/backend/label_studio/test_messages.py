@@ -1,6 +1,7 @@
 """What annotators are told."""
 
 import json
+import math
 import re
 from typing import get_args
 
@@ -260,3 +261,20 @@ def test_what_to_do_about_unknown_words_is_said_however_many_they_are(words):
     assert len(told.text) <= messages.MAX_LENGTH
     assert "show it by a click or a box." in told.text
     assert told.left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("left_s", "says"),
+    [
+        (1, "about 10 s"),
+        (31, "about 40 s"),
+        (120, "about 120 s"),
+        (130, "about 3 minutes"),
+        (math.inf, "a minute or more"),
+    ],
+)
+def test_how_long_a_picture_takes_is_rounded_up(left_s, says):
+    message = messages.about_encoding(left_s)
+    assert message.kind == "encoding"
+    assert says in message.text
+    assert "“again”" in message.text

@@ -12,6 +12,7 @@ from backend.label_studio.prompt import (
     PromptEntries,
     advise,
     find_asked,
+    is_again,
     list_absent,
     pick_label,
     read_absent,
@@ -314,3 +315,10 @@ def test_a_project_can_name_its_prompt():
 
 def labelled(*labels: str):
     return control_of(*(f"<Label value={quoteattr(label)}/>" for label in labels))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_it"), [("again", True), (" Again! ", True), ("retry", True), ("again the dog", False)]
+)
+def test_again_is_a_word_by_itself(text, is_it):
+    assert is_again(text) is is_it

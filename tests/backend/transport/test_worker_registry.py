@@ -1,5 +1,6 @@
 """Against a real Redis."""
 
+import math
 import os
 import time
 
@@ -96,3 +97,27 @@ def test_state_of_the_workers_tells_what_waiting_is_worth(conn, reports, gone, s
     for key in [key for pattern in gone for key in conn.keys(pattern)]:
         conn.delete(key)
     assert worker_registry.workers_state(conn) == state
+
+
+READY = {"state": "ready"}
+BUSY = {**READY, "encoding": "7/2", "encoding_since": 1_000.0, "encode_s": 40.0}
+OWN = {**BUSY, "encoding": "7/1"}
+ENCODING = {
+    "nobody encodes": ([READY], None),
+    "no worker is ready": ([{"state": "loading"}], None),
+    "there is no worker": ([], None),
+    "one encodes it": ([OWN], 30.0),
+    "one encodes it, one is free": ([OWN, READY], 30.0),
+    "one encodes another": ([BUSY], 70.0),
+    "one of two is free": ([BUSY, READY], None),
+    "all encode others": ([BUSY, {**BUSY, "encoding_since": 985.0}], 55.0),
+    "it takes longer than it did": ([{**OWN, "encoding_since": 900.0}], 1.0),
+    "how long is not known": ([{**OWN, "encode_s": 0.0}], math.inf),
+}
+
+
+@pytest.mark.parametrize(("reports", "left_s"), ENCODING.values(), ids=ENCODING)
+def test_how_long_a_picture_will_be_encoded(conn, reports, left_s):
+    for i, fields in enumerate(reports):
+        worker_registry.report_worker(conn, info(f"w{i}", **fields))
+    assert worker_registry.encoding_left_s(worker_registry.list_workers(conn), "7/1", 1_010.0) == left_s

@@ -1,4 +1,5 @@
 import base64
+import math
 import os
 import pickle
 import signal
@@ -186,6 +187,23 @@ def test_worker_is_heard_of_while_it_loads_and_while_it_works(bench):
         lambda: worker_registry.list_workers(bench.conn)[0].last_seen > working.last_seen + 0.5, timeout_s=5
     )
     assert bench.state_of(request_id) == "running"
+
+
+def test_a_worker_says_which_picture_it_encodes_and_how_long_that_took(bench):
+    bench.start_worker()
+    bench.touch("hold")
+    request_id = bench.ask()
+    bench.wait_until_held()
+    [busy] = worker_registry.list_workers(bench.conn)
+    assert (busy.encoding, busy.encode_s) == ("1/5", 0.0)
+    assert worker_registry.encoding_left_s([busy], "1/5", time.time()) == math.inf
+    time.sleep(0.3)
+    bench.remove("hold")
+    assert queueing.wait_for(bench.conn, request_id, 30)
+    [free] = worker_registry.list_workers(bench.conn)
+    assert (free.encoding, free.encoding_since) == ("", 0.0)
+    assert 0.3 <= free.encode_s < 60
+    assert worker_registry.encoding_left_s([free], "1/5", time.time()) is None
 
 
 def test_worker_is_refused_beside_one_of_another_version(bench):

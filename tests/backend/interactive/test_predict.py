@@ -902,4 +902,5 @@ def test_again_leaves_the_list_of_entries(bench):
 
 def test_again_with_nothing_before_it_is_an_expression(bench):
     bench.start_worker()
-    assert "again" in told(ask(bench, "again"))
+    [region] = regions(ask(bench, "again"))
+    assert region["meta"]["text"] == ["again"]

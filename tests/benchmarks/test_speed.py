@@ -29,6 +29,6 @@ def test_made_up_weights_of_mobile_sam_load(tmp_path, monkeypatch):
     """Without making up a CLIP as well."""
     monkeypatch.setattr("open_clip.create_model", lambda name: speed.torch.nn.Linear(1, 1))
     sections = read_profile("cpu")
-    store = speed._make_up(sections, tmp_path)
+    store = speed.make_up(sections, tmp_path)
     settings = {**sections["proposer"]["settings"], "points_per_side": 1}
     assert SamProposer(store, **settings).fingerprint["architecture"] == "mobile"

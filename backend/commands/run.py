@@ -36,6 +36,13 @@ Version = Annotated[
     ),
 ]
 
+NewMinScore = Annotated[
+    float | None,
+    typer.Option(
+        help="After a preview or pilot: leave out candidates with a lower score, also of the tasks that are answered."
+    ),
+]
+
 
 def list_runs(
     project: Annotated[int | None, typer.Option(help="Only the runs of this project.")] = None, as_json: AsJson = False
@@ -80,9 +87,9 @@ def pause(run: RunId) -> None:
     _change(run, "pause")
 
 
-def resume(run: RunId, with_version: Version = None) -> None:
-    """Continue a paused run. After a preview, all tasks are answered."""
-    _change(run, "resume", with_version=with_version)
+def resume(run: RunId, with_version: Version = None, min_score: NewMinScore = None) -> None:
+    """Continue a paused run. After a preview or pilot, all tasks are answered."""
+    _change(run, "resume", with_version=with_version, min_score=min_score)
 
 
 def finish(run: RunId) -> None:

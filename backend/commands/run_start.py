@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.base.errors import BadSettings
-from backend.base.terminal import Progress
+from backend.base.terminal import Column, Progress, print_table
 from backend.commands.options import OnlyUnlabelled, Project, Tasks, View
 from backend.commands.run_status import look, show
 from backend.commands.state import open_runs
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 PLANNER = "cli"
 """Holder of the lease while a run is planned by this command."""
+TILES = 36
+"""Tasks of the picture of a preview or pilot, at most."""
+THRESHOLD_COLUMNS = (
+    Column("min score", is_number=True),
+    Column("masks kept", is_number=True),
+    Column("tasks with a mask", is_number=True),
+    Column("of all tasks (95 %)"),
+)
 POLL_S = 0.5
 """Seconds between two looks at the tasks of a preview."""
 
@@ -66,6 +74,14 @@ Preview = Annotated[
     int,
     typer.Option(min=0, help="Answer this many tasks first; show them and the cost of the whole run, then ask."),
 ]
+Pilot = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="As --preview, with tasks drawn at random. Also shows what each threshold keeps; "
+        "`ris run resume RUN --min-score X` applies one.",
+    ),
+]
 Watch = Annotated[
     bool, typer.Option("--watch", help="Tasks that are imported later join the run, until `ris run finish`.")
 ]
@@ -89,6 +105,7 @@ def start(
     replace: Replace = False,
     notify: Notify = None,
     preview: Preview = 0,
+    pilot: Pilot = 0,
     watch: Watch = False,
     sheet: Sheet = Path("preview.png"),
     yes: Yes = False,
@@ -113,6 +130,7 @@ def start(
         notify=notify,
         mode="add" if add else "replace" if replace else "new",
         preview=preview,
+        pilot=pilot,
         watch=watch,
     )
     settings = read_settings()
@@ -160,7 +178,8 @@ def _show_preview(settings: Settings, store: "RunStore", run: "Run", sheet: Path
     """Wait for the first tasks, show them, and ask whether to continue."""
     from backend.runs import control
 
-    print(f"run {run.id}: answering the first {run.spec.preview} tasks", flush=True)
+    which = f"the first {run.spec.first} tasks" if run.spec.preview else f"{run.spec.first} tasks drawn at random"
+    print(f"run {run.id}: answering {which}", flush=True)
     with Progress(f"Preview of the run {run.id}", "tasks") as progress:
         counts = store.counts.by_state(run.id)
         while open_tasks := counts.get("new", 0) + counts.get("running", 0):
@@ -170,16 +189,32 @@ def _show_preview(settings: Settings, store: "RunStore", run: "Run", sheet: Path
             if store.get(run.id).state != "preview":  # somebody else resumed or cancelled it
                 return
             counts = store.counts.by_state(run.id)
-    items = store.counts.answered(run.id, run.spec.preview)
+    items = store.counts.answered(run.id, run.spec.first)
     if items:
-        _draw_sheet(settings, items, sheet)
+        _draw_sheet(settings, items[:TILES], sheet)
         print(f"See {sheet}.\n{_estimate(settings, store, run, items)}")
+        if run.spec.pilot:
+            _show_thresholds(items)
     else:
         print("None of these tasks was answered.")
     if yes or (sys.stdin.isatty() and typer.confirm("Continue with all tasks?", default=False)):
         control.resume(store, store.get(run.id))
     else:
-        print(f"The run waits. Continue it with `ris run resume {run.id}`, or end it with `ris run cancel {run.id}`.")
+        threshold = " (with a threshold: `--min-score 0.5`)" if run.spec.pilot else ""
+        print(
+            f"The run waits. Continue it with `ris run resume {run.id}`{threshold}, or end it with `ris run cancel {run.id}`."
+        )
+
+
+def _show_thresholds(items: "Sequence[RunItem]") -> None:
+    """What each threshold would keep."""
+    from backend.runs.thresholds import try_thresholds
+
+    kept = try_thresholds(items)
+    print(
+        f"Without a threshold {kept[0].tasks} of these {kept[0].of_tasks} tasks have a mask; {kept[0].masks} masks in all."
+    )
+    print_table(THRESHOLD_COLUMNS, [one.to_row() for one in kept])
 
 
 def _draw_sheet(settings: Settings, items: "Sequence[RunItem]", sheet: Path) -> None:
@@ -212,9 +247,8 @@ def _estimate(settings: Settings, store: "RunStore", run: "Run", items: "Sequenc
     cache = FeatureCache(settings.state_dir / "features", settings.cache_bytes)
     return preview.estimate(
         items,
-        sum(store.counts.stage_seconds().values()),
+        1 / (store.counts.measure_rate(run.id) or 1.0),
         status.total,
-        status.workers or 1,
         read_config(run.label_config or "").controls[0],
         measure_need(cache, 1, with_clicks=False)[0].bytes,
         run.spec.top_k or 1,

@@ -70,14 +70,18 @@ async def failures(request: Request, run_id: str) -> dict[str, Any]:
 
 
 @router.post("/runs/{run_id}/{verb}")
-async def control_run(request: Request, run_id: str, verb: str, with_version: str | None = None) -> Any:
-    """Pause, resume (also with another model version), finish or cancel a run, or try its failed tasks again."""
+async def control_run(
+    request: Request, run_id: str, verb: str, with_version: str | None = None, min_score: str | None = None
+) -> Any:
+    """Pause, resume (also with another model version or threshold), finish or cancel a run, or try its failed tasks again."""
     if verb not in CONTROLS:
         return JSONResponse({"error": "NotFound", "message": f"Runs know {', '.join(CONTROLS)}, not {verb!r}."}, 404)
     run_store = _run_store(request)
-    if with_version is not None and verb != "resume":
-        raise BadRun(f"with_version is for resume, not for {verb}. Leave it out.")
-    how = {} if with_version is None else {"with_version": with_version}
+    how: dict[str, Any] = {} if with_version is None else {"with_version": with_version}
+    if min_score is not None:
+        how["min_score"] = _read_number(min_score)
+    if how and verb != "resume":
+        raise BadRun(f"{' and '.join(how)} can be given to resume, not to {verb}. Leave it out.")
 
     def act() -> dict[str, Any]:
         run = run_store.get(run_id)
@@ -106,6 +110,13 @@ def read_spec(body: object) -> RunSpec:
     if "project" not in body:
         raise BadRun("The run names no project. Give its number.")
     return RunSpec.from_json({name: value for name, value in body.items() if value is not None})
+
+
+def _read_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadRun(f"min_score is {text[:80]!r}; give a number from 0 to 1.") from None
 
 
 def _is_whole(value: object) -> bool:
@@ -145,6 +156,7 @@ _FIELDS: Mapping[str, Callable[[object], bool]] = {
     "notify": _is_text,
     "mode": lambda value: value in ("new", "add", "replace"),
     "preview": _is_whole,
+    "pilot": _is_whole,
     "prompts": _is_flag,
     "watch": _is_flag,
 }

@@ -73,6 +73,12 @@ PATHS: Json = {
                 _ID,
                 {"name": "verb", "in": "path", "required": True, "schema": {"enum": list(CONTROLS)}},
                 {"name": "with_version", "in": "query", "description": "For resume only.", "schema": _TEXT},
+                {
+                    "name": "min_score",
+                    "in": "query",
+                    "description": "For resume after a preview or pilot: candidates with a lower score are left out.",
+                    "schema": {"type": "number", "minimum": 0, "maximum": 1},
+                },
             ],
         )
     },
@@ -101,6 +107,7 @@ SCHEMAS: Json = {
             "notify": {"type": "string", "examples": ["https://example.org/told"]},
             "mode": {"enum": ["new", "add", "replace"]},
             "preview": _NUMBER,
+            "pilot": _NUMBER,
             "prompts": {"type": "boolean"},
             "watch": {"type": "boolean", "description": "Tasks that are imported later join, until `finish`."},
         },

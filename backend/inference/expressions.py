@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from backend.db.records import Answer, Region
 from backend.label_studio import messages, protocol, regions
@@ -15,8 +16,10 @@ from backend.label_studio.messages import Message
 from backend.label_studio.prompt import PickedLabel, advise, pick_label, seems_several, split_label
 from backend.label_studio.protocol import Json
 from backend.settings.project import ReadBack
+from ris_core.arrays import Array
 from ris_core.errors import BadExpression, BadInput
 from ris_core.geometry import boxes, mask_cleaning, masks
+from ris_core.geometry.run_length_masks import RunLengthMasks
 from ris_core.language import lexicon
 from ris_core.language.hypernyms import is_kind_of
 from ris_core.language.normalising import is_foreign
@@ -88,6 +91,27 @@ class AnswerOptions:
     read_back: ReadBack = "unsure"
 
 
+class Selectable(Protocol):
+    """What is needed to choose which candidates are handed out: a prediction, or what was stored of one.
+
+    Attributes:
+        selected: Indices of the candidates that answer.
+        others: Indices of the candidates that could be meant instead, best first.
+        scores, masks, boxes_xywh: As of a `Prediction`.
+    """
+
+    @property
+    def selected(self) -> tuple[int, ...]: ...
+    @property
+    def others(self) -> tuple[int, ...]: ...
+    @property
+    def scores(self) -> Float[Array, "k"]: ...
+    @property
+    def masks(self) -> Bool[Array, "k h w"] | RunLengthMasks: ...
+    @property
+    def boxes_xywh(self) -> Float[Array, "k 4"]: ...
+
+
 @dataclass(frozen=True)
 class QueryAnswer:
     """The answer to a query, before it is handed out.
@@ -144,8 +168,8 @@ def make_answer(
     picked = pick_label(control, query.typed, *prediction.expression.meant)
     if query.label is not None:
         picked = replace(picked, label=query.label, is_guess=False)
-    handed_out = _select(prediction, query, options.min_score)
-    others = () if query.is_many else _list_others(prediction, handed_out, options.min_score)
+    handed_out = select(prediction, query.is_many, options.min_score)
+    others = () if query.is_many else list_others(prediction, handed_out, options.min_score)
     return QueryAnswer(_make_record(prediction, encoded, picked, others), handed_out, prediction, picked)
 
 
@@ -253,25 +277,25 @@ def _make_region(prediction: Prediction, index: int, control: Control, picked: P
     return regions.make_region(prediction.masks[index], control, picked.label, id, score, picked.expression, notes)
 
 
-def _select(prediction: Prediction, query: ExpressionQuery, min_score: float | None) -> tuple[int, ...]:
-    """The candidates that are handed out: those that answer; of a query for many, also those elsewhere that score nearly as well."""
-    chosen: Sequence[int] = prediction.selected
-    if query.is_many and chosen:
-        floor = SHARE_OF_BEST * float(prediction.scores[list(chosen)].max()) if min_score is None else min_score
-        near = [i for i in range(len(prediction.scores)) if i in chosen or prediction.scores[i] >= floor]
+def select(candidates: Selectable, is_many: bool, min_score: float | None) -> tuple[int, ...]:
+    """The candidates that are handed out: those that answer; where many are meant, also those elsewhere that score nearly as well."""
+    chosen: Sequence[int] = candidates.selected
+    if is_many and chosen:
+        floor = SHARE_OF_BEST * float(candidates.scores[list(chosen)].max()) if min_score is None else min_score
+        near = [i for i in range(len(candidates.scores)) if i in chosen or candidates.scores[i] >= floor]
         # scores are at most 1, so what answers always comes before what only scores well
-        priority = np.array([prediction.scores[i] + (i in chosen) for i in near])
+        priority = np.array([candidates.scores[i] + (i in chosen) for i in near])
         chosen = sorted(
-            near[k] for k in masks.keep_distinct(masks.take(prediction.masks, near), priority, SAME_INSTANCE_IOU)
+            near[k] for k in masks.keep_distinct(masks.take(candidates.masks, near), priority, SAME_INSTANCE_IOU)
         )
     floor = min_score or 0.0
-    return tuple(int(i) for i in chosen if prediction.boxes_xywh[i, 2] > 0 and prediction.scores[i] >= floor)
+    return tuple(int(i) for i in chosen if candidates.boxes_xywh[i, 2] > 0 and candidates.scores[i] >= floor)
 
 
-def _list_others(prediction: Prediction, handed_out: Sequence[int], min_score: float | None) -> tuple[int, ...]:
+def list_others(candidates: Selectable, handed_out: Sequence[int], min_score: float | None) -> tuple[int, ...]:
     """The candidates that could be meant instead, best first; none where nothing is handed out."""
     floor = min_score or 0.0
-    others = (i for i in prediction.others if i not in handed_out and prediction.scores[i] >= floor)
+    others = (i for i in candidates.others if i not in handed_out and candidates.scores[i] >= floor)
     return tuple(others) if handed_out else ()
 
 

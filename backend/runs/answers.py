@@ -33,9 +33,14 @@ def read_query(query: Query) -> ExpressionQuery:
 def make_item_answer(
     prediction: Prediction, encoded: EncodedImage, query: Query, control: Control, options: AnswerOptions
 ) -> Answer:
-    """The answer to a query of a run from its candidates; `selected` is what is handed out. Needs no model."""
+    """The answer to a query of a run from its candidates. Needs no model.
+
+    `selected` is what is handed out; the candidates that answer are marked, so that another threshold can be applied later
+    (`thresholds`).
+    """
     answer = make_answer(prediction, encoded, read_query(query), control, options)
-    return replace(answer.record, expression=query.expression, selected=answer.handed_out)
+    marked = [{**one, "answers": i in answer.record.selected} for i, one in enumerate(answer.record.candidates)]
+    return replace(answer.record, expression=query.expression, selected=answer.handed_out, candidates=marked)
 
 
 def drop_repeated(answers: Sequence[Answer]) -> list[Answer]:

@@ -15,7 +15,7 @@ from backend.db.answer_rows import AnswerOrigin, delete_run_answers, insert_answ
 from backend.db.database import Transactions
 from backend.db.records import Answer
 from backend.db.run_tables import is_in, item, run
-from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, RunItem, read_item
+from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, RunItem, count_answers, read_item
 
 _AT_WORK = ("running", "preview")
 """States of runs whose items may begin."""
@@ -89,8 +89,7 @@ class ItemClaims:
             "encode_fp": encode_fp,
             "model_version": model_version,
             "seconds": dict(seconds),
-            "unfound": sum(not answer.selected and answer.repeats is None for answer in answers),
-            "unsure": sum(bool(answer.selected) and answer.decision == "ambiguous" for answer in answers),
+            **count_answers(answers),
             "finished_at": time.time(),
             "error": None,
             "reason": None,

@@ -9,9 +9,11 @@ import redis
 from backend.base.errors import Unreachable
 from backend.base.redaction import learn_address, reason_of
 from backend.db.request_store import RequestStore
+from backend.runs.items import PAGE
 from backend.runs.run import OVER, Run, RunState
 from backend.runs.spec import BadRun, RunSpec
 from backend.runs.store import RunStore
+from backend.runs.thresholds import with_min_score
 from backend.settings.project import read_project_settings
 from backend.settings.values import read_listener_url
 from backend.transport import worker_registry
@@ -52,24 +54,44 @@ def pause(run_store: RunStore, run: Run) -> None:
         raise BadRun(f"The run {run.id} is {run_store.get(run.id).state}, so it cannot be paused.")
 
 
-def resume(run_store: RunStore, run: Run, with_version: str | None = None) -> None:
-    """Let a paused run go on; after a preview, also the items that were held back for it.
+def resume(run_store: RunStore, run: Run, with_version: str | None = None, min_score: float | None = None) -> None:
+    """Let a paused run go on; after a preview or pilot, also the items that were held back for it.
 
     Args:
+        min_score: In [0, 1]: after a preview or pilot, the threshold from now on, also of what is answered. No model is needed.
         with_version: Answer the remaining items with this model version, as after an upgrade; each item keeps the version that
             answered it. A running run without workers of its version takes it too.
 
     Raises:
-        BadRun: If it is not paused, or the version is not written like one.
+        BadRun: If it is not paused, the version is not written like one, or the threshold cannot be applied.
     """
     if with_version is not None and not _VERSION.fullmatch(with_version):
         raise BadRun(f"The version is {with_version[:80]!r}; give one that a worker reports: `ris doctor` lists them.")
     states: tuple[RunState, ...] = ("paused", "preview") if with_version is None else ("paused", "preview", "running")
+    if min_score is not None:
+        _apply_min_score(run_store, run, min_score)
     if not run_store.change(run.id, "running", None, only_from=states, model_version=with_version):
         raise BadRun(f"The run {run.id} is {run_store.get(run.id).state}, so it cannot be resumed.")
     if with_version is not None:
         run_store.items.leave_taken_up(run.id)
     run_store.items.release_held(run.id)
+
+
+def _apply_min_score(run_store: RunStore, run: Run, min_score: float) -> None:
+    """Choose again what is handed out of the first tasks; doing so twice changes nothing more."""
+    replace(run.spec, min_score=min_score)  # raises if it is none
+    counts = run_store.counts.by_state(run.id)
+    if waiting := sum(counts.get(state, 0) for state in ("new", "running", "retrying")):
+        raise BadRun(f"{waiting} of the first tasks are not answered yet. Wait for them, then give --min-score.")
+    if run.state != "preview" or not run_store.set_min_score(run.id, min_score):
+        raise BadRun(
+            f"The run {run.id} does not wait after a preview or pilot, so its min_score is fixed. Leave it out."
+        )
+    after = -1
+    while items := run_store.counts.answered(run.id, PAGE, after):
+        chosen = {item.task: with_min_score(item, min_score) for item in items}
+        run_store.items.replace_answers(run.id, run.project, chosen)
+        after = items[-1].task
 
 
 def finish(run_store: RunStore, run: Run) -> None:

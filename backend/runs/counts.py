@@ -133,10 +133,13 @@ class RunCounts:
         """How many of the items that finished last went through each stage: "cache" or "fetch" and "encode", …."""
         return {name: len(values) for name, values in self._stages().items()}
 
-    def answered(self, run_id: str, limit: int) -> list[RunItem]:
-        """Items of a run that have answers, by task id."""
+    def answered(self, run_id: str, limit: int, after: int = -1) -> list[RunItem]:
+        """Items of a run that have answers, by task id: those of tasks with ids above `after`."""
         wanted = sa.select(item).where(
-            item.c.run == run_id, item.c.encode_fp.is_not(None), item.c.state.in_((*OPEN, "done"))
+            item.c.run == run_id,
+            item.c.task > after,
+            item.c.encode_fp.is_not(None),
+            item.c.state.in_((*OPEN, "done")),
         )
         with self._transactions.reading() as db:
             return read_answered(db, db.execute(wanted.order_by(item.c.task).limit(limit)).mappings().all())

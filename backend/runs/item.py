@@ -115,6 +115,14 @@ def make_row(run_id: str, planned: PlannedItem, state: ItemState) -> dict[str, A
     }
 
 
+def count_answers(answers: Sequence[Answer]) -> dict[str, int]:
+    """Of how many answers an item's row says that nothing was found, or that they are unsure."""
+    return {
+        "unfound": sum(not answer.selected and answer.repeats is None for answer in answers),
+        "unsure": sum(bool(answer.selected) and answer.decision == "ambiguous" for answer in answers),
+    }
+
+
 def read_item(row: Any, answers: tuple[Answer, ...] = ()) -> RunItem:
     """An item from its row, with its answers if they were read too."""
     return RunItem(

@@ -1,15 +1,28 @@
 """The items of runs: planning them, what people do with them, and looking at them. One transaction a method."""
 
+import random
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from backend.db.answer_rows import AnswerOrigin, delete_run_answers, insert_answers
 from backend.db.database import Transactions
+from backend.db.records import Answer
 from backend.db.run_tables import answered_by, is_in, item, run
 from backend.db.upsert import insert_if_absent
-from backend.runs.item import OPEN, AnsweredTask, ItemState, PlannedItem, RunItem, make_row, read_answered, read_queries
+from backend.runs.item import (
+    OPEN,
+    AnsweredTask,
+    ItemState,
+    PlannedItem,
+    RunItem,
+    count_answers,
+    make_row,
+    read_answered,
+    read_queries,
+)
 from backend.runs.leases import holds_fence
 from backend.runs.queries import merge
 
@@ -65,6 +78,27 @@ class RunItems:
         wanted = sa.select(item.c.task).where(item.c.run == run_id, item.c.task.in_(tasks))
         with self._transactions.reading() as db:
             return set(db.scalars(wanted))
+
+    def release_sample(self, run_id: str, number: int) -> None:
+        """Let so many of the items that are held back begin, drawn at random; none if some were let begin before."""
+        with self._transactions.writing() as db:
+            tasks = db.scalars(sa.select(item.c.task).where(item.c.run == run_id, item.c.state == "held")).all()
+            total = db.scalar(
+                sa.select(sa.func.count(item.c.task)).where(item.c.run == run_id, item.c.state != "failed")
+            )
+            drawn = random.Random(run_id).sample(sorted(tasks), min(number, len(tasks))) if total == len(tasks) else []
+            for start in range(0, len(drawn), PAGE):
+                is_drawn = (item.c.run == run_id) & item.c.task.in_(drawn[start : start + PAGE])
+                db.execute(sa.update(item).where(is_drawn).values(state="new"))
+
+    def replace_answers(self, run_id: str, project: int, answers_by_task: Mapping[int, Sequence[Answer]]) -> None:
+        """Put other answers in the place of those of items that are answered and not yet written, or not to be written."""
+        with self._transactions.writing() as db:
+            for task, answers in answers_by_task.items():
+                is_meant = (item.c.run == run_id) & (item.c.task == task) & item.c.state.in_(("ready", "done"))
+                if db.execute(sa.update(item).where(is_meant).values(count_answers(answers))).rowcount:
+                    delete_run_answers(db, run_id, str(task))
+                    insert_answers(db, AnswerOrigin(project, str(task), run=run_id), answers)
 
     def release_held(self, run_id: str) -> int:
         """Let the items begin that were held back for a preview; how many."""

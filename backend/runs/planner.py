@@ -108,7 +108,9 @@ def begin(run_store: RunStore, run: Run) -> None:
         note = "There is nothing to do: these queries were answered before." if run.skipped else "No task was found."
         run_store.change(run.id, "done", note, only_from=("planning",))
         return
-    run_store.change(run.id, "preview" if run.spec.preview else "running", None, only_from=("planning",))
+    if run.spec.pilot:
+        run_store.items.release_sample(run.id, run.spec.pilot)
+    run_store.change(run.id, "preview" if run.spec.first else "running", None, only_from=("planning",))
 
 
 def plan_tasks(
@@ -150,9 +152,9 @@ def _plan(run_store: RunStore, studio: RunClient, run: Run, fence: int) -> None:
 
 
 def _add(run_store: RunStore, run: Run, items: Sequence[PlannedItem]) -> None:
-    """Record items; of a run with a preview all but the first few are held back."""
+    """Record items; of a run with a preview all but the first few are held back, of one with a pilot all."""
     room = len(items)
-    if run.spec.preview:
+    if run.spec.first:
         room = max(0, run.spec.preview - sum(run_store.counts.by_state(run.id).values()))
         run_store.items.add(run.id, items[room:], "held")
     run_store.items.add(run.id, items[:room])

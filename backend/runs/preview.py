@@ -37,7 +37,7 @@ class RunEstimate:
 
     Attributes:
         tasks: How many there are.
-        seconds: With the workers there are now.
+        seconds: At the rate of those that are answered.
         studio_bytes: What Label Studio is sent, and keeps.
         cache_bytes: What the feature cache would hold if it held all.
     """
@@ -59,7 +59,6 @@ def estimate(
     items: Sequence[RunItem],
     seconds: float,
     tasks: int,
-    workers: int,
     control: Control,
     bytes_of_an_image: float,
     top_k: int = 1,
@@ -68,7 +67,7 @@ def estimate(
 
     Args:
         items: Those that are answered; at least one.
-        seconds: What one of them took, on average.
+        seconds: Between two of them on average, with all workers.
         top_k: How many candidates are written.
     """
     sizes = [
@@ -76,7 +75,7 @@ def estimate(
     ]
     return RunEstimate(
         tasks=tasks,
-        seconds=seconds * tasks / max(1, workers),
+        seconds=seconds * tasks,
         studio_bytes=round(sum(sizes) / len(sizes) * tasks),
         cache_bytes=round(bytes_of_an_image * tasks),
     )

@@ -43,6 +43,7 @@ class RunSpec:
         mode: What to do where this model version has answered other queries: refuse ("new"), answer these too in one
             prediction ("add"), or replace those by these ("replace").
         preview: Answer so many tasks first, then wait until the run is resumed.
+        pilot: As `preview`, with tasks drawn at random; `min_score` can be chosen when the run is resumed.
         prompts: Of a "warm" run: also encode what clicks and boxes are answered from.
         watch: Tasks that are imported later join, until the run is finished by hand.
     """
@@ -62,6 +63,7 @@ class RunSpec:
     notify: str | None = None
     mode: Mode = "new"
     preview: int = 0
+    pilot: int = 0
     prompts: bool = False
     watch: bool = False
 
@@ -79,6 +81,10 @@ class RunSpec:
             raise BadRun(f"min_score is {self.min_score}; give a number from 0 to 1.")
         if self.top_k is not None and not 1 <= self.top_k <= MAX_TOP_K:
             raise BadRun(f"top_k is {self.top_k}; give a number from 1 to {MAX_TOP_K}.")
+        if self.pilot and (self.preview or self.kind == "warm"):
+            raise BadRun(
+                "A pilot is for a run that answers expressions, and takes the place of a preview. Leave one out."
+            )
         if self.view is not None and (self.tasks is not None or self.only_unlabelled):
             raise BadRun("A view chooses its tasks itself. Leave out --tasks and --only-unlabelled, or --view.")
         if self.watch and (self.view is not None or self.tasks is not None):
@@ -97,6 +103,11 @@ class RunSpec:
         """Read `to_json`'s values."""
         lists = {name: tuple(values[name]) for name in ("expressions", "tasks") if values.get(name) is not None}
         return cls(**{**values, **lists})
+
+    @property
+    def first(self) -> int:
+        """How many tasks are answered before the run waits; 0 if it does not."""
+        return self.preview or self.pilot
 
     @property
     def about(self) -> str:

@@ -161,6 +161,16 @@ class RunStore:
         with self._transactions.writing() as db:
             return db.execute(sa.update(run).where(is_meant).values(values)).rowcount == 1
 
+    def set_min_score(self, run_id: str, min_score: float) -> bool:
+        """Change the threshold of a run that waits after its first tasks; False if it does not."""
+        is_meant = (run.c.id == run_id) & (run.c.state == "preview")
+        with self._transactions.writing() as db:
+            spec = db.scalar(sa.select(run.c.spec).where(is_meant).with_for_update())
+            if spec is None:
+                return False
+            db.execute(sa.update(run).where(is_meant).values(spec={**spec, "min_score": min_score}))
+        return True
+
     def stop_watching(self, run_id: str) -> bool:
         """Let no later tasks join a run; False if it watches none, or is over."""
         is_open = (run.c.id == run_id) & run.c.state.not_in(OVER)

@@ -206,6 +206,28 @@ def test_retrieve_predictions_without_expressions_is_a_failed_run_with_its_reaso
     assert "ris connect --expression-field" in run.note
 
 
+def test_threshold_of_a_pilot_reaches_label_studio(
+    ris, client: LabelStudioClient, run_store: RunStore, make_project: MakeProject, image_of: Callable, tmp_path: Path
+):
+    made = make_project(RECOMMENDED, [{"image": image_of(one), "say": one.expression} for one in SCENES[:3]])
+    asked = ("--project", str(made.id), "--expression-field", "say", "--name", "pilot")
+    said = ris("start", *asked, "--pilot", "2", "--sheet", str(tmp_path / "sheet.png"))
+    assert "answering 2 tasks drawn at random" in said
+    scores = [
+        answer.candidates[answer.selected[0]]["score"]
+        for item in run_store.counts.answered(run_store.get("pilot").id, 9)
+        for answer in item.answers
+    ]
+    assert [predictions(client, task) for task in made.tasks] == [[], [], []]
+    ris("resume", "pilot", "--min-score", str(max(scores)))
+    ris("wait", "pilot", "--timeout", "200")
+    found = [predictions(client, task) for task in made.tasks]
+    assert [len(one) for one in found] == [1, 1, 1]
+    results = [one["result"] for [one] in found]
+    assert 1 <= sum(map(bool, results)) <= 2 or len(set(scores)) == 1
+    assert all(region["score"] >= max(scores) for result in results for region in result)
+
+
 def test_dropped_prediction_and_deleted_task_are_reported(
     ris, client: LabelStudioClient, run_store: RunStore, make_project: MakeProject, image_of: Callable, tmp_path: Path
 ):

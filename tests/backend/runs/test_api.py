@@ -55,6 +55,20 @@ def test_run_is_started_watched_and_treated(client, rig):
     assert client.get(f"/runs/{run}/failures").json() == {"failures": []}
 
 
+def test_pilot_goes_on_with_a_threshold_over_http(client, rig):
+    rig.add_tasks(4)
+    run = client.post("/runs", json={"project": PROJECT, "expressions": [RED], "pilot": 2}).json()["id"]
+    rig.supervisor.tick()
+    rig.carry_on(rig.run_store.get(run))
+    assert client.get(f"/runs/{run}").json()["state"] == "preview"
+    for wrong in ("2", "many", "nan"):
+        assert client.post(f"/runs/{run}/resume?min_score={wrong}").status_code == 400
+    assert client.post(f"/runs/{run}/pause?min_score=1").status_code == 400
+    assert client.post(f"/runs/{run}/resume?min_score=1").json()["state"] == "running"
+    rig.carry_on(rig.run_store.get(run))
+    assert [one["result"] for one in rig.studio.predictions] == [[]] * 4
+
+
 def test_run_that_watches_is_finished_over_http(client, rig):
     rig.add_tasks(1)
     started = client.post("/runs", json={"project": PROJECT, "expressions": [RED], "watch": True}).json()

@@ -1,6 +1,7 @@
 """`ris run …` and `ris warm` as a user types them."""
 
 import json
+import re
 
 import cv2
 import pytest
@@ -189,6 +190,33 @@ def test_preview_draws_a_sheet_and_says_what_all_will_take(ris, rig, tmp_path, m
     assert rig.states(run) == {"ready": 3, "held": 3}
     ris("run", "resume", run.id)
     assert (rig.carry_on(run).state, len(rig.studio.predictions)) == ("done", 6)
+
+
+def test_pilot_shows_what_thresholds_keep_and_resume_applies_one(ris, rig, tmp_path, monkeypatch):
+    rig.add_tasks(6)
+    sleep = lambda _: (rig.work(rig.run_store.list_runs()[0]), rig.supervisor.tick())  # noqa: E731
+    monkeypatch.setattr("backend.commands.run.time.sleep", sleep)
+    command = (
+        "run",
+        "start",
+        "--project",
+        "3",
+        "--expression",
+        RED,
+        "--pilot",
+        "3",
+        "--sheet",
+        str(tmp_path / "a.png"),
+    )
+    out, _ = ris(*command)
+    assert "answering 3 tasks drawn at random" in out
+    assert "3 of these 3 tasks have a mask; 3 masks in all" in out
+    assert re.search(r"^ +0\.0 +100% +100% +44% to 100%$", out, re.MULTILINE)
+    run = rig.run_store.list_runs()[0]
+    assert rig.states(run) == {"ready": 3, "held": 3}
+    ris("run", "resume", run.id, "--min-score", "1")
+    assert rig.carry_on(run).state == "done"
+    assert [one["result"] for one in rig.studio.predictions] == [[]] * 6
 
 
 def test_warm_refuses_a_cache_that_is_too_small(ris, rig, monkeypatch):

@@ -23,6 +23,7 @@ from backend.commands.report import report
 from backend.commands.run import runs
 from backend.commands.segment import segment
 from backend.commands.services import down, serve, up, worker
+from backend.commands.try_images import try_images
 from backend.commands.warm import warm
 from backend.commands.workers import workers
 from ris_core.errors import RisError
@@ -37,6 +38,7 @@ app = typer.Typer(
 for command in (segment, serve, worker, workers, up, down, connect, doctor, warm, export, report, backup, restore):
     app.command()(command)
 app.command("eval")(evaluate)
+app.command("try")(try_images)
 for name, group in (("run", runs), ("corrections", corrections), ("models", models), ("bench", bench)):
     app.add_typer(group, name=name)
 

@@ -1,1 +1,1 @@
-"""What annotators changed, as one HTML page."""
+"""HTML pages: what annotators changed, and how a profile does on one's own images."""

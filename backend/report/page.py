@@ -3,15 +3,12 @@
 Labels, expressions and addresses in it were written by others. The templates escape every value; nothing is marked as safe.
 """
 
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from backend.base.errors import ImageUnreachable
 from backend.corrections.outcome_kinds import KINDS, NAMES, VERDICTS
@@ -20,10 +17,10 @@ from backend.corrections.statistics import LeadTimes, OutcomeSummary
 from backend.exporters.image_files import Fetch
 from backend.report import plots
 from backend.report.data import ReportData
+from backend.report.html import data_uri, render_template
 from backend.report.overlays import draw_case
 from ris_core.errors import BadImage
 from ris_core.images.decoding import MAX_PIXELS, read
-from ris_core.output.plain_text import page
 
 TITLES = {
     "label": "By label",
@@ -80,42 +77,26 @@ def render(
     summary = data.all
     seconds = {"with proposals": data.times.with_proposals, "without": data.times.without_proposals}
     similarity = {"IoU": summary.ious, "boundary IoU": summary.boundary_ious}
-    html = (
-        _templates()
-        .get_template("report.html")
-        .render(
-            title=title,
-            project=data.project,
-            regions=sum(summary.counts.values()),
-            headline=_headline(summary),
-            foreign=summary.counts["foreign"],
-            outcomes=_outcome_table(summary),
-            relabelled=summary.flags["relabelled"],
-            reworded=summary.flags["reworded"],
-            refined=summary.flags["refined"],
-            divisions=list(_divisions(data)),
-            similarity_plot=_svg_uri(plots.histogram(similarity, "saved compared with offered", (0.0, 1.0))),
-            lead_time_plot=_svg_uri(plots.histogram(seconds, "lead time in seconds")),
-            lead_times=_lead_time_table(data.times),
-            reliability_plot=_svg_uri(plots.reliability_diagram(summary.judged)),
-            cases=[
-                _case(correction, _read_pixels(correction, data.images, fetch, max_pixels), studio_url)
-                for correction in data.worst
-            ],
-        )
-    )
-    return page(html)
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("backend.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    return render_template(
+        "report.html",
+        title=title,
+        project=data.project,
+        regions=sum(summary.counts.values()),
+        headline=_headline(summary),
+        foreign=summary.counts["foreign"],
+        outcomes=_outcome_table(summary),
+        relabelled=summary.flags["relabelled"],
+        reworded=summary.flags["reworded"],
+        refined=summary.flags["refined"],
+        divisions=list(_divisions(data)),
+        similarity_plot=_svg_uri(plots.histogram(similarity, "saved compared with offered", (0.0, 1.0))),
+        lead_time_plot=_svg_uri(plots.histogram(seconds, "lead time in seconds")),
+        lead_times=_lead_time_table(data.times),
+        reliability_plot=_svg_uri(plots.reliability_diagram(summary.judged)),
+        cases=[
+            _case(correction, _read_pixels(correction, data.images, fetch, max_pixels), studio_url)
+            for correction in data.worst
+        ],
     )
 
 
@@ -170,7 +151,7 @@ def _case(correction: Correction, pixels: np.ndarray | None, studio_url: str) ->
         task = quote(correction.task, safe="", errors="replace")
         link = f"{studio_url.rstrip('/')}/projects/{correction.project}/data?task={task}"
     return WorstCase(
-        picture=_data_uri("image/png", draw_case(pixels, outcome.offered_mask, outcome.mask)),
+        picture=data_uri("image/png", draw_case(pixels, outcome.offered_mask, outcome.mask)),
         outcome=outcome.outcome,
         measures=iou + score,
         expression=outcome.expression or "-",
@@ -194,8 +175,4 @@ def _read_pixels(
 
 
 def _svg_uri(svg: str) -> str:
-    return _data_uri("image/svg+xml", svg.encode())
-
-
-def _data_uri(media_type: str, content: bytes) -> str:
-    return f"data:{media_type};base64,{b64encode(content).decode()}"
+    return data_uri("image/svg+xml", svg.encode())

@@ -20,6 +20,7 @@ from backend.commands.evaluate import evaluate
 from backend.commands.export import export
 from backend.commands.models import models
 from backend.commands.report import report
+from backend.commands.review import review
 from backend.commands.run import runs
 from backend.commands.segment import segment
 from backend.commands.services import down, serve, up, worker
@@ -39,7 +40,13 @@ for command in (segment, serve, worker, workers, up, down, connect, doctor, warm
     app.command()(command)
 app.command("eval")(evaluate)
 app.command("try")(try_images)
-for name, group in (("run", runs), ("corrections", corrections), ("models", models), ("bench", bench)):
+for name, group in (
+    ("run", runs),
+    ("corrections", corrections),
+    ("review", review),
+    ("models", models),
+    ("bench", bench),
+):
     app.add_typer(group, name=name)
 
 

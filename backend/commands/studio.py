@@ -7,6 +7,7 @@ from backend.label_studio.client import LabelStudioClient
 from backend.settings.environment import Settings
 
 if TYPE_CHECKING:
+    from backend.label_studio.reviews_api import ReviewClient
     from backend.runs.studio_client import RunClient
 
 
@@ -28,6 +29,17 @@ def open_run_client(settings: Settings) -> "RunClient":
     from backend.runs.studio_client import RunClient
 
     return RunClient(*_address_and_token(settings))
+
+
+def open_review_client(settings: Settings) -> "ReviewClient":
+    """A client with the calls that quality review makes.
+
+    Raises:
+        BadSettings: If Label Studio's address or token is not set.
+    """
+    from backend.label_studio.reviews_api import ReviewClient
+
+    return ReviewClient(*_address_and_token(settings))
 
 
 def is_known(settings: Settings) -> bool:

@@ -76,12 +76,15 @@ def read_corrections(
         condition &= annotation_version.c.annotator == annotator
     result = [c for c in outcome.c if c.name not in ("id", "version_id", *(() if with_masks else _MASKS))]
     own = [c for c in annotation_version.c if c.name in Correction.__dataclass_fields__]
-    rows = db.execution_options(yield_per=ROWS_AT_ONCE).execute(
+    rows = db.execute(
         sa.select(*own, is_current.label("is_current"), *result)
         .join(annotation_version, annotation_version.c.id == outcome.c.version_id)
         .where(condition)
         .order_by(*by_task(annotation_version.c.task), annotation_version.c.annotation)
-        .order_by(annotation_version.c.updated_at, outcome.c.region)
+        .order_by(annotation_version.c.updated_at, outcome.c.region),
+        execution_options={
+            "yield_per": ROWS_AT_ONCE
+        },  # not of the connection, whose later statements would have it too
     )
     for row in rows.mappings():
         yield _correction(dict(row))

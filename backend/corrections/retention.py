@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from backend.corrections.queries import is_newest
 from backend.corrections.store import CorrectionStore
+from backend.db import review_tables as _reviews  # noqa: F401  (so that reviewers are found too)
 from backend.db.correction_tables import annotation_version, outcome
 from backend.db.tables import metadata, webhook
 from backend.label_studio.pseudonyms import find_names, replace_person

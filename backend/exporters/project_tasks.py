@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from backend.corrections.predicted_tasks import read_predicted_tasks
 from backend.corrections.queries import by_task, is_newest
 from backend.db.correction_tables import annotation_version, offered_prediction
 from backend.db.run_tables import item, run
 from backend.db.tables import answer, connection, request
 from backend.exporters.request import ExportFilter
-from backend.label_studio.annotations import read_layout
 from ris_core.errors import BadInput
 
 ROWS_AT_ONCE = 200
@@ -56,7 +56,7 @@ def list_tasks(db: sa.Connection, export_filter: ExportFilter) -> Iterator[Proje
             annotated.add(task.task)
             yield task
     if export_filter.source != "annotations":
-        predicted = _predicted_tasks(db, export_filter.project)
+        predicted = read_predicted_tasks(db, export_filter.project)
         for id in sorted(predicted.keys() - annotated, key=lambda id: (len(id), id)):
             yield ProjectTask(id, *predicted[id], annotators=0)
 
@@ -81,23 +81,3 @@ def _annotated_tasks(db: sa.Connection, project: int) -> Iterator[ProjectTask]:
         versions = list(group)
         annotators = len({version.annotator for version in versions})
         yield ProjectTask(task, versions[-1].image, versions[-1].task_data, annotators)
-
-
-def _predicted_tasks(db: sa.Connection, project: int) -> dict[str, tuple[str | None, Mapping[str, Any]]]:
-    """Image address and data by task, of tasks with a prediction."""
-    tasks: dict[str, tuple[str | None, Mapping[str, Any]]] = {}
-    items = sa.select(item.c.task, item.c.image).join(run, run.c.id == item.c.run)
-    for task, image in db.execute(items.where((run.c.project == project) & (item.c.state == "done"))):
-        tasks[str(task)] = image, {}
-    predictions = sa.select(offered_prediction.c.task, offered_prediction.c.image, offered_prediction.c.task_data)
-    for task, image, data in db.execute(predictions.where(offered_prediction.c.project == project)):
-        tasks[task] = image, data
-    # a prediction that was made while the task was opened is only in the request: Label Studio does not report its id
-    opened = sa.select(request.c.task, request.c.body).where(
-        (request.c.project == project) & (request.c.kind == "open") & (request.c.state == "done")
-    )
-    for task, body in db.execute(opened):
-        if task not in tasks:
-            layout = read_layout(body.get("label_config"))
-            tasks[task] = layout.image_of(body.get("data") or {}), body["data"]
-    return tasks

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.special import betaln, gammaln
 
 from ris_core.arrays import Array
@@ -58,34 +58,35 @@ class ErrorBound:
 
 def bound_errors(
     probabilities: Float[Array, "regions"],
-    is_wrong: Bool[Array, "audited"],
+    is_wrong: Float[Array, "regions"],
     overlooked: float = 0.0,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> list[ErrorBound]:
     """The bound of each threshold after an audit.
 
+    Of the regions above a threshold those before the first that is not audited count: whoever leaves out the difficult ones gains nothing.
+
     Args:
         probabilities: Of all regions, in [0, 1], in the random order of the audit.
-        is_wrong: What the audit found of the first of them.
+        is_wrong: What the audit found: 1 wrong, 0 right, NaN not audited.
         overlooked: Share of the wrong regions that whoever audits takes for right, in [0, 1): the bound is so much higher.
         thresholds: The grid; the same at each look.
 
     Raises:
-        ValueError: If more is audited than there is, or everything wrong is overlooked.
+        ValueError: If everything wrong is overlooked.
     """
     if not 0 <= overlooked < 1:
         raise ValueError(f"overlooked is {overlooked:g}; give a share from 0 to below 1.")
-    if len(is_wrong) > len(probabilities):
-        raise ValueError(f"{len(is_wrong)} regions are audited of {len(probabilities)}; give each region once.")
     bounds = []
     for threshold in thresholds:
-        is_above = probabilities >= threshold
-        audited = is_above[: len(is_wrong)]
-        counts = np.array([audited.sum()]), np.array([is_wrong[audited].sum()])
-        regions = int(is_above.sum())
-        most = bound_wrong(regions, *counts, RISK / len(thresholds))[0] / regions if regions else 0.0
-        most = min(1.0, float(most) / (1 - overlooked))
-        bounds.append(ErrorBound(threshold, regions, int(counts[0][0]), int(counts[1][0]), most))
+        above = is_wrong[probabilities >= threshold]
+        audited = int(np.append(np.isnan(above), True).argmax())
+        wrong = int(above[:audited].sum())
+        most = 0.0
+        if len(above):
+            [errors] = bound_wrong(len(above), np.array([audited]), np.array([wrong]), RISK / len(thresholds))
+            most = min(1.0, float(errors) / len(above) / (1 - overlooked))
+        bounds.append(ErrorBound(threshold, len(above), audited, wrong, most))
     return bounds
 
 

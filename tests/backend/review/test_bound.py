@@ -46,23 +46,30 @@ def test_the_end_is_the_last_number_that_is_not_refuted():
 
 def test_nothing_audited_says_nothing_and_all_audited_says_all():
     probabilities = np.linspace(0, 1, 50)
-    assert {one.most for one in bound_errors(probabilities, np.zeros(0, bool))} == {1.0}
-    found = np.arange(50) % 10 == 9
+    assert {one.most for one in bound_errors(probabilities, np.full(50, np.nan))} == {1.0}
+    found = (np.arange(50) % 10 == 9).astype(float)
     bounds = bound_errors(probabilities, found)
     assert bounds[0] == ErrorBound(0.0, 50, 50, 5, 0.1)
     assert bounds[0].text.endswith("at most 10.0 % of these 50 regions are wrong (50 audited, 5 wrong).")
     assert bound_errors(probabilities, found, overlooked=0.5)[0].most == pytest.approx(0.2)
 
 
-def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match="3 regions are audited of 2"):
-        bound_errors(np.ones(2), np.zeros(3, bool))
+def test_what_comes_after_one_that_was_left_out_does_not_count():
+    found = np.array([0, 0, np.nan, 0, 1])
+    all_of_them, confident = bound_errors(np.array([0.9, 0.9, 0.2, 0.9, 0.9]), found, thresholds=(0.0, 0.8))
+    assert (all_of_them.audited, all_of_them.wrong) == (2, 0)
+    assert (confident.audited, confident.wrong) == (4, 1)
+
+
+def test_who_overlooks_everything_says_nothing():
     with pytest.raises(ValueError, match="overlooked is 1"):
-        bound_errors(np.ones(2), np.zeros(1, bool), overlooked=1.0)
+        bound_errors(np.ones(2), np.zeros(2), overlooked=1.0)
 
 
 def _choose(total, count):
-    return gammaln(np.asarray(total) + 1.0) - gammaln(np.asarray(count) + 1.0) - gammaln(np.asarray(total) - count + 1.0)
+    return (
+        gammaln(np.asarray(total) + 1.0) - gammaln(np.asarray(count) + 1.0) - gammaln(np.asarray(total) - count + 1.0)
+    )
 
 
 def _beta(first, second):

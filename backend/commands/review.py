@@ -1,0 +1,255 @@
+"""`ris review …`: what a lead decides about regions, and writing approvals to Label Studio."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backend.base.errors import BadSettings
+from backend.base.terminal import Column, Progress, print_table
+from backend.commands.corrections_read import open_reconciled
+from backend.commands.options import AsJson, AsJsonLines, Offline, Project
+from backend.commands.studio import is_known, open_review_client
+from backend.settings.environment import Settings, read_settings
+from ris_core.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backend.corrections.store import CorrectionStore
+    from backend.review.push import Kind, PushStep
+    from backend.review.regions import ReviewedRegion
+
+COLUMNS = (
+    Column("state", is_fixed=True),
+    Column("region", is_fixed=True),
+    Column("outcome", is_fixed=True),
+    Column("p", is_number=True),
+    Column("IoU", is_number=True),
+    Column("label"),
+    Column("expression"),
+    Column("reason"),
+)
+STEPS = {"write": "would be written", "done": "nothing to do", "left": "left alone"}
+
+Keys = Annotated[
+    list[str], typer.Argument(help="Regions, as `ris review list` prints them: task/region.", metavar="REGION")
+]
+Reviewer = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of the user in Label Studio who decides; if not given, the user of LABEL_STUDIO_API_KEY."
+    ),
+]
+Comment = Annotated[str | None, typer.Option(help="What the annotator is told.")]
+QueueName = Annotated[
+    str, typer.Option("--queue", help="uncertain, confident but edited, audit or to correct; all regions if not given.")
+]
+Overlooked = Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of wrong regions that reviewers overlook.")]
+
+
+def list_regions(
+    project: Project,
+    queue: QueueName = "",
+    state: Annotated[
+        str, typer.Option(help="Only this state: unseen, approved, rejected, to fix or second look.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Most rows to print.")] = 50,
+    offline: Offline = False,
+    as_json: AsJsonLines = False,
+) -> None:
+    """List the regions of a project with what was decided about each, in the order of a queue."""
+    from backend.review.decisions import STATES
+    from backend.review.queues import find_queue, list_queue
+
+    if state and state not in STATES:
+        raise BadInput(f"--state is {state!r}. Available: {', '.join(STATES)}.")
+    chosen = find_queue(queue) if queue else None
+    regions = _read(open_reconciled(read_settings(), project, offline), project)
+    if chosen:
+        regions = list_queue(regions, chosen)
+    listed = [one for one in regions if not state or one.state == state]
+    if as_json:
+        for one in listed[:limit]:
+            print(json.dumps(_document(one)))
+    else:
+        print_table(COLUMNS, [_to_row(one) for one in listed[:limit]])
+    if chosen:
+        print(f"{queue}: {chosen.formula}.", file=sys.stderr)
+    if len(listed) > limit:
+        print(f"{len(listed) - limit:,} more rows; use --limit to print them.", file=sys.stderr)
+
+
+def stats(project: Project, overlooked: Overlooked = 0.0, offline: Offline = False, as_json: AsJson = False) -> None:
+    """Count the regions of a project by state, and say how many of its proposals are wrong at most, as audited."""
+    from backend.review.queues import bound_queue, count_states
+
+    regions = _read(open_reconciled(read_settings(), project, offline), project)
+    counts, bounds = count_states(regions), bound_queue(regions, overlooked)
+    if as_json:
+        print(json.dumps({"states": counts, "bounds": [vars(one) for one in bounds]}))
+        return
+    print_table(
+        (Column("state", is_fixed=True), Column("regions", is_number=True)), [(k, f"{n:,}") for k, n in counts.items()]
+    )
+    for bound in bounds:
+        print(bound.text)
+
+
+def approve(
+    keys: Keys, project: Project, queue: QueueName = "", reviewer: Reviewer = None, offline: Offline = False
+) -> None:
+    """Approve regions: their masks are right."""
+    _decide(project, keys, offline, reviewer, state="approved", queue=queue or None)
+
+
+def reject(
+    keys: Keys,
+    project: Project,
+    reason: Annotated[
+        str | None, typer.Option(help="wrong thing, wrong outline, part missing, wrong label or wrong words.")
+    ] = None,
+    comment: Comment = None,
+    to_fix: Annotated[bool, typer.Option("--to-fix", help="The mask is to be corrected, not drawn anew.")] = False,
+    queue: QueueName = "",
+    reviewer: Reviewer = None,
+    offline: Offline = False,
+) -> None:
+    """Reject regions, or mark them to be corrected. The annotator is told the comment."""
+    state = "to fix" if to_fix else "rejected"
+    _decide(project, keys, offline, reviewer, state=state, reason=reason, comment=comment, queue=queue or None)
+
+
+def defer(
+    keys: Keys, project: Project, comment: Comment = None, reviewer: Reviewer = None, offline: Offline = False
+) -> None:
+    """Leave regions to a second look."""
+    _decide(project, keys, offline, reviewer, state="second look", comment=comment)
+
+
+def undo(keys: Keys, project: Project, reviewer: Reviewer = None, offline: Offline = False) -> None:
+    """Take back the last decision about regions. The record keeps both."""
+    from backend.review.regions import find_regions, take_back
+
+    settings = read_settings()
+    who = _find_reviewer(settings, reviewer)
+    correction_store = open_reconciled(settings, project, offline)
+    with correction_store.writing() as db:
+        regions = find_regions(db, project, keys)
+        states = take_back(db, regions, who)
+    for region, state in zip(regions, states, strict=True):
+        print(f"{region.key}: {state}")
+
+
+def push(
+    project: Project,
+    annotations: Annotated[
+        bool,
+        typer.Option("--annotations", help="Make an annotation of each approved prediction of a task without any."),
+    ] = False,
+    ground_truth: Annotated[
+        bool, typer.Option("--ground-truth", help="Mark each approved annotation as ground truth.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Write; without it, only say what would be written.")] = False,
+    offline: Offline = False,
+) -> None:
+    """Write approvals to Label Studio. Says what it would write, and writes nothing without --yes."""
+    from backend.review.push import KINDS, ApprovalWriter
+
+    settings = read_settings()
+    kinds: list[Kind] = [kind for kind, is_chosen in zip(KINDS, (annotations, ground_truth), strict=True) if is_chosen]
+    if yes and not kinds:
+        raise BadSettings("--yes does not say what to write.", "Add --annotations, --ground-truth, or both.")
+    writer = ApprovalWriter(open_reconciled(settings, project, offline), open_review_client(settings))
+    with Progress("Comparing the approvals with Label Studio"):
+        steps = writer.plan(project, kinds or KINDS)
+    if yes:
+        with Progress("Writing approvals", "approvals") as progress:
+            for number, step in enumerate(steps):
+                progress.count(number, len(steps))
+                steps[number] = writer.write(step.approval) if step.state == "write" else step
+    _print_steps(steps)
+    if not yes:
+        print("Nothing was written. Give --annotations or --ground-truth, and --yes, to write.")
+
+
+def _print_steps(steps: "Sequence[PushStep]") -> None:
+    rows = [
+        (f"task {one.approval.task}", one.approval.kind, f"{STEPS[one.state]}{': ' * bool(one.why)}{one.why}")
+        for one in steps
+    ]
+    print_table((Column(is_fixed=True), Column(is_fixed=True), Column()), rows, has_header=False)
+    if not steps:
+        print("No annotation and no prediction has only approved regions.")
+
+
+def _decide(project: int, keys: list[str], offline: bool, reviewer: int | None, **verdict: Any) -> None:
+    from backend.review.decisions import Verdict
+    from backend.review.regions import decide, find_regions
+
+    settings = read_settings()
+    said = Verdict(reviewer=_find_reviewer(settings, reviewer), **verdict)
+    correction_store = open_reconciled(settings, project, offline)
+    with correction_store.writing() as db:
+        regions = find_regions(db, project, keys)
+        decide(db, regions, said)
+    print(f"{len(regions):,} regions: {said.state}.")
+
+
+def _find_reviewer(settings: Settings, reviewer: int | None) -> int:
+    if reviewer is not None:
+        return reviewer
+    if not is_known(settings):
+        raise BadSettings(
+            "Nothing says who decides.",
+            "Give --reviewer with a user's number, or set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.",
+        )
+    return open_review_client(settings).read_user()
+
+
+def _read(correction_store: "CorrectionStore", project: int) -> "list[ReviewedRegion]":
+    from backend.review.regions import read_regions
+
+    with correction_store.reading() as db:
+        return list(read_regions(db, project))
+
+
+def _to_row(region: "ReviewedRegion") -> tuple[str, ...]:
+    decision = region.decision
+    reason = " ".join(filter(None, (decision.reason, decision.comment and f'"{decision.comment}"'))) if decision else ""
+    return (
+        region.state,
+        region.key,
+        region.outcome,
+        _number(region.probability),
+        _number(region.iou),
+        region.label,
+        f'"{region.expression}"' if region.expression else "-",
+        reason,
+    )
+
+
+def _document(region: "ReviewedRegion") -> dict[str, Any]:
+    values = {name: value for name, value in vars(region).items() if name != "decision"}
+    decision = vars(region.decision) if region.decision else None
+    return {**values, "key": region.key, "state": region.state, "decision": decision}
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+review = typer.Typer(
+    no_args_is_help=True, help="What a lead decides about regions: approve, reject, undo, write to Label Studio."
+)
+for name, command in (
+    ("list", list_regions),
+    ("stats", stats),
+    ("approve", approve),
+    ("reject", reject),
+    ("defer", defer),
+    ("undo", undo),
+    ("push", push),
+):
+    review.command(name)(command)

@@ -1,0 +1,31 @@
+"""The tasks that have a prediction: of a bulk run, stored in Label Studio, or made when they were opened."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from backend.db.correction_tables import offered_prediction
+from backend.db.run_tables import item, run
+from backend.db.tables import request
+from backend.label_studio.annotations import read_layout
+
+
+def read_predicted_tasks(db: sa.Connection, project: int) -> dict[str, tuple[str | None, Mapping[str, Any]]]:
+    """Image address and data by task, of tasks with a prediction."""
+    tasks: dict[str, tuple[str | None, Mapping[str, Any]]] = {}
+    items = sa.select(item.c.task, item.c.image).join(run, run.c.id == item.c.run)
+    for task, image in db.execute(items.where((run.c.project == project) & (item.c.state == "done"))):
+        tasks[str(task)] = image, {}
+    predictions = sa.select(offered_prediction.c.task, offered_prediction.c.image, offered_prediction.c.task_data)
+    for task, image, data in db.execute(predictions.where(offered_prediction.c.project == project)):
+        tasks[task] = image, data
+    # a prediction that was made while the task was opened is only in the request: Label Studio does not report its id
+    opened = sa.select(request.c.task, request.c.body).where(
+        (request.c.project == project) & (request.c.kind == "open") & (request.c.state == "done")
+    )
+    for task, body in db.execute(opened):
+        if task not in tasks:
+            layout = read_layout(body.get("label_config"))
+            tasks[task] = layout.image_of(body.get("data") or {}), body["data"]
+    return tasks

@@ -1,0 +1,49 @@
+"""The tables of quality review. Decisions are only ever added: who changes one, or takes it back, adds another.
+
+A change here needs a migration; a test compares the two.
+"""
+
+import sqlalchemy as sa
+
+from backend.db.tables import PERSON, metadata
+
+_id = sa.Integer().with_variant(sa.BigInteger, "postgresql")
+
+review = sa.Table(
+    "review",
+    metadata,
+    sa.Column("id", _id, primary_key=True),
+    sa.Column("project", sa.Integer, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("region", sa.Text, nullable=False),
+    sa.Column("mask_sha256", sa.Text, nullable=False),
+    sa.Column("annotation", sa.BigInteger),
+    sa.Column("version_id", _id),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("comment", sa.Text),
+    sa.Column("reviewer", sa.BigInteger, info=PERSON),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("queue", sa.Text),
+    sa.Column("probability", sa.Double),
+    sa.Column("model_version", sa.Text),
+    sa.Column("undoes", _id),
+    sa.Index("review_by_task", "project", "task", "region", "mask_sha256"),
+)
+"""Decisions about a mask of a region. `version_id` is the `annotation_version` that was seen, which may be deleted since; `undoes` is the
+decision that this one takes back."""
+review_push = sa.Table(
+    "review_push",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("project", sa.Integer, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("target", sa.BigInteger, nullable=False),
+    sa.Column("sent_at", sa.Double, nullable=False),
+    sa.Column("done_at", sa.Double),
+    sa.Column("result", sa.Text),
+    sa.Index("review_push_by_project", "project"),
+)
+"""Approvals that are, or were, written to Label Studio: `target` is the prediction that an annotation is made of, or the annotation that
+is marked as ground truth. `id` is the annotation's `unique_id`, which Label Studio takes once."""

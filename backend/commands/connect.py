@@ -17,6 +17,7 @@ from ris_core.output.plain_text import lines
 
 if TYPE_CHECKING:
     from backend.label_studio.check import Check
+    from backend.label_studio.client import LabelStudioClient
     from backend.label_studio.connection_plan import WantedConnection
 
 STYLES = {"ok": "green", "change": "yellow", "problem": "red"}
@@ -63,6 +64,9 @@ ImageHosts = Annotated[
 SmoothPx = Annotated[
     float | None, typer.Option(min=0, max=MAX_SMOOTH_PX, help="Smooth the outlines of masks by this many pixels.")
 ]
+Queues = Annotated[
+    bool, typer.Option("--queues", help="Add tabs to the Data Manager: uncertain, nothing found and to correct.")
+]
 
 
 def connect(
@@ -79,6 +83,7 @@ def connect(
     threshold: Threshold = None,
     image_host: ImageHosts = None,
     smooth_px: SmoothPx = None,
+    queues: Queues = False,
 ) -> None:
     """Connect a Label Studio project. Adds the model and its webhook, stores settings, and completes the label config."""
     from backend.commands.studio import open_label_studio
@@ -103,7 +108,8 @@ def connect(
         plan = make_plan(studio, project, wanted)
         progress.say(f"Asking the backend at {plan.wanted.url}")
         backend = look_at_backend(plan.wanted.url, wanted.credentials, settings.local_url, plan.is_connected)
-    checks = [backend, *plan.points]
+        tabs = _QueueTabs(settings, studio, project) if queues else None
+    checks = [backend, *plan.points, *(tabs.checks if tabs else ())]
     _print(checks)
     if plan.edit:
         print(f"\n{lines(plan.edit.diff)}\n")
@@ -121,7 +127,30 @@ def connect(
         print("The label config stays as it is.")
     with Progress(f"Connecting project {project}"):
         connection = carry_out(studio, plan)
+        if tabs:
+            tabs.save()
     print(f"Project {project} is connected, interactive, to {connection.model_version}.")
+
+
+class _QueueTabs:
+    """The tabs of queues: what would be changed about them, and changing it."""
+
+    def __init__(self, settings: Settings, studio: "LabelStudioClient", project: int) -> None:
+        from backend.commands.state import check_state
+        from backend.corrections.store import open_correction_store
+        from backend.review.tabs import plan_tabs
+
+        check_state(settings)
+        self._store, self._studio, self._project = open_correction_store(settings.sql_url), studio, project
+        self._store.read_events()
+        self._planned = plan_tabs(self._store, studio, project)
+        self.checks = [one.check for one in self._planned]
+
+    def save(self) -> None:
+        """Make and change them."""
+        from backend.review.tabs import save_tabs
+
+        save_tabs(self._store, self._studio, self._project, self._planned)
 
 
 def _wanted(settings: Settings, url: str | None, values: dict[str, Any], label: str | None) -> "WantedConnection":

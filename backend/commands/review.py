@@ -66,7 +66,7 @@ def list_regions(
     if state and state not in STATES:
         raise BadInput(f"--state is {state!r}. Available: {', '.join(STATES)}.")
     chosen = find_queue(queue) if queue else None
-    regions = _read(open_reconciled(read_settings(), project, offline), project)
+    regions = _read(open_reconciled(read_settings(), project, offline, with_predictions=True), project)
     if chosen:
         regions = list_queue(regions, chosen)
     listed = [one for one in regions if not state or one.state == state]
@@ -85,7 +85,7 @@ def stats(project: Project, overlooked: Overlooked = 0.0, offline: Offline = Fal
     """Count the regions of a project by state, and say how many of its proposals are wrong at most, as audited."""
     from backend.review.queues import bound_queue, count_states
 
-    regions = _read(open_reconciled(read_settings(), project, offline), project)
+    regions = _read(open_reconciled(read_settings(), project, offline, with_predictions=True), project)
     counts, bounds = count_states(regions), bound_queue(regions, overlooked)
     if as_json:
         print(json.dumps({"states": counts, "bounds": [vars(one) for one in bounds]}))
@@ -134,7 +134,7 @@ def undo(keys: Keys, project: Project, reviewer: Reviewer = None, offline: Offli
 
     settings = read_settings()
     who = _find_reviewer(settings, reviewer)
-    correction_store = open_reconciled(settings, project, offline)
+    correction_store = open_reconciled(settings, project, offline, with_predictions=True)
     with correction_store.writing() as db:
         regions = find_regions(db, project, keys)
         states = take_back(db, regions, who)
@@ -161,14 +161,16 @@ def push(
     kinds: list[Kind] = [kind for kind, is_chosen in zip(KINDS, (annotations, ground_truth), strict=True) if is_chosen]
     if yes and not kinds:
         raise BadSettings("--yes does not say what to write.", "Add --annotations, --ground-truth, or both.")
-    writer = ApprovalWriter(open_reconciled(settings, project, offline), open_review_client(settings))
+    writer = ApprovalWriter(
+        open_reconciled(settings, project, offline, with_predictions=True), open_review_client(settings)
+    )
     with Progress("Comparing the approvals with Label Studio"):
         steps = writer.plan(project, kinds or KINDS)
     if yes:
         with Progress("Writing approvals", "approvals") as progress:
             for number, step in enumerate(steps):
                 progress.count(number, len(steps))
-                steps[number] = writer.write(step.approval) if step.state == "write" else step
+                steps[number] = step if step.state == "left" else writer.write(step.approval)
     _print_steps(steps)
     if not yes:
         print("Nothing was written. Give --annotations or --ground-truth, and --yes, to write.")
@@ -190,7 +192,7 @@ def _decide(project: int, keys: list[str], offline: bool, reviewer: int | None, 
 
     settings = read_settings()
     said = Verdict(reviewer=_find_reviewer(settings, reviewer), **verdict)
-    correction_store = open_reconciled(settings, project, offline)
+    correction_store = open_reconciled(settings, project, offline, with_predictions=True)
     with correction_store.writing() as db:
         regions = find_regions(db, project, keys)
         decide(db, regions, said)
@@ -241,7 +243,9 @@ def _number(value: float | None) -> str:
 
 
 review = typer.Typer(
-    no_args_is_help=True, help="What a lead decides about regions: approve, reject, undo, write to Label Studio."
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="What a lead decides about regions: approve, reject, undo, write to Label Studio.",
 )
 for name, command in (
     ("list", list_regions),

@@ -47,3 +47,11 @@ review_push = sa.Table(
 )
 """Approvals that are, or were, written to Label Studio: `target` is the prediction that an annotation is made of, or the annotation that
 is marked as ground truth. `id` is the annotation's `unique_id`, which Label Studio takes once."""
+review_tab = sa.Table(
+    "review_tab",
+    metadata,
+    sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("tab", sa.Text, primary_key=True),
+    sa.Column("view", sa.BigInteger, nullable=False),
+)
+"""Tabs of the Data Manager that were made here, by their names: `view` is Label Studio's id."""

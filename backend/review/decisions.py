@@ -184,11 +184,12 @@ def undo(db: sa.Connection, project: int, about: RegionMask, reviewer: int | Non
         )
     last = standing[-1]
     before = standing[-2] if len(standing) > 1 else None
-    state: State = before.state if before else "unseen"
-    verdict = Verdict(state, reviewer, before and before.reason, before and before.comment, before and before.queue)
+    verdict = Verdict("unseen", reviewer)
+    if before:
+        verdict = Verdict(before.state, reviewer, before.reason, before.comment, before.queue)
     kept = ("annotation", "version_id", "probability", "model_version")
     _add(db, project, about, verdict, {**{name: getattr(before or last, name) for name in kept}, "undoes": last.id})
-    return state
+    return verdict.state
 
 
 def _add(db: sa.Connection, project: int, about: RegionMask, verdict: Verdict, row: dict[str, Any]) -> None:

@@ -114,6 +114,8 @@ class ApprovalWriter:
         if approval not in standing:
             return PushStep(approval, "left", "it is not approved any more")
         step = self._look(approval)
+        if step.state == "done":  # by a process that was killed before it could say so
+            self._record_done(step.id, step.why)
         if step.state != "write" or step.target is None:
             return step
         self._record_sent(step)
@@ -129,10 +131,7 @@ class ApprovalWriter:
         if annotations is None:
             return PushStep(approval, "left", "the task is not in Label Studio any more")
         look = self._look_at_prediction if approval.annotation is None else self._look_at_annotation
-        step = look(approval, annotations)
-        if step.state == "done" and step.id:
-            self._record_done(step.id, step.why)
-        return step
+        return look(approval, annotations)
 
     def _look_at_prediction(self, approval: Approval, annotations: Sequence[Json]) -> PushStep:
         predictions = self._studio.predictions_of(approval.task)
@@ -161,7 +160,7 @@ class ApprovalWriter:
         id = _make_id(approval, target)
         record = self._read_record(id)
         if own["ground_truth"]:
-            return PushStep(approval, "done", "is the ground truth", target, id if record else "")
+            return PushStep(approval, "done", "is the ground truth", target, id)
         if record and record["done_at"] is not None:
             return PushStep(approval, "done", WRITTEN_BEFORE, target, id)
         other = next((one["id"] for one in annotations if one["ground_truth"]), None)

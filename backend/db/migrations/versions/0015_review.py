@@ -1,4 +1,4 @@
-"""Decisions of quality review, and which of them were written to Label Studio."""
+"""Decisions of quality review, which of them were written to Label Studio, and the tabs that were made there."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -45,9 +45,16 @@ def upgrade() -> None:
         sa.Column("result", sa.Text),
     )
     op.create_index("review_push_by_project", "review_push", ["project"])
+    op.create_table(
+        "review_tab",
+        sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("tab", sa.Text, primary_key=True),
+        sa.Column("view", sa.BigInteger, nullable=False),
+    )
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.drop_table("review_tab")
     op.drop_table("review_push")
     op.drop_table("review")

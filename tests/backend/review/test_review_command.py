@@ -1,0 +1,61 @@
+"""`ris review` as it is typed, on the corrections of a few events."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from backend.base.errors import BadSettings
+from backend.commands.cli import app
+from ris_core.errors import BadInput, RisError
+from tests.backend.corrections.made import PROJECT
+
+
+@pytest.fixture
+def ris(store, project, tmp_path, monkeypatch):
+    for variable in ("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_ACCESS_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("DATABASE_URL", store._engine.url.render_as_string())
+    monkeypatch.setenv("RIS_STATE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(command: str, *arguments: str) -> str:
+        done = CliRunner().invoke(app, ["review", command, "--project", str(PROJECT), "--offline", *arguments])
+        if isinstance(done.exception, RisError):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return run
+
+
+def test_a_lead_decides_and_takes_back(ris):
+    assert [line.split()[:2] for line in ris("list").splitlines()[1:]] == [
+        ["unseen", "5/a"],
+        ["unseen", "5/n"],
+        ["unseen", "6/b"],
+    ]
+    assert ris("approve", "5/n", "6/b", "--reviewer", "3") == "2 regions: approved.\n"
+    ris("reject", "5/a", "--reviewer", "3", "--reason", "part missing", "--comment", "the \x1b[2J tail")
+    [line] = ris("list", "--state", "rejected").splitlines()[1:]
+    assert line.endswith('part missing "the \\x1b[2J tail"')
+    [listed] = map(json.loads, ris("list", "--queue", "to correct", "--json").splitlines())
+    assert (listed["key"], listed["decision"]["reviewer"]) == ("5/a", 3)
+    assert ris("undo", "5/a", "--reviewer", "4") == "5/a: unseen\n"
+    ris("defer", "5/a", "--reviewer", "4")
+    counted = json.loads(ris("stats", "--json"))
+    assert counted["states"] == {"unseen": 0, "approved": 2, "rejected": 0, "to fix": 0, "second look": 1}
+    assert "nothing is known of them" in ris("stats")
+
+
+def test_nobody_decides_without_a_name(ris):
+    with pytest.raises(BadSettings, match="--reviewer"):
+        ris("approve", "5/a")
+    with pytest.raises(BadInput, match="--state is 'good'"):
+        ris("list", "--state", "good")
+
+
+def test_one_wrong_name_and_nothing_is_decided(ris):
+    with pytest.raises(BadInput, match="no region '5/z'"):
+        ris("approve", "5/a", "5/z", "--reviewer", "3")
+    assert json.loads(ris("stats", "--json"))["states"]["approved"] == 0

@@ -25,6 +25,9 @@ POOL = "images"
 Format = Annotated[str, typer.Option(help="refcoco, grefcoco, coco, coco-polygons, masks or jsonl.")]
 Out = Annotated[Path, typer.Option(help="Folder of the new data set; it must not exist.")]
 Source = Annotated[str, typer.Option(help="Export annotations, predictions, or both.")]
+Review = Annotated[
+    str, typer.Option(metavar="STATES", help="Only regions in these states of quality review, as in approved.")
+]
 MinAgreement = Annotated[
     float,
     typer.Option(min=0.0, max=1.0, help="Least share of a task's annotators who must have marked an object."),
@@ -54,6 +57,7 @@ def export(
     out: Out,
     only: Outcomes = "",
     source: Source = "annotations",
+    review: Review = "",
     min_agreement: MinAgreement = 0.0,
     split: Split = "",
     split_field: SplitField = None,
@@ -71,6 +75,7 @@ def export(
     from backend.exporters.export import export as write
     from backend.exporters.request import ExportFilter, ExportRequest
     from backend.exporters.splits import SplitShares
+    from backend.review.decisions import read_states
 
     if source not in ("annotations", "predictions", "both"):
         raise BadInput(f"--source is {source!r}; use annotations, predictions or both.")
@@ -81,6 +86,7 @@ def export(
         project=project,
         only=_check_outcomes(split_names(only)),
         source=source,  # type: ignore[arg-type]  # checked above
+        review=read_states("--review", review),
         min_agreement=min_agreement,
         shares=SplitShares.read(split) if split else None,
         split_field=split_field,

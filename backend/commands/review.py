@@ -12,7 +12,6 @@ from backend.commands.corrections_read import open_reconciled
 from backend.commands.options import AsJson, AsJsonLines, Offline, Project
 from backend.commands.studio import is_known, open_review_client
 from backend.settings.environment import Settings, read_settings
-from ris_core.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,23 +52,22 @@ def list_regions(
     project: Project,
     queue: QueueName = "",
     state: Annotated[
-        str, typer.Option(help="Only this state: unseen, approved, rejected, to fix or second look.")
+        str, typer.Option(help="Only these states: unseen, approved, rejected, to fix, second look.")
     ] = "",
     limit: Annotated[int, typer.Option(min=1, help="Most rows to print.")] = 50,
     offline: Offline = False,
     as_json: AsJsonLines = False,
 ) -> None:
     """List the regions of a project with what was decided about each, in the order of a queue."""
-    from backend.review.decisions import STATES
+    from backend.review.decisions import read_states
     from backend.review.queues import find_queue, list_queue
 
-    if state and state not in STATES:
-        raise BadInput(f"--state is {state!r}. Available: {', '.join(STATES)}.")
+    states = read_states("--state", state)
     chosen = find_queue(queue) if queue else None
     regions = _read(open_reconciled(read_settings(), project, offline, with_predictions=True), project)
     if chosen:
         regions = list_queue(regions, chosen)
-    listed = [one for one in regions if not state or one.state == state]
+    listed = [one for one in regions if not states or one.state in states]
     if as_json:
         for one in listed[:limit]:
             print(json.dumps(_document(one)))

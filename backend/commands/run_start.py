@@ -85,6 +85,13 @@ Pilot = Annotated[
 Watch = Annotated[
     bool, typer.Option("--watch", help="Tasks that are imported later join the run, until `ris run finish`.")
 ]
+NotReviewed = Annotated[
+    str,
+    typer.Option(
+        metavar="STATES",
+        help="Leave out tasks whose regions are all in one of these states now, separated by commas: approved.",
+    ),
+]
 Sheet = Annotated[Path, typer.Option(help="Image file that the preview is drawn to.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Continue after the preview without asking.")]
 
@@ -97,6 +104,7 @@ def start(
     tasks: Tasks = None,
     view: View = None,
     only_unlabelled: OnlyUnlabelled = False,
+    not_reviewed: NotReviewed = "",
     min_score: MinScore = None,
     top_k: TopK = None,
     name: Name = "",
@@ -115,6 +123,7 @@ def start(
 
     if add and replace:
         raise BadSettings("--add and --replace cannot be combined.", "Leave one out.")
+    settings = read_settings()
     spec = RunSpec(
         project=project,
         expressions=tuple(expression or ()),
@@ -123,6 +132,7 @@ def start(
         tasks=read_tasks(tasks) if tasks else None,
         view=view,
         only_unlabelled=only_unlabelled,
+        leave_out=find_reviewed(settings, project, not_reviewed) if not_reviewed else (),
         min_score=min_score,
         top_k=top_k,
         name=name,
@@ -133,12 +143,28 @@ def start(
         pilot=pilot,
         watch=watch,
     )
-    settings = read_settings()
     store = open_runs(settings)
     run = plan_here(settings, store, spec)
     if run.state == "preview":
         _show_preview(settings, store, run, sheet, yes)
     show(settings, store, run.id)
+
+
+def find_reviewed(settings: Settings, project: int, states: str) -> tuple[int, ...]:
+    """The tasks of a project whose regions are all in one of the states, and say how many.
+
+    Raises:
+        BadInput: If there is no such state.
+    """
+    from backend.commands.corrections_read import open_reconciled
+    from backend.review.decisions import read_states
+    from backend.review.regions import list_finished_tasks, read_regions
+
+    chosen = read_states("--not-reviewed", states)
+    with open_reconciled(settings, project, offline=False, with_predictions=True).reading() as db:
+        tasks = list_finished_tasks(read_regions(db, project), chosen)
+    print(f"{len(tasks):,} tasks are left out: all their regions are {' or '.join(chosen)}.")
+    return tuple(tasks)
 
 
 def plan_here(settings: Settings, store: "RunStore", spec: "RunSpec") -> "Run":

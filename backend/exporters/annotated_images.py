@@ -14,7 +14,11 @@ from backend.exporters.planning import ExportFilter, ExportNotes, TaskPlacement
 from backend.exporters.targets import AnnotatedImage, DatasetImage, DatasetTarget, TargetSource, merge
 from backend.label_studio.prompt import list_absent
 from backend.label_studio.protocol import Json
+from backend.review.decisions import Decision, RegionMask, State, digest_mask, read_present
+from ris_core.geometry.masks import Rle
 
+Reviews = Mapping[RegionMask, Decision]
+"""The last decision about each mask, as `read_present` returns them."""
 Placements = Mapping[str, TaskPlacement]
 """By task, as `plan_tasks` returns them. Tasks without a placement are not exported."""
 
@@ -27,15 +31,16 @@ def read_annotated_images(
     Args:
         notes: Regions that are left out or have no expression are added to it.
     """
+    reviews = read_present(db, export_filter.project)
     if export_filter.source != "predictions":
         corrections = read_corrections(db, export_filter.project, with_masks=True)
         yield from _from_annotations(
-            corrections, export_filter, placements, _read_absent(db, export_filter.project), notes
+            corrections, export_filter, placements, _read_absent(db, export_filter.project), reviews, notes
         )
     if export_filter.source != "annotations":
         for task, placement in placements.items():
             if export_filter.source == "predictions" or not placement.annotators:
-                yield from _from_predictions(db, export_filter.project, task, placement, notes)
+                yield from _from_predictions(db, export_filter, task, placement, reviews, notes)
 
 
 def read_hard_negatives(db: sa.Connection, project: int, placements: Placements) -> Iterator[Json]:
@@ -63,10 +68,12 @@ def _from_annotations(
     export_filter: ExportFilter,
     placements: Placements,
     absent: dict[str, list[str]],
+    reviews: Reviews,
     notes: ExportNotes,
 ) -> Iterator[AnnotatedImage]:
     for task, group in groupby(corrections, key=lambda correction: correction.task):
-        sources = [_source(correction) for correction in group if _is_exported(correction, export_filter, notes)]
+        exported = [correction for correction in group if _is_exported(correction, export_filter, notes)]
+        sources = _only_reviewed([_source(correction, reviews) for correction in exported], export_filter)
         if task in placements:
             placement = placements[task]
             targets = merge(sources, placement.annotators)
@@ -94,13 +101,16 @@ def _is_exported(correction: Correction, export_filter: ExportFilter, notes: Exp
 
 
 def _from_predictions(
-    db: sa.Connection, project: int, task: str, placement: TaskPlacement, notes: ExportNotes
+    db: sa.Connection,
+    export_filter: ExportFilter,
+    task: str,
+    placement: TaskPlacement,
+    reviews: Reviews,
+    notes: ExportNotes,
 ) -> Iterator[AnnotatedImage]:
-    regions = OfferedRegionsOfTask(db, project, task).newest_bulk()
-    targets = [
-        DatasetTarget((_predicted_source(task, region),), (region.expression,) * bool(region.expression), 1.0)
-        for region in regions
-    ]
+    regions = OfferedRegionsOfTask(db, export_filter.project, task).newest_bulk()
+    sources = _only_reviewed([_predicted_source(task, region, reviews) for region in regions], export_filter)
+    targets = [DatasetTarget((source,), (source.expression,) if source.expression else (), 1.0) for source in sources]
     yield from _build(task, placement, targets, (), notes)
 
 
@@ -158,7 +168,17 @@ def _read_absent(db: sa.Connection, project: int) -> dict[str, list[str]]:
     return {task: list(texts) for task, texts in by_task.items()}
 
 
-def _source(correction: Correction) -> TargetSource:
+def _only_reviewed(sources: Sequence[TargetSource], export_filter: ExportFilter) -> list[TargetSource]:
+    return [source for source in sources if not export_filter.review or source.review in export_filter.review]
+
+
+def _state(reviews: Reviews, task: str, region: str, mask: Rle) -> State:
+    """What was decided about a mask; without any decision in the project no mask is looked at."""
+    decision = reviews.get(RegionMask(task, region, digest_mask(mask))) if reviews else None
+    return decision.state if decision else "unseen"
+
+
+def _source(correction: Correction, reviews: Reviews) -> TargetSource:
     outcome = correction.outcome
     assert outcome.mask is not None
     return TargetSource(
@@ -173,10 +193,11 @@ def _source(correction: Correction) -> TargetSource:
         label=outcome.label,
         expression=outcome.expression,
         mask=outcome.mask,
+        review=_state(reviews, correction.task, outcome.region, outcome.mask),
     )
 
 
-def _predicted_source(task: str, region: OfferedRegion) -> TargetSource:
+def _predicted_source(task: str, region: OfferedRegion, reviews: Reviews) -> TargetSource:
     return TargetSource(
         task=task,
         annotation=None,
@@ -189,6 +210,7 @@ def _predicted_source(task: str, region: OfferedRegion) -> TargetSource:
         label=region.label,
         expression=region.expression or None,
         mask=region.mask,
+        review=_state(reviews, task, region.region, region.mask),
     )
 
 

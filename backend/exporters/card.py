@@ -76,6 +76,7 @@ class CardCounts:
     by_split: Counter[str] = field(default_factory=Counter)
     by_label: Counter[str] = field(default_factory=Counter)
     by_outcome: Counter[str] = field(default_factory=Counter)
+    by_review: Counter[str] = field(default_factory=Counter)
     annotators: set[int] = field(default_factory=set)
     versions: set[str] = field(default_factory=set)
     newest: float = 0.0
@@ -96,6 +97,7 @@ class CardCounts:
             self.by_split[annotated.image.split or "-"] += 1
             self.by_label[target.label or "-"] += 1
             self.by_outcome[target.sources[0].outcome or "predicted"] += 1
+            self.by_review[target.sources[0].review] += 1
             self.unverified += not target.is_verified
             self.several_annotators += len(target.sources) > 1
             for source in target.sources:
@@ -137,6 +139,7 @@ def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:
             export_filter.source, export_filter.source
         ),
         "outcomes": ", ".join(export_filter.only) or "all",
+        **({"quality review": ", ".join(export_filter.review)} if export_filter.review else {}),
         "agreement at least": f"{export_filter.min_agreement:g}",
         "splits": _splits(export_filter),
         "images": {"copy": "copied", "link": "linked", "none": "not included"}[request.images],
@@ -162,7 +165,10 @@ def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:
     reading = LOADING[request.format.removesuffix("-polygons")]
     reading = reading.replace("{instances}", f"instances_{split}.json" if split else "instances.json")
     yield from ("To read it, in its folder:", "", "```python", *reading.splitlines(), "```", "")
-    for title, counter in (("split", counts.by_split), ("label", counts.by_label), ("outcome", counts.by_outcome)):
+    tables = [("split", counts.by_split), ("label", counts.by_label), ("outcome", counts.by_outcome)]
+    if set(counts.by_review) - {"unseen"}:
+        tables.append(("quality review", counts.by_review))
+    for title, counter in tables:
         rows = (f"| {markdown(name)} | {number:,} |" for name, number in sorted(counter.items()))
         yield from (f"| {title} | targets |", "| --- | ---: |", *rows, "")
 

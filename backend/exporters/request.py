@@ -17,6 +17,7 @@ class ExportFilter:
     Attributes:
         only: Outcomes; all except "foreign" if empty.
         source: "annotations", "predictions", or "both": annotations, and predictions of tasks that nobody has annotated.
+        review: States of quality review: only regions in one of them; all if empty.
         min_agreement: A target is left out if a smaller share of the task's annotators drew it.
         shares: Shares of the splits; an image's split follows from its hash. None: no splits.
         split_field: Field of a task's data that names its split; used instead of `shares`.
@@ -26,6 +27,7 @@ class ExportFilter:
     project: int
     only: tuple[str, ...] = ()
     source: SourceName = "annotations"
+    review: tuple[str, ...] = ()
     min_agreement: float = 0.0
     shares: SplitShares | None = None
     split_field: str | None = None

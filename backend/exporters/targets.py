@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from backend.corrections.matching import area, overlap
 from backend.label_studio.protocol import Json
+from backend.review.decisions import State
 from ris_core.geometry.masks import Rle
 
 SAME_INSTANCE = 0.8
@@ -40,6 +41,7 @@ class TargetSource:
     Attributes:
         annotation: Label Studio's id; None for a predicted region that nobody has reviewed.
         outcome: Its outcome; empty for such a predicted region.
+        review: What a lead decided about its mask.
     """
 
     task: str
@@ -53,6 +55,7 @@ class TargetSource:
     label: str
     expression: str | None
     mask: Rle
+    review: State = "unseen"
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,7 @@ _FIELDS: Mapping[str, Callable[[object], bool]] = {
     "tasks": _list_of(_is_whole),
     "view": _is_whole,
     "only_unlabelled": _is_flag,
+    "leave_out": _list_of(_is_whole),
     "min_score": _is_number,
     "top_k": _is_whole,
     "name": _is_text,

@@ -100,6 +100,7 @@ SCHEMAS: Json = {
             "tasks": {"type": "array", "items": _NUMBER},
             "view": _NUMBER,
             "only_unlabelled": {"type": "boolean"},
+            "leave_out": {"type": "array", "items": _NUMBER, "description": "Tasks that are not answered."},
             "min_score": {"type": "number", "minimum": 0, "maximum": 1},
             "top_k": {"type": "integer", "minimum": 1, "maximum": 20},
             "name": {"type": "string", "maxLength": 100},

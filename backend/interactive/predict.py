@@ -9,6 +9,7 @@ import redis
 import structlog
 
 from backend.base.errors import Busy, Unreachable
+from backend.corrections.store import CorrectionStore
 from backend.db.request_store import RequestStore, open_request_store
 from backend.inference.refinement_state import RefinementStates
 from backend.inference.state_format import refuse_beside_others
@@ -19,7 +20,9 @@ from backend.interactive.questions import Question, QuestionReader
 from backend.interactive.responses import PredictResponse
 from backend.label_studio import messages
 from backend.label_studio.label_config import is_about_message
+from backend.label_studio.messages import Message
 from backend.label_studio.protocol import Json, PredictCall, Task, add_result, list_regions
+from backend.review.comments import read_sent_back
 from backend.runs.store import RunStore
 from backend.settings.environment import Settings, read_settings
 from backend.transport import redis_client, worker_registry
@@ -75,6 +78,7 @@ class PredictService:
         self.projects = Projects(store, conn, profile)
         self._questions = QuestionReader(store, self.projects, RefinementStates(store))
         self._requests = PendingRequests(store, conn, deadline_s, max_queued)
+        self._corrections = CorrectionStore(store.engine)
         self._deadline_s = deadline_s
 
     def predict(self, call: PredictCall) -> PredictResponse:
@@ -119,11 +123,13 @@ class PredictService:
         submissions = [self._submit(task, call) for task in call.tasks]
         deadline = time.monotonic() + self._deadline_s  # one for all: they are worked on at the same time
         response = PredictResponse([], "interactive")
-        for one in submissions:
+        for one, task in zip(submissions, call.tasks, strict=True):
             answer = self._collect(one, deadline)
             entries = self._questions.tidy(one.question, answer.kept) if one.question and one.message_area else None
             version = self.projects.known_version(one.project)
-            response.add(answer, one.pending.message, one.message_area, version, entries)
+            sent_back = self._find_sent_back(task) if task and one.message_area else None
+            extra = messages.join(filter(None, (one.pending.message, sent_back)))
+            response.add(answer, extra, one.message_area, version, entries)
         return response
 
     def _submit(self, task: Task | None, call: PredictCall) -> _Submission:
@@ -156,6 +162,26 @@ class PredictService:
         if not call.context or is_about_message(call.context):
             return None
         return self.projects.find_message_area(task, call)
+
+    def _find_sent_back(self, task: Task) -> Message | None:
+        """What a reviewer says of the task's masks; told as long as they are the ones that were rejected.
+
+        Label Studio asks nothing when a task is opened that has an annotation or a prediction, so it comes with the first answer.
+        """
+        if task.project is None:
+            return None
+        try:
+            with self._corrections.reading() as db:
+                regions = read_sent_back(db, task.project, task.id)
+        except Unreachable as error:
+            log.warning("what a reviewer says is not told", task=task.id, project=task.project, error=str(error))
+            return None
+        said = (
+            messages.about_sent_back(one.expression or "", one.decision.reason or "", one.decision.comment or "")
+            for one in regions
+            if one.decision
+        )
+        return messages.join(said)
 
     # A page is opened
 

@@ -52,6 +52,7 @@ Kind = Literal[
     "worse",
     "accept_first",
     "instead",
+    "sent_back",
 ]
 
 MAX_LENGTH = 240
@@ -113,6 +114,7 @@ TEXTS: Mapping[Kind, str] = {
     "accept": "Accept it with the tick; or switch Auto-Accept on, and every mask is accepted at once.",
     "reject": "Take it back with Undo (Tab, then Ctrl+Z). “next” shows another candidate in its place.",
     "reading": "Read as: {about}.",
+    "sent_back": "A reviewer sent back {about}.",
     "repeated": "The mask of {about} is there already. Type it again to get it once more.",
 }
 """The sentences."""
@@ -143,6 +145,7 @@ PRIORITY: Mapping[str, tuple[Kind, ...]] = {
         "reject",
         "repeated",
     ),
+    "what a reviewer says": ("sent_back",),
     "a guess": ("label_guessed", "no_label"),
     "what is kept or replaced": ("absent", "not_words", "worse", "replaces", "corrects", "alone", "inside"),
     "words that were not used": ("separate", "english", "unused"),
@@ -307,6 +310,13 @@ def about_correction(expression: str) -> Message:
 def about_inside(expression: str, is_it: bool) -> Message:
     """What is to be said of what was found in a box: whether it is what the expression says."""
     return say("inside" if is_it else "not_words", _quote(expression))
+
+
+def about_sent_back(expression: str, reason: str, comment: str) -> Message:
+    """What is to be said of a mask that a reviewer rejected; each of these may be empty."""
+    what = _quote(expression) if expression else "a mask"
+    why = ", ".join(filter(None, (reason, _clip(comment, REASON_LENGTH).rstrip("."))))
+    return say("sent_back", f"{what}: {why}" if why else what)
 
 
 def about_repeated(expressions: Sequence[str]) -> Message:

@@ -1,7 +1,7 @@
 """The numbers and cases of a report, read once from the correction store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -9,6 +9,9 @@ from backend.corrections.queries import Correction, read_corrections, read_image
 from backend.corrections.statistics import GROUPS, Group, LeadTimes, OutcomeSummary, lead_times
 from backend.corrections.store import CorrectionStore
 from backend.db.tables import connection
+from backend.review.decisions import read_present
+from backend.review.queues import count_states
+from backend.review.regions import read_regions
 
 WORST = 12
 """How many of the worst cases the page shows."""
@@ -24,6 +27,7 @@ class ReportData:
         times: Lead times of annotations with and without proposals.
         worst: Corrections with their masks, the worst first.
         images: Image address by task, of the tasks in `worst`.
+        reviews: How many regions are in each state of quality review; empty if nothing was reviewed.
     """
 
     project: int
@@ -32,6 +36,7 @@ class ReportData:
     times: LeadTimes
     worst: Sequence[Correction]
     images: Mapping[str, str | None]
+    reviews: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_report_data(correction_store: CorrectionStore, project: int, kind: Group | None = None) -> ReportData:
@@ -60,9 +65,10 @@ def read_report_data(correction_store: CorrectionStore, project: int, kind: Grou
         }
         images = read_images(db, project, tasks)
         times = lead_times(db, project)
+        reviews = count_states(read_regions(db, project)) if read_present(db, project) else {}
     sorted_groups = {name: dict(sorted(summaries.items())) for name, summaries in groups.items()}
     worst = [with_masks[key] for key in worst_keys]
-    return ReportData(project, everything, sorted_groups, times, worst, images)
+    return ReportData(project, everything, sorted_groups, times, worst, images, reviews)
 
 
 def read_studio_url(correction_store: CorrectionStore, project: int) -> str | None:

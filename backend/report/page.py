@@ -91,6 +91,7 @@ def render(
         divisions=list(_divisions(data)),
         similarity_plot=_svg_uri(plots.histogram(similarity, "saved compared with offered", (0.0, 1.0))),
         lead_time_plot=_svg_uri(plots.histogram(seconds, "lead time in seconds")),
+        reviews=_review_table(data.reviews),
         lead_times=_lead_time_table(data.times),
         reliability_plot=_svg_uri(plots.reliability_diagram(summary.judged)),
         cases=[
@@ -116,6 +117,12 @@ def _outcome_table(summary: OutcomeSummary) -> ReportTable:
         if summary.counts[name] or name != "foreign"
     ]
     return ReportTable(["outcome", "regions", "meaning"], rows)
+
+
+def _review_table(reviews: Mapping[str, int]) -> ReportTable | None:
+    """How many regions are in each state of quality review; None if nothing was reviewed."""
+    rows = [[state, f"{number:,}"] for state, number in reviews.items()]
+    return ReportTable(["quality review", "regions"], rows) if rows else None
 
 
 def _divisions(data: ReportData) -> Iterator[ReportDivision]:

@@ -94,6 +94,21 @@ class Decision:
     undoes: int | None
 
 
+def read_states(option: str, text: str) -> tuple[State, ...]:
+    """The states in "approved,to fix".
+
+    Args:
+        option: Where they were written.
+
+    Raises:
+        BadInput: If one is not a state.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in STATES]:
+        raise BadInput(f"{option} has {unknown[0]!r}. Available: {', '.join(STATES)}.")
+    return tuple(state for state in STATES if state in names)
+
+
 def digest_mask(mask: Rle) -> str:
     """sha256 of a mask, in hex: equal for equal masks of images of the same size."""
     height, width = mask["size"]

@@ -123,7 +123,8 @@ def plan_tasks(
     """
     items, skipped = [], 0
     earlier_answers = _list_answered(run_store, run, tasks)
-    for task in tasks:
+    left_out = set(run.spec.leave_out)
+    for task in (one for one in tasks if int(one.id) not in left_out):
         one = _plan_task(run.spec, config, task)
         earlier = earlier_answers.get(one.task)
         if earlier is None or one.error is not None:

@@ -35,6 +35,7 @@ class RunSpec:
         tasks: Only these; None for all.
         view: Only those that this tab of the Data Manager shows.
         only_unlabelled: Only those that nobody has labelled.
+        leave_out: Not these, as those whose regions were approved when the run was started.
         min_score: In [0, 1]: candidates that score less are not handed out.
         top_k: Candidates kept with every answer; None for the workers' own number.
         name: For people.
@@ -56,6 +57,7 @@ class RunSpec:
     tasks: tuple[int, ...] | None = None
     view: int | None = None
     only_unlabelled: bool = False
+    leave_out: tuple[int, ...] = ()
     min_score: float | None = None
     top_k: int | None = None
     name: str = ""
@@ -85,6 +87,8 @@ class RunSpec:
             raise BadRun(
                 "A pilot is for a run that answers expressions, and takes the place of a preview. Leave one out."
             )
+        if len(self.leave_out) > _MAX_LISTED:
+            raise BadRun(f"leave_out names {len(self.leave_out):,} tasks; at most {_MAX_LISTED:,} can be left out.")
         if self.view is not None and (self.tasks is not None or self.only_unlabelled):
             raise BadRun("A view chooses its tasks itself. Leave out --tasks and --only-unlabelled, or --view.")
         if self.watch and (self.view is not None or self.tasks is not None):
@@ -101,7 +105,9 @@ class RunSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Read `to_json`'s values."""
-        lists = {name: tuple(values[name]) for name in ("expressions", "tasks") if values.get(name) is not None}
+        lists = {
+            name: tuple(values[name]) for name in ("expressions", "tasks", "leave_out") if values.get(name) is not None
+        }
         return cls(**{**values, **lists})
 
     @property

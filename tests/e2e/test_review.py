@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,10 +44,10 @@ def deadly(demo: Demo) -> Iterator[SimpleNamespace]:
             if is_last and not own.is_made:
                 os.kill(own.pid, signal.SIGKILL)
                 return
-            upstream = http.client.HTTPConnection(target.hostname, target.port, timeout=60)
-            upstream.request(self.command, self.path, body, dict(self.headers))
-            answer = upstream.getresponse()
-            content = answer.read()
+            with closing(http.client.HTTPConnection(target.hostname, target.port, timeout=60)) as upstream:
+                upstream.request(self.command, self.path, body, dict(self.headers))
+                answer = upstream.getresponse()
+                content = answer.read()
             if is_last:
                 os.kill(own.pid, signal.SIGKILL)
                 return

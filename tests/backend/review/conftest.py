@@ -3,18 +3,21 @@
 import pytest
 
 from backend.corrections.store import CorrectionStore
+from backend.label_studio.annotations import AnnotationEvent, StoredPrediction
 from backend.review.regions import ReviewedRegion, read_regions
 from tests.backend.corrections.conftest import correction_store, fresh_file, store  # noqa: F401
-from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
+from tests.backend.corrections.made import PROJECT, START, annotation, box, brush, drawn, event, hand_out, rle, send
 
 
 @pytest.fixture
 def project(store, correction_store) -> CorrectionStore:  # noqa: F811
     """Task 5: `a` was accepted as offered, `n` drawn by hand. Task 6: a prediction, `b`, that nobody has annotated."""
     hand_out(store, 5, [("a", 1)], [rle(0, 0)])
-    hand_out(store, 6, [("b", 1)], [rle(5, 5)], kind="open", at=10)
     send(store, event(annotation(1, 5, [brush("a", box(0, 0), "the box"), brush("n", box(0, 15), "red things")])))
     correction_store.read_events()
+    regions = (drawn("b", box(5, 5), "the box", score=0.9),)
+    predicted = StoredPrediction(9, PROJECT, "6", START, "v1", regions, {}, "/data/6.png")
+    correction_store.add(AnnotationEvent(PROJECT), "api", [predicted])
     return correction_store
 
 

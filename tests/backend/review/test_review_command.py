@@ -51,7 +51,7 @@ def test_a_lead_decides_and_takes_back(ris):
 def test_nobody_decides_without_a_name(ris):
     with pytest.raises(BadSettings, match="--reviewer"):
         ris("approve", "5/a")
-    with pytest.raises(BadInput, match="--state is 'good'"):
+    with pytest.raises(BadInput, match="--state has 'good'"):
         ris("list", "--state", "good")
 
 

@@ -540,3 +540,10 @@ def test_end_is_told_once(rig, serve):
     [request] = listener.seen
     told = json.loads(request.body)
     assert (told["run"], told["state"], told["items"], told["name"]) == (run.id, "done", {"done": 1}, "evening")
+
+
+def test_tasks_that_are_left_out_are_not_asked_also_when_they_come_later(rig):
+    first, second, third = rig.add_tasks(3)
+    run = rig.carry_on(rig.start(RED, leave_out=(second,)))
+    assert rig.states(run) == {"done": 2}
+    assert [len(rig.studio.of(task)) for task in (first, second, third)] == [1, 0, 1]

@@ -130,10 +130,22 @@ def webhooks(
     print(report.to_json() if as_json else report.to_markdown())
 
 
+def audit(
+    projects: Annotated[int, typer.Option(min=1, help="Number of simulated projects of each kind.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Count the decisions of quality review until the error is at most 2 %, with reviewers who overlook 10 %."""
+    from benchmarks.audit import measure, to_json, to_markdown
+
+    with Progress(f"Simulating {projects:,} projects of each kind"):
+        costs = measure(projects)
+    print(to_json(costs) if as_json else to_markdown(costs))
+
+
 bench = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
 )
-for command in (speed, expression, masking, annotators, page, reading, webhooks, chaos, hosts, bulk, ledger):
+for command in (speed, expression, masking, annotators, page, reading, webhooks, chaos, hosts, bulk, ledger, audit):
     bench.command()(command)
 
 

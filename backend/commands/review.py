@@ -96,10 +96,36 @@ def stats(project: Project, overlooked: Overlooked = 0.0, offline: Offline = Fal
 
 
 def approve(
-    keys: Keys, project: Project, queue: QueueName = "", reviewer: Reviewer = None, offline: Offline = False
+    project: Project,
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(help="Regions, as `ris review list` prints them: task/region.", metavar="REGION"),
+    ] = None,
+    at_least: Annotated[
+        float | None, typer.Option(help="Approve all proposals with at least this probability, if the audit allows it.")
+    ] = None,
+    max_error: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="With --at-least: the share of them that may be wrong.")
+    ] = 0.02,
+    overlooked: Overlooked = 0.0,
+    queue: QueueName = "",
+    reviewer: Reviewer = None,
+    offline: Offline = False,
 ) -> None:
-    """Approve regions: their masks are right."""
-    _decide(project, keys, offline, reviewer, state="approved", queue=queue or None)
+    """Approve regions: their masks are right. Many at once only if an audit says that few of them are wrong."""
+    if bool(keys) == (at_least is not None):
+        raise BadInput("Say what to approve.", "Give regions, or --at-least with a probability, and not both.")
+    if keys:
+        _decide(project, keys, offline, reviewer, state="approved", queue=queue or None)
+        return
+    from backend.review.bulk import approve_above
+
+    settings = read_settings()
+    who = _find_reviewer(settings, reviewer)
+    correction_store = open_reconciled(settings, project, offline, with_predictions=True)
+    with correction_store.writing() as db:
+        bound, number = approve_above(db, project, at_least or 0.0, max_error, overlooked, who)
+    print(f"{bound.text}\n{number:,} regions: approved.")
 
 
 def reject(

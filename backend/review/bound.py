@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import betaln, gammaln
+from scipy.special import bdtr, betaln, gammaln
 
 from ris_core.arrays import Array
 
@@ -69,7 +69,7 @@ def bound_errors(
     Args:
         probabilities: Of all regions, in [0, 1], in the random order of the audit.
         is_wrong: What the audit found: 1 wrong, 0 right, NaN not audited.
-        overlooked: Share of the wrong regions that whoever audits takes for right, in [0, 1): the bound is so much higher.
+        overlooked: Share of the wrong regions that whoever audits takes for right, in [0, 1); as `bound_overlooked` has it.
         thresholds: The grid; the same at each look.
 
     Raises:
@@ -84,8 +84,10 @@ def bound_errors(
         wrong = int(above[:audited].sum())
         most = 0.0
         if len(above):
-            [errors] = bound_wrong(len(above), np.array([audited]), np.array([wrong]), RISK / len(thresholds))
-            most = min(1.0, float(errors) / len(above) / (1 - overlooked))
+            [errors] = bound_overlooked(
+                np.array([len(above)]), np.array([audited]), np.array([wrong]), RISK / len(thresholds), overlooked
+            )
+            most = float(errors) / len(above)
         bounds.append(ErrorBound(threshold, len(above), audited, wrong, most))
     return bounds
 
@@ -112,6 +114,33 @@ def bound_wrong(
         is_in = _ratio(middle, total, audited, wrong) < limit
         low, high = np.where(is_in, middle, low), np.where(is_in, high, middle)
     return np.where(is_whole, most, low)
+
+
+def bound_overlooked(
+    regions: Int[Array, "looks"],
+    audited: Int[Array, "looks"],
+    wrong: Int[Array, "looks"],
+    risk: float,
+    overlooked: float,
+) -> Int[Array, "looks"]:
+    """As `bound_wrong`, where each wrong region is taken for right with a probability, independently of the others.
+
+    Half of the risk is for how many would be found wrong, at all times; the other half for how many of those that are wrong that
+    is, which is a binomial number and is drawn once.
+
+    Args:
+        overlooked: That probability, in [0, 1); of 0 the answer is that of `bound_wrong`.
+    """
+    if not overlooked:
+        return bound_wrong(regions, audited, wrong, risk)
+    low = bound_wrong(regions, audited, wrong, risk / 2)
+    high = np.broadcast_to(np.asarray(regions), low.shape) + 1
+    found = low
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        is_in = bdtr(found, middle, 1 - overlooked) > risk / 2
+        low, high = np.where(is_in, middle, low), np.where(is_in, high, middle)
+    return low
 
 
 def _ratio(

@@ -59,3 +59,29 @@ def test_one_wrong_name_and_nothing_is_decided(ris):
     with pytest.raises(BadInput, match="no region '5/z'"):
         ris("approve", "5/a", "5/z", "--reviewer", "3")
     assert json.loads(ris("stats", "--json"))["states"]["approved"] == 0
+
+
+def test_many_are_approved_at_once_only_when_the_audit_says_so(ris, project):
+    with pytest.raises(BadInput, match=r"Nothing was approved.*nothing was audited of 2 regions"):
+        ris("approve", "--at-least", "0.5", "--reviewer", "3")
+    with pytest.raises(BadInput, match=r"Available: 0, 0\.3"):
+        ris("approve", "--at-least", "0.55", "--reviewer", "3")
+    with pytest.raises(BadInput, match="not both"):
+        ris("approve", "5/a", "--at-least", "0.5")
+    [first, second] = map(json.loads, ris("list", "--queue", "audit", "--json").splitlines())
+    ris("approve", first["key"], "--reviewer", "3")
+    assert ris("approve", "--at-least", "0.5", "--max-error", "0.5", "--reviewer", "3").endswith(
+        "1 regions: approved.\n"
+    )
+    [listed] = [one for one in map(json.loads, ris("list", "--json").splitlines()) if one["key"] == second["key"]]
+    assert (listed["state"], listed["decision"]["queue"], listed["first_look"]) == ("approved", "bulk", None)
+
+
+def test_a_run_leaves_out_what_is_approved(ris, store):
+    from backend.commands.run_start import find_reviewed
+    from backend.settings.environment import read_settings
+
+    ris("approve", "5/a", "6/b", "--reviewer", "3")
+    assert find_reviewed(read_settings(), PROJECT, "approved") == (6,)
+    with pytest.raises(BadInput, match="--not-reviewed has 'good'"):
+        find_reviewed(read_settings(), PROJECT, "good")

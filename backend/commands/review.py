@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from backend.commands.corrections_read import open_reconciled
 from backend.commands.options import AsJson, AsJsonLines, Offline, Project
 from backend.commands.studio import is_known, open_review_client
 from backend.settings.environment import Settings, read_settings
+from ris_core.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +32,8 @@ COLUMNS = (
     Column("expression"),
     Column("reason"),
 )
+IS_VOID = 1
+"""Exit code of `verify` if the sign-off does not stand."""
 STEPS = {"write": "would be written", "done": "nothing to do", "left": "left alone"}
 
 Keys = Annotated[
@@ -200,6 +204,23 @@ def push(
         print("Nothing was written. Give --annotations or --ground-truth, and --yes, to write.")
 
 
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A data set that was exported with --review approved.")],
+    project: Project,
+    offline: Offline = False,
+) -> None:
+    """Say whether the sign-off of a data set still stands: approvers, sample, bound, filter and model versions."""
+    from backend.exporters.sign_off import find_changes
+
+    correction_store = open_reconciled(read_settings(), project, offline, with_predictions=True)
+    with correction_store.reading() as db:
+        changes = find_changes(db, project, folder)
+    if changes:
+        print(f"The sign-off is void. Not as it was: {', '.join(changes)}.")
+        raise typer.Exit(IS_VOID)
+    print("The sign-off stands.")
+
+
 def _print_steps(steps: "Sequence[PushStep]") -> None:
     rows = [
         (f"task {one.approval.task}", one.approval.kind, f"{STEPS[one.state]}{': ' * bool(one.why)}{one.why}")
@@ -279,5 +300,6 @@ for name, command in (
     ("defer", defer),
     ("undo", undo),
     ("push", push),
+    ("verify", verify),
 ):
     review.command(name)(command)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from backend.exporters.request import ExportFilter, ExportRequest
+from backend.exporters.sign_off import SignOff, describe
 from backend.exporters.targets import AnnotatedImage
 from backend.label_studio.protocol import Json
 from ris_core.output.plain_text import markdown
@@ -113,12 +114,15 @@ class CardCounts:
             yield negative
 
 
-def render(request: ExportRequest, counts: CardCounts) -> str:
+def render(request: ExportRequest, counts: CardCounts, signed: SignOff | None = None) -> str:
     """The card as Markdown, with titles and labels escaped: others wrote them.
+
+    Args:
+        signed: The sign-off of a data set of approved regions.
 
     The only time in it is that of the newest region, so that equal corrections give an equal card.
     """
-    return "\n".join(_lines(request, counts)) + "\n"
+    return "\n".join([*_lines(request, counts), *(describe(signed) if signed else ())]) + "\n"
 
 
 def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:

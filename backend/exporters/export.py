@@ -6,6 +6,7 @@ Besides the files of its format, a data set has:
     unnamed.jsonl: regions without an expression, if there are any.
     left-out.jsonl: what is not in the data set, and why, if anything is not.
     hard-negatives.jsonl: if requested.
+    sign-off.json: of a data set of approved regions.
     manifest.json: every file with its sha256; a folder without it is never replaced.
 """
 
@@ -15,13 +16,14 @@ from typing import Any
 
 from backend.base.redaction import reason_of
 from backend.corrections.store import CorrectionStore
-from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco
+from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco, sign_off
 from backend.exporters.annotated_images import read_annotated_images, read_hard_negatives
 from backend.exporters.folder import new_folder
 from backend.exporters.image_files import Fetch, ImageFiles
 from backend.exporters.planning import ExportNotes, plan_tasks
 from backend.exporters.project_tasks import check_project_known
 from backend.exporters.request import ExportRequest
+from backend.exporters.sign_off import is_signed, make_sign_off
 from backend.exporters.targets import AnnotatedImage, DatasetWriter
 from ris_core.errors import BadInput, UnknownName
 from ris_core.output.plain_text import to_json
@@ -74,12 +76,15 @@ def export(
                 if request.hard_negatives:
                     negatives = counts.count_negatives(read_hard_negatives(db, request.filter.project, placements))
                     _write_lines(folder / "hard-negatives.jsonl", negatives)
+                signed = make_sign_off(db, request.filter) if is_signed(request.filter) else None
+            if signed:
+                (folder / sign_off.FILE).write_text(to_json(signed) + "\n", encoding="utf-8")
             images.keep_only(counts.files)
             _write_lines(folder / "unnamed.jsonl", notes.unnamed)
             _write_lines(folder / "left-out.jsonl", notes.left_out)
             counts.unnamed, counts.left_out = len(notes.unnamed), len(notes.left_out)
             counts.by_address = notes.by_address
-            (folder / "README.md").write_text(card.render(request, counts), encoding="utf-8")
+            (folder / "README.md").write_text(card.render(request, counts, signed), encoding="utf-8")
     except OSError as error:
         raise BadInput(
             f"The data set cannot be written to {request.folder} ({reason_of(error)}). Name another folder."

@@ -42,17 +42,20 @@ def read_manifest(folder: Path) -> dict[str, str] | None:
 
 
 def check_unchanged(folder: Path) -> None:
-    """Check that a folder holds exactly the files that its manifest lists.
+    """Check that a folder that is to be replaced holds exactly the files that its manifest lists.
 
     Raises:
         BadInput: If it has no manifest of an export, or a file was added or changed.
     """
+    if problem := find_change(folder):
+        raise BadInput(f"{folder} is not replaced: {problem}. Move it away, or name another folder.")
+
+
+def find_change(folder: Path) -> str:
+    """How a folder differs from what an export wrote, in words; empty if it does not."""
     digests = read_manifest(folder)
     if digests is None:
-        raise BadInput(
-            f"{folder} is not replaced: it has no {MANIFEST} that an export of this version wrote. "
-            "Move it away, or name another folder."
-        )
+        return f"it has no {MANIFEST} that an export of this version wrote"
     files = list_files(folder)
     added = sorted(files - digests.keys())
     changed = [name for name in sorted(files & digests.keys()) if digest_file(folder / name) != digests[name]]
@@ -62,8 +65,8 @@ def check_unchanged(folder: Path) -> None:
     ):
         if names:
             rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-            listed = ", ".join(map(ascii, names[:LISTED])) + rest
-            raise BadInput(f"{folder} is not replaced: {problem}: {listed}. Move it away, or name another folder.")
+            return f"{problem}: {', '.join(map(ascii, names[:LISTED]))}{rest}"
+    return ""
 
 
 def list_files(folder: Path) -> set[str]:

@@ -6,10 +6,11 @@ import pytest
 
 from backend.exporters.export import export
 from backend.exporters.request import ExportFilter, ExportRequest
+from backend.exporters.sign_off import find_changes
 from backend.report.data import read_report_data
 from backend.report.page import render
 from backend.review.decisions import Verdict
-from backend.review.regions import decide, find_regions
+from backend.review.regions import decide, find_regions, take_back
 from ris_core.errors import BadInput
 from tests.backend.corrections.made import PROJECT
 from tests.backend.exporters.conftest import png
@@ -60,3 +61,35 @@ def test_a_state_that_does_not_exist_is_named():
     assert read_states("--review", "to fix, approved") == ("approved", "to fix")
     with pytest.raises(BadInput, match="--review has 'good'"):
         read_states("--review", "approved,good")
+
+
+def test_a_sign_off_names_what_it_rests_on_and_is_void_when_any_of_it_changes(exported, approved, tmp_path):
+    _, card = exported(review=("approved",))
+    folder = tmp_path / "review"
+    assert "Approved by user 3 (2); 0 of these regions were approved in bulk.\nModel versions: v1." in card
+    assert (
+        "- p >= 0.9: of 2 proposals 2 were audited, 0 of them wrong; with 95 % confidence at most 0.0 % are wrong"
+        in card
+    )
+
+    def changes() -> list[str]:
+        with approved.reading() as db:
+            return find_changes(db, PROJECT, folder)
+
+    assert changes() == []
+    with approved.writing() as db:
+        regions = find_regions(db, PROJECT, ["5/a"])
+        decide(db, regions, Verdict("approved", 4))
+    assert changes() == ["approvers", "regions"]
+    with approved.writing() as db:
+        take_back(db, regions, 4)
+    assert changes() == ["approvers", "regions"]  # who takes something back answers for it
+    (folder / "sign-off.json").write_text((folder / "sign-off.json").read_text().replace('"3"', '"9"'))
+    with pytest.raises(BadInput, match="files were changed after the export: 'sign-off.json'"):
+        changes()
+
+
+def test_without_a_sign_off_there_is_nothing_to_verify(exported, approved, tmp_path):
+    exported(only=())
+    with approved.reading() as db, pytest.raises(BadInput, match="no sign-off"):
+        find_changes(db, PROJECT, tmp_path / "only")

@@ -85,7 +85,7 @@ def test_a_sign_off_names_what_it_rests_on_and_is_void_when_any_of_it_changes(ex
         take_back(db, regions, 4)
     assert changes() == ["approvers", "regions"]  # who takes something back answers for it
     (folder / "sign-off.json").write_text((folder / "sign-off.json").read_text().replace('"3"', '"9"'))
-    with pytest.raises(BadInput, match="files were changed after the export: 'sign-off.json'"):
+    with pytest.raises(BadInput, match=r"files were changed after the export: 'sign-off\.json'"):
         changes()
 
 

@@ -113,15 +113,8 @@ def connect(
     _print(checks)
     if plan.edit:
         print(f"\n{lines(plan.edit.diff)}\n")
-    if any(part.state == "problem" for part in checks):
-        print("Nothing was changed.")
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
-    if all(part.state == "ok" for part in checks):
-        print(f"Nothing to do: project {project} is connected.")
+    if not _has_changes(project, checks, check):
         return
-    if check:
-        print("Nothing was changed: this was a check.")
-        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
     if plan.edit and not (yes or _may_edit()):
         plan = replace(plan, edit=None)
         print("The label config stays as it is.")
@@ -130,6 +123,24 @@ def connect(
         if tabs:
             tabs.save()
     print(f"Project {project} is connected, interactive, to {connection.model_version}.")
+
+
+def _has_changes(project: int, checks: Sequence["Check"], is_check: bool) -> bool:
+    """Whether anything is to be changed, and may be.
+
+    Raises:
+        typer.Exit: If something cannot be set right, or this is only a check.
+    """
+    if any(part.state == "problem" for part in checks):
+        print("Nothing was changed.")
+        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+    if all(part.state == "ok" for part in checks):
+        print(f"Nothing to do: project {project} is connected.")
+        return False
+    if is_check:
+        print("Nothing was changed: this was a check.")
+        raise typer.Exit(NOT_AS_IT_SHOULD_BE)
+    return True
 
 
 class _QueueTabs:

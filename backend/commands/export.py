@@ -12,12 +12,13 @@ from backend.commands.corrections_read import open_reconciled, split_names
 from backend.commands.image_fetch import make_fetch
 from backend.commands.options import Offline, Outcomes, Project
 from backend.exporters.files import exit_on_signals
-from backend.settings.environment import read_settings
+from backend.settings.environment import Settings, read_settings
 from ris_core.errors import BadInput
 
 if TYPE_CHECKING:
     from backend.exporters.card import CardCounts
     from backend.exporters.image_files import Mode
+    from backend.exporters.request import ExportRequest
 
 POOL = "images"
 """Folder of linked images, in the state folder."""
@@ -72,7 +73,6 @@ def export(
     offline: Offline = False,
 ) -> None:
     """Export a project as a data set. If anything fails, no partial data set is left."""
-    from backend.exporters.export import export as write
     from backend.exporters.request import ExportFilter, ExportRequest
     from backend.exporters.splits import SplitShares
     from backend.review.decisions import read_states
@@ -103,6 +103,13 @@ def export(
         is_replaced=replace,
         version=version("label-studio-ris"),
     )
+    _write(settings, order, offline)
+
+
+def _write(settings: Settings, order: "ExportRequest", offline: bool) -> None:
+    from backend.exporters.export import export as write
+
+    project, source = order.filter.project, order.filter.source
     correction_store = open_reconciled(settings, project, offline, with_predictions=source != "annotations")
     with exit_on_signals(), Progress("Exporting", "tasks") as progress:
         counts = write(
@@ -113,7 +120,7 @@ def export(
             max_pixels=settings.max_image_pixels,
             report=progress.count,
         )
-    _print_counts(counts, out)
+    _print_counts(counts, order.folder)
 
 
 def _print_counts(counts: "CardCounts", out: Path) -> None:

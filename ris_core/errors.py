@@ -106,6 +106,10 @@ class UnknownName(BadInput):
     """A profile, component or setting of that name does not exist."""
 
 
+class BadComponent(BadInput):
+    """A component or profile that another distribution adds cannot be used."""
+
+
 class WeightsMissing(RisError):
     """A file of weights is not there, or is not the file it should be.
 

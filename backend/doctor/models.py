@@ -10,7 +10,8 @@ from typing import Any
 
 from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, MISSING, UNREACHABLE, Finding, fail, ok
-from ris_core.profiles import profile_weights, read_profile
+from ris_core.errors import BadComponent
+from ris_core.profiles import COMPONENTS, catalog, profile_weights, read_profile
 from ris_core.runtime.weights import WeightStatus, WeightStore
 
 PACKAGES = ("torch", "open_clip_torch", "segment-anything", "spacy")
@@ -36,10 +37,12 @@ print(json.dumps(result))
 
 
 def check_weights(context: DoctorContext) -> Iterator[Finding]:
-    """Packages, and every file of the profile's weights with its digest; nothing is downloaded."""
+    """Packages, where components come from, and every file of the profile's weights with its digest; nothing is downloaded."""
     profile = context.settings.profile
     sections = read_profile(profile)
     yield _check_packages()
+    for kind, folder in COMPONENTS.items():
+        yield _check_component(kind, folder, sections[kind]["name"])
     store = WeightStore(context.settings.model_dir)
     for name in profile_weights(profile):
         yield describe_weights(store.status(name))
@@ -86,6 +89,17 @@ def judge_device(device: str, probe: Mapping[str, Any]) -> Finding:
         remedy = "Set DEVICE=auto, or install the GPU's driver and a torch built for it."
         return fail("Device", f"DEVICE={device} cannot be used ({probe['error']}); {gpus}", remedy, BAD)
     return ok("Device", f"{device} means {probe['device']}; torch {probe['torch']}, {gpus}")
+
+
+def _check_component(kind: str, folder: str, name: str) -> Finding:
+    """Where a component comes from; that of another distribution is imported, as the worker does it."""
+    origin = catalog.origin(folder, name)
+    if origin != catalog.BUILT_IN:
+        try:
+            catalog.find(folder, name)
+        except BadComponent as error:
+            return fail(kind.capitalize(), error.wrong.removesuffix("."), error.remedy, BAD)
+    return ok(kind.capitalize(), f"{name}, {origin}")
 
 
 def _check_packages() -> Finding:

@@ -35,6 +35,7 @@ def load_segmenter(
 
     Raises:
         UnknownName: If the profile, a component or a setting does not exist.
+        BadComponent: If a component or profile of another distribution cannot be used.
         WeightsMissing: If a file of weights is not there and cannot be downloaded.
     """
     methods = [overrides.pop("method")] if "method" in overrides else [{}]
@@ -96,7 +97,7 @@ def load_segmenters(
 
 def _component(kind: str, sections: Mapping[str, Any], **runtime: Any) -> Any:
     section = sections[kind]
-    return catalog.build(COMPONENTS[kind], section["name"], {**section.get("settings", {}), **runtime})
+    return catalog.build(COMPONENTS[kind], section["name"], section.get("settings", {}), given=runtime)
 
 
 def _vocabulary(sections: Mapping[str, Any], encoder: str | Mapping[str, Any]) -> Vocabulary | None:

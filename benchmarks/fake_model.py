@@ -44,7 +44,7 @@ class SleepingEncoder:
     """Encodes nothing; each text takes its time."""
 
     fingerprint: Mapping[str, object] = {"encoder": "sleeper"}
-    logit_scale = 1.0
+    logit_scale, logit_bias = 1.0, 0.0
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -76,6 +76,7 @@ class FirstProposalMethod:
         expression: Expression,
         texts: Mapping[str, Float[ndarray, "e"]],
         logit_scale: float,
+        logit_bias: float = 0.0,
     ) -> Scores:
         """1 for the first, 0 for the others."""
         return Scores(values=(np.arange(len(encoded.proposals)) == 0).astype(float), parts={})

@@ -23,6 +23,7 @@ from ris_core.errors import BadInput
 from ris_core.geometry import masks
 from ris_core.language.lexicon import COLOURS
 from ris_core.methods._calibration import FOLDER, SUFFIX, Calibrator, Logistic
+from ris_core.methods._judging import Judge
 from ris_core.methods.guided import GuidedMethod, answer_features
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Expression
@@ -137,7 +138,7 @@ def _fit_look(
     columns: dict[str, list[Float[ndarray, "n"]]] = defaultdict(list)
     truth: list[Bool[ndarray, "n"]] = []
     for sample in samples:
-        judge = _method(segmenter).judge(sample.encoded, texts, segmenter.encoder.logit_scale)
+        judge = _judge(segmenter, sample, texts)
         referents = [r for _, expression in sample.asked for top in expression.referents for r in top.things]
         for phrase, head in sorted({(referent.phrase, referent.head) for referent in referents if referent.phrase}):
             called = [_is_called(thing, phrase, head) for thing in sample.scene.objects]
@@ -152,9 +153,7 @@ def _answers(
 ) -> _Answers:
     rows, is_right, has_target = [], [], []
     for sample in samples:
-        judge = replace(
-            _method(segmenter).judge(sample.encoded, texts, segmenter.encoder.logit_scale), probability=look
-        )
+        judge = replace(_judge(segmenter, sample, texts), probability=look)
         for asked, expression in sample.asked:
             referent = expression.referents[0]
             judged = judge.judge(referent)
@@ -164,6 +163,11 @@ def _answers(
             has_target.append(bool(asked.targets))
     names = answer_features(judged, judge.same, referent.number)
     return _Answers(dict(zip(names, np.array(rows).T, strict=True)), np.array(is_right), np.array(has_target))
+
+
+def _judge(segmenter: Segmenter, sample: CalibrationSample, texts: Mapping[str, Float[ndarray, "e"]]) -> Judge:
+    encoder = segmenter.encoder
+    return _method(segmenter).judge(sample.encoded, texts, encoder.logit_scale, encoder.logit_bias)
 
 
 def _is_called(thing: SceneObject, phrase: str, head: str) -> bool:

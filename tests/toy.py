@@ -41,7 +41,7 @@ class ColourEncoder:
     """Regions and texts as mean colours around grey."""
 
     fingerprint = {"encoder": "colour"}  # noqa: RUF012  (a component's attribute)
-    logit_scale = 20.0
+    logit_scale, logit_bias = 20.0, 0.0
 
     def encode(self, image: Image, proposals: Proposals) -> dict[str, np.ndarray]:
         means = [image.pixels[mask].mean(0) - GREY for mask in proposals.masks]

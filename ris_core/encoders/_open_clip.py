@@ -1,11 +1,11 @@
 """Models of the `open_clip` package from files of this machine: a folder, a state dict, or OpenAI's archives."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import torch
@@ -18,13 +18,18 @@ ARCHIVE_EXTRAS = frozenset({"input_resolution", "context_length", "vocab_size"})
 HUGGING_FACE = {"hf_model_name": "text tower", "hf_tokenizer_name": "tokenizer"}
 """Entries of a text side's configuration that name what another package brings."""
 
+Pool = Literal["class token", "attention pool", "other"]
+"""What an image tower's vector is read from, and so which encoder reads it: `clip`, `pooled`, or none."""
+READERS: Mapping[Pool, str] = {"class token": "clip", "attention pool": "pooled"}
 
-def load(path: Path, model: str) -> tuple[Any, Any]:
+
+def load(path: Path, model: str, reads: Pool = "class token") -> tuple[Any, Any]:
     """The model on the CPU in float32, in evaluation, and its tokenizer.
 
     Args:
         path: A folder that brings its own configuration, a file of `open_clip`'s, or one of OpenAI's archives (".pt").
         model: `open_clip`'s name of the model; empty for a folder.
+        reads: What the caller reads of image towers.
 
     Raises:
         BadInput: If a folder comes with a name, the file is not of that model, or the model is none that is read here.
@@ -35,7 +40,7 @@ def load(path: Path, model: str) -> tuple[Any, Any]:
             raise BadInput(
                 f"The weights {path.name!r} bring their own configuration; leave the model empty, not {model!r}."
             )
-        check(_configuration(path)["model_cfg"], path.name)
+        check(_configuration(path)["model_cfg"], path.name, reads)
         name = f"local-dir:{path}"
         net, tokenizer = (
             open_clip.create_model(name, require_pretrained=True),
@@ -46,36 +51,69 @@ def load(path: Path, model: str) -> tuple[Any, Any]:
             f"No CLIP model named {model!r}. Available: open_clip.list_models(), such as 'ViT-B-16-quickgelu'."
         )
     else:
-        check(open_clip.get_model_config(model), model)
+        check(open_clip.get_model_config(model), model, reads)
         net, tokenizer = _load_file(path, model), open_clip.get_tokenizer(model)
     return net.eval().requires_grad_(False), tokenizer
 
 
-def check(config: Mapping[str, Any], name: str) -> None:
-    """Refuse a model that is not read here, by its configuration: before its weights are read.
+def known_features(features: Sequence[str], available: Sequence[str], name: str) -> list[str]:
+    """The features without repetition, sorted.
+
+    Raises:
+        BadInput: If a model has one of them not.
+    """
+    unknown = sorted(set(features) - set(available))
+    if unknown:
+        raise BadInput(f"{name} has no features {', '.join(unknown)}. Available: {', '.join(available)}.")
+    return sorted(set(features))
+
+
+def read_logits(net: Any) -> tuple[float, float]:
+    """Scale and bias of a model's own logits: scale * cosine + bias; the bias of a model trained with a softmax is 0."""
+    bias = getattr(net, "logit_bias", None)
+    return net.logit_scale.exp().item(), 0.0 if bias is None else bias.item()
+
+
+def check(config: Mapping[str, Any], name: str, reads: Pool = "class token") -> None:
+    """Refuse a model that is not read, by its configuration: before its weights are read.
 
     Args:
         config: `open_clip`'s configuration of the model.
         name: Of the model, for messages.
+        reads: As of `load`.
 
     Raises:
         BadInput: With the reason; that of the image tower first.
     """
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    if network := vision.get("timm_model_name"):
-        reason = f"is timm's {network!r}, and only the insides of open_clip's own towers are read here"
-    elif vision.get("attentional_pool"):
-        reason = "makes its vector by an attention pool over all patches, and here the class token is read"
-    elif vision.get("pool_type", "tok") != "tok":
-        pools = {"avg": "the mean of all patches", "none": "no one vector"}
-        reason = f"gives {pools.get(vision['pool_type'], vision['pool_type'])}, and here the class token is read"
-    else:
-        _check_text(text, name)
+    pool, reason = _pool_of(config["vision_cfg"])
+    if pool == reads:
+        _check_text(config["text_cfg"], name)
         return
+    if pool in READERS:
+        remedy = f"Use the encoder {READERS[pool]!r}."
+    else:
+        remedy = "Give a model such as ViT-B-16-quickgelu (encoder 'clip') or ViT-B-16-SigLIP2 (encoder 'pooled')."
     raise BadInput(
-        f"The image tower of {name} {reason}. Give a model whose tower is open_clip's vision transformer read by its class "
-        "token, such as ViT-B-16-quickgelu, or its ResNet."
+        f"The image tower of {name} {reason}, and the encoder {READERS[reads]!r} reads "
+        f"{'the class token' if reads == 'class token' else 'an attention pool'}. {remedy}"
     )
+
+
+def _pool_of(vision: Mapping[str, Any]) -> tuple[Pool, str]:
+    """What a tower's vector is read from, and that in words that go on after "The image tower"."""
+    attention = "makes its vector by an attention pool over all patches"
+    if network := vision.get("timm_model_name"):
+        if vision.get("timm_pool") == "map":
+            return "attention pool", attention
+        return "other", f"is timm's {network!r} without an attention pool"
+    if pool := vision.get("attentional_pool"):
+        if pool is True:
+            return "attention pool", attention
+        return "other", f"has attention pools of the kind {pool!r}, which is read by no encoder"
+    if (pool_type := vision.get("pool_type", "tok")) != "tok":
+        pools = {"avg": "the mean of all patches", "none": "no one vector"}
+        return "other", f"gives {pools.get(pool_type, pool_type)}"
+    return "class token", "gives its class token, or is a ResNet"
 
 
 def _check_text(text: Mapping[str, Any], name: str) -> None:

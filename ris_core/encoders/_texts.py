@@ -29,10 +29,13 @@ class TextTower:
         device: Where the model is.
         batch_size: How many texts go through it at once.
         refuses_long: Refuse texts that are longer than the model reads; otherwise they are cut, their end token kept.
+        width: Length of a text's feature.
     """
 
-    def __init__(self, net: Any, tokenizer: Any, device: torch.device, batch_size: int, refuses_long: bool) -> None:
-        self.net, self.tokenizer, self.device = net, tokenizer, device
+    def __init__(
+        self, net: Any, tokenizer: Any, device: torch.device, batch_size: int, refuses_long: bool, width: int
+    ) -> None:
+        self.net, self.tokenizer, self.device, self.width = net, tokenizer, device, width
         self.batch_size, self.refuses_long = batch_size, refuses_long
         self._remembered: OrderedDict[str, Float[Array, "e"]] = OrderedDict()
 
@@ -59,13 +62,13 @@ class TextTower:
         features_by_text = [self._remembered[text] for text in texts]
         while len(self._remembered) > TEXTS_KEPT:
             self._remembered.popitem(last=False)
-        return np.stack(features_by_text) if features_by_text else np.zeros((0, self.net.visual.output_dim), np.float32)
+        return np.stack(features_by_text) if features_by_text else np.zeros((0, self.width), np.float32)
 
     def _read(self, tokens: Int[Tensor, "t length"]) -> Float[Tensor, "t e"]:
         """Features of token ids; what stands behind the end tokens is not computed, which no token before them sees."""
         net = self.net
         if not isinstance(net, CLIP) or net.text_pool_type != "argmax" or net.attn_mask is None:
-            features: Float[Tensor, "t e"] = net.encode_text(tokens)
+            features: Float[Tensor, "t e"] = net.encode_text(tokens, normalize=False)  # CoCa would
             return features
         ends = tokens.argmax(1)  # the end token has the largest id
         length = int(ends.max()) + 1

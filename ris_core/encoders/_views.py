@@ -7,6 +7,7 @@ are what their released code does and their text does not ask for.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import cv2
@@ -169,6 +170,12 @@ class Views:
             for mask in stack
         ]
         return (torch.stack(sampled) if sampled else torch.zeros(0, self.grid**2)).to(self.device)
+
+
+def stacks(images: Iterator[Float[Tensor, "3 size size"]], size: int) -> Iterator[Float[Tensor, "b 3 size size"]]:
+    """Collect images into batches."""
+    while batch := list(islice(images, size)):
+        yield torch.stack(batch)
 
 
 def _unit(pixels: UInt8[Array, "h w 3"], device: str) -> Float[Tensor, "1 3 h w"]:

@@ -5,10 +5,8 @@ Sources: [0] Yu, Seo, Son, "Zero-shot Referring Image Segmentation with Global-L
 "Grounding Everything", CVPR 2024; [3] the `open_clip` package, whose models are used as they are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,10 +20,10 @@ from ris_core.arrays import Array
 from ris_core.encoders import _gem, _open_clip
 from ris_core.encoders._resnet import ResNetTower
 from ris_core.encoders._texts import TextTower
-from ris_core.encoders._views import Views
+from ris_core.encoders._views import Views, stacks
 from ris_core.encoders._vit import VisionTower
 from ris_core.errors import BadInput, UnknownName
-from ris_core.runtime.devices import pick_device
+from ris_core.runtime.devices import full_precision, pick_device
 from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
 
@@ -113,17 +111,17 @@ class ClipEncoder:
         self.tower: VisionTower | ResNetTower
         if isinstance(net.visual, ModifiedResNet):
             _refuse(name, masked_blocks=masked_blocks, heat_px=heat_px, heat_blocks=heat_blocks)
-            self.features = _known(features, RESNET_FEATURES, name)
+            self.features = _open_clip.known_features(features, RESNET_FEATURES, name)
             self.tower = ResNetTower(net.visual, unit_map, masked_query)
             asks: dict[str, object] = {"unit_map": unit_map, "masked_query": masked_query}
         else:
-            self.features = _known(features, VIT_FEATURES, name)
+            self.features = _open_clip.known_features(features, VIT_FEATURES, name)
             self.tower = VisionTower(net.visual, masked_blocks, name)
             self.grounding = _gem.Grounding.of(self.tower, heat_px, heat_blocks, heat_rounds, heat_temperature)
             asks = {"masked_blocks": list(self.tower.masked), "grounding": list(self.grounding)}
         self.views = _views(net.visual, self.tower, context_margin, frame_margin, self.quirks, str(self.device))
-        self.texts = TextTower(net, tokenizer, self.device, batch_size, refuses_long="Q-LONG" in self.quirks)
-        self.width, self.logit_scale = net.visual.output_dim, net.logit_scale.exp().item()
+        self.width, (self.logit_scale, self.logit_bias) = net.visual.output_dim, _open_clip.read_logits(net)
+        self.texts = TextTower(net, tokenizer, self.device, batch_size, "Q-LONG" in self.quirks, self.width)
         self.fingerprint = {
             "component": "clip",
             "model": model,
@@ -150,9 +148,9 @@ class ClipEncoder:
             return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         tower, pixels, stack = self.tower, image.pixels, np.asarray(proposals.masks)
         tensors: dict[str, Tensor] = {}
-        with _full_precision(self.device):
+        with full_precision(self.device):
             if "local" in self.features:
-                cut_outs = _stacks(self.views.cut_outs(pixels, stack), self.batch_size)
+                cut_outs = stacks(self.views.cut_outs(pixels, stack), self.batch_size)
                 tensors["local"] = torch.cat([tower.plain(part) for part in cut_outs])
             if isinstance(tower, ResNetTower):
                 if "global" in self.features:
@@ -200,8 +198,8 @@ class ClipEncoder:
         """[1]'s features; its two streams are the local and the blurred images."""
         batches: dict[str, list[Tensor]] = {name: [] for name in HYBRID if name in self.features}
         grids = self.views.framed_grids(stack)
-        local_images = _stacks(self.views.framed(pixels, stack), self.batch_size)
-        blurred_images = _stacks(self.views.blurred(pixels, stack), self.batch_size)
+        local_images = stacks(self.views.framed(pixels, stack), self.batch_size)
+        blurred_images = stacks(self.views.blurred(pixels, stack), self.batch_size)
         for share in grids.split(self.batch_size):
             inside, local = self.views.inside(share), tower.early(next(local_images))
             if set(FUSED) & set(batches):
@@ -245,14 +243,6 @@ def _refuse(name: str, **of_transformers: object) -> None:
         )
 
 
-def _known(features: Sequence[str], available: Sequence[str], name: str) -> list[str]:
-    """The features without repetition, sorted."""
-    unknown = sorted(set(features) - set(available))
-    if unknown:
-        raise BadInput(f"{name} has no features {', '.join(unknown)}. Available: {', '.join(available)}.")
-    return sorted(set(features))
-
-
 def _views(
     visual: Any,
     tower: VisionTower | ResNetTower,
@@ -273,19 +263,6 @@ def _views(
         quirks=quirks,
         device=device,
     )
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Convolutions in float32: the library's default on a GPU keeps three digits of them."""
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-
-
-def _stacks(images: Iterator[Float[Tensor, "3 size size"]], size: int) -> Iterator[Float[Tensor, "b 3 size size"]]:
-    """Collect images into batches."""
-    while batch := list(islice(images, size)):
-        yield torch.stack(batch)
 
 
 Component = ClipEncoder

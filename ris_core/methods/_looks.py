@@ -62,7 +62,7 @@ class Appearance:
         visual: (N, E), normalised.
         texts: Features of every text that `wordings` asks for, by text.
         wordings: Which texts a phrase stands for.
-        logit_scale: Factor on the cosine.
+        logit_scale, logit_bias: Factor on the cosine, and what is added to that.
     """
 
     def __init__(
@@ -71,16 +71,18 @@ class Appearance:
         texts: Mapping[str, Float[Array, "e"]],
         wordings: Wordings,
         logit_scale: float,
+        logit_bias: float = 0.0,
     ) -> None:
-        self.visual, self.texts, self.wordings, self.logit_scale = visual, texts, wordings, logit_scale
+        self.visual, self.texts, self.wordings = visual, texts, wordings
+        self.logit_scale, self.logit_bias = logit_scale, logit_bias
         self._known: dict[str, Float[Array, "n"]] = {}
 
     def similarity(self, phrases: Sequence[str]) -> Float[Array, "n p"]:
-        """Scaled cosines; what was asked once is remembered."""
+        """Logits; what was asked once is remembered."""
         new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
         if new:
             dressed = np.stack([[self.texts[text] for text in self.wordings.dress(phrase)] for phrase in new])
-            columns = self.logit_scale * unit(unit(dressed).mean(axis=1)) @ self.visual.T
+            columns = self.logit_scale * unit(unit(dressed).mean(axis=1)) @ self.visual.T + self.logit_bias
             self._known.update(zip(new, columns, strict=True))
         return np.stack([self._known[phrase] for phrase in phrases], axis=1)
 

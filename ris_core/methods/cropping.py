@@ -38,10 +38,11 @@ class CroppingMethod:
         expression: Expression,
         texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
+        logit_bias: float = 0.0,
     ) -> Scores:
         """Softmax over the proposals of the scaled cosine, which is the only part."""
         text = self.text_mix * texts["sentence"] + (1 - self.text_mix) * texts["noun_phrase"]
-        logits = logit_scale * cosine(encoded.features["local"], text)
+        logits = logit_scale * cosine(encoded.features["local"], text) + logit_bias
         return Scores(values=softmax(logits), parts={"logit": logits})
 
 

@@ -67,6 +67,7 @@ class GlobalLocalMethod:
         expression: Expression,
         texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
+        logit_bias: float = 0.0,
     ) -> Scores:
         """Softmax over the proposals of the scaled cosine between mixed visual and mixed textual features.
 
@@ -82,7 +83,8 @@ class GlobalLocalMethod:
             alone, texts = unit(alone), {name: unit(text) for name, text in texts.items()}
         visual = self.visual_mix * whole + (1 - self.visual_mix) * alone  # [0] Eq. 3
         text = self.text_mix * texts["sentence"] + (1 - self.text_mix) * texts["noun_phrase"]  # [0] Eq. 6
-        logits = logit_scale * (visual @ text if "Q-RN-NORM" in self.quirks else cosine(visual, text))
+        likeness = visual @ text if "Q-RN-NORM" in self.quirks else cosine(visual, text)
+        logits = logit_scale * likeness + logit_bias
         return Scores(values=softmax(logits), parts={"logit": np.asarray(logits, np.float64), **parts})
 
 

@@ -103,6 +103,7 @@ class GuidedMethod:
         expression: Expression,
         texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
+        logit_bias: float = 0.0,
     ) -> Scores:
         """Probability of being the target with a calibrator, else shares among the things.
 
@@ -110,7 +111,7 @@ class GuidedMethod:
         each clause fits, by its wording; with a calibrator also "probability".
         Of several referents each proposal has the parts of the one that it fits best.
         """
-        judge = self.judge(encoded, texts, logit_scale)
+        judge = self.judge(encoded, texts, logit_scale, logit_bias)
         referents = _referents(expression)
         answers = [self._answer(judge, referent) for referent in referents]
         values = np.stack([answer.values for answer in answers])
@@ -121,14 +122,20 @@ class GuidedMethod:
             selected=tuple(dict.fromkeys(i for answer in answers for i in answer.selected)),
         )
 
-    def judge(self, encoded: EncodedImage, texts: Mapping[str, Float[Array, "e"]], logit_scale: float) -> Judge:
+    def judge(
+        self,
+        encoded: EncodedImage,
+        texts: Mapping[str, Float[Array, "e"]],
+        logit_scale: float,
+        logit_bias: float = 0.0,
+    ) -> Judge:
         """What judges the proposals of an image; `texts` has the features of what `self.texts` asks for."""
         proposals = encoded.proposals
         whole, alone = (unit(encoded.features[name]) for name in self.features)
         visual = unit(self.visual_mix * whole + (1 - self.visual_mix) * alone)
         inside = duplicates.inside(proposals.measures.intersections)
         return Judge(
-            looks=Appearance(visual, texts, self.wordings, logit_scale),
+            looks=Appearance(visual, texts, self.wordings, logit_scale, logit_bias),
             layout=placement.ProposalLayout(
                 proposals.boxes_xywh.astype(float), proposals.measures.areas.astype(float), encoded.size_hw
             ),

@@ -102,6 +102,7 @@ class HybridGLMethod:
         expression: Expression,
         texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
+        logit_bias: float = 0.0,
     ) -> Scores:
         """Shares by looks; with guidance the best candidates' shares are dealt out again in their order by place.
 
@@ -110,21 +111,21 @@ class HybridGLMethod:
         """
         visual = np.sum([encoded.features[name] for name in self.streams], axis=0)  # (N, E), not normalised
         text = self.text_mix * texts["sentence"] + (1 - self.text_mix) * texts["noun_phrase"]
-        logits = logit_scale * cosine(visual, text)
+        logits = logit_scale * cosine(visual, text) + logit_bias
         parts = {"logit": logits, "pure": softmax(logits)}
         if not self.guided:
             return Scores(values=parts["pure"], parts=parts)
         others = [feature for name, feature in texts.items() if name.startswith("other_")]
-        parts["other_logit"] = self._other_logits(visual, others, logit_scale)
+        parts["other_logit"] = self._other_logits(visual, others, logit_scale, logit_bias)
         chosen, compared = self._pick(parts, bool(others))
         parts |= self._guide(encoded, expression, texts["photo"], chosen, compared, parts["pure"][chosen])
         return Scores(values=_deal(parts["pure"], chosen, parts["guided"][chosen]), parts=parts)
 
     def _other_logits(
-        self, visual: Float[Array, "n e"], others: list[Float[Array, "e"]], logit_scale: float
+        self, visual: Float[Array, "n e"], others: list[Float[Array, "e"]], logit_scale: float, logit_bias: float
     ) -> Float[Array, "n"]:
         if others:
-            return logit_scale * cosine(visual, np.mean(others, axis=0))
+            return logit_scale * cosine(visual, np.mean(others, axis=0)) + logit_bias
         return np.full(len(visual), np.nan if "Q-NEGNAN" in self.quirks else 0.0)
 
     def _pick(self, parts: Mapping[str, Float[Array, "n"]], has_others: bool) -> tuple[Int[Array, "k"], "_Compared"]:

@@ -1,5 +1,7 @@
 """The device that models run on: where "auto" is resolved, and what torch cannot use is refused."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from ris_core.errors import BadInput
@@ -26,3 +28,10 @@ def pick_device(name: str) -> torch.device:
             'Give "cpu", "cuda", "cuda:1" and the like, or "auto".',
         ) from error
     return device
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[None]:
+    """Convolutions in float32: the library's default on a GPU keeps three digits of them."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

@@ -123,7 +123,7 @@ class Segmenter:
             )
         texts = self.method.texts(expression)
         features = dict(zip(texts, self.encoder.encode_texts(list(texts.values())), strict=True))
-        scores = self.method.score(encoded, expression, features, self.encoder.logit_scale)
+        scores = self.method.score(encoded, expression, features, self.encoder.logit_scale, self.encoder.logit_bias)
         return self._prediction(encoded, expression, scores, top_k)
 
     def _encode_digest(self, proposals: Mapping[str, Any]) -> str:

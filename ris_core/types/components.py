@@ -67,6 +67,8 @@ class Encoder(Protocol):
     """Everything that decides the features, weights' digests included; JSON values."""
     logit_scale: float
     """Factor on the cosine between region and text features that the encoder was trained with."""
+    logit_bias: float
+    """What it was trained to add to that: 0 of a model of a softmax; of a sigmoid model, such as SigLIP, about -10 and less."""
 
     def encode(self, image: Image, proposals: Proposals) -> dict[str, Float[Array, "..."]]:
         """Features by name, float32: of regions, the first axis of each is N; of the whole image on a grid, "heat"."""
@@ -104,5 +106,6 @@ class Method(Protocol):
         expression: Expression,
         texts: Mapping[str, Float[Array, "e"]],
         logit_scale: float,
+        logit_bias: float = 0.0,
     ) -> Scores:
-        """Judge the N >= 1 proposals of an image by the features of `texts(expression)`."""
+        """Judge the N >= 1 proposals of an image by the features of `texts(expression)`; scale and bias are the encoder's."""

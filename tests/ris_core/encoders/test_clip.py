@@ -161,10 +161,16 @@ def test_what_only_a_transformer_has_is_refused(resnet: WeightStore, settings: d
     [
         (
             {"image_size": 32, "timm_model_name": "resnet10t", "timm_pool": "avg", "timm_proj": "linear"},
-            r"is timm's 'resnet10t', .* such as ViT-B-16-quickgelu, or its ResNet",
+            r"is timm's 'resnet10t' without an attention pool, .* such as ViT-B-16-quickgelu",
         ),
-        ({**TINY_CLIP["vision_cfg"], "pool_type": "avg"}, "gives the mean of all patches, and here the class token"),
-        ({**TINY_CLIP["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 3}, "by an attention pool"),
+        (
+            {**TINY_CLIP["vision_cfg"], "pool_type": "avg"},
+            "gives the mean of all patches, and the encoder 'clip' reads the class token",
+        ),
+        (
+            {**TINY_CLIP["vision_cfg"], "attentional_pool": True, "attn_pooler_heads": 3},
+            "by an attention pool .* Use the encoder 'pooled'",
+        ),
     ],
     ids=["timm", "mean", "attention pool"],
 )

@@ -21,25 +21,36 @@ from tests.ris_core.checkpoints import local_store
 
 NAMES = sorted({name for name, _ in open_clip.list_pretrained()})
 REASONS = {
-    r"EVA.*|MobileCLIP.*|PE-Core.*|.*SigLIP.*|.*-siglip|ViTamin.*|convnext.*": "timm",
+    r"PE-Core.*|coca_.*|.*SigLIP.*|.*-siglip": "attention pool",
+    r"EVA.*|MobileCLIP.*|ViTamin.*|convnext.*": "timm",
     r".*CLIPA.*": "mean",
-    r"coca_.*": "attention pool",
     r"nllb-clip-(base|large)|(xlm-)?roberta.*": "text tower",
     r".*-worldwide.*": "tokenizer",
 }
-"""By the families' names; the others are read."""
+"""By the families' names; the encoder `clip` reads the others."""
+POOLED_TEXTS = {r".*-siglip": "text tower", r".*SigLIP.*": "tokenizer"}
+"""Of the models that the encoder `pooled` reads, what the package transformers brings."""
+READS_CLASS_TOKEN = r", and the encoder 'clip' reads the class token\. "
 SAID = {
-    "timm": r"^The image tower of NAME is timm's '\w+', and only the insides of open_clip's own towers are read here\.",
-    "mean": r"^The image tower of NAME gives the mean of all patches, and here the class token is read\.",
-    "attention pool": r"^The image tower of NAME makes its vector by an attention pool over all patches, and here",
+    "timm": r"^The image tower of NAME is timm's '\w+' without an attention pool" + READS_CLASS_TOKEN,
+    "mean": r"^The image tower of NAME gives the mean of all patches" + READS_CLASS_TOKEN,
+    "attention pool": r"^The image tower of NAME makes its vector by an attention pool over all patches"
+    + READS_CLASS_TOKEN
+    + r"Use the encoder 'pooled'\.$",
     "text tower": r"^The text tower of NAME is '[\w/.-]+' of the package transformers, which is not installed\.",
     "tokenizer": r"^The tokenizer of NAME is '[\w/.-]+' of the package transformers, which is not installed\.",
+    "class token": r"^The image tower of NAME gives its class token, or is a ResNet, and the encoder 'pooled' reads an attention "
+    r"pool\. Use the encoder 'clip'\.$",
 }
 OF_THE_IMAGE = ("timm", "mean", "attention pool")
 
 
 def family(name: str) -> str:
     return next((reason for pattern, reason in REASONS.items() if re.fullmatch(pattern, name)), "")
+
+
+def is_timms(name: str) -> bool:
+    return "timm_model_name" in open_clip.get_model_config(name)["vision_cfg"]
 
 
 @pytest.fixture
@@ -63,19 +74,44 @@ def test_each_pretrained_name_is_read_or_refused_for_its_true_reason(name: str):
         _open_clip.check(open_clip.get_model_config(name), name)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("without_transformers")
+def test_the_encoder_pooled_reads_what_an_attention_pool_makes(name: str):
+    reason = family(name)
+    if reason == "attention pool":
+        said = next((part for pattern, part in POOLED_TEXTS.items() if re.fullmatch(pattern, name)), "")
+    else:
+        said = reason if reason in OF_THE_IMAGE else "class token"
+    if not said:
+        _open_clip.check(open_clip.get_model_config(name), name, "attention pool")
+        return
+    message = SAID[said].replace("NAME", re.escape(name))
+    message = message.replace("'clip' reads the class token", "'pooled' reads an attention pool")
+    with pytest.raises(BadInput, match=message):
+        _open_clip.check(open_clip.get_model_config(name), name, "attention pool")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if family(name) == "attention pool"])
+@pytest.mark.usefixtures("with_transformers")
+def test_with_transformers_all_of_them_are_read(name: str):
+    _open_clip.check(open_clip.get_model_config(name), name, "attention pool")
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if family(name) in ("text tower", "tokenizer")])
 @pytest.mark.usefixtures("with_transformers")
 def test_text_sides_of_transformers_are_read_where_it_is_installed(name: str):
     _open_clip.check(open_clip.get_model_config(name), name)
 
 
-def test_how_many_names_are_refused():
-    """Of open_clip_torch 3.3: 78 for the image tower, 10 more without the package transformers, 27 for nothing."""
+def test_how_many_names_are_read():
+    """Of open_clip_torch 3.3: `clip` reads 27, and 10 more with the package transformers; `pooled` 7, and 28 more with it."""
     counts = Counter(map(family, NAMES))
-    assert counts == {"timm": 70, "mean": 6, "attention pool": 2, "text tower": 5, "tokenizer": 5, "": 27}
+    assert counts == {"timm": 37, "mean": 6, "attention pool": 35, "text tower": 5, "tokenizer": 5, "": 27}
+    texts = [part for n in NAMES for pattern, part in POOLED_TEXTS.items() if re.fullmatch(pattern, n)]
+    assert len(texts) == 28
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if family(n) != "timm" and not n.startswith(("RN", "ViT-bigG"))])
+@pytest.mark.parametrize("name", [n for n in NAMES if not is_timms(n) and not n.startswith(("RN", "ViT-bigG"))])
 def test_the_towers_are_what_the_refusals_say(name: str):
     """Built without weights."""
     visual = build(name)

@@ -102,7 +102,7 @@ class DecidingMethod:
     def texts(self, expression):
         return {"head": expression.head}
 
-    def score(self, encoded, expression, texts, logit_scale):
+    def score(self, encoded, expression, texts, logit_scale, logit_bias):
         n = len(encoded.proposals)
         parts = {"place": np.arange(n, dtype=float), "guided": np.where(np.arange(n) == 1, 7.0, np.nan)}
         return Scores(np.full(n, 0.5), parts, self.decision, self.selected)

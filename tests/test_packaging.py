@@ -23,7 +23,17 @@ from PIL import Image
 from backend.base.errors import EXTRAS, NOT_INSTALLED
 from backend.settings.values import read_database_url
 from demo.scenes import make_scene
+from ris_core.errors import BadInput
+from ris_core.profiles import catalog
+from ris_core.runtime.weights import WeightStore
 
+SAM2 = {
+    "points_per_side": 4,
+    "pred_iou_thresh": 0.7,
+    "stability_score_thresh": 0.7,
+    "min_area_ratio": 0.0,
+    "max_mask_iou": 0.8,
+}
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
@@ -32,6 +42,9 @@ NOT_IMPORTED = {
     "torchvision": "open_clip_torch and segment-anything import it",
     "psycopg": "SQLAlchemy imports it for a postgresql+psycopg:// address",
 }
+
+CORE_EXTRAS = {"transformers": "sam2"}
+"""Packages that the core runs without, each with the extra that brings it."""
 
 
 def requirements(lines: list[str]) -> dict[str, Requirement]:
@@ -73,8 +86,11 @@ def _distributions() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("name", sorted(imported("ris_core")))
-def test_what_the_core_imports_is_a_base_dependency(name: str):
-    assert _distributions()[name] & BASE.keys()
+def test_what_the_core_imports_is_a_base_dependency_or_in_its_extra(name: str):
+    if name in CORE_EXTRAS:
+        assert name in OPTIONAL[CORE_EXTRAS[name]]
+    else:
+        assert _distributions()[name] & BASE.keys()
 
 
 @pytest.mark.parametrize("name", sorted(imported("backend")))
@@ -91,13 +107,13 @@ def test_only_the_extra_that_a_message_names_brings_its_package(name: str, extra
 
 @pytest.mark.parametrize("name", sorted(RANGES))
 def test_what_is_declared_is_imported(name: str):
-    users = {user for user in imported("ris_core") | imported("backend") if name in _distributions()[user]}
+    users = {user for user in imported("ris_core") | imported("backend") if name in _distributions().get(user, {user})}
     assert bool(users) != (name in NOT_IMPORTED)
 
 
 @pytest.mark.parametrize("name", sorted(BASE))
 def test_a_base_dependency_is_imported_by_the_core(name: str):
-    assert name in NOT_IMPORTED or any(name in _distributions()[user] for user in imported("ris_core"))
+    assert name in NOT_IMPORTED or any(name in _distributions().get(user, {user}) for user in imported("ris_core"))
 
 
 @pytest.mark.parametrize("wanted", RANGES.values(), ids=str)
@@ -141,6 +157,14 @@ def test_a_database_without_its_driver_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ValueError, match=r"pip install 'label-studio-ris\[postgres\]'"):
         read_database_url("postgresql+psycopg://me@host/db")
+
+
+def test_a_proposer_without_its_package_names_the_extra(monkeypatch, tmp_path: Path):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(BadInput, match=r"needs the package transformers.*pip install 'label-studio-ris\[sam2\]'"):
+        catalog.build(
+            "proposers", "sam2", {**SAM2, "weights": str(tmp_path)}, given={"store": WeightStore(offline=True)}
+        )
 
 
 def run_without(package: str, code: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from backend.doctor.context import DoctorContext
@@ -73,6 +74,8 @@ def describe_weights(status: WeightStatus) -> Finding:
     """Whether a file of weights is there and complete."""
     name, weight = status.weight.name, status.weight
     if status.state == "ready":
+        if Path(name).is_absolute():
+            return ok(status.path.name, f"{status.path}, given by its path")
         return ok(name, f"{status.path}, {'in the repository' if weight.bundled else 'sha256 verified'}")
     return fail(name, status.detail.removesuffix("."), status.remedy, MISSING)
 

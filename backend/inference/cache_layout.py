@@ -103,7 +103,7 @@ def pack_embedding(embedding: PromptEmbedding) -> tuple[Arrays, About]:
         "embed_fp": embedding.embed_fp,
         "size_hw": _write_size(embedding.size_hw),
     }
-    return {"array": embedding.array}, about
+    return dict(embedding.arrays), about
 
 
 def unpack_embedding(arrays: Arrays, about: About) -> PromptEmbedding:
@@ -113,7 +113,7 @@ def unpack_embedding(arrays: Arrays, about: About) -> PromptEmbedding:
         ValueError, KeyError: If it is damaged.
     """
     height, width = json.loads(about["size_hw"])
-    return PromptEmbedding(about["image_sha256"], (height, width), arrays["array"], about["embed_fp"])
+    return PromptEmbedding(about["image_sha256"], (height, width), arrays, about["embed_fp"])
 
 
 def _image(arrays: Arrays, about: About, proposals: Proposals) -> EncodedImage:

@@ -125,7 +125,7 @@ def look_inside(
     )
     order = _put_fitting_first(proposals_inside, box_xyxy)[: max(1, len(offer.answer.candidates))]
     proposals_inside = _take(proposals_inside, order)
-    embedding = PromptEmbedding(image.sha256, image.size_hw, np.zeros((0, 0, 0), np.float16), encoded.encode_fp)
+    embedding = PromptEmbedding(image.sha256, image.size_hw, {}, encoded.encode_fp)
     is_it = len(order) > 0 and _is_meant(prediction, int(order[0]))
     words = offer.answer.expression if is_it else ""
     blank = make_blank(words, offer.answer.label, embedding, click.model_version)

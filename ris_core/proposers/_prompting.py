@@ -3,6 +3,9 @@
 Source: [0] Kirillov et al., "Segment Anything", ICCV 2023, appendix A; [1] the `segment_anything` package.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,34 +16,33 @@ from torch import Tensor
 from ris_core.arrays import Array
 from ris_core.types.prompts import Prompts
 
+Decode = Callable[[Any, Any, Any, bool], tuple[Tensor, Tensor]]
+"""`decode` with a network and an image."""
 CERTAIN = 8.0
 """Logit of a pixel of a mask that is given, and of the pixels beside it with the sign turned: about what SAM itself says."""
 
 
 def answer(
-    net: Sam,
-    features: Float[Tensor, "1 c y x"],
+    decode: Decode,
     prompts: Prompts,
-    seen_hw: tuple[int, int],
     scale_xy: Float[Array, "2"],
-) -> tuple[Float[Tensor, "1 k h w"], Float[Tensor, "1 k"]]:
+    best: Float[Tensor, "1 1 y x"] | None,
+    device: torch.device,
+) -> tuple[Float[Tensor, "1 k y x"], Float[Tensor, "1 k"]]:
     """Logits and predicted IoU of what is pointed at: of three masks for a single click, of one mask else.
 
     One prompt is taken after the other, each together with the ones before and the mask that those brought, as SAM was
     trained [0]: so a click corrects what was answered to the clicks before, or the mask that is given.
 
     Args:
-        features: Of the image encoder.
-        seen_hw: Height and width of the image as the image encoder saw it.
         scale_xy: From pixels of the image to pixels as the image encoder saw them.
+        best: Logits of the mask that is given with the prompts.
     """
-    on = {"dtype": torch.float32, "device": net.device}
-    points = torch.as_tensor(prompts.points_xy * scale_xy, **on)[None]
-    signs = torch.as_tensor(prompts.is_positive, **on)[None]
+    points = torch.as_tensor(prompts.points_xy * scale_xy, dtype=torch.float32, device=device)[None]
+    signs = torch.as_tensor(prompts.is_positive, dtype=torch.float32, device=device)[None]
     box = None
     if prompts.box_xyxy is not None:
-        box = torch.as_tensor(prompts.box_xyxy * np.tile(scale_xy, 2), **on)[None]
-    best = None if prompts.mask is None else _to_logits(net, prompts.mask, seen_hw)
+        box = torch.as_tensor(prompts.box_xyxy * np.tile(scale_xy, 2), dtype=torch.float32, device=device)[None]
     if box is not None:
         first = 0
     elif best is not None:
@@ -50,7 +52,7 @@ def answer(
     for n in range(first, points.shape[1] + 1):
         is_vague = n == 1 and box is None and prompts.mask is None
         clicks = (points[:, :n], signs[:, :n]) if n else None
-        logits, predicted_iou = decode(net, features, clicks, box, best, is_vague)
+        logits, predicted_iou = decode(clicks, box, best, is_vague)
         best = logits[:, [int(predicted_iou.argmax())]]
     return logits, predicted_iou
 
@@ -81,11 +83,20 @@ def decode(
     return answer
 
 
-def _to_logits(net: Sam, mask: Bool[Array, "h w"], seen_hw: tuple[int, int]) -> Float[Tensor, "1 1 y x"]:
-    """A mask at the image's size as the decoder would have said it, with nothing where the image is padded."""
+def to_logits(net: Sam, mask: Bool[Array, "h w"], seen_hw: tuple[int, int]) -> Float[Tensor, "1 1 y x"]:
+    """A mask at the image's size as the decoder would have said it, with nothing where the image is padded.
+
+    Args:
+        seen_hw: Height and width of the image as the image encoder saw it.
+    """
     side = net.image_encoder.img_size
     share = torch.as_tensor(mask, dtype=torch.float32, device=net.device)[None, None]
     share = F.interpolate(share, seen_hw, mode="area")
     share = F.pad(share, (0, side - seen_hw[1], 0, side - seen_hw[0]))
-    share = F.interpolate(share, net.prompt_encoder.mask_input_size, mode="area").clamp(0, 1)  # means may round up
+    return certain_logits(share, net.prompt_encoder.mask_input_size)
+
+
+def certain_logits(share: Float[Tensor, "1 1 h w"], size_hw: tuple[int, int]) -> Float[Tensor, "1 1 y x"]:
+    """A mask scaled to the size of the decoder's logits, as such."""
+    share = F.interpolate(share, size_hw, mode="area").clamp(0, 1)  # means may round up
     return (2 * share - 1) * CERTAIN

@@ -8,25 +8,26 @@ only used to drop near copies, and masks are compared here; with quirk Q-NMS it 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from safetensors.torch import load_file
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 from segment_anything.modeling import Sam
-from segment_anything.utils.amg import calculate_stability_score, remove_small_regions
+from segment_anything.utils.amg import calculate_stability_score
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
 from ris_core.arrays import Array
 from ris_core.behaviour import ENCODE_BEHAVIOUR
 from ris_core.errors import BadInput, UnknownName
-from ris_core.geometry import boxes, masks
 from ris_core.proposers import _prompting
+from ris_core.proposers._filters import clean, keep_distinct, to_proposals
 from ris_core.proposers._mobile_sam import build_mobile_sam
 from ris_core.proposers._predictor import Predictor
 from ris_core.proposers._tiny_sam import build_tiny_sam
@@ -46,10 +47,8 @@ QUIRKS = {
     "Q-MINAREA": "measure holes and islands in pixels of the image and keep small masks, not as a share of it and drop them",
 }
 """Behaviours of the published methods that can be switched on, and what is done otherwise."""
-COMPARED_PX = 256
-"""Masks are compared at no more than this long side, the resolution of SAM's mask logits."""
-
-
+EMBEDDING = "array"
+"""Name of the image encoder's output in an embedding."""
 MAY_BE_0 = frozenset({"crop_n_layers", "min_mask_region_area", "stability_score_offset"})
 
 
@@ -146,19 +145,19 @@ class SamProposer:
         """Proposals, the best first (with Q-NMS in SAM's order); none if SAM finds none or the image is too thin to see."""
         work_hw = self._work_hw(image.size_hw)
         if not self._can_see(work_hw) or min(work_hw) < 4**self.generator.crop_n_layers:
-            return _proposals([], image.size_hw)
+            return to_proposals([], image.size_hw)
         smallest, boxes_decide = self._smallest_region(work_hw, image.size_hw), "Q-NMS" in self.quirks
         self.generator.min_mask_region_area = smallest if boxes_decide else 0
         self.generator.predictor.whole = self._see(image)
         records = [
-            _clean(record, 0.0 if boxes_decide else smallest) for record in self.generator.generate(self._shrink(image))
+            clean(record, 0.0 if boxes_decide else smallest) for record in self.generator.generate(self._shrink(image))
         ]
         least = 1 if "Q-MINAREA" in self.quirks else max(1, smallest)
         records = [record for record in records if record["area"] >= least]
         if not boxes_decide:
             quality = [record["predicted_iou"] * record["stability_score"] for record in records]
-            records = self._keep_distinct(records, quality)
-        return _proposals(records[: self.max_proposals], image.size_hw)
+            records = keep_distinct(records, quality, self.max_mask_iou)
+        return to_proposals(records[: self.max_proposals], image.size_hw)
 
     def embed(self, image: Image) -> PromptEmbedding:
         """What `mask` needs of an image. The image encoder runs once if an image is embedded and proposed in a row.
@@ -170,7 +169,7 @@ class SamProposer:
         else:
             encoder = self.net.prompt_encoder
             array = np.zeros((encoder.embed_dim, *encoder.image_embedding_size), np.float16)
-        return PromptEmbedding(image.sha256, image.size_hw, array, self.embed_fp)
+        return PromptEmbedding(image.sha256, image.size_hw, {EMBEDDING: array}, self.embed_fp)
 
     @torch.no_grad()
     def mask(self, embedding: PromptEmbedding, prompts: Prompts) -> Proposals:
@@ -192,20 +191,22 @@ class SamProposer:
             )
         work_hw = self._work_hw(embedding.size_hw)
         if not self._can_see(work_hw):
-            return _proposals([], embedding.size_hw)
+            return to_proposals([], embedding.size_hw)
         smallest = self._smallest_region(work_hw, embedding.size_hw)
-        records = [_clean(record, smallest) for record in self._answer(embedding, prompts, work_hw)]
+        records = [clean(record, smallest) for record in self._answer(embedding, prompts, work_hw)]
         quality = [record["predicted_iou"] for record in records]
-        return _proposals(self._keep_distinct(records, quality), embedding.size_hw)
+        return to_proposals(keep_distinct(records, quality, self.max_mask_iou), embedding.size_hw)
 
     def _answer(
         self, embedding: PromptEmbedding, prompts: Prompts, work_hw: tuple[int, int]
     ) -> Iterator[dict[str, Any]]:
         """The masks that are not empty, as records like those of the generator."""
         seen_hw = self._seen_hw(work_hw)
-        features = torch.from_numpy(embedding.array)[None].float().to(self.net.device)
+        features = torch.from_numpy(embedding.arrays[EMBEDDING])[None].float().to(self.net.device)
         scale_xy = np.divide(seen_hw, embedding.size_hw)[::-1]
-        small, predicted_iou = _prompting.answer(self.net, features, prompts, seen_hw, scale_xy)
+        before = None if prompts.mask is None else _prompting.to_logits(self.net, prompts.mask, seen_hw)
+        decode = partial(_prompting.decode, self.net, features)
+        small, predicted_iou = _prompting.answer(decode, prompts, scale_xy, before, self.net.device)
         [logits] = self.net.postprocess_masks(small, seen_hw, work_hw)
         threshold = self.net.mask_threshold
         stability = calculate_stability_score(logits, threshold, self.generator.stability_score_offset)
@@ -250,14 +251,6 @@ class SamProposer:
             return self.min_mask_region_area * work_area / (size_hw[0] * size_hw[1])
         return self.min_area_ratio * work_area
 
-    def _keep_distinct(self, records: list[dict[str, Any]], quality: list[float]) -> list[dict[str, Any]]:
-        """Those of the highest quality, best first, without others of nearly the same mask."""
-        if not records:
-            return []
-        step = -(-max(records[0]["segmentation"].shape) // COMPARED_PX)
-        small = np.stack([record["segmentation"][::step, ::step] for record in records])
-        return [records[i] for i in masks.keep_distinct(small, np.array(quality), self.max_mask_iou)]
-
 
 def _check(settings: Mapping[str, float | int], quirks: Sequence[str]) -> None:
     unknown = sorted(set(quirks) - set(QUIRKS))
@@ -286,38 +279,6 @@ def _load(architecture: str, file: Path) -> Sam:
     except RuntimeError as error:
         raise BadInput(f"{file.name} is not a SAM of the architecture {architecture!r} ({error}).") from error
     return net
-
-
-def _clean(record: Mapping[str, Any], smallest: float) -> dict[str, Any]:
-    """Without holes and islands of a smaller area, and with estimates that are shares."""
-    mask = record["segmentation"]
-    if smallest > 1:
-        mask, _ = remove_small_regions(mask, smallest, mode="holes")
-        mask, _ = remove_small_regions(mask, smallest, mode="islands")
-    return {
-        "segmentation": mask,
-        "area": int(mask.sum()),
-        "predicted_iou": min(max(record["predicted_iou"], 0.0), 1.0),  # SAM's head is a regression without bounds
-        "stability_score": record["stability_score"],
-    }
-
-
-def _proposals(records: list[dict[str, Any]], size_hw: tuple[int, int]) -> Proposals:
-    stack = np.zeros((len(records), *size_hw), bool)
-    for mask, record in zip(stack, records, strict=True):
-        mask[:] = _enlarge(record["segmentation"], size_hw)
-    return Proposals(
-        masks=stack,
-        boxes_xywh=boxes.from_masks(stack),
-        predicted_iou=np.array([record["predicted_iou"] for record in records], np.float32),
-        stability=np.array([record["stability_score"] for record in records], np.float32),
-    )
-
-
-def _enlarge(mask: Bool[Array, "y x"], size_hw: tuple[int, int]) -> Bool[Array, "h w"]:
-    if mask.shape == size_hw:
-        return mask
-    return cv2.resize(mask.astype(np.float32), size_hw[::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
 
 
 Component = SamProposer

@@ -47,6 +47,8 @@ class WeightStatus:
 class WeightStore:
     """Weights on this machine.
 
+    The absolute path of a file or folder is a name too: of weights that the caller brings, whose digest is measured.
+
     Args:
         folder: Where downloaded weights are, or go. Weights of a hub are found there as a plain file, or in the hub's
             own layout (`models--…`), directly or below `hub/`.
@@ -115,9 +117,14 @@ class WeightStore:
         return WeightStatus(weight, "ready", path)
 
     def _weight(self, name: str) -> Weight:
-        if name not in self.registry:
-            raise UnknownName(f"No weights named {name!r}.", f"Available: {', '.join(sorted(self.registry))}.")
-        return self.registry[name]
+        if name in self.registry:
+            return self.registry[name]
+        if Path(name).is_absolute() and Path(name).exists():
+            return Weight(name=name, path=name, about="given by its path")
+        raise UnknownName(
+            f"No weights named {name!r}.",
+            f"Available: {', '.join(sorted(self.registry))}; or the absolute path of a file or folder that is here.",
+        )
 
     def _home(self, weight: Weight) -> Path:
         return (BUNDLED_FOLDER if weight.bundled else self.folder) / weight.path

@@ -1,5 +1,6 @@
 """What is pointed at on an image: clicks and a box; and what a promptable proposer keeps of an image to answer them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,15 +57,16 @@ class PromptEmbedding:
     Attributes:
         image_sha256: Digest of the image's bytes.
         size_hw: Height and width of the image in pixels.
-        array: float16 (C, h, w).
-        embed_fp: Digest of what made the array: weights, preprocessing.
+        arrays: float16 (C, h, w) by the proposer's names: one of SAM, three of SAM 2.
+        embed_fp: Digest of what made the arrays: weights, preprocessing.
     """
 
     image_sha256: str
     size_hw: tuple[int, int]
-    array: Float[Array, "c h w"]
+    arrays: Mapping[str, Float[Array, "_ _ _"]]
     embed_fp: str
 
     def __post_init__(self) -> None:
-        if self.array.dtype != np.float16 or self.array.ndim != 3:
-            raise ValueError(f"array must be float16 (C, h, w), not {self.array.dtype} {self.array.shape}.")
+        for name, array in self.arrays.items():
+            if array.dtype != np.float16 or array.ndim != 3:
+                raise ValueError(f"arrays[{name!r}] must be float16 (C, h, w), not {array.dtype} {array.shape}.")

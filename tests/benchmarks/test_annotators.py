@@ -30,7 +30,7 @@ class Pointable(GridProposer):
     embed_fp = "cells"
 
     def embed(self, image: Image) -> PromptEmbedding:
-        return PromptEmbedding(image.sha256, image.size_hw, np.zeros((1, 1, 1), np.float16), self.embed_fp)
+        return PromptEmbedding(image.sha256, image.size_hw, {}, self.embed_fp)
 
     def mask(self, embedding: PromptEmbedding, prompts: Prompts) -> Proposals:
         x, y = prompts.points_xy[-1].astype(int)

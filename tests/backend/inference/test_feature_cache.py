@@ -41,12 +41,14 @@ def an_image(
 
 def an_embedding(sha256: str = SHA, embed_fp: str = "fp", seed: int = 0) -> PromptEmbedding:
     array = np.random.default_rng(seed).random((4, 3, 2)).astype(np.float16)
-    return PromptEmbedding(sha256, (5, 9), array, embed_fp)
+    return PromptEmbedding(sha256, (5, 9), {"array": array}, embed_fp)
 
 
 def assert_embeddings_equal(one: PromptEmbedding, two: PromptEmbedding) -> None:
     assert (one.image_sha256, one.size_hw, one.embed_fp) == (two.image_sha256, two.size_hw, two.embed_fp)
-    np.testing.assert_array_equal(one.array, two.array, strict=True)
+    assert set(one.arrays) == set(two.arrays)
+    for name, array in one.arrays.items():
+        np.testing.assert_array_equal(array, two.arrays[name], strict=True)
 
 
 def assert_equal(one: EncodedImage, two: EncodedImage) -> None:
@@ -125,7 +127,7 @@ def test_what_clicks_are_answered_from_is_kept_apart_from_the_encoded_image(cach
 
 
 def test_transposed_embedding_comes_out_as_it_was(cache):
-    turned = PromptEmbedding(SHA, (5, 9), an_embedding().array.T, "fp")
+    turned = PromptEmbedding(SHA, (5, 9), {"array": an_embedding().arrays["array"].T}, "fp")
     cache.put_embedding(turned)
     assert_embeddings_equal(cache.get_embedding("fp", SHA), turned)
 
@@ -370,7 +372,7 @@ def put_as_before(folder, encoded, embedding, **more):
     about = {"image_sha256": SHA, "size_hw": str(list(encoded.size_hw)), "format": "1", **more}
     for made_by, content, name in (
         (encoded.encode_fp, arrays, "encode_fp"),
-        (f"prompt-{embedding.embed_fp}", {"array": embedding.array}, "embed_fp"),
+        (f"prompt-{embedding.embed_fp}", embedding.arrays, "embed_fp"),
     ):
         file = folder / made_by / SHA[:2] / f"{SHA}{SUFFIX}"
         file.parent.mkdir(parents=True)

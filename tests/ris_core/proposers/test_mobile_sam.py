@@ -110,8 +110,8 @@ def asked(prompt: str) -> tuple[tuple[Tensor, Tensor] | None, Tensor | None]:
 
 def test_what_is_pointed_at_is_what_was_recorded_but_for_the_rounding_of_the_embedding(component: SamProposer):
     embedding = component.embed(golden_mobile_sam.image_a())
-    assert (embedding.array.shape, embedding.array.dtype) == ((256, 64, 64), np.float16)
-    found = embedding.array[::4, 3::4, 3::4].astype(np.float32)
+    assert (embedding.arrays["array"].shape, embedding.arrays["array"].dtype) == ((256, 64, 64), np.float16)
+    found = embedding.arrays["array"][::4, 3::4, 3::4].astype(np.float32)
     np.testing.assert_allclose(found, RECORDED["embedding_sub4"], atol=HALF + 1e-4)
     nothing = Prompts(np.zeros((0, 2)), np.zeros(0, bool), RECORDED["box_xyxy"].astype(float))
     [box] = component.mask(embedding, nothing).masks

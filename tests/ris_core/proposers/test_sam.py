@@ -16,8 +16,9 @@ from demo.scenes import make_scene
 from ris_core.errors import BadInput, UnknownName
 from ris_core.geometry import boxes, masks
 from ris_core.profiles import read_profile
+from ris_core.proposers._filters import _enlarge, clean
 from ris_core.proposers._tiny_sam import TinyImageEncoder
-from ris_core.proposers.sam import QUIRKS, SamProposer, _clean, _enlarge
+from ris_core.proposers.sam import QUIRKS, SamProposer
 from ris_core.runtime.registry import Weight
 from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
@@ -92,7 +93,7 @@ def test_small_holes_and_islands_are_dropped():
     spotted = whole.copy()
     spotted[15:18, 15:18], spotted[2:4, 2:4] = False, True
     record = {"segmentation": spotted, "predicted_iou": 1.2, "stability_score": 0.9}
-    cleaned = _clean(record, 20.0)
+    cleaned = clean(record, 20.0)
     np.testing.assert_array_equal(cleaned["segmentation"], whole)
     assert cleaned["area"] == whole.sum()
     assert cleaned["predicted_iou"] == pytest.approx(1)
@@ -102,7 +103,7 @@ def test_small_holes_and_islands_are_dropped():
 def test_small_masks_are_dropped(store: WeightStore, image: Image, monkeypatch: pytest.MonkeyPatch):
     shares = make(store, max_mask_iou=1.0).propose(image).masks.mean((1, 2))
     limit = float(np.unique(shares)[:2].mean())  # between two, so that no rounding decides
-    monkeypatch.setattr("ris_core.proposers.sam.remove_small_regions", lambda mask, *args, **kwargs: (mask, False))
+    monkeypatch.setattr("ris_core.proposers._filters.remove_small_regions", lambda mask, *args, **kwargs: (mask, False))
     kept = make(store, max_mask_iou=1.0, min_area_ratio=limit).propose(image)
     assert len(kept) == (shares >= limit).sum() < len(shares)
 
@@ -392,8 +393,8 @@ def test_embedding_of_an_image_that_was_proposed_costs_nothing(
     assert len(encoder_calls) == 3 + crops
     np.testing.assert_array_equal(component.propose(image).masks, proposals.masks)
     assert len(encoder_calls) == 3 + 2 * crops  # nor does the other way around
-    assert embedding.array.dtype == fresh.array.dtype
-    np.testing.assert_allclose(embedding.array, fresh.array, rtol=1e-2, atol=1e-3)  # float16
+    assert embedding.arrays["array"].dtype == fresh.arrays["array"].dtype
+    np.testing.assert_allclose(embedding.arrays["array"], fresh.arrays["array"], rtol=1e-2, atol=1e-3)  # float16
 
 
 def test_clicks_on_an_embedded_image_run_no_image_encoder(store: WeightStore, image: Image, encoder_calls: list[int]):
@@ -405,7 +406,7 @@ def test_clicks_on_an_embedded_image_run_no_image_encoder(store: WeightStore, im
 
 
 def test_embedding_of_other_weights_is_refused(store: WeightStore, image: Image):
-    embedding = PromptEmbedding(image.sha256, image.size_hw, np.zeros((128, 16, 16), np.float16), "other")
+    embedding = PromptEmbedding(image.sha256, image.size_hw, {"array": np.zeros((128, 16, 16), np.float16)}, "other")
     with pytest.raises(BadInput, match=r"embedded as other.*Embed it"):
         make(store).mask(embedding, prompt(CLICK))
 
@@ -414,7 +415,7 @@ def test_embedding_of_other_weights_is_refused(store: WeightStore, image: Image)
 def test_odd_images_can_be_clicked_on(store: WeightStore, shape: tuple[int, int]):
     component = make(store)
     embedding = component.embed(Image.from_array(np.full((*shape, 3), 127, np.uint8)))
-    assert embedding.array.shape == (128, 16, 16)
+    assert embedding.arrays["array"].shape == (128, 16, 16)
     assert component.mask(embedding, prompt((0.5, 0.5))).masks.shape[1:] == shape
 
 

@@ -200,3 +200,18 @@ def test_unknown_weights_name_those_there_are():
 def test_downloaded_weights_have_a_digest_and_a_fixed_source(weight: Weight):
     assert len(bytes.fromhex(weight.sha256)) == 32
     assert weight.url.startswith("https://") or len(bytes.fromhex(weight.hub_revision)) == 20
+
+
+def test_weights_of_ones_own_are_named_by_their_path(tmp_path: Path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "model.bin").write_bytes(b"abc")
+    store, name = WeightStore(tmp_path / "store", offline=True), str(tmp_path / "own")
+    assert store.locate(name) == tmp_path / "own"
+    digest = store.digest(name)
+    assert store.status(name).state == "ready"
+    (tmp_path / "own" / "model.bin").write_bytes(b"abcd")
+    assert store.digest(name) != digest
+    with pytest.raises(UnknownName, match=r"or the absolute path of a file or folder that is here\."):
+        store.locate(str(tmp_path / "none"))
+    with pytest.raises(UnknownName):
+        store.locate("own")

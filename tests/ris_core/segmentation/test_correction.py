@@ -16,7 +16,7 @@ from ris_core.types import Image, Proposals
 from ris_core.types.prompts import PromptEmbedding, Prompts
 
 SIZE_HW = (40, 60)
-EMBEDDING = PromptEmbedding("sha", SIZE_HW, np.zeros((1, 1, 1), np.float16), "cells")
+EMBEDDING = PromptEmbedding("sha", SIZE_HW, {}, "cells")
 
 
 def cell(row: int, column: int) -> np.ndarray:

@@ -53,5 +53,5 @@ def test_what_points_nowhere_is_refused_by_name(given, message):
 
 @pytest.mark.parametrize("array", [np.zeros((4, 2, 2), np.float32), np.zeros((4, 4), np.float16)])
 def test_embedding_is_three_dimensional_and_of_half_precision(array):
-    with pytest.raises(ValueError, match="float16"):
-        PromptEmbedding("ab", (5, 9), array, "fp")
+    with pytest.raises(ValueError, match=r"arrays\['high'\] must be float16"):
+        PromptEmbedding("ab", (5, 9), {"low": np.zeros((4, 2, 2), np.float16), "high": array}, "fp")

@@ -15,6 +15,7 @@ from backend.commands.bench import keep_logs_apart
 from demo.expressions import make_expressions
 from demo.scenes import make_scene
 from ris_core.geometry.masks import from_rle, iou
+from tests.ris_core.runtime.origins import Origin, serve
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +113,41 @@ def test_models_list_says_what_is_there(tmp_path):
     assert any("sam-tiny" in line and "ready" in line for line in lines)
     assert any("sam-vit-b" in line and "missing" in line for line in lines)
     assert any(line.split()[:3] == ["sam-mobile", "missing", "Apache-2.0"] for line in lines)
+
+
+def test_models_pull_says_before_loading_what_it_is(tmp_path):
+    done = ris("models", "pull", "cpu", "--dry-run", MODEL_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "40.7 MB from https://github.com/ChaoningZhang/MobileSAM/",
+        "sha256 as widely observed",
+        "code Apache-2.0, weights Apache-2.0 (commercial use allowed)",
+        "SA-1B (for research only)",
+        "To be downloaded: 394.7 MB",
+    ):
+        assert part in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_verify_names_what_is_missing_and_what_was_changed(tmp_path):
+    (tmp_path / "mobile_sam.pt").write_bytes(b"something else")
+    done = ris("models", "verify", "cpu", MODEL_DIR=str(tmp_path))
+    assert done.returncode == 3
+    states = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[:3]}
+    assert states == {"sam-mobile": "damaged", "clip-vit-b-32": "missing", "parser-tiny": "ready"}
+    assert "has sha256" in done.stdout
+    assert "ViT-B-32.pt is missing" in done.stdout
+    assert ris("models", "verify", RIS_PROFILE="demo", MODEL_DIR=str(tmp_path)).returncode == 0
+
+
+def test_a_mirror_of_weights_is_asked_first(tmp_path):
+    with serve() as url:
+        nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # the publisher itself is not asked
+        mirrors = f"{url}/a, {url}/b/"
+        done = ris("models", "pull", "sam-mobile", MODEL_DIR=str(tmp_path), MODEL_MIRRORS=mirrors, **nowhere)
+        assert [path for path, _ in Origin.requests] == ["/a/mobile_sam.pt", "/b/mobile_sam.pt"]
+    assert done.returncode == 3
+    assert "3,072,000 bytes there, not 40,728,226" in done.stderr
 
 
 def test_a_bad_setting_is_named(scene_file):

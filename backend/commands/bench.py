@@ -77,7 +77,7 @@ def annotators(
     settings = read_settings()
     name = profile or settings.profile
     with Progress(f"Loading the models of the profile {name}") as progress:
-        store = weights.WeightStore(settings.model_dir)
+        store = weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors)
         segmenter = load_segmenter(name, device=settings.device, store=store, **settings.component_overrides)
         progress.say("Simulating annotators")
         report = measure(segmenter, read_scenes(), scenes, settings.top_k, progress.say)
@@ -113,7 +113,7 @@ def reading(
     from ris_core.runtime import weights
 
     settings = read_settings()
-    store = weights.WeightStore(settings.model_dir)
+    store = weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors)
     report = measure(load_parser(profile or settings.profile, store, settings.parser), split)
     print(report.to_json() if as_json else report.to_markdown())
 

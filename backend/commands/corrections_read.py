@@ -106,7 +106,11 @@ def by_kind(settings: Settings) -> "Callable[[Correction], str]":
     from ris_core.runtime import weights
 
     with Progress(f"Loading the parser of the profile {settings.profile}"):
-        parser = load_parser(settings.profile, weights.WeightStore(settings.model_dir), **settings.component_overrides)
+        parser = load_parser(
+            settings.profile,
+            weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors),
+            **settings.component_overrides,
+        )
 
     @cache
     def read(text: str) -> str:

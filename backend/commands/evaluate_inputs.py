@@ -86,7 +86,7 @@ def load_segmenters(ours: Settings, profile: str, methods: Sequence[str], settin
             profile,
             [{"name": name, **values} for name, values in typed.values()],
             device=ours.device,
-            store=WeightStore(ours.model_dir),
+            store=WeightStore(ours.model_dir, mirrors=ours.model_mirrors),
             **overrides,
         )
     if segmenters[0].warning:

@@ -45,7 +45,7 @@ def segment(
     profile = profile or settings.profile
     overrides = settings.component_overrides | ({"method": method} if method else {})
     with Progress(f"Loading the models of the profile {profile}") as progress:
-        store = weights.WeightStore(settings.model_dir)
+        store = weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors)
         segmenter = load_segmenter(profile, device=settings.device, store=store, **overrides)
         progress.say(f"Encoding {image.name}")
         encoded = segmenter.encode(picture)

@@ -72,11 +72,11 @@ def check_device(context: DoctorContext) -> Iterator[Finding]:
 
 def describe_weights(status: WeightStatus) -> Finding:
     """Whether a file of weights is there and complete."""
-    name, weight = status.weight.name, status.weight
+    name = status.weight.name
     if status.state == "ready":
         if Path(name).is_absolute():
             return ok(status.path.name, f"{status.path}, given by its path")
-        return ok(name, f"{status.path}, {'in the repository' if weight.bundled else 'sha256 verified'}")
+        return ok(name, f"{status.path}, {status.how_known}")
     return fail(name, status.detail.removesuffix("."), status.remedy, MISSING)
 
 

@@ -19,6 +19,7 @@ from backend.settings.values import (
     read_bearer,
     read_database_url,
     read_host,
+    read_http_url,
     read_login,
     read_name,
     read_redis_url,
@@ -73,6 +74,12 @@ class Settings(BaseSettings):
     device: str = _env("DEVICE", default="auto", description="Torch device, such as auto, cpu, cuda or cuda:1.")
     model_dir: Path | None = _env(
         "MODEL_DIR", default=None, description="Folder with the weights. With it, no network is needed."
+    )
+    model_mirrors: Annotated[tuple[str, ...], NoDecode] = _env(
+        "MODEL_MIRRORS",
+        default=(),
+        description="Addresses of folders with weights, such as a MODEL_DIR on a web server, separated by commas. They are asked for "
+        "downloads before the publishers.",
     )
     threads: int = _env("THREADS", default=2, ge=1, description="CPU threads of each worker.")
     top_k: int = _env("RIS_TOP_K", default=5, ge=1, le=20, description="How many candidates are kept with each answer.")
@@ -205,14 +212,14 @@ class Settings(BaseSettings):
             return SecretStr(read(value.get_secret_value()))
         return value and read(value)
 
-    @field_validator("image_hosts", "allowed_hosts", mode="before")
+    @field_validator("image_hosts", "allowed_hosts", "model_mirrors", mode="before")
     @classmethod
     def _split(cls, value: object, info: ValidationInfo) -> object:
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, list | tuple):
             return value
-        read = read_host if info.field_name == "image_hosts" else read_name
-        return tuple(read(part) for part in parts if clean(part))
+        read = {"image_hosts": read_host, "model_mirrors": read_http_url}.get(str(info.field_name), read_name)
+        return tuple(read(clean(part)) for part in parts if clean(part))
 
     @field_validator("host")
     @classmethod

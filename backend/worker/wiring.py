@@ -108,7 +108,7 @@ def build_service(settings: Settings) -> InferenceService:
         segmenter=load_segmenter(
             settings.profile,
             device=settings.device,
-            store=weights.WeightStore(settings.model_dir),
+            store=weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors),
             **settings.component_overrides,
         ),
         max_pixels=settings.max_image_pixels,

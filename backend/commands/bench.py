@@ -11,6 +11,7 @@ from backend.base.logs import configure_logging
 from backend.base.terminal import Progress
 from backend.commands.bench_runs import bulk, chaos, hosts, ledger
 from backend.commands.options import AsJson, Profile
+from backend.commands.state import profile_of
 from backend.settings.environment import read_settings
 
 
@@ -29,7 +30,7 @@ def speed(
     from benchmarks.speed import measure
 
     settings = read_settings()
-    name = profile or settings.profile
+    name = profile or profile_of(settings)
     with Progress(f"Measuring the stages of the profile {name}"):
         report = measure(name, settings.device, repeats, random_weights, kept)
     print(report.to_json() if as_json else report.to_markdown())
@@ -47,7 +48,7 @@ def expression(
     from benchmarks.next_expression import measure
 
     settings = read_settings()
-    name = profile or settings.profile
+    name = profile or profile_of(settings)
     with Progress(f"Measuring expressions of the profile {name}") as progress:
         report = measure(name, settings.device, repeats, random_weights, progress.say)
     print(report.to_json() if as_json else report.to_markdown())
@@ -75,7 +76,7 @@ def annotators(
     from ris_core.runtime import weights
 
     settings = read_settings()
-    name = profile or settings.profile
+    name = profile or profile_of(settings)
     with Progress(f"Loading the models of the profile {name}") as progress:
         store = weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors)
         segmenter = load_segmenter(name, device=settings.device, store=store, **settings.component_overrides)
@@ -114,7 +115,7 @@ def reading(
 
     settings = read_settings()
     store = weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors)
-    report = measure(load_parser(profile or settings.profile, store, settings.parser), split)
+    report = measure(load_parser(profile or profile_of(settings), store, settings.parser), split)
     print(report.to_json() if as_json else report.to_markdown())
 
 

@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from backend.base.terminal import Progress
-from backend.commands.state import open_corrections
+from backend.commands.state import open_corrections, profile_of
 from backend.commands.studio import is_known, open_label_studio
 from backend.settings.environment import Settings
 from ris_core.errors import BadInput, UnknownName
@@ -105,9 +105,10 @@ def by_kind(settings: Settings) -> "Callable[[Correction], str]":
     from ris_core.profiles import load_parser
     from ris_core.runtime import weights
 
-    with Progress(f"Loading the parser of the profile {settings.profile}"):
+    profile = profile_of(settings)
+    with Progress(f"Loading the parser of the profile {profile}"):
         parser = load_parser(
-            settings.profile,
+            profile,
             weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors),
             **settings.component_overrides,
         )

@@ -20,6 +20,7 @@ from backend.commands.evaluate_inputs import (
     read_dataset,
 )
 from backend.commands.options import Profile
+from backend.commands.state import profile_of
 from backend.settings.environment import read_settings
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def evaluate(
     from ris_core.evaluation.protocol import read_protocol
 
     ours, quirks = read_settings(), read_protocol(protocol)
-    profile = profile or ours.profile
+    profile = profile or profile_of(ours)
     others = [EarlierRun.read(folder) for folder in beside or []]
     items = read_dataset(dataset, root, split, partition, wording, quirks, style)
     segmenters = load_segmenters(ours, profile, method or [], settings)

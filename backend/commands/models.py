@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.base.terminal import Column, Progress, print_table
+from backend.commands.state import profile_of
 from backend.settings.environment import Settings, read_settings
 from ris_core.errors import WeightsMissing
 
@@ -95,7 +96,7 @@ def verify_models(
 ) -> None:
     """Read every file of a profile's weights. Names what is missing, changed, or was never recorded; exits with 3 for the first two."""
     settings = read_settings()
-    name = profile or settings.profile
+    name = profile or profile_of(settings)
     statuses = _check(_open_store(settings), _weight_names(name), name)
     rows = [(status.weight.name, status.state, status.how_known, str(status.path)) for status in statuses]
     print_table(COLUMNS, rows, has_header=False)

@@ -10,6 +10,7 @@ import typer
 from backend.base.redaction import reason_of
 from backend.base.terminal import Column, Progress, print_table
 from backend.commands.options import AsJson, Profile
+from backend.commands.state import profile_of
 from backend.settings.environment import read_settings
 from ris_core.errors import BadInput
 from ris_core.output.plain_text import one_line
@@ -42,7 +43,7 @@ def segment(
     clean_expression(expression)
     _check_options(as_json, explain, top_k, overlay)
     picture = Image.open(image, settings.max_image_pixels)
-    profile = profile or settings.profile
+    profile = profile or profile_of(settings)
     overrides = settings.component_overrides | ({"method": method} if method else {})
     with Progress(f"Loading the models of the profile {profile}") as progress:
         store = weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors)

@@ -45,6 +45,7 @@ def worker(
 def up() -> None:
     """Start Redis, a worker and the backend on this machine. The worker is restarted if it ends; what already runs is kept."""
     from backend.commands.studio import open_label_studio
+    from backend.inference.own_profile import look_up_profile
     from backend.label_studio.projects_api import read_user_email
     from backend.local import stack
     from backend.local.progress import Steps
@@ -55,10 +56,14 @@ def up() -> None:
     steps = Steps([*stack.STEPS, *(["Label Studio"] if studio else [])])
     with stack.lock(settings.state_dir):
         running = stack.up(settings, steps)
+    choice = look_up_profile(settings.profile, settings.sql_url, settings.device)
     if studio:
         with steps.take("Label Studio") as step:
             step.note = f"{studio.url} knows us as {read_user_email(studio)}"
-    print(f"\nThe backend answers at {running.backend_url}. Connect a project: ris connect --project NUMBER")
+    print(
+        f"\nThe profile is {choice.profile}: {choice.reason}. {'' if settings.profile else 'RIS_PROFILE chooses another.'}".rstrip()
+    )
+    print(f"The backend answers at {running.backend_url}. Connect a project: ris connect --project NUMBER")
 
 
 def down() -> None:

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from backend.runs.store import RunStore
 
 
+def profile_of(settings: Settings) -> str:
+    """The profile that answers with these settings, or would if something started now."""
+    from backend.inference.own_profile import look_up_profile
+
+    return look_up_profile(settings.profile, settings.sql_url, settings.device).profile
+
+
 def open_runs(settings: Settings) -> "RunStore":
     """The records of bulk runs.
 

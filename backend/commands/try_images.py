@@ -8,6 +8,7 @@ import typer
 
 from backend.base.terminal import Progress
 from backend.commands.options import Profile
+from backend.commands.state import profile_of
 from backend.settings.environment import read_settings
 from ris_core.errors import BadImage, BadInput
 from ris_core.output.plain_text import one_line
@@ -48,10 +49,10 @@ def try_images(
             print(f"note: {one_line(unread[-1])}", file=sys.stderr)
     if not pictures:
         raise BadImage("None of these files is an image that can be read.", "Name .jpg or .png files.")
-    name = profile or settings.profile
+    name = profile or profile_of(settings)
     watch = Stopwatch()
     with Progress(f"Loading the models of the profile {name}") as progress:
-        store = weights.WeightStore(settings.model_dir)
+        store = weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors)
         with watch.stage("load the models"):
             segmenter = load_segmenter(name, device=settings.device, store=store, **settings.component_overrides)
         tried = [try_image(segmenter, one, image, ask or (), progress.say, top_k) for one, image in pictures]

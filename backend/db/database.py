@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ PAGE_BYTES = 8192
 """Of SQLite's pages: rows of answers have a kilobyte, of which four do not fit well into the usual 4096."""
 BUSY_TIMEOUT_S = 30
 """How long a writer waits for another process's transaction."""
+LOOK_TIMEOUT_S = 2
+"""How long one waits who only looks whether a database is there and can be used."""
 
 
 def open_database(database_url: str) -> sa.Engine:
@@ -58,6 +61,22 @@ def open_database(database_url: str) -> sa.Engine:
             f"The database {where} cannot be opened ({reason}).", "Check DATABASE_URL and that it runs."
         ) from error
     return engine
+
+
+def open_existing(database_url: str) -> sa.Engine:
+    """An engine for an existing database; it creates no file and no tables.
+
+    Raises:
+        sa.exc.ArgumentError: If the URL is not one.
+        ImportError: If its driver is not installed.
+    """
+    url = sa.make_url(database_url)
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, poolclass=sa.NullPool)
+    file = f"{Path(url.database or '').absolute().as_uri()}?mode=rw"  # without "c": does not create it
+    return sa.create_engine(
+        url, poolclass=sa.NullPool, creator=lambda: sqlite3.connect(file, uri=True, timeout=LOOK_TIMEOUT_S)
+    )
 
 
 @functools.cache
@@ -213,6 +232,7 @@ def _migrate(engine: sa.Engine) -> None:
             return
         if present is not None and present < newest_revision():
             copy_before_migration(engine, present, newest_revision())
+        config.attributes["was_there"] = present is not None
         has_copied = False
         if present is not None and present <= carry_over.AFTER:
             _upgrade(engine, config, carry_over.AFTER)

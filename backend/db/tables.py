@@ -133,6 +133,14 @@ connection = sa.Table(
     sa.Column("extra_params", sa.JSON, nullable=False, info=NOBODY),
     sa.Column("updated_at", sa.Double, nullable=False),
 )
+default_profile = sa.Table(
+    "default_profile",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("profile", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+"""One row: the profile that answers where RIS_PROFILE names none."""
 image_source = sa.Table(
     "image_source",
     metadata,

@@ -1,8 +1,11 @@
 """The input of every section."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from backend.db.default_profile import ProfileChoice
 from backend.doctor.settings_origin import SettingsReading
+from backend.inference.own_profile import look_up_profile
 from backend.settings.environment import Settings
 
 
@@ -24,6 +27,11 @@ class DoctorContext:
         """The settings. Only sections that do not need usable settings run without them, and those do not read this."""
         assert self.reading.settings is not None
         return self.reading.settings
+
+    @cached_property
+    def profile(self) -> ProfileChoice:
+        """The profile that answers, or would if something started now."""
+        return look_up_profile(self.settings.profile, self.settings.sql_url, self.settings.device)
 
     @property
     def api_key(self) -> str | None:

@@ -39,7 +39,10 @@ print(json.dumps(result))
 
 def check_weights(context: DoctorContext) -> Iterator[Finding]:
     """Packages, where components come from, and every file of the profile's weights with its digest; nothing is downloaded."""
-    profile = context.settings.profile
+    profile = context.profile.profile
+    if not context.settings.profile:
+        remedy = "RIS_PROFILE chooses another."
+        yield Finding("Profile", "ok", f"{profile}, because {context.profile.reason}", remedy=remedy)
     sections = read_profile(profile)
     yield _check_packages()
     for kind, folder in COMPONENTS.items():

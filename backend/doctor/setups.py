@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from backend.db.database import open_existing
 from backend.db.tables import connection
-from backend.doctor.storage import open_existing
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from backend.base.redaction import mask_url, reason_of
+from backend.db import database
 from backend.db.counters import find_drift
-from backend.db.database import MIGRATIONS
+from backend.db.database import MIGRATIONS, open_existing
 from backend.db.tables import request
 from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn
 from backend.inference.feature_cache import FeatureCache
 
-BUSY_TIMEOUT_S = 2
-"""How long the check waits for another writer; SQLite has one at a time."""
 LITTLE_BYTES, TOO_LITTLE_BYTES = 1 << 30, 100 << 20
 """Free space below which the disk counts as nearly full, and as full."""
 GIB = 1 << 30
@@ -106,22 +105,6 @@ def judge_space(free_bytes: int, growth_bytes: int) -> Finding:
     return warn("Disk", value, remedy) if free_bytes < max(LITTLE_BYTES, growth_bytes) else ok("Disk", value)
 
 
-def open_existing(url: str) -> sa.Engine:
-    """An engine for an existing database; it creates no file and no tables.
-
-    Raises:
-        sa.exc.ArgumentError: If the URL is not one.
-        ImportError: If its driver is not installed.
-    """
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, poolclass=sa.NullPool)
-    file = f"{Path(parsed.database or '').absolute().as_uri()}?mode=rw"  # without "c": does not create it
-    return sa.create_engine(
-        parsed, poolclass=sa.NullPool, creator=lambda: sqlite3.connect(file, uri=True, timeout=BUSY_TIMEOUT_S)
-    )
-
-
 def _judge_tables(current: str | None) -> Finding:
     scripts = ScriptDirectory(str(MIGRATIONS))
     newest = scripts.get_current_head()
@@ -162,7 +145,7 @@ def _try_writing(db: sa.Connection) -> Finding:
         ):  # the low byte is the basic code, the rest details it
             return warn(
                 "Writing",
-                f"another program has been writing for {BUSY_TIMEOUT_S} s",
+                f"another program has been writing for {database.LOOK_TIMEOUT_S} s",
                 "If this stays so, find out which program it is.",
             )
         return fail(

@@ -51,7 +51,7 @@ def check_workers(context: DoctorContext) -> Iterator[Finding]:
             "Workers", f"no worker has reported in the last {worker_registry.WORKER_TTL_S} s", remedy, UNREACHABLE
         )
     for info in workers:
-        yield judge_worker(info, settings.profile, settings.device, time.time())
+        yield judge_worker(info, context.profile.profile, settings.device, time.time())
     versions = sorted({info.model_version for info in workers if info.state == "ready"})
     if len(versions) > 1:
         remedy = "Restart those with old code, weights or settings. Until then, one expression gets different answers."

@@ -11,6 +11,7 @@ import structlog
 from backend.base.errors import Busy, Unreachable
 from backend.corrections.store import CorrectionStore
 from backend.db.request_store import RequestStore, open_request_store
+from backend.inference.own_profile import settle_profile
 from backend.inference.refinement_state import RefinementStates
 from backend.inference.state_format import refuse_beside_others
 from backend.interactive import retrieve_predictions
@@ -247,7 +248,7 @@ def open_predict_service(settings: Settings | None = None) -> PredictService:
     return PredictService(
         store=store,
         conn=conn,
-        profile=settings.profile,
+        profile=settle_profile(settings.profile, store.engine, settings.device),
         deadline_s=settings.predict_deadline_s,
         max_queued=settings.max_queued,
         run_store=RunStore(store.engine),

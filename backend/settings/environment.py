@@ -63,8 +63,11 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    profile: str = _env(
-        "RIS_PROFILE", default="base", description="Profile: the models and the method, such as demo or base."
+    profile: str | None = _env(
+        "RIS_PROFILE",
+        default=None,
+        description="Profile: the models and the method, such as demo or base. Without it, one is chosen when a state folder is new: "
+        "`base` on a machine with a GPU, else `cpu`. State folders of before keep `base`.",
     )
     parser: str | None = _env(
         "RIS_PARSER",

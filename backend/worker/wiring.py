@@ -10,6 +10,7 @@ from backend.corrections.store import open_correction_store as open_corrections
 from backend.corrections.sync import CorrectionSync
 from backend.db.request_store import open_request_store
 from backend.inference.feature_cache import FeatureCache
+from backend.inference.own_profile import settle_profile
 from backend.inference.segmenters import Segmenters
 from backend.inference.service import InferenceService
 from backend.label_studio.images import ImageFetcher
@@ -81,6 +82,22 @@ def build_run_store(settings: Settings) -> RunStore:
 
 
 @functools.cache
+def own_profile(settings: Settings) -> str:
+    """The profile of this worker: the one that is set, else that of the database.
+
+    Raises:
+        Unreachable: If the database cannot be opened.
+    """
+    if settings.profile:
+        return settings.profile
+    store = open_request_store(settings.sql_url)
+    try:
+        return settle_profile(None, store.engine, settings.device)
+    finally:
+        store.close()
+
+
+@functools.cache
 def build_service(settings: Settings) -> InferenceService:
     """Open the store and load the models.
 
@@ -106,7 +123,7 @@ def build_service(settings: Settings) -> InferenceService:
         ),
         fetcher=make_fetcher(settings),
         segmenter=load_segmenter(
-            settings.profile,
+            own_profile(settings),
             device=settings.device,
             store=weights.WeightStore(settings.model_dir, mirrors=settings.model_mirrors),
             **settings.component_overrides,

@@ -72,7 +72,7 @@ def run_worker(settings: Settings) -> None:
         machine=worker_registry.this_machine(),
         pid=os.getpid(),
         started_at=time.time(),
-        profile=settings.profile,
+        profile=wiring.own_profile(settings),
         device=settings.device,
         state_format=state_format(),
     )

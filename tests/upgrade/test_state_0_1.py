@@ -25,6 +25,7 @@ from backend.db.tables import answer
 from backend.exporters.export import export
 from backend.exporters.request import ExportFilter, ExportRequest
 from backend.inference.feature_cache import FeatureCache
+from backend.inference.own_profile import settle_profile
 from backend.inference.service import InferenceService
 from backend.label_studio.images import ImageFetcher
 from backend.runs import control, summary
@@ -107,6 +108,12 @@ def is_guessed(table: str, row: dict[str, Any]) -> bool:
     if table == "poll":
         return bool(row["project"] == SAID["project"])
     return table == "annotation_deleted" and row["source"] == "api"
+
+
+def test_the_profile_stays_what_it_was(yesterday: Yesterday):
+    store = open_request_store(yesterday.url)
+    assert settle_profile(None, store.engine, "cpu") == "base"
+    store.close()
 
 
 def test_every_row_is_there_but_the_deletions_that_were_guessed(yesterday: Yesterday):

@@ -28,6 +28,12 @@ def test_missing_and_damaged_weights_are_named_with_the_command_that_gets_them(
     assert exit_code(findings.values()) == 3
 
 
+def test_a_profile_that_no_setting_names_is_said_with_its_reason(make_context: MakeContext, tmp_path: Path):
+    findings = look(models.check_weights, make_context(RIS_PROFILE="", DEVICE="cpu", MODEL_DIR=tmp_path))
+    assert findings["Profile"].value == "cpu, because DEVICE is cpu"
+    assert "sam-mobile" in findings
+
+
 def test_unknown_profile_is_a_bad_setting(make_context: MakeContext):
     [finding] = look(models.check_weights, make_context(RIS_PROFILE="huge")).values()
     assert (finding.exit_code, "demo" in finding.remedy) == (2, True)

@@ -7,6 +7,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
+from backend.db import database
 from backend.db.counters import recount
 from backend.db.database import MIGRATIONS, open_database
 from backend.doctor import storage
@@ -84,7 +85,7 @@ def test_older_tables_are_brought_up_to_date_by_the_next_start(make_context: Mak
 def test_database_in_use_is_not_mistaken_for_a_broken_one(
     make_context: MakeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(storage, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(database, "LOOK_TIMEOUT_S", 0.05)
     context = database_case(make_context, tmp_path / "ris.sqlite3")
     db = sqlite3.connect(tmp_path / "ris.sqlite3", isolation_level=None)
     db.execute("BEGIN IMMEDIATE")

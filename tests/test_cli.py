@@ -107,12 +107,13 @@ def test_missing_weights_end_with_exit_code_3(scene_file, tmp_path):
 
 
 def test_models_list_says_what_is_there(tmp_path):
-    done = ris("models", "list", MODEL_DIR=str(tmp_path))
+    done = ris("models", "list", MODEL_DIR=str(tmp_path), RIS_STATE_DIR=str(tmp_path / "state"))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert any("sam-tiny" in line and "ready" in line for line in lines)
     assert any("sam-vit-b" in line and "missing" in line for line in lines)
     assert any(line.split()[:3] == ["sam-mobile", "missing", "Apache-2.0"] for line in lines)
+    assert "    first expression on an image: not measured yet on this machine" in lines
 
 
 def test_models_pull_says_before_loading_what_it_is(tmp_path):

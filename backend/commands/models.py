@@ -21,26 +21,29 @@ ProfileOrWeights = Annotated[str, typer.Argument(metavar="PROFILE", help="A prof
 
 
 def list_models() -> None:
-    """List profiles, weights and components. Shows licences, whether weights are on this machine, and where components come from."""
+    """List profiles, weights and components: licences, what is on this machine, what a first expression takes, and origins."""
+    from backend.db.measured_times import describe_first_expression, read_encoding_times
     from ris_core.errors import BadComponent
     from ris_core.output.plain_text import one_line
     from ris_core.profiles import profile_names
 
-    store = _open_store(read_settings())
+    settings = read_settings()
+    store, times = _open_store(settings), read_encoding_times(settings.sql_url)
     for name in profile_names():
         try:
-            _list_profile(name, store)
+            _list_profile(name, store, describe_first_expression(times.get(name, [])))
         except BadComponent as error:  # another distribution's; the others are listed all the same
             print(one_line(f"{name}: {error}"))
     print("Components:")
     print_table(COMPONENT_COLUMNS, _read_components(), has_header=False)
 
 
-def _list_profile(name: str, store: "WeightStore") -> None:
+def _list_profile(name: str, store: "WeightStore", first_expression: str) -> None:
     from ris_core.output.plain_text import one_line
     from ris_core.profiles import profile_weights, read_profile
 
     print(one_line(f"{name}: {read_profile(name)['about']}"))
+    print(f"    first expression on an image: {first_expression}")
     rows = [
         (f"    {status.weight.name}", status.state, status.weight.licence, str(status.path))
         for status in _check(store, profile_weights(name), name)

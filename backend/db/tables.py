@@ -141,6 +141,14 @@ default_profile = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
 )
 """One row: the profile that answers where RIS_PROFILE names none."""
+encoding_time = sa.Table(
+    "encoding_time",
+    metadata,
+    *(sa.Column(name, sa.Text, primary_key=True) for name in ("profile", "machine", "device")),
+    sa.Column("median_s", sa.Double, nullable=False),
+    sa.Column("images", sa.Integer, nullable=False),
+)
+"""What encoding an image took last, on each machine that workers ran on."""
 image_source = sa.Table(
     "image_source",
     metadata,

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from backend.db.measured_times import describe_first_expression, read_encoding_times
 from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, MISSING, UNREACHABLE, Finding, fail, ok
 from ris_core.errors import BadComponent
@@ -44,6 +45,8 @@ def check_weights(context: DoctorContext) -> Iterator[Finding]:
         remedy = "RIS_PROFILE chooses another."
         yield Finding("Profile", "ok", f"{profile}, because {context.profile.reason}", remedy=remedy)
     sections = read_profile(profile)
+    times = read_encoding_times(context.settings.sql_url).get(profile, [])
+    yield ok("First expression", describe_first_expression(times))
     yield _check_packages()
     for kind, folder in COMPONENTS.items():
         yield _check_component(kind, folder, sections[kind]["name"])

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,26 +20,40 @@ class EncodingTimes:
 
     Attributes:
         tell: Called with the fields of `worker_registry.WorkerInfo` that change.
+        keep: Called with a profile, the median of its last encodings in seconds, and how many these were: after the first, and
+            once there are enough for a steady median.
     """
 
     def __init__(self) -> None:
         self.tell: Callable[..., None] = lambda **changes: None
-        self._last_s: deque[float] = deque(maxlen=LAST)
+        self.keep: Callable[[str, float, int], None] = lambda profile, median_s, images: None
+        self._last_s: dict[str, deque[float]] = {}
+        self._images: Counter[str] = Counter()
 
     @contextmanager
-    def encoding(self, picture: str, is_whole: bool = True) -> Iterator[None]:
+    def encoding(self, picture: str, profile: str = "") -> Iterator[None]:
         """A picture is encoded in here.
 
         Args:
             picture: Its `picture_key`.
-            is_whole: It is encoded for expressions. What clicks need takes less, and does not count.
+            profile: Whose models encode it for expressions. Empty for what clicks need, which takes less and does not count.
         """
         began = time.time()
+        known: dict[str, float] = {}
         self.tell(encoding=picture, encoding_since=began)
         try:
             yield
-            if is_whole:
-                self._last_s.append(time.time() - began)
+            if profile:
+                known["encode_s"] = self._count(profile, time.time() - began)
         finally:
-            known = {"encode_s": statistics.median(self._last_s)} if self._last_s else {}
             self.tell(encoding="", encoding_since=0.0, **known)
+
+    def _count(self, profile: str, seconds: float) -> float:
+        """Count an encoding; the median of the profile's last ones."""
+        last_s = self._last_s.setdefault(profile, deque(maxlen=LAST))
+        last_s.append(seconds)
+        self._images[profile] += 1
+        median_s = statistics.median(last_s)
+        if self._images[profile] in (1, LAST):
+            self.keep(profile, median_s, len(last_s))
+        return median_s

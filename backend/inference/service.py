@@ -336,7 +336,7 @@ class InferenceService:
         image = self._open(context)
         encoded = self.cache.get(context.segmenter.encode_fp, image.sha256)
         if encoded is None:
-            with self.encoding_times.encoding(context.picture):
+            with self.encoding_times.encoding(context.picture, context.segmenter.profile):
                 encoded = self.cache.put(context.segmenter.encode(image))
             context.tick("encode")
             if context.expects_gestures:
@@ -367,7 +367,7 @@ class InferenceService:
         image = self._open(context)
         embedding = self.cache.get_embedding(proposer.embed_fp, image.sha256)
         if embedding is None:
-            with self.encoding_times.encoding(context.picture, is_whole=False):
+            with self.encoding_times.encoding(context.picture):
                 embedding = proposer.embed(image)
             self.cache.put_embedding(embedding)
         context.tick("embed")

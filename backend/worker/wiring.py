@@ -1,6 +1,7 @@
 """From settings to a `InferenceService`, once per process."""
 
 import functools
+from collections.abc import Callable
 
 import redis
 import structlog
@@ -8,6 +9,7 @@ import structlog
 from backend.base.errors import BadSettings, Unreachable
 from backend.corrections.store import open_correction_store as open_corrections
 from backend.corrections.sync import CorrectionSync
+from backend.db.measured_times import keep_encoding_time
 from backend.db.request_store import open_request_store
 from backend.inference.feature_cache import FeatureCache
 from backend.inference.own_profile import settle_profile
@@ -24,6 +26,7 @@ from backend.settings.environment import Settings, read_settings
 from backend.transport import queueing, redis_client, worker_registry
 from backend.transport.redis_server import resolve_url
 from ris_core import load_segmenter
+from ris_core.errors import RisError
 from ris_core.runtime import weights
 from ris_core.segmentation.segmenter import Segmenter
 
@@ -134,6 +137,18 @@ def build_service(settings: Settings) -> InferenceService:
         make_fetcher=make_project_fetcher,
         ahead=settings.encode_ahead,
     )
+
+
+def keep_encoding_times(service: InferenceService, device: str) -> Callable[[str, float, int], None]:
+    """What keeps in the database how long this machine's encodings take; work goes on where that fails."""
+
+    def keep(profile: str, median_s: float, images: int) -> None:
+        try:
+            keep_encoding_time(service.store.engine, device, profile, median_s, images)
+        except RisError as error:
+            log.warning("how long encodings take is not kept", profile=profile, error=str(error))
+
+    return keep
 
 
 @functools.cache

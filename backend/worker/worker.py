@@ -80,6 +80,7 @@ def run_worker(settings: Settings) -> None:
         service = wiring.build_service(settings)
         service.warm_up()
         service.encoding_times.tell = heartbeat.note
+        service.encoding_times.keep = wiring.keep_encoding_times(service, settings.device)
         heartbeat.say(state="ready", model_version=service.model_version)
         log.info(
             "worker ready",

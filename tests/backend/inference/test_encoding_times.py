@@ -21,8 +21,8 @@ def times():
     return times
 
 
-def spend(times, clock, seconds, **how):
-    with times.encoding("7/1", **how):
+def spend(times, clock, seconds, profile="base"):
+    with times.encoding("7/1", profile):
         clock[0] += seconds
 
 
@@ -41,9 +41,9 @@ def test_the_median_of_the_last_ones_counts(times, clock):
 
 
 def test_what_fails_and_what_clicks_need_do_not_count(times, clock):
-    with pytest.raises(ZeroDivisionError), times.encoding("7/1"):
+    with pytest.raises(ZeroDivisionError), times.encoding("7/1", "base"):
         clock[0] /= 0
-    spend(times, clock, 3, is_whole=False)
+    spend(times, clock, 3, profile="")
     assert times.said[1::2] == [{"encoding": "", "encoding_since": 0.0}] * 2
 
 

@@ -17,6 +17,7 @@ from rq.job import Callback
 from rq.serializers import JSONSerializer
 
 from backend.base.errors import BadSettings
+from backend.db.measured_times import read_encoding_times
 from backend.inference.state_format import refuse_beside_others, state_format
 from backend.interactive.predict import open_predict_service
 from backend.settings.environment import Settings
@@ -204,6 +205,8 @@ def test_a_worker_says_which_picture_it_encodes_and_how_long_that_took(bench):
     assert (free.encoding, free.encoding_since) == ("", 0.0)
     assert 0.3 <= free.encode_s < 60
     assert worker_registry.encoding_left_s([free], "1/5", time.time()) is None
+    [kept] = read_encoding_times(f"sqlite:///{bench.folder / 'ris.sqlite3'}")["toy"]
+    assert (kept.images, kept.median_s) == (1, pytest.approx(free.encode_s))
 
 
 def test_worker_is_refused_beside_one_of_another_version(bench):

@@ -180,7 +180,7 @@ REGISTRY: Mapping[str, Weight] = {
             "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
             353_976_522,
             "ViT-B/32",
-            "paper-gl",
+            "cpu",
         ),
         _openai_clip(
             "clip-rn50",

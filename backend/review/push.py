@@ -14,13 +14,11 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from backend.corrections.answer_regions import read_regions as read_drawn_regions
 from backend.corrections.store import CorrectionStore
 from backend.db.correction_tables import annotation_version
 from backend.db.review_tables import review_push
 from backend.db.upsert import insert_if_absent
-from backend.label_studio.protocol import Json
-from backend.label_studio.reviews_api import ReviewClient
+from backend.label_studio.reviews_api import Drawing, ReviewClient
 from backend.review.decisions import digest_mask
 from backend.review.regions import ReviewedRegion, read_regions
 
@@ -68,7 +66,7 @@ class PushStep:
     why: str = ""
     target: int | None = None
     id: str = ""
-    prediction: Json | None = None
+    prediction: Drawing | None = None
 
 
 def list_approvals(regions: Iterator[ReviewedRegion], kinds: Sequence[Kind]) -> list[Approval]:
@@ -127,18 +125,18 @@ class ApprovalWriter:
         return PushStep(approval, "done", "is written", step.target, step.id)
 
     def _look(self, approval: Approval) -> PushStep:
-        annotations = self._studio.annotations_of(approval.task)
+        annotations = self._studio.read_annotations(approval.task)
         if annotations is None:
             return PushStep(approval, "left", "the task is not in Label Studio any more")
         look = self._look_at_prediction if approval.annotation is None else self._look_at_annotation
         return look(approval, annotations)
 
-    def _look_at_prediction(self, approval: Approval, annotations: Sequence[Json]) -> PushStep:
-        predictions = self._studio.predictions_of(approval.task)
+    def _look_at_prediction(self, approval: Approval, annotations: Sequence[Drawing]) -> PushStep:
+        predictions = self._studio.read_predictions(approval.task)
         own = [one for one in predictions if _digest(one) == approval.masks]
         if not own:
             return PushStep(approval, "left", "no prediction in Label Studio has these masks")
-        target = int(own[-1]["id"])
+        target = own[-1].id
         id = _make_id(approval, target)
         record = self._read_record(id)
         if record and record["done_at"] is not None:
@@ -149,28 +147,28 @@ class ApprovalWriter:
             return PushStep(approval, "left", "somebody has annotated the task meanwhile", target)
         return PushStep(approval, "write", "", target, id, own[-1])
 
-    def _look_at_annotation(self, approval: Approval, annotations: Sequence[Json]) -> PushStep:
+    def _look_at_annotation(self, approval: Approval, annotations: Sequence[Drawing]) -> PushStep:
         target = approval.annotation
         assert target is not None
-        own = next((one for one in annotations if one["id"] == target), None)
+        own = next((one for one in annotations if one.id == target), None)
         if own is None:
             return PushStep(approval, "left", "the annotation is not in Label Studio any more", target)
         if _digest(own) != approval.masks:
             return PushStep(approval, "left", "the annotation was changed meanwhile", target)
         id = _make_id(approval, target)
         record = self._read_record(id)
-        if own["ground_truth"]:
+        if own.is_ground_truth:
             return PushStep(approval, "done", "is the ground truth", target, id)
         if record and record["done_at"] is not None:
             return PushStep(approval, "done", WRITTEN_BEFORE, target, id)
-        other = next((one["id"] for one in annotations if one["ground_truth"]), None)
+        other = next((one.id for one in annotations if one.is_ground_truth), None)
         if other is not None:
             return PushStep(approval, "left", f"annotation {other} is the ground truth of this task", target)
         return PushStep(approval, "write", "", target, id)
 
-    def _was_annotated(self, project: int, prediction: int, annotations: Sequence[Json]) -> bool:
+    def _was_annotated(self, project: int, prediction: int, annotations: Sequence[Drawing]) -> bool:
         """Whether an annotation was made of a prediction, also one that is deleted since."""
-        if any(one.get("parent_prediction") == prediction for one in annotations):
+        if any(one.prediction == prediction for one in annotations):
             return True
         own = annotation_version.c
         recorded = sa.select(own.id).where((own.project == project) & (own.parent_prediction == prediction)).limit(1)
@@ -195,10 +193,10 @@ class ApprovalWriter:
         with self._store.writing() as db:
             db.execute(insert_if_absent(db.dialect.name, review_push), row)
 
-    def _record_done(self, id: str, result: str) -> None:
+    def _record_done(self, id: str, became: str) -> None:
         is_open = (review_push.c.id == id) & review_push.c.done_at.is_(None)
         with self._store.writing() as db:
-            db.execute(sa.update(review_push).where(is_open).values(done_at=time.time(), result=result))
+            db.execute(sa.update(review_push).where(is_open).values(done_at=time.time(), result=became))
 
 
 def _make_id(approval: Approval, target: int) -> str:
@@ -206,7 +204,6 @@ def _make_id(approval: Approval, target: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{approval.kind} {approval.project} {approval.task} {target} {masks}"))
 
 
-def _digest(annotation_or_prediction: Json) -> dict[str, str]:
+def _digest(drawing: Drawing) -> dict[str, str]:
     """Digest of each mask, by the region's id."""
-    regions = read_drawn_regions(annotation_or_prediction["result"])
-    return {id: digest_mask(region.mask) for id, region in regions.items()}
+    return {id: digest_mask(region.mask) for id, region in drawing.regions.items()}

@@ -115,7 +115,16 @@ def put_real_values(script: str, demo: Demo, projects: dict[str, Project]) -> st
     }
     for example, value in real.items():
         script = script.replace(example, value)
+    if "101/HXmhrNCpYq" in script:
+        script = script.replace("101/HXmhrNCpYq", region_key(demo, projects["3"]))
     return re.sub(r'(--project |"project": )(\d+)', lambda match: f"{match[1]}{projects[match[2]].id}", script)
+
+
+def region_key(demo: Demo, project: Project) -> str:
+    """The region that was accepted, as `ris review` names it."""
+    client = LabelStudioClient(demo.url, demo.secrets.token)
+    [annotation] = client.request("GET", f"/api/tasks/{project.tasks[0]}/annotations/")
+    return f"{project.tasks[0]}/{annotation['result'][0]['id']}"
 
 
 def correct_the_address(client: LabelStudioClient, project: Project) -> None:

@@ -25,6 +25,7 @@ from backend.commands.run import runs
 from backend.commands.segment import segment
 from backend.commands.services import down, serve, up, worker
 from backend.commands.try_images import try_images
+from backend.commands.verify import verify
 from backend.commands.warm import warm
 from backend.commands.workers import workers
 from ris_core.errors import RisError
@@ -36,7 +37,22 @@ ABOUT = "Referring image segmentation for Label Studio: type an expression, get 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=ABOUT
 )
-for command in (segment, serve, worker, workers, up, down, connect, doctor, warm, export, report, backup, restore):
+for command in (
+    segment,
+    serve,
+    worker,
+    workers,
+    up,
+    down,
+    connect,
+    doctor,
+    warm,
+    export,
+    verify,
+    report,
+    backup,
+    restore,
+):
     app.command()(command)
 app.command("eval")(evaluate)
 app.command("try")(try_images)

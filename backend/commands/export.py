@@ -12,6 +12,7 @@ from backend.commands.corrections_read import open_reconciled, split_names
 from backend.commands.image_fetch import make_fetch
 from backend.commands.options import Offline, Outcomes, Project
 from backend.exporters.files import exit_on_signals
+from backend.exporters.manifest import MANIFEST, digest_bytes
 from backend.settings.environment import Settings, read_settings
 from ris_core.errors import BadInput
 
@@ -124,7 +125,10 @@ def _write(settings: Settings, order: "ExportRequest", offline: bool) -> None:
 
 
 def _print_counts(counts: "CardCounts", out: Path) -> None:
-    print(f"{counts.targets:,} targets with {counts.sentences:,} sentences on {len(counts.images):,} images in {out}.")
+    print(
+        f"{counts.targets:,} targets with {counts.sentences:,} sentences on {len(counts.images):,} images in {out}.\n"
+        f"sha256 of {MANIFEST}: {digest_bytes(out / MANIFEST)}. `ris verify` compares all files with it."
+    )
     if counts.unnamed or counts.left_out:
         print(
             f"{counts.unnamed:,} regions have no expression (unnamed.jsonl); {counts.left_out:,} were left out, each with the "

@@ -61,7 +61,9 @@ class CorrectionStore:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(is_read_only=True)
+        # all queries of a connection see one state of the record, as they do in SQLite
+        snapshot = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+        self._reader = engine.execution_options(is_read_only=True, **snapshot)
 
     def close(self) -> None:
         """Close the connections of this process."""

@@ -22,6 +22,7 @@ from backend.exporters.folder import new_folder
 from backend.exporters.image_files import Fetch, ImageFiles
 from backend.exporters.planning import ExportNotes, plan_tasks
 from backend.exporters.project_tasks import check_project_known
+from backend.exporters.record_position import read_position
 from backend.exporters.request import ExportRequest
 from backend.exporters.sign_off import is_signed, make_sign_off
 from backend.exporters.targets import AnnotatedImage, DatasetWriter
@@ -65,11 +66,13 @@ def export(
         raise UnknownName(f"No format named {request.format!r}. Available: {', '.join(FORMATS)}.")
     make_writer, images_folder = FORMATS[request.format]
     try:
-        with new_folder(request.folder, request.is_replaced) as folder:
+        about: dict[str, Any] = {"program": request.version}
+        with new_folder(request.folder, request.is_replaced, about) as folder:
             images = ImageFiles(request.images, folder / images_folder, fetch, pool, max_pixels)
             notes = ExportNotes()
             with correction_store.reading() as db:
                 check_project_known(db, request.filter.project)
+                about["made_from"] = read_position(db, request.filter)
                 placements = plan_tasks(db, request.filter, images, notes)
                 annotated_images = read_annotated_images(db, request.filter, placements, notes)
                 counts = _write(folder, make_writer(folder), annotated_images, request, report)

@@ -5,9 +5,10 @@ to another hidden folder and deleted from there.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from backend.exporters.manifest import check_unchanged, read_manifest, write_manifest
 from backend.exporters.staging import DATA, list_stagings, locked, make_staging, remove_if_empty, remove_staging
@@ -15,11 +16,12 @@ from ris_core.errors import BadInput
 
 
 @contextmanager
-def new_folder(path: Path, is_replaced: bool) -> Iterator[Path]:
+def new_folder(path: Path, is_replaced: bool, about: Mapping[str, Any] | None = None) -> Iterator[Path]:
     """A folder that is renamed to `path` at the end. What a killed export left beside `path` is deleted first.
 
     Args:
         is_replaced: An unchanged data set at `path` may be replaced.
+        about: Entries of the manifest that say what it was made from; read at the end.
 
     Raises:
         BadInput: If `path` exists and is not to be replaced, or another export writes there.
@@ -36,7 +38,7 @@ def new_folder(path: Path, is_replaced: bool) -> Iterator[Path]:
             folder = staging / DATA
             folder.mkdir()
             yield folder
-            write_manifest(folder)
+            write_manifest(folder, about)
             check_path(
                 final, is_replaced
             )  # again: an export takes minutes, and somebody may have used the path meanwhile

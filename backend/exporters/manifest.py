@@ -1,8 +1,18 @@
-"""`manifest.json`: every file that an export wrote, with its sha256. Only a folder that matches its manifest is replaced."""
+"""`manifest.json`: every file that an export wrote, with its sha256. Only a folder that matches its manifest is replaced.
+
+made_by: The name of this program.
+format: Version of the manifest; manifests without it are of version 1, which has `made_by` and `files` only.
+program: Version of this program.
+made_from: Where the record stood, see `record_position`.
+files: By path, the sha256 of the bytes; of a symbolic link, "link" and the sha256 of the path that it holds.
+linked: By path of a symbolic link to a file, the sha256 of that file's bytes.
+sha256: Of the manifest without this entry.
+"""
 
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +20,39 @@ from ris_core.errors import BadInput
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
+FORMAT = 2
 PROGRAM = "label-studio-ris"
 """The value of `made_by`, by which an export knows its own folders."""
 LISTED = 3
 """Files that an error message names; it counts the others."""
 
 
-def write_manifest(folder: Path) -> None:
-    """List every file of a data set; equal folders give equal bytes."""
-    files = {name: digest_file(folder / name) for name in sorted(list_files(folder))}
-    content: dict[str, Any] = {"made_by": PROGRAM, "files": files}
-    (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+def write_manifest(folder: Path, about: Mapping[str, Any] | None = None) -> None:
+    """List every file of a data set; equal folders give equal bytes.
+
+    Args:
+        about: Entries that say what it was made from: `program`, `made_from`.
+    """
+    names = sorted(list_files(folder))
+    content: dict[str, Any] = {
+        "made_by": PROGRAM,
+        "format": FORMAT,
+        **(about or {}),
+        "files": {name: digest_file(folder / name) for name in names},
+        "linked": {name: digest_bytes(folder / name) for name in names if _is_link_to_file(folder / name)},
+    }
+    content["sha256"] = digest_content(content)
+    (folder / MANIFEST).write_bytes(to_bytes(content))
+
+
+def to_bytes(content: Mapping[str, Any]) -> bytes:
+    """A manifest as the bytes of its file."""
+    return (json.dumps(content, indent=1, ensure_ascii=True) + "\n").encode()
+
+
+def digest_content(content: Mapping[str, Any]) -> str:
+    """sha256 of a manifest without its entry `sha256`."""
+    return hashlib.sha256(to_bytes({name: value for name, value in content.items() if name != "sha256"})).hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, str] | None:
@@ -70,9 +102,17 @@ def find_change(folder: Path) -> str:
 
 
 def list_files(folder: Path) -> set[str]:
-    """Relative paths of everything below a folder that is not a folder, and of empty folders."""
+    """Relative paths of everything below a folder that is not a folder, and of empty folders.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
     paths = set()
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=refuse):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         if not folders and not files and Path(parent) != folder:
             paths.add(os.path.relpath(parent, folder))
@@ -86,5 +126,14 @@ def digest_file(file: Path) -> str:
         return "link " + hashlib.sha256(os.fsencode(os.readlink(file))).hexdigest()
     if not file.is_file():
         return "none"
+    return digest_bytes(file)
+
+
+def digest_bytes(file: Path) -> str:
+    """sha256 of a file's bytes; links are followed."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_link_to_file(file: Path) -> bool:
+    return file.is_symlink() and file.is_file()

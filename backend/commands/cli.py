@@ -18,6 +18,7 @@ from backend.commands.corrections import corrections
 from backend.commands.doctor import doctor
 from backend.commands.evaluate import evaluate
 from backend.commands.export import export
+from backend.commands.import_ import import_data_set
 from backend.commands.models import models
 from backend.commands.report import report
 from backend.commands.review import review
@@ -55,6 +56,7 @@ for command in (
 ):
     app.command()(command)
 app.command("eval")(evaluate)
+app.command("import")(import_data_set)
 app.command("try")(try_images)
 for name, group in (
     ("run", runs),

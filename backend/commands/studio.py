@@ -8,6 +8,7 @@ from backend.settings.environment import Settings
 
 if TYPE_CHECKING:
     from backend.label_studio.reviews_api import ReviewClient
+    from backend.label_studio.task_import import ImportClient
     from backend.runs.studio_client import RunClient
 
 
@@ -40,6 +41,17 @@ def open_review_client(settings: Settings) -> "ReviewClient":
     from backend.label_studio.reviews_api import ReviewClient
 
     return ReviewClient(*_address_and_token(settings))
+
+
+def open_import_client(settings: Settings) -> "ImportClient":
+    """A client with the calls that imports make.
+
+    Raises:
+        BadSettings: If Label Studio's address or token is not set.
+    """
+    from backend.label_studio.task_import import ImportClient
+
+    return ImportClient(*_address_and_token(settings))
 
 
 def is_known(settings: Settings) -> bool:

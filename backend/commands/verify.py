@@ -21,7 +21,7 @@ COLUMNS = (Column(is_fixed=True, width=10), Column(), Column())
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a data set that `ris export` wrote.")]
 Digest = Annotated[
-    str, typer.Option("--manifest-sha256", help="The sha256 of manifest.json, as the export printed it; compared too.")
+    str, typer.Option("--manifest-digest", help="The sha256 of manifest.json, as the export printed it; compared too.")
 ]
 
 
@@ -30,7 +30,7 @@ def verify(folder: Folder, manifest_sha256: Digest = "") -> None:
     from backend.exporters.verification import verify as compare
 
     if manifest_sha256 and (len(manifest_sha256) != 64 or not HEX.issuperset(manifest_sha256)):
-        raise BadInput(f"--manifest-sha256 is {manifest_sha256!r}; it has 64 hexadecimal digits.")
+        raise BadInput(f"--manifest-digest is {manifest_sha256!r}; it has 64 hexadecimal digits.")
     with exit_on_signals(), Progress(f"Checking {folder}", "files") as progress:
         result = compare(folder, manifest_sha256, progress.count)
     _print(result, folder, is_known=bool(manifest_sha256))
@@ -61,7 +61,7 @@ def _print(result: "FolderVerification", folder: Path, is_known: bool) -> None:
         return
     print(
         f"The manifest's sha256 is {result.manifest_sha256}. Whoever can write to the folder can write a new manifest; compare "
-        "with --manifest-sha256 and the digest that the export printed to exclude that."
+        "with --manifest-digest and the digest that the export printed to exclude that."
     )
 
 

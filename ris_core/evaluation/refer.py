@@ -103,6 +103,14 @@ def read_refer(
     )
 
 
+def read_refs(root: Path, name: str, *, partition: str = "", wording: str = "raw") -> list[Ref]:
+    """Read the refs of all splits.
+
+    Args, raises: as of `read_refer`.
+    """
+    return _read_refs(_refs_file(root, name, _checked(name, partition, wording)), wording)
+
+
 def _checked(name: str, partition: str, wording: str) -> str:
     if name not in PARTITIONS:
         raise UnknownName(f"No data set named {name!r}. Available: {', '.join(PARTITIONS)}.")

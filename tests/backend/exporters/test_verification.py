@@ -226,7 +226,7 @@ def test_a_manifest_that_was_written_anew_is_found_only_by_its_digest(export_as)
     rewrite(folder, lambda content: content["files"].pop("left-out.jsonl"), is_signed=True)
     assert found(folder) == []
     assert [one.name for one in verify(folder, kept).differences] == [MANIFEST]
-    assert CliRunner().invoke(app, [str(folder), "--manifest-sha256", kept]).exit_code == 1
+    assert CliRunner().invoke(app, [str(folder), "--manifest-digest", kept]).exit_code == 1
     assert "Whoever can write to the folder" in CliRunner().invoke(app, [str(folder)]).stdout
 
 
@@ -265,5 +265,5 @@ def test_what_cannot_be_compared_is_refused(export_as, break_it, message):
 
 
 def test_a_digest_that_is_none_is_refused(export_as):
-    done = CliRunner().invoke(app, [str(export_as("coco")), "--manifest-sha256", "12"])
+    done = CliRunner().invoke(app, [str(export_as("coco")), "--manifest-digest", "12"])
     assert isinstance(done.exception, BadInput)

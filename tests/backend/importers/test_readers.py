@@ -1,0 +1,204 @@
+"""Data sets are read exactly, and nothing in them reaches outside of their folder."""
+
+import json
+import pickle
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pil
+
+from backend.exporters.splits import SplitShares
+from backend.importers.json_stream import CHUNK, read_elements
+from backend.importers.reading import read_data_set
+from backend.importers.source import DataSource, find_file
+from ris_core.errors import BadInput, UnknownName
+from tests.backend.corrections.made import box
+from tests.backend.exporters.test_formats import EXPECTED, lines
+
+
+def by_sentence(source: DataSource) -> dict[str, np.ndarray]:
+    masks: dict[str, np.ndarray] = {}
+    for image in source.images():
+        assert find_file(image.folder, image.name, "it").is_file()
+        for one in image.objects:
+            for sentence in one.sentences or ("-",):
+                masks[sentence] = masks.get(sentence, False) | one.draw()
+    return masks
+
+
+@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "coco-polygons", "masks"])
+def test_every_exported_mask_and_sentence_is_read(export_as, format):
+    source = read_data_set(format.partition("-")[0], export_as(format))
+    masks = by_sentence(source)
+    unnamed = {} if "ref" in format else {"-": box(0, 15)}
+    assert set(masks) == {*EXPECTED, "the box", *unnamed}
+    for sentence, mask in {**EXPECTED, **unnamed}.items():
+        np.testing.assert_array_equal(masks[sentence], mask)
+    assert set(source.labels) <= {"Dog", "Object"}
+    assert source.count == len(list(source.images()))
+
+
+def test_what_means_nothing_is_read(export_as):
+    source = read_data_set("grefcoco", export_as("grefcoco"))
+    assert [text for image in source.images() for text in image.absent] == ["the zebra"]
+
+
+def test_splits_are_read(export_as):
+    given = {"shares": SplitShares(0.5, 0.0, 0.5)}
+    exported = {line["split"] for line in lines(export_as("masks", **given) / "index.jsonl")}
+    for format in ("masks", "coco", "refcoco"):
+        source = read_data_set(format, export_as(format, f"{format}-again", **given))
+        assert {image.split for image in source.images()} == exported
+
+
+def test_an_image_is_known_by_its_id_and_its_content(export_as):
+    folder = export_as("masks")
+    before = {image.id: image.digest for image in read_data_set("masks", folder).images()}
+    index = folder / "index.jsonl"
+    index.write_text(index.read_text().replace("two parts", "three parts"))
+    after = {image.id: image.digest for image in read_data_set("masks", folder).images()}
+    assert before.keys() == after.keys()
+    assert len([id for id in before if before[id] != after[id]]) == 1
+
+
+VALUES = [0, -1.5e300, 'é\n"\\𝄞', [], {}, [[1, 2], {"a": [None, True]}], "x" * 3 * CHUNK, 12345678901234567890]
+
+
+@pytest.mark.parametrize("gap", ["", " \n", "\r\n\t" * CHUNK])
+def test_a_stream_gives_what_the_whole_file_gives(tmp_path, gap):
+    file = tmp_path / "a.json"
+    parts = [json.dumps(value, ensure_ascii=False) for value in VALUES]
+    listed = f"{gap},".join(parts)
+    file.write_text(
+        f'{gap}{{"info": {{"a": [1]}},{gap}"a"{gap}:[{listed}],{gap}"b": [],"c":[{parts[0]}]}}{gap}', newline=""
+    )
+    assert list(read_elements(file)) == [*(("a", value) for value in VALUES), ("c", 0)]
+
+
+def test_a_number_at_the_end_of_a_chunk_is_whole(tmp_path):
+    file = tmp_path / "a.json"
+    for blanks in range(CHUNK - 12, CHUNK):
+        file.write_text(f'{{"a": [{" " * (blanks - 7)}1234567]}}')
+        assert list(read_elements(file)) == [("a", 1234567)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", '{"a": [1,]}', '{"a": [1}', '{"a": [1]', '{"a" [1]}', '{"a": [1]} x', "{1: [1]}", "{" * 9999]
+)
+def test_what_is_no_json_object_is_refused(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(BadInput, match="is no JSON object"):
+        list(read_elements(tmp_path / "a.json"))
+
+
+def test_a_large_file_is_not_in_memory(tmp_path):
+    file = tmp_path / "a.json"
+    with file.open("w") as stream:
+        stream.write(
+            '{"annotations": ['
+            + ",".join(json.dumps({"id": i, "segmentation": [[i] * 60]}) for i in range(20_000))
+            + "]}"
+        )
+    tracemalloc.start()
+    assert sum(1 for _ in read_elements(file)) == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert file.stat().st_size > 5_000_000
+    assert peak < 2_000_000
+
+
+def one_image(root: Path, **annotation: object) -> Path:
+    """COCO's files of one image of 8 x 6 pixels and one annotation."""
+    (root / "annotations").mkdir(parents=True)
+    (root / "images").mkdir()
+    Pil.new("RGB", (8, 6)).save(root / "images" / "a.png")
+    about = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 4, 0, 4, 3]], **annotation}
+    content = {
+        "images": [{"id": 1, "file_name": annotation.pop("file_name", "a.png"), "height": 6, "width": 8}],
+        "categories": [{"id": 1, "name": "dog"}],
+        "annotations": [about],
+    }
+    (root / "annotations" / "instances.json").write_text(json.dumps(content))
+    return root
+
+
+HOSTILE = {
+    "a size that is not the image's": {"counts": "0", "size": [10**6, 10**6]},
+    "run lengths that go beyond": {"counts": [10**9, 10**9], "size": [6, 8]},
+    "run lengths that are cut": {"counts": "\x01", "size": [6, 8]},
+    "corners far away": [[0, 0, 1e300, 0, 4, 3]],
+    "corners that are no numbers": [[0, 0, float("nan"), 0, 4, 3]],
+    "corners of text": [["0", "0", "4", "0", "4", "3"]],
+    "a number": 7,
+    "no size": {"counts": [48]},
+}
+
+
+@pytest.mark.parametrize("segmentation", HOSTILE.values(), ids=HOSTILE)
+def test_a_segmentation_that_cannot_be_drawn_is_refused(tmp_path, segmentation):
+    [image] = read_data_set("coco", one_image(tmp_path, segmentation=segmentation)).images()
+    with pytest.raises(BadInput, match=r"segmentation|run lengths"):
+        image.objects[0].draw()
+
+
+def test_crowds_and_uncompressed_run_lengths_are_read(tmp_path):
+    crowd = {"counts": [2, 3, 43], "size": [6, 8]}
+    [image] = read_data_set("coco", one_image(tmp_path, segmentation=crowd, iscrowd=1)).images()
+    assert np.flatnonzero(image.objects[0].draw().T.ravel()).tolist() == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "name", ["../../secret.png", "/etc/passwd", "a/../../x", "..\\x", "link.png", "folder/secret.png"]
+)
+def test_no_file_outside_of_the_folder_is_opened(tmp_path, name):
+    (tmp_path / "secret.png").touch()
+    root = one_image(tmp_path / "set", file_name=name)
+    (root / "images" / "link.png").symlink_to(tmp_path / "secret.png")
+    (root / "images" / "folder").symlink_to(tmp_path)
+    [image] = read_data_set("coco", root).images()
+    with pytest.raises(BadInput, match=r"no file below|leads out"):
+        find_file(image.folder, image.name, "The file")
+
+
+def test_no_mask_outside_of_the_folder_is_opened(tmp_path, export_as):
+    folder = export_as("masks")
+    Pil.new("L", (40, 30)).save(tmp_path / "secret.png")
+    line = {**lines(folder / "index.jsonl")[0], "mask": "../secret.png"}
+    (folder / "index.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(BadInput, match="no file below"):
+        list(read_data_set("masks", folder).images())
+
+
+class Run:
+    def __reduce__(self) -> tuple:
+        return print, ("ran",)
+
+
+def test_a_pickle_runs_nothing(export_as, capsys):
+    folder = export_as("refcoco")
+    (folder / "refcoco" / "refs(unc).p").write_bytes(pickle.dumps([Run()]))
+    with pytest.raises(BadInput, match="could run code"):
+        read_data_set("refcoco", folder)
+    assert "ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line", ["x", "[1]", '{"mask": "a"}', '{"mask": 1, "image": "a", "label": "", "sentences": []}']
+)
+def test_a_line_that_is_not_in_the_format_is_named(tmp_path, line):
+    (tmp_path / "index.jsonl").write_text(line + "\n")
+    with pytest.raises(BadInput, match="line at byte 0"):
+        read_data_set("masks", tmp_path)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(BadInput, match=r"no annotations/instances\*\.json"):
+        read_data_set("coco", tmp_path)
+    with pytest.raises(BadInput, match="refs"):
+        read_data_set("refcoco+", tmp_path)
+    with pytest.raises(BadInput, match="is no folder"):
+        read_data_set("coco", tmp_path / "x")
+    with pytest.raises(UnknownName, match="Available: refcoco, refcoco"):
+        read_data_set("voc", tmp_path)

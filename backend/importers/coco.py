@@ -55,6 +55,15 @@ class CocoFile:
     objects: dict[int, list[CocoObject]] = field(default_factory=lambda: defaultdict(list))
     categories: dict[int, str] = field(default_factory=dict)
 
+    def add_image(self, element: Mapping[str, Any]) -> None:
+        """Take an element of `images`."""
+        size_hw = int(element["height"]), int(element["width"])
+        self.images[int(element["id"])] = CocoImage(str(element["file_name"]), size_hw)
+
+    def add_category(self, element: Mapping[str, Any]) -> None:
+        """Take an element of `categories`."""
+        self.categories[int(element["id"])] = str(element["name"])
+
     def image(self, image_id: int) -> CocoImage:
         """An image.
 
@@ -82,20 +91,21 @@ def read_coco_file(file: Path, only: Collection[int] | None = None) -> CocoFile:
         BadInput: If it cannot be read, or is not in COCO's format.
     """
     content = CocoFile(file)
-    for name, element in read_elements(file):
-        try:
-            if name == "images":
-                size_hw = int(element["height"]), int(element["width"])
-                content.images[int(element["id"])] = CocoImage(str(element["file_name"]), size_hw)
-            elif name == "categories":
-                content.categories[int(element["id"])] = str(element["name"])
-            elif name == "annotations" and (only is None or int(element["id"]) in only):
-                content.objects[int(element["image_id"])].append(_read_object(element))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise BadInput(
-                f"An element of {name!a} in {file} is not in COCO's format: {type(error).__name__} {error}.",
-                "Images have id, file_name, height and width; annotations have id, image_id, category_id and segmentation.",
-            ) from error
+
+    def add_object(element: Mapping[str, Any]) -> None:
+        if only is None or int(element["id"]) in only:
+            content.objects[int(element["image_id"])].append(_read_object(element))
+
+    members = {"images": content.add_image, "categories": content.add_category, "annotations": add_object}
+    for member, add in members.items():
+        for element in read_elements(file, member):
+            try:
+                add(element)
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise BadInput(
+                    f"An element of {member!a} in {file} is not in COCO's format: {type(error).__name__} {error}.",
+                    "Images have id, file_name, height and width; annotations have id, image_id, category_id and segmentation.",
+                ) from error
     return content
 
 
@@ -112,10 +122,11 @@ def read_coco(root: Path, images: Path | None = None) -> DataSource:
     if not names:
         raise BadInput(f"{root} has no annotations/instances*.json.", "Put COCO's files there, or name another --root.")
     files = [read_coco_file(name) for name in names]
+    count = sum(len(file.images) for file in files)
+    if not count:
+        raise BadInput(f"{', '.join(map(str, names))}: no images are listed.", "Get COCO's instances files.")
     labels = dict.fromkeys(label for file in files for label in file.categories.values())
-    return DataSource(
-        "coco", tuple(labels), sum(len(file.images) for file in files), partial(_images, root, images, files)
-    )
+    return DataSource("coco", tuple(labels), count, partial(_images, root, images, files))
 
 
 def _images(root: Path, folder: Path | None, files: list[CocoFile]) -> Iterator[SourceImage]:

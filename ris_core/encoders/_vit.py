@@ -73,7 +73,7 @@ class VisionTower:
             tokens: `early` of one image for all masks, or of one for each.
             share: Each mask on the patches, in [0, 1].
         """
-        features = tokens.new_empty(len(share), self.visual.proj.shape[1])
+        features = self.visual.proj.new_empty(len(share), self.visual.proj.shape[1])
         for group in group_masks(share):
             states = group.gather(tokens)
             for index in range(self.masked[0], len(self.blocks)):
@@ -206,7 +206,9 @@ class VisionTower:
         return tokens if self.visual.transformer.batch_first else tokens.transpose(0, 1)
 
     def _project(self, tokens: Float[Tensor, "b n width"]) -> Float[Tensor, "b e"]:
-        features: Float[Tensor, "b e"] = self.visual.ln_post(tokens[:, 0]) @ self.visual.proj
+        features: Float[Tensor, "b e"]
+        with torch.autocast(tokens.device.type, enabled=False):  # whatever the blocks' precision
+            features = self.visual.ln_post(tokens[:, 0].float()) @ self.visual.proj
         return features
 
 

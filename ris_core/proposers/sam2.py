@@ -27,7 +27,7 @@ from ris_core.errors import BadInput
 from ris_core.geometry import boxes
 from ris_core.proposers import _prompting
 from ris_core.proposers._filters import clean, keep_distinct
-from ris_core.runtime.devices import full_precision, pick_device
+from ris_core.runtime.devices import computing_in, pick_device
 from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
 from ris_core.types.prompts import PromptEmbedding, Prompts
@@ -197,7 +197,7 @@ class Sam2Proposer:
             size_hw = (self.size_px, self.size_px)
             square = F.interpolate(pixels[None].to(self.device), size_hw, mode="bilinear", antialias=True)
             mean, std = (square.new_tensor(values)[:, None, None] for values in (MEAN, STD))
-            with full_precision(self.device):
+            with computing_in("fp32", self.device):
                 self._seen = image.sha256, self.net.get_image_embeddings((square - mean) / std)
         return self._seen[1]
 

@@ -1,10 +1,14 @@
 """The device that models run on: where "auto" is resolved, and what torch cannot use is refused."""
 
-from contextlib import AbstractContextManager, nullcontext
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from ris_core.errors import BadInput
+
+PRECISIONS = ("fp32", "bf16")
 
 
 def pick_device(name: str) -> torch.device:
@@ -30,8 +34,27 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Convolutions in float32: the library's default on a GPU keeps three digits of them."""
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+def check_precision(name: str) -> str:
+    """A precision's name.
+
+    Raises:
+        BadInput: If it is none of `PRECISIONS`.
+    """
+    if name not in PRECISIONS:
+        raise BadInput(f"precision is {name!r}; give {' or '.join(PRECISIONS)}.")
+    return name
+
+
+@contextmanager
+def computing_in(precision: str, device: torch.device) -> Iterator[None]:
+    """Within it, products of matrices and convolutions are computed in a precision; weights and what is stored stay float32.
+
+    "fp32" is all of float32: the library's default on a GPU keeps three digits of convolutions.
+    "bf16" is torch's own automatic mixed precision: what bfloat16 would harm (norms, softmax) stays in float32.
+    """
+    with contextlib.ExitStack() as contexts:
+        if device.type == "cuda":
+            contexts.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+        if precision == "bf16":
+            contexts.enter_context(torch.autocast(device.type, torch.bfloat16))
+        yield

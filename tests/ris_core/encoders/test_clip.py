@@ -71,6 +71,33 @@ def test_only_what_is_asked_for_is_made_and_it_is_the_same(store: WeightStore, c
     assert relative_error(alone[name], clip.encode(image, proposals)[name]) < 1e-5
 
 
+def test_bf16_points_the_same_way(store: WeightStore, clip: ClipEncoder):
+    image, proposals = noise(40, 60), rectangles(40, 60, (0, 0, 30, 20), (10, 10, 50, 40))
+    quick = ClipEncoder(store, "clip", precision="bf16", **SETTINGS)
+    exact, found = clip.encode(image, proposals), quick.encode(image, proposals)
+    for name in VIT_FEATURES:
+        assert found[name].dtype == np.float32
+        products = (exact[name] * found[name]).sum(-1)
+        cosines = products / np.linalg.norm(exact[name], axis=-1) / np.linalg.norm(found[name], axis=-1)
+        assert cosines.min() > 0.999, name
+        assert relative_error(found[name], exact[name]) > 1e-6, "nothing was computed in bfloat16"
+    np.testing.assert_array_equal(quick.encode_texts(["a dog"]), clip.encode_texts(["a dog"]))
+    assert quick.fingerprint == {**clip.fingerprint, "precision": "bf16"}
+
+
+def test_bf16_of_a_resnet(resnet: WeightStore):
+    image, proposals = noise(40, 60), rectangles(40, 60, (0, 0, 30, 20), (10, 10, 50, 40))
+    exact, found = (ClipEncoder(resnet, "clip", precision=one).encode(image, proposals) for one in ("fp32", "bf16"))
+    for name in ("global", "local"):
+        products = (exact[name] * found[name]).sum(-1)
+        assert (products / np.linalg.norm(exact[name], axis=-1) / np.linalg.norm(found[name], axis=-1)).min() > 0.999
+
+
+def test_an_unknown_precision_is_refused(store: WeightStore):
+    with pytest.raises(BadInput, match="precision is 'fp16'; give fp32 or bf16"):
+        ClipEncoder(store, "clip", precision="fp16")
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_features_do_not_depend_on_the_batch(store: WeightStore, clip: ClipEncoder, batch_size: int):
     proposals = rectangles(40, 60, *[(i, i, i + 9, i + 7) for i in range(0, 30, 6)])

@@ -132,6 +132,18 @@ def test_the_tower_runs_once_for_all_masks(tmp_path: Path, monkeypatch: pytest.M
 # Logits
 
 
+@pytest.mark.parametrize("name", list(TOWERS))
+def test_bf16_points_the_same_way(tmp_path: Path, name: str):
+    exact, quick = (make(tmp_path / one, TOWERS[name], precision=one) for one in ("fp32", "bf16"))
+    image, proposals = noise(40, 60), rectangles(40, 60, (0, 0, 30, 20), (10, 10, 50, 40))
+    expected, found = exact.encode(image, proposals), quick.encode(image, proposals)
+    for feature in ("global", "local"):
+        lengths = np.linalg.norm(expected[feature], axis=1) * np.linalg.norm(found[feature], axis=1)
+        assert ((expected[feature] * found[feature]).sum(1) / lengths).min() > 0.999
+        assert relative_error(found[feature], expected[feature]) > 1e-6, "nothing was computed in bfloat16"
+    assert quick.fingerprint["precision"] == "bf16"
+
+
 def test_scale_and_bias_are_the_models_own(tmp_path: Path):
     siglip = make(tmp_path / "a", TOWERS["SigLIP"])
     assert (siglip.logit_scale, siglip.logit_bias) == (pytest.approx(1 / 0.07, rel=1e-3), -10.0)

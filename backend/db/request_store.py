@@ -207,6 +207,13 @@ class RequestStore:
         with self._transactions.reading() as db:
             return db.execute(sa.select(request.c.id).where(same).limit(1)).first() is not None
 
+    def was_answered(self, project: int | None, task: str) -> bool:
+        """Whether an annotator was given a region in a task before."""
+        same = answer.c.project.is_not_distinct_from(project) & (answer.c.task == task)
+        asked = sa.select(answer.c.id).join(request, request.c.id == answer.c.request_id).join(region)
+        with self._transactions.reading() as db:
+            return db.scalar(asked.where(same & (request.c.kind == "interactive")).limit(1)) is not None
+
     def counts(self) -> RequestCounts:
         """How many rows there are."""
         with self._transactions.reading() as db:

@@ -228,6 +228,7 @@ class InferenceService:
             kept: What of the prompt's texts brought something; None if there is no prompt.
         """
         request = context.asked
+        answers = self._say_if_uncalibrated(request, answers)
         handed_out = [region for answered in answers for region in answered.regions]
         score = min((region["score"] for region in handed_out), default=0.0)
         message = messages.join(_tell_all(answers, errors)) if request.kind == "interactive" else None
@@ -250,6 +251,14 @@ class InferenceService:
             **({} if is_handed_out else {"discarded": "too late, or answered already"}),
         )
         return is_handed_out
+
+    def _say_if_uncalibrated(self, request: Request, answers: Sequence[ExpressionAnswer]) -> Sequence[ExpressionAnswer]:
+        """The answers; the first of a task that has regions says whether their scores are no probabilities."""
+        first = next((k for k, one in enumerate(answers) if one.regions and one.record.is_calibrated is False), None)
+        if first is None or request.kind != "interactive" or self.store.was_answered(request.project, request.task):
+            return answers
+        told = (*answers[first].told, messages.say("uncalibrated"))
+        return [*answers[:first], replace(answers[first], told=told), *answers[first + 1 :]]
 
     def _answer_all(
         self, context: RequestContext, encoded: EncodedImage | None

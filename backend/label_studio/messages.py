@@ -53,6 +53,7 @@ Kind = Literal[
     "accept_first",
     "instead",
     "sent_back",
+    "uncalibrated",
 ]
 
 MAX_LENGTH = 240
@@ -115,6 +116,7 @@ TEXTS: Mapping[Kind, str] = {
     "reject": "Take it back with Undo (Tab, then Ctrl+Z). “next” shows another candidate in its place.",
     "reading": "Read as: {about}.",
     "sent_back": "A reviewer sent back {about}.",
+    "uncalibrated": "Scores here only put candidates in order: none says how likely a mask is right.",
     "repeated": "The mask of {about} is there already. Type it again to get it once more.",
 }
 """The sentences."""
@@ -150,7 +152,7 @@ PRIORITY: Mapping[str, tuple[Kind, ...]] = {
     "what is kept or replaced": ("absent", "not_words", "worse", "replaces", "corrects", "alone", "inside"),
     "words that were not used": ("separate", "english", "unused"),
     "how it was read": ("ambiguous", "reading"),
-    "the rest": ("candidate", "instead", "others", "accept_first"),
+    "the rest": ("uncalibrated", "candidate", "instead", "others", "accept_first"),
 }
 """What is said first, and stays where there is no room for everything."""
 URGENCY: tuple[Kind, ...] = tuple(kind for kinds in PRIORITY.values() for kind in kinds)

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from backend.db.database import Transactions
 from backend.db.run_tables import is_in, item, item_count, run
+from backend.db.tables import answer
 from backend.runs.item import OPEN, RunItem, read_answered
 
 STAGES_OF = 200
@@ -96,6 +97,12 @@ class RunCounts:
         with self._transactions.reading() as db:
             totals = db.execute(sa.select(nothing, unsure).select_from(item_count).where(is_answered)).one()
         return int(totals[0] or 0), int(totals[1] or 0)
+
+    def has_uncalibrated(self, run_id: str) -> bool:
+        """Whether scores of its answers are no probabilities; one answer that tells speaks for all."""
+        tells = (answer.c.run == run_id) & answer.c.is_calibrated.is_not(None)
+        with self._transactions.reading() as db:
+            return db.scalar(sa.select(answer.c.is_calibrated).where(tells).limit(1)) is False
 
     def measure_rate(self, run_id: str) -> float | None:
         """Items that workers ended in a second while they were at a run; None if none was. Rests are left out. Reads all its items."""

@@ -13,6 +13,7 @@ RATE_S = 60.0
 """Time over which the rate is taken."""
 LATEST = 5
 """Failures that a status shows."""
+UNCALIBRATED = "not calibrated: they put candidates in order, and none says how likely a mask is right"
 _TO_ANSWER = ("held", "retrying", "new", "running")
 _NAMES = {"ready": "to write", "new": "to do", "retrying": "to try again"}
 
@@ -30,6 +31,7 @@ class RunStatus:
         versions: How many tasks each model version has answered.
         nothing_found: Tasks for which a query found nothing.
         unsure: Tasks with an answer beside which another fits nearly as well.
+        is_uncalibrated: Scores of its answers are no probabilities.
     """
 
     run: Run
@@ -41,6 +43,7 @@ class RunStatus:
     versions: dict[str, int]
     nothing_found: int = 0
     unsure: int = 0
+    is_uncalibrated: bool = False
 
     @property
     def state(self) -> str:
@@ -72,6 +75,7 @@ class RunStatus:
             "items": self.items,
             "nothing_found": self.nothing_found,
             "unsure": self.unsure,
+            "is_uncalibrated": self.is_uncalibrated,
             "per_s": round(self.per_s, 3),
             "eta_s": None if self.eta_s is None else round(self.eta_s),
             "workers": self.workers,
@@ -108,7 +112,8 @@ class RunStatus:
         """Of how many tasks the answer wants a look."""
         counts = ((self.nothing_found, "nothing found"), (self.unsure, "unsure"))
         text = ", ".join(f"{number} {what}" for number, what in counts if number)
-        return [f"  answers    {text}"] if text else []
+        lines = [f"  answers    {text}"] if text else []
+        return [*lines, f"  scores     {UNCALIBRATED}"] if self.is_uncalibrated else lines
 
     def _watches(self) -> list[str]:
         """That later tasks join."""
@@ -166,6 +171,7 @@ def look(run_store: RunStore, run_id: str, workers: int | None) -> RunStatus:
         versions=run_store.counts.versions(run.id),
         nothing_found=nothing_found,
         unsure=unsure,
+        is_uncalibrated=run_store.counts.has_uncalibrated(run.id),
     )
 
 

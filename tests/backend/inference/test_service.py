@@ -138,7 +138,7 @@ def test_label_is_chosen_by_what_was_typed(service, store, expression, label, is
 
 
 SAID = {
-    "plain match": (["the blue square"], CONFIG, None),
+    "plain match": (["the blue square"], CONFIG, ("uncalibrated", "put candidates in order")),
     "guessed label": (["the blue one"], TWO_LABELS, ("label_guessed", "Thing; write “Square: …”")),
     "not sure": (["the red or blue square"], CONFIG, ("ambiguous", "“the red or blue square”")),
     "not sure of one": (["the blue square", "the red or blue square"], CONFIG, ("ambiguous", "red or blue")),
@@ -156,8 +156,17 @@ SAID = {
 @pytest.mark.parametrize(("expressions", "config", "said"), SAID.values(), ids=SAID)
 def test_what_is_told_is_recorded_with_the_answer(service, expressions, config, said):
     request = ask(service, *expressions, config=config)
-    assert (request.message and request.message["kind"]) == (said and said[0])
-    assert said is None or said[1] in request.message["text"]
+    assert request.message["kind"] == said[0]
+    assert said[1] in request.message["text"]
+
+
+def test_scores_that_are_no_probabilities_are_named_once_a_task(service):
+    nothing = ask(service, "the blue square", min_score=1.0)
+    assert nothing.message["kind"] == "nothing_found"
+    assert "Scores here" not in nothing.message["text"]  # no score is shown
+    first, second = ask(service, "the blue square"), ask(service, "the red square")
+    assert "Scores here only put candidates in order" in first.message["text"]
+    assert second.message is None
 
 
 def test_an_opened_task_is_told_nothing(service):

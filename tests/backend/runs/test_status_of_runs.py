@@ -77,6 +77,19 @@ def test_what_found_nothing_and_what_is_unsure_is_counted(rig):
     assert (told["nothing_found"], told["unsure"]) == (1, 1)
 
 
+def test_scores_that_are_no_probabilities_are_named(rig):
+    rig.add_tasks(1)
+    run = rig.start(RED)
+    assert not summary.look(rig.run_store, run.id, 1).is_uncalibrated  # nothing is known yet
+    rig.carry_on(run)
+    seen = summary.look(rig.run_store, run.id, 1)
+    assert "scores     not calibrated" in seen.to_text()
+    assert seen.to_json()["is_uncalibrated"]
+    with rig.run_store._transactions.writing() as db:
+        db.exec_driver_sql("UPDATE answer SET is_calibrated = 1")
+    assert "calibrated" not in summary.look(rig.run_store, run.id, 1).to_text()
+
+
 def test_an_unsure_answer_is_counted_when_it_is_recorded(rig):
     rig.add_tasks(1)
     run = rig.start(RED)

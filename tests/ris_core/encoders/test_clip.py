@@ -302,6 +302,7 @@ def test_fingerprint_tells_everything_apart_that_decides_but_not_batches(store: 
         "heat_blocks": 1,
         "heat_rounds": 2,
         "heat_temperature": 10.0,
+        "precision": "bf16",
         "quirks": ["Q-AA"],
     }
     own = ClipEncoder(store, "clip")

@@ -24,6 +24,7 @@ from backend.commands.report import report
 from backend.commands.review import review
 from backend.commands.run import runs
 from backend.commands.segment import segment
+from backend.commands.selftest import selftest
 from backend.commands.services import down, serve, up, worker
 from backend.commands.try_images import try_images
 from backend.commands.verify import verify
@@ -58,6 +59,7 @@ for command in (
 app.command("eval")(evaluate)
 app.command("import")(import_data_set)
 app.command("try")(try_images)
+app.command()(selftest)
 for name, group in (
     ("run", runs),
     ("corrections", corrections),

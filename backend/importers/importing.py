@@ -14,8 +14,9 @@ from PIL import Image as Pil
 from backend.base.errors import Unreachable
 from backend.importers.journal import ImportJournal
 from backend.importers.source import DataSource, SourceImage, find_file
-from backend.importers.tasks import IDENTITY, ImportTarget, count_regions, make_task
+from backend.importers.tasks import IDENTITY, ImportTarget, make_task
 from backend.label_studio.client import RequestRefused
+from backend.label_studio.new_tasks import count_new, count_regions
 from backend.label_studio.protocol import Json
 from backend.label_studio.task_import import ImportClient, NotSent
 from ris_core.errors import BadImage, BadInput
@@ -158,11 +159,9 @@ def _send(
         journal.end()
         raise
     journal.end()
-    expected = {
-        f"{kind[:-1]}_count": sum(len(task.get(kind, ())) for task in batch) for kind in ("annotations", "predictions")
-    }
-    told = {name: answer.get(name) for name in ("task_count", *expected)}
-    if told != {"task_count": len(batch), **expected}:
+    expected = count_new(batch)
+    told = {name: answer.get(name) for name in expected}
+    if told != expected:
         raise Unreachable(
             f"Label Studio says that it made {told} of {len(batch)} tasks.",
             "Look at its newest tasks and its log; what was made is not known.",

@@ -2,18 +2,16 @@
 
 import hashlib
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from backend.importers.source import DataSource, SourceImage, SourceObject
 from backend.label_studio.label_config import Control, LabelConfig
-from backend.label_studio.protocol import Json
+from backend.label_studio.new_tasks import Kind, make_new_task
+from backend.label_studio.protocol import Json, prompt_result
 from backend.label_studio.regions import make_region
 from ris_core.errors import BadInput
 from ris_core.output.plain_text import whole
-
-Kind = Literal["annotations", "predictions"]
 
 IDENTITY = "ris_import"
 """Field of a task's data that says which image of which data set it is: "FORMAT/NAME/IMAGE#DIGEST"."""
@@ -85,12 +83,8 @@ def make_task(image: SourceImage, address: str, format: str, target: ImportTarge
         results += _absent_results(image, key, target, problems)
     elif image.absent:
         problems.append(f"{key}: {len(image.absent)} sentences mean nothing here, which a prediction cannot say")
-    task: Json = {"data": {target.config.image_key: address, **_data_of(image, key, target)}}
-    if results and target.kind == "annotations":
-        task["annotations"] = [{"result": results}]
-    elif results:
-        task["predictions"] = [{"result": results, "model_version": f"import {target.name}"}]
-    return task, problems
+    data = {target.config.image_key: address, **_data_of(image, key, target)}
+    return make_new_task(data, target.kind, results, f"import {target.name}"), problems
 
 
 def _data_of(image: SourceImage, key: str, target: ImportTarget) -> Json:
@@ -134,15 +128,9 @@ def _absent_results(image: SourceImage, key: str, target: ImportTarget, problems
         )
         return []
     problems += [f"{key}: {text!a} is cut at its semicolons" for text in image.absent if ";" in text]
-    return [
-        {
-            "id": _make_id(f"{target.project} {key} absent"),
-            "from_name": target.config.prompts[0],
-            "to_name": _object_of(target.config),
-            "type": "textarea",
-            "value": {"text": [f"none: {whole(text)}" for text in image.absent]},
-        }
-    ]
+    texts = [f"none: {whole(text)}" for text in image.absent]
+    entry = prompt_result(target.config.prompts[0], _object_of(target.config), texts)
+    return [{**entry, "id": _make_id(f"{target.project} {key} absent")}]
 
 
 def _object_of(config: LabelConfig) -> str:
@@ -158,9 +146,3 @@ def _make_id(text: str) -> str:
         number, rest = divmod(number, len(_ID_ALPHABET))
         letters.append(_ID_ALPHABET[rest])
     return "".join(letters)
-
-
-def count_regions(tasks: Sequence[Json]) -> int:
-    """Number of masks in tasks."""
-    listed = (entry for task in tasks for entry in (*task.get("annotations", ()), *task.get("predictions", ())))
-    return sum(result["type"] != "textarea" for entry in listed for result in entry["result"])

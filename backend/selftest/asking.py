@@ -86,7 +86,7 @@ class SelftestResult:
         """
         mean = statistics.mean(one.iou for one in self.answers)
         facts = {
-            "result": f"{self.found} of {len(self.answers)} found, mean IoU {mean:.3f}",
+            "expressions": f"{self.found} of {len(self.answers)} found, mean IoU {mean:.3f}",
             "seconds": f"{statistics.median(self.encode_s):.1f} a photograph, "
             f"{statistics.median(self.answer_s):.2f} an expression (medians)",
             "memory": f"{self.peak_bytes / 2**30:.1f} GiB at most",

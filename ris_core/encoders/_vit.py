@@ -73,7 +73,7 @@ class VisionTower:
             tokens: `early` of one image for all masks, or of one for each.
             share: Each mask on the patches, in [0, 1].
         """
-        features = self.visual.proj.new_empty(len(share), self.visual.proj.shape[1])
+        features: Tensor = self.visual.proj.new_empty(len(share), self.visual.proj.shape[1])
         for group in group_masks(share):
             states = group.gather(tokens)
             for index in range(self.masked[0], len(self.blocks)):

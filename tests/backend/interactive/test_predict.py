@@ -188,6 +188,12 @@ def regions(answers):
 
 # What is told with an answer
 
+
+def as_first(message):
+    """What is told with the first mask of a task, whose scores are no probabilities here."""
+    return f"{message} {messages.TEXTS['uncalibrated']}".lstrip()
+
+
 TOLD = {
     "plain match": ("the red square", CONFIG, ""),
     "guessed label": ("the red square", TWO_LABELS, "Label guessed: Thing; write “Dog: …” to choose."),
@@ -204,9 +210,11 @@ TOLD = {
 def test_a_mask_comes_with_what_is_to_be_known_about_it(bench, text, config, message):
     bench.start_worker()
     answers = ask(bench, text, config=config)
-    assert (len(regions(answers)), told(answers)) == (1, message)
+    assert (len(regions(answers)), told(answers)) == (1, as_first(message))
     assert answers.outcomes == {"answered": 1}
-    assert sum(answers.messages.values()) == bool(message)
+    again = ask(bench, text, config=config)
+    assert told(again) == message
+    assert sum(again.messages.values()) == bool(message)
 
 
 @pytest.mark.parametrize("config", [CONFIG, SILENT], ids=["with a place for messages", "without"])
@@ -296,7 +304,8 @@ ABSENT = {
 def test_what_an_annotator_says_is_not_there_is_not_searched(bench, text, searched, absent):
     bench.start_worker()
     answers = ask(bench, text)
-    assert (len(regions(answers)), told(answers)) == (len(searched), messages.TEXTS["absent"].format(about=absent))
+    message = messages.TEXTS["absent"].format(about=absent)
+    assert (len(regions(answers)), told(answers)) == (len(searched), as_first(message) if searched else message)
     assert [request["body"]["expressions"] for request in bench.requests()] == [searched] * bool(searched)
 
 
@@ -580,7 +589,7 @@ def test_an_answer_that_was_there_before_redis_went_away_is_handed_out(bench, mo
     bench.report()
     monkeypatch.setattr(queueing, "wait_for", work_and_go_away)
     answers = ask(bench, "the red square")
-    assert (len(regions(answers)), told(answers), answers.outcomes) == (1, "", {"answered": 1})
+    assert (len(regions(answers)), told(answers), answers.outcomes) == (1, as_first(""), {"answered": 1})
 
 
 def test_a_database_that_is_locked_is_told(tmp_path, redis_url, studio, monkeypatch):
@@ -638,7 +647,7 @@ def test_a_superseded_expression_leaves_the_message_to_the_newer_one(bench):
         older = older.result()
         bench.work()
     assert (older.results[0]["result"], older.outcomes) == ([], {"superseded": 1})
-    assert (len(regions(newer.result())), told(newer.result())) == (1, "")
+    assert (len(regions(newer.result())), told(newer.result())) == (1, as_first(""))
 
 
 # Settings of a project

@@ -26,8 +26,9 @@ from torch import Tensor
 from ris_core.arrays import Array
 from ris_core.behaviour import ENCODE_BEHAVIOUR
 from ris_core.errors import BadInput, UnknownName
-from ris_core.proposers import _prompting
+from ris_core.proposers import _grid_decoder, _logit_filters, _prompting
 from ris_core.proposers._filters import clean, keep_distinct, to_proposals
+from ris_core.proposers._logit_filters import Frame, Limits
 from ris_core.proposers._mobile_sam import build_mobile_sam
 from ris_core.proposers._predictor import Predictor
 from ris_core.proposers._tiny_sam import build_tiny_sam
@@ -49,6 +50,8 @@ QUIRKS = {
 """Behaviours of the published methods that can be switched on, and what is done otherwise."""
 EMBEDDING = "array"
 """Name of the image encoder's output in an embedding."""
+CPU_POINTS = 2
+"""Points that go through the decoder at once on a CPU with `filter_logits`; more do not fit its caches and take longer."""
 MAY_BE_0 = frozenset({"crop_n_layers", "min_mask_region_area", "stability_score_offset"})
 
 
@@ -75,6 +78,8 @@ class SamProposer:
         work_px: Masks are made at this long side at most, by default SAM's own; larger images are scaled down to it and
             their masks back up.
         quirks: Behaviours of the published methods to reproduce, keys of `QUIRKS`.
+        filter_logits: Filter masks as the decoder's logits, and enlarge only those that are kept. False filters them at the
+            image's size, as the package does; crops and quirks need that.
 
     Raises:
         UnknownName: If there is no such architecture or quirk.
@@ -102,6 +107,7 @@ class SamProposer:
         min_mask_region_area: int = 800,
         work_px: int = 1024,
         quirks: Sequence[str] = (),
+        filter_logits: bool = False,
     ) -> None:
         runs_on = pick_device(device)
         asks = {
@@ -120,16 +126,23 @@ class SamProposer:
             "max_proposals": max_proposals,
         }
         _check(asks | keeps | {"work_px": work_px}, quirks)
+        if filter_logits and (quirks or crop_n_layers):
+            raise BadInput(
+                f"filter_logits is true, quirks is {list(quirks)} and crop_n_layers is {crop_n_layers}.",
+                "Leave quirks and crops out, or set filter_logits to false.",
+            )
         self.net = _load(architecture, store.locate(weights)).to(runs_on).eval()
         self.generator = SamAutomaticMaskGenerator(self.net, points_per_batch=points_per_batch, **asks)
         self.generator.predictor = Predictor(self.net, pred_iou_thresh)
         self.min_area_ratio, self.min_mask_region_area = min_area_ratio, min_mask_region_area
         self.max_mask_iou, self.max_proposals, self.work_px = max_mask_iou, max_proposals, work_px
-        self.quirks = frozenset(quirks)
+        self.quirks, self.filter_logits = frozenset(quirks), filter_logits
         sees = {"component": "sam", "architecture": architecture, "digest": store.digest(weights), "work_px": work_px}
         embeds = {**sees, "behaviour": ENCODE_BEHAVIOUR}
         self.embed_fp = hashlib.sha256(json.dumps(embeds, sort_keys=True).encode()).hexdigest()[:16]
         self.fingerprint = {"weights": weights, **sees, **asks, **keeps, "quirks": sorted(quirks)}
+        if filter_logits:  # without the name otherwise: what was encoded before the setting came stays valid
+            self.fingerprint["filter_logits"] = True
         self._seen: tuple[str, Tensor] | None = None
 
     @property
@@ -146,6 +159,8 @@ class SamProposer:
         work_hw = self._work_hw(image.size_hw)
         if not self._can_see(work_hw) or min(work_hw) < 4**self.generator.crop_n_layers:
             return to_proposals([], image.size_hw)
+        if self.filter_logits:
+            return to_proposals(self._find(image, work_hw), image.size_hw)
         smallest, boxes_decide = self._smallest_region(work_hw, image.size_hw), "Q-NMS" in self.quirks
         self.generator.min_mask_region_area = smallest if boxes_decide else 0
         self.generator.predictor.whole = self._see(image)
@@ -158,6 +173,26 @@ class SamProposer:
             quality = [record["predicted_iou"] * record["stability_score"] for record in records]
             records = keep_distinct(records, quality, self.max_mask_iou)
         return to_proposals(records[: self.max_proposals], image.size_hw)
+
+    @torch.no_grad()
+    def _find(self, image: Image, work_hw: tuple[int, int]) -> list[dict[str, Any]]:
+        """Records of the proposals, filtered at the size of the logits."""
+        seen_hw, generator = self._seen_hw(work_hw), self.generator
+        side = _grid_decoder.prepare(self.net, self._see(image))
+        grid = torch.as_tensor(generator.point_grids[0] * seen_hw[::-1], dtype=torch.float32, device=self.net.device)
+        at_once = min(self.batch_size, CPU_POINTS) if self.net.device.type == "cpu" else self.batch_size
+        batches = (
+            _grid_decoder.decode(self.net, side, points, generator.pred_iou_thresh) for points in grid.split(at_once)
+        )
+        limits = Limits(
+            generator.stability_score_thresh,
+            generator.stability_score_offset,
+            generator.box_nms_thresh,
+            self.max_mask_iou,
+            self.max_proposals,
+            self._smallest_region(work_hw, image.size_hw),
+        )
+        return _logit_filters.find(self.net, batches, Frame.of(self.net, seen_hw, work_hw), limits)
 
     def embed(self, image: Image) -> PromptEmbedding:
         """What `mask` needs of an image. The image encoder runs once if an image is embedded and proposed in a row.

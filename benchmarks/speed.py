@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -89,7 +90,12 @@ class SpeedReport:
 
 
 def measure(
-    profile: str, device: str = "auto", repeats: int = 10, random_weights: bool = False, kept: int = 0
+    profile: str,
+    device: str = "auto",
+    repeats: int = 10,
+    random_weights: bool = False,
+    kept: int = 0,
+    long_px: int = SIZE_HW[1],
 ) -> SpeedReport:
     """Time the stages of a profile.
 
@@ -99,6 +105,7 @@ def measure(
         repeats: Times that each stage is run after its first run; what SAM's image encoder says is remembered then.
         random_weights: Make weights of the true size up, instead of using the profile's own.
         kept: If above 0, SAM's filters are switched off and so many of its masks are kept and encoded.
+        long_px: Width of the image, which is 4:3.
 
     Raises:
         UnknownName: If there is no such profile.
@@ -121,7 +128,7 @@ def measure(
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     none_kept = random_weights and not kept
-    stages = tuple(_time(name, step, repeats, device) for name, step in _steps(built, kept, none_kept))
+    stages = tuple(_time(name, step, repeats, device) for name, step in _steps(built, make_image(long_px), kept, none_kept))
     return SpeedReport(
         profile=profile,
         is_random=random_weights,
@@ -134,9 +141,11 @@ def measure(
     )
 
 
-def _steps(built: Mapping[str, Any], kept: int, none_kept: bool) -> Iterator[tuple[str, Callable[[], object]]]:
+def _steps(
+    built: Mapping[str, Any], image: Image, kept: int, none_kept: bool
+) -> Iterator[tuple[str, Callable[[], object]]]:
     """Stages by name; with `kept` in the order of a first prompt, on the proposals that were kept."""
-    image, proposals = make_image(), make_proposals()
+    proposals = make_proposals(image.size_hw)
     if kept:
         yield "SAM's image encoder", lambda: built["proposer"].embed(image)
         found: list[Proposals] = []
@@ -151,21 +160,23 @@ def _steps(built: Mapping[str, Any], kept: int, none_kept: bool) -> Iterator[tup
     )
 
 
-def make_image() -> Image:
-    """Twenty plain rectangles on a gradient, the same each time."""
+def make_image(long_px: int = SIZE_HW[1]) -> Image:
+    """Twenty plain rectangles on a gradient, the same each time; 4:3."""
     rng = np.random.default_rng(0)
     height, width = SIZE_HW
     ramp = np.linspace(60, 200, width, dtype=np.uint8)
     pixels = np.broadcast_to(ramp[None, :, None], (height, width, 3)).copy()
     for row, column in rng.integers(0, 400, (20, 2)):
         pixels[row : row + 70, column : column + 90] = rng.integers(0, 256, 3, dtype=np.uint8)
+    if long_px != width:
+        pixels = cv2.resize(pixels, (long_px, long_px * 3 // 4), interpolation=cv2.INTER_NEAREST)
     return Image.from_array(pixels)
 
 
-def make_proposals() -> Proposals:
+def make_proposals(size_hw: tuple[int, int] = SIZE_HW) -> Proposals:
     """Ellipses of all sizes, the same each time."""
     rng = np.random.default_rng(1)
-    y, x = np.mgrid[: SIZE_HW[0], : SIZE_HW[1]]
+    y, x = (np.mgrid[: size_hw[0], : size_hw[1]].T / size_hw[::-1] * SIZE_HW[::-1]).T
     centres, radii = rng.uniform((40, 40), (440, 600), (PROPOSALS, 2)), rng.uniform(15, 140, (PROPOSALS, 2))
     masks = [((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1 for (cy, cx), (ry, rx) in zip(centres, radii, strict=True)]
     return Proposals.from_masks(np.stack(masks))

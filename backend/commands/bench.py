@@ -24,6 +24,7 @@ def speed(
     kept: Annotated[
         int, typer.Option(min=0, help="Switch SAM's filters off and encode so many of its masks; 0: keep the filters.")
     ] = 0,
+    long_px: Annotated[int, typer.Option("--width", min=64, help="Width in pixels of the image, which is 4:3.")] = 640,
     as_json: AsJson = False,
 ) -> None:
     """Measure the time of each stage on this machine. Also measures memory."""
@@ -32,7 +33,7 @@ def speed(
     settings = read_settings()
     name = profile or profile_of(settings)
     with Progress(f"Measuring the stages of the profile {name}"):
-        report = measure(name, settings.device, repeats, random_weights, kept)
+        report = measure(name, settings.device, repeats, random_weights, kept, long_px)
     print(report.to_json() if as_json else report.to_markdown())
 
 

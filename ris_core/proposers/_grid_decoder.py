@@ -132,7 +132,7 @@ def _score(
     heads = attention.num_heads
     bias = keys @ attention.q_proj.bias.view(heads, -1, 1)
     absorbed = (keys @ _by_head(attention.q_proj.weight, heads)).flatten(1, 2)
-    return (absorbed @ placed.mT).unflatten(1, (heads, -1)) + bias
+    return (absorbed @ placed.mT).reshape(*keys.shape[:3], -1) + bias
 
 
 def _mix(
@@ -149,8 +149,9 @@ def _upscale(
     layers: nn.Sequential, pixels: Float[Tensor, "b n c"], kernels: Float[Tensor, "b d k"], size_yx: tuple[int, int]
 ) -> Float[Tensor, "b k y x"]:
     """Logits at four times the embedding's size."""
-    twice, norm, act, again, act_again = layers
-    rows = act(F.layer_norm(_double(twice, pixels), norm.weight.shape, norm.weight, norm.bias, norm.eps))
+    modules: Any = layers
+    twice, norm, act, again, act_again = modules
+    rows: Tensor = act(F.layer_norm(_double(twice, pixels), norm.weight.shape, norm.weight, norm.bias, norm.eps))
     rows = act_again(_double(again, rows))  # (B, N, 2, 2, 2, 2, d): row, column of four, then of each of those
     logits = rows.flatten(1, -2) @ kernels
     parts = logits.unflatten(1, (*size_yx, 2, 2, 2, 2)).permute(0, 7, 1, 3, 5, 2, 4, 6)
@@ -160,7 +161,7 @@ def _upscale(
 def _double(layer: Any, rows: Float[Tensor, "*before c"]) -> Float[Tensor, "*before 2 2 d"]:
     """A transposed convolution of 2 x 2 pixels at a stride of 2, each pixel by itself."""
     weight = layer.weight.permute(2, 3, 1, 0)  # (2, 2, d, C)
-    return F.linear(rows, weight.flatten(0, 2), layer.bias.repeat(4)).unflatten(-1, weight.shape[:3])
+    return F.linear(rows, weight.flatten(0, 2), layer.bias.repeat(4)).reshape(*rows.shape[:-1], *weight.shape[:3])
 
 
 def _to_rows(map_: Float[Tensor, "b c y x"]) -> Float[Tensor, "b n c"]:
@@ -168,7 +169,7 @@ def _to_rows(map_: Float[Tensor, "b c y x"]) -> Float[Tensor, "b n c"]:
 
 
 def _split(attention: Any, rows: Float[Tensor, "b t d"]) -> Float[Tensor, "b heads t c"]:
-    return rows.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+    return rows.reshape(*rows.shape[:-1], attention.num_heads, -1).transpose(1, 2)
 
 
 def _join(rows: Float[Tensor, "b heads t c"]) -> Float[Tensor, "b t d"]:
@@ -176,4 +177,4 @@ def _join(rows: Float[Tensor, "b heads t c"]) -> Float[Tensor, "b t d"]:
 
 
 def _by_head(weight: Float[Tensor, "d c"], heads: int) -> Float[Tensor, "heads e c"]:
-    return weight.unflatten(0, (heads, -1))
+    return weight.reshape(heads, -1, weight.shape[-1])

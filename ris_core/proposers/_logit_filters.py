@@ -6,7 +6,7 @@ since a pixel of the logits stands for several of the image.
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -34,7 +34,7 @@ class Frame(NamedTuple):
     work_hw: tuple[int, int]
 
     @classmethod
-    def of(cls, net: Sam, seen_hw: tuple[int, int], work_hw: tuple[int, int]) -> Self:
+    def of(cls, net: Sam, seen_hw: tuple[int, int], work_hw: tuple[int, int]) -> "Frame":
         """The frame of an image that a network has seen."""
         stride = net.image_encoder.img_size / net.prompt_encoder.mask_input_size[0]
         rows, columns = (max(1, math.ceil(side / stride - 0.5)) for side in seen_hw)

@@ -128,7 +128,9 @@ def measure(
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     none_kept = random_weights and not kept
-    stages = tuple(_time(name, step, repeats, device) for name, step in _steps(built, make_image(long_px), kept, none_kept))
+    stages = tuple(
+        _time(name, step, repeats, device) for name, step in _steps(built, make_image(long_px), kept, none_kept)
+    )
     return SpeedReport(
         profile=profile,
         is_random=random_weights,

@@ -64,6 +64,15 @@ def masking(as_json: AsJson = False) -> None:
     print(masking.to_json(costs) if as_json else masking.to_markdown(costs))
 
 
+def proposals(as_json: AsJson = False) -> None:
+    """Compare SAM's decoder and filters in both ways of the proposer with those of the package."""
+    from benchmarks import proposing
+
+    with Progress("Filtering 768 masks in three ways"):
+        costs = proposing.measure()
+    print(proposing.to_json(costs) if as_json else proposing.to_markdown(costs))
+
+
 def annotators(
     profile: Profile = None,
     scenes: Annotated[int, typer.Option(min=1, help="Number of synthetic scenes.")] = 50,
@@ -147,7 +156,21 @@ def audit(
 bench = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
 )
-for command in (speed, expression, masking, annotators, page, reading, webhooks, chaos, hosts, bulk, ledger, audit):
+for command in (
+    speed,
+    expression,
+    masking,
+    proposals,
+    annotators,
+    page,
+    reading,
+    webhooks,
+    chaos,
+    hosts,
+    bulk,
+    ledger,
+    audit,
+):
     bench.command()(command)
 
 

@@ -170,9 +170,8 @@ def make_image(long_px: int = SIZE_HW[1]) -> Image:
     pixels = np.broadcast_to(ramp[None, :, None], (height, width, 3)).copy()
     for row, column in rng.integers(0, 400, (20, 2)):
         pixels[row : row + 70, column : column + 90] = rng.integers(0, 256, 3, dtype=np.uint8)
-    if long_px != width:
-        pixels = cv2.resize(pixels, (long_px, long_px * 3 // 4), interpolation=cv2.INTER_NEAREST)
-    return Image.from_array(pixels)
+    size_wh = long_px, long_px * height // width
+    return Image.from_array(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_NEAREST).astype(np.uint8))
 
 
 def make_proposals(size_hw: tuple[int, int] = SIZE_HW) -> Proposals:

@@ -131,8 +131,9 @@ def _score(
     """What the image of each point asks of its tokens: `k (x Wq + b)'` as `(k Wq') x' + k b'`."""
     heads = attention.num_heads
     bias = keys @ attention.q_proj.bias.view(heads, -1, 1)
-    absorbed = (keys @ _by_head(attention.q_proj.weight, heads)).flatten(1, 2)
-    return (absorbed @ placed.mT).reshape(*keys.shape[:3], -1) + bias
+    absorbed: Tensor = (keys @ _by_head(attention.q_proj.weight, heads)).flatten(1, 2)
+    scores: Tensor = (absorbed @ placed.mT).reshape(*keys.shape[:3], -1) + bias
+    return scores
 
 
 def _mix(
@@ -140,9 +141,10 @@ def _mix(
 ) -> Float[Tensor, "b n c"]:
     """What each pixel takes of the tokens: `(softmax(s) v) Wo` as `softmax(s) (v Wo)`."""
     values = _split(attention, attention.v_proj(tokens))
-    values = values @ attention.out_proj.weight.unflatten(1, (attention.num_heads, -1)).permute(1, 2, 0)
+    values = values @ _by_head(attention.out_proj.weight.mT, attention.num_heads)
     shares = (scores * (attention.internal_dim // attention.num_heads) ** -0.5).softmax(2)
-    return torch.baddbmm(attention.out_proj.bias, shares.flatten(1, 2).mT, values.flatten(1, 2))
+    mixed: Tensor = torch.baddbmm(attention.out_proj.bias, shares.flatten(1, 2).mT, values.flatten(1, 2))
+    return mixed
 
 
 def _upscale(
@@ -155,7 +157,8 @@ def _upscale(
     rows = act_again(_double(again, rows))  # (B, N, 2, 2, 2, 2, d): row, column of four, then of each of those
     logits = rows.flatten(1, -2) @ kernels
     parts = logits.unflatten(1, (*size_yx, 2, 2, 2, 2)).permute(0, 7, 1, 3, 5, 2, 4, 6)
-    return parts.reshape(len(logits), logits.shape[-1], 4 * size_yx[0], 4 * size_yx[1])
+    whole: Tensor = parts.reshape(len(logits), logits.shape[-1], 4 * size_yx[0], 4 * size_yx[1])
+    return whole
 
 
 def _double(layer: Any, rows: Float[Tensor, "*before c"]) -> Float[Tensor, "*before 2 2 d"]:

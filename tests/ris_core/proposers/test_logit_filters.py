@@ -113,17 +113,21 @@ def test_only_what_is_kept_is_enlarged(as_logits: SamProposer, monkeypatch: pyte
     [
         (slice(None), slice(0, 130)),  # portrait: padded at the right
         (slice(60, 180), slice(None)),  # landscape: padded below
-        (slice(100, 133), slice(None)),  # a strip: three rows of logits
+        (slice(100, 133), slice(None)),  # a strip: five rows of logits
     ],
 )
+@torch.no_grad()
 def test_padded_pictures_have_the_same_proposals(
     at_size: SamProposer, as_logits: SamProposer, part: tuple[slice, slice]
 ):
-    image = Image.from_array(np.ascontiguousarray(make_scene(24).image[part]))
-    old, new = at_size.propose(image), as_logits.propose(image)
-    assert new.masks.shape[1:] == image.size_hw
-    assert len(old) > 0
-    assert share_of_same(old, new) >= 0.8
+    same, same_finely = [], []
+    for seed in SEEDS:
+        image = Image.from_array(np.ascontiguousarray(make_scene(seed).image[part]))
+        old = at_size.propose(image)
+        same.append(masks.iou(old.masks, as_logits.propose(image).masks).max(1, initial=0) > 0.9)
+        same_finely.append(masks.iou(old.masks, propose_finely(as_logits, image).masks).max(1, initial=0) > 0.9)
+    assert np.concatenate(same).mean() >= 0.8
+    assert np.concatenate(same_finely).mean() >= 0.95
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2), (10, 10), (300, 4), (4, 300), (1, 2000)])
@@ -143,7 +147,7 @@ def test_very_large_picture_has_the_proposals_of_the_small_one(as_logits: SamPro
     assert share_of_same(small, on_small) >= 0.8
 
 
-@pytest.mark.parametrize("limit", [{"pred_iou_thresh": 1.0}, {"stability_score_thresh": 1.0}, {"min_area_ratio": 1.0}])
+@pytest.mark.parametrize("limit", [{"pred_iou_thresh": 1.0}, {"stability_score_thresh": 1.0}])
 def test_nothing_good_enough_is_no_proposal(limit: dict[str, float]):
     image = Image.from_array(make_scene(20).image)
     nothing = make(filter_logits=True, points_per_side=4, **limit).propose(image)

@@ -1,8 +1,8 @@
-"""`ris bench proposals`: what the decoder and the filters of proposals cost on the CPU, in both ways of the proposer `sam` and in the
-package `segment_anything` itself, in one run.
+"""`ris bench proposals`: what the parts of proposing cost on the CPU, in the ways of the proposer `sam` and in the package
+`segment_anything` itself, in one run.
 
 The filters get made-up logits like those of a photograph: 768 masks of 60 things, their parts and groups, of which SAM rates three
-quarters as good. The decoder has random weights of the true size.
+quarters as good. The decoder and the image encoder's attention have random weights of the true size.
 """
 
 import json
@@ -17,12 +17,14 @@ import torch
 from jaxtyping import Bool, Float
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import PromptEncoder, Sam
+from segment_anything.modeling.image_encoder import Attention
 from segment_anything.utils.amg import build_point_grid
 from torch import Tensor, nn
 
 from ris_core.arrays import Array
 from ris_core.geometry import masks
 from ris_core.proposers import _filters, _grid_decoder, _prompting
+from ris_core.proposers._image_attention import ImageAttention
 from ris_core.proposers._logit_filters import Frame, Limits, find
 from ris_core.proposers._mobile_sam import build_mobile_sam
 from ris_core.proposers._predictor import Predictor
@@ -36,6 +38,8 @@ LIMITS: dict[str, Any] = {"pred_iou_thresh": 0.7, "stability_score_thresh": 0.7,
 SMALLEST = 0.0026 * BLANK.shape[0] * BLANK.shape[1]
 MAX_MASK_IOU, MAX_PROPOSALS = 0.8, 100
 SAME_IOU = 0.9
+PATCHES = 64
+"""Rows and columns of patches that SAM's image encoder sees of an image."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class ProposingCost:
         ratio: How many times less that is than the package itself takes.
         kept: Number of proposals.
         same: Of filters, the share of the proposals of filtering at the image's size that are kept too (IoU above `SAME_IOU`); of the
-            decoder, the share of logits that are equal within 1e-4.
+            others, the share of numbers that are equal within 1e-4.
     """
 
     part: str
@@ -61,7 +65,8 @@ def measure(points_per_side: int = 16) -> tuple[ProposingCost, ...]:
     """Compare the ways at a grid of points."""
     torch.manual_seed(0)
     with torch.no_grad():
-        return *_compare_filters(points_per_side), *_compare_decoders(points_per_side**2 // 4)
+        decoders = _compare_decoders(points_per_side**2 // 4)
+        return *_compare_filters(points_per_side), *decoders, *_compare_attention()
 
 
 def to_json(costs: Sequence[ProposingCost]) -> str:
@@ -196,8 +201,25 @@ def _compare_decoders(points: int) -> Iterator[ProposingCost]:
     expected, package_s = _timed(as_package)
     found, shared_s = _timed(shared)
     yield ProposingCost(part, "the package's", package_s, 1.0)
-    same = float(torch.isclose(torch.cat(found), torch.cat(expected), rtol=1e-4, atol=1e-5).float().mean())
+    same = _share_of_equal(torch.cat(found), torch.cat(expected))
     yield ProposingCost(part, "the image's side shared", shared_s, package_s / shared_s, same=same)
+
+
+def _compare_attention() -> Iterator[ProposingCost]:
+    """Of a ViT-B's block of the whole image, which are four of twelve."""
+    stock = Attention(768, num_heads=12, use_rel_pos=True, input_size=(PATCHES, PATCHES))
+    for positions in (stock.rel_pos_h, stock.rel_pos_w):
+        nn.init.normal_(positions, std=0.3)
+    patches = torch.randn(1, PATCHES, PATCHES, 768)
+    part = f"attention of {PATCHES} x {PATCHES} patches"
+    expected, package_s = _timed(lambda: stock(patches))
+    found, own_s = _timed(lambda: ImageAttention(stock)(patches))
+    yield ProposingCost(part, "the package's", package_s, 1.0)
+    yield ProposingCost(part, "a head at a time", own_s, package_s / own_s, same=_share_of_equal(found, expected))
+
+
+def _share_of_equal(found: Tensor, expected: Tensor) -> float:
+    return float(torch.isclose(found, expected, rtol=1e-4, atol=1e-5).float().mean())
 
 
 def _stack(records: Sequence[Mapping[str, Any]]) -> Bool[Array, "n h w"]:

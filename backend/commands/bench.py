@@ -65,7 +65,7 @@ def masking(as_json: AsJson = False) -> None:
 
 
 def proposals(as_json: AsJson = False) -> None:
-    """Compare SAM's decoder and filters in both ways of the proposer with those of the package."""
+    """Compare the parts of SAM's proposals, in the ways of the proposer, with those of the package."""
     from benchmarks import proposing
 
     with Progress("Filtering 768 masks in three ways"):

@@ -1,8 +1,9 @@
 """SAM asked at a grid of points: class-agnostic proposals, told apart by the overlap of their masks; or at clicks and boxes.
 
 Source: [0] Kirillov et al., "Segment Anything", ICCV 2023, appendices A and B; [1] the `segment_anything` package, whose
-models and automatic mask generation are used as they are. Its box suppression drops nested masks of similar boxes, so it is
-only used to drop near copies, and masks are compared here; with quirk Q-NMS it has the last word, as in published methods.
+models and automatic mask generation are used; what is computed in another order is in the modules beside this. Its box suppression
+drops nested masks of similar boxes, so it is only used to drop near copies, and masks are compared here; with quirk Q-NMS it has
+the last word, as in published methods.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from torch import Tensor
 from ris_core.arrays import Array
 from ris_core.behaviour import ENCODE_BEHAVIOUR
 from ris_core.errors import BadInput, UnknownName
-from ris_core.proposers import _grid_decoder, _logit_filters, _prompting
+from ris_core.proposers import _grid_decoder, _image_attention, _logit_filters, _prompting
 from ris_core.proposers._filters import clean, keep_distinct, to_proposals
 from ris_core.proposers._logit_filters import Frame, Limits
 from ris_core.proposers._mobile_sam import build_mobile_sam
@@ -313,6 +314,7 @@ def _load(architecture: str, file: Path) -> Sam:
         net.load_state_dict(state)
     except RuntimeError as error:
         raise BadInput(f"{file.name} is not a SAM of the architecture {architecture!r} ({error}).") from error
+    _image_attention.replace(net)
     return net
 
 

@@ -14,9 +14,11 @@ from structlog.testing import capture_logs
 from backend.inference.cache_files import SHARE_KEPT, SUFFIX, UNFINISHED_KEPT_S, CacheFiles
 from backend.inference.cache_layout import compact, size_bytes
 from backend.inference.feature_cache import FeatureCache
+from demo.scenes import make_scene
 from ris_core.errors import BadInput
 from ris_core.geometry.run_length_masks import RunLengthMasks
-from ris_core.types import EncodedImage, Proposals
+from ris_core.profiles import load_segmenter
+from ris_core.types import EncodedImage, Image, Proposals
 from ris_core.types.prompts import PromptEmbedding
 
 SHA = "ab" * 32
@@ -107,6 +109,24 @@ def test_image_is_kept_by_encoder_and_digest(cache):
     cache.put(an_image(encode_fp="other", seed=1))
     assert_equal(cache.get("fp", SHA), an_image())
     assert_equal(cache.get("other", SHA), an_image(encode_fp="other", seed=1))
+
+
+@pytest.mark.slow
+def test_encodings_of_before_a_setting_lie_beside_those_of_after_it(tmp_path):
+    """As after an upgrade of a folder whose profile filters masks in another way now."""
+    cache, image = FeatureCache(tmp_path, 1 << 24), Image.from_array(make_scene(3).image)
+    ways = [{"points_per_side": 4, "filter_logits": choice} for choice in (False, True)]
+    before, after = (load_segmenter("demo", proposer=way) for way in ways)
+    first = compact(before.encode(image))
+    cache.put(first)
+    assert cache.get(after.encode_fp, image.sha256) is None
+    second = compact(after.encode(image))
+    cache.put(second)
+    reopened = FeatureCache(tmp_path, 1 << 24)
+    assert_equal(reopened.get(before.encode_fp, image.sha256), first)
+    assert_equal(reopened.get(after.encode_fp, image.sha256), second)
+    assert before.model_version != after.model_version
+    assert before.proposer.embed_fp == after.proposer.embed_fp
 
 
 def test_later_put_replaces(cache):

@@ -6,12 +6,14 @@ are kept as one says: so a first prompt is timed whole.
 """
 
 import json
+import multiprocessing
 import platform
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +120,9 @@ def measure(
     with ExitStack() as stack:
         store = weights.WeightStore()
         if random_weights:
-            store = make_up(sections, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ris-bench-"))))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ris-bench-")))
+            other = stack.enter_context(ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")))
+            store = other.submit(make_up, sections, folder).result()  # its memory is no part of a first prompt's
         built = {
             kind: catalog.build(
                 f"{kind}s", sections[kind]["name"], {**sections[kind]["settings"], "store": store, "device": device}
@@ -147,7 +151,6 @@ def _steps(
     built: Mapping[str, Any], image: Image, kept: int, none_kept: bool
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """Stages by name; with `kept` in the order of a first prompt, on the proposals that were kept."""
-    proposals = make_proposals(image.size_hw)
     if kept:
         yield "SAM's image encoder", lambda: built["proposer"].embed(image)
         found: list[Proposals] = []
@@ -155,6 +158,7 @@ def _steps(
         proposals = found[-1]
     else:
         yield "proposals of an image" + " (none kept)" * none_kept, lambda: built["proposer"].propose(image)
+        proposals = make_proposals(image.size_hw)
     yield f"features of {len(proposals)} proposals", lambda: built["encoder"].encode(image, proposals)
     yield (
         f"{len(TEXTS)} new texts",

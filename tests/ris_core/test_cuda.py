@@ -21,8 +21,11 @@ def build(kind: str, device: str, **settings: object) -> object:
     return catalog.build(f"{kind}s", section["name"], given)
 
 
-def test_proposals_are_the_same_things():
-    on_cpu, on_gpu = (build("proposer", device).propose(make_image()) for device in ("cpu", "cuda"))
+@pytest.mark.parametrize("filter_logits", [False, True])
+def test_proposals_are_the_same_things(filter_logits: bool):
+    on_cpu, on_gpu = (
+        build("proposer", device, filter_logits=filter_logits).propose(make_image()) for device in ("cpu", "cuda")
+    )
     overlaps = masks.iou(on_cpu.masks, on_gpu.masks)
     assert abs(len(on_cpu) - len(on_gpu)) <= 1  # one may lie at a threshold
     assert np.median(overlaps.max(1)) > 0.99

@@ -101,9 +101,22 @@ class Calibrator:
         if not file.is_file():
             names = sorted(other.name.removesuffix(SUFFIX) for other in FOLDER.glob(f"*{SUFFIX}"))
             raise UnknownName(f"No calibrator named {name!r}.", f"Available: {', '.join(names)}.")
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        return cls(look=Logistic(**stored.pop("look")), answer=Logistic(**stored.pop("answer")), **stored)
+        return cls.from_json(json.loads(file.read_text(encoding="utf-8")))
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Calibrator":
+        """Read `to_json`'s values.
+
+        Raises:
+            KeyError, TypeError: If they are not such values.
+        """
+        models = {name: Logistic(**stored[name]) for name in ("look", "answer")}
+        return cls(**{**stored, **models})
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
 
     def save(self, file: Path) -> None:
         """Write it as JSON."""
-        file.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ For every noun phrase the look gives each proposal a probability of showing it; 
 0.5, and so can tell that nothing matches.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -92,6 +93,18 @@ class GuidedMethod:
             "without": sorted(without),
         }
 
+    @property
+    def look(self) -> Logistic:
+        """The model of a look: the calibrator's, or the one that needs none."""
+        return self.calibrator.look if self.calibrator else UNFITTED
+
+    def with_calibrator(self, calibrator: Calibrator) -> "GuidedMethod":
+        """The same method by another calibrator."""
+        other = copy.copy(self)
+        other.calibrator = calibrator
+        other.settings = {**self.settings, "calibration": calibrator.digest}
+        return other
+
     def texts(self, expression: Expression) -> dict[str, str]:
         """Every wording of every phrase, each by itself."""
         phrases = {phrase for referent in _referents(expression) for phrase in self.wordings.phrases(referent)}
@@ -142,7 +155,7 @@ class GuidedMethod:
             same=np.eye(len(inside), dtype=bool) if "grouping" in self.without else duplicates.same_thing(inside),
             copies=duplicates.copies(inside),
             quality={"predicted_iou": proposals.predicted_iou, "stability": proposals.stability},
-            probability=self.calibrator.look if self.calibrator else UNFITTED,
+            probability=self.look,
             ignores=self.without,
         )
 

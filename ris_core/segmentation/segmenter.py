@@ -32,6 +32,7 @@ class Segmenter:
         warning: What must be said with every answer, or empty.
         ambiguous_ratio: In (0, 1]: a second thing that scores at least this share of the best makes the answer ambiguous.
         vocabulary: The words that the encoder knows, if they are few.
+        learned_version: Version of the answers, if a calibrator was learnt for them; else it follows from the components.
     """
 
     profile: str
@@ -44,6 +45,7 @@ class Segmenter:
     warning: str = ""
     ambiguous_ratio: float = 0.8
     vocabulary: Vocabulary | None = None
+    learned_version: str = ""
 
     @property
     def encode_fp(self) -> str:
@@ -53,6 +55,8 @@ class Segmenter:
     @property
     def model_version(self) -> str:
         """Profile, method and digest of everything that decides an answer; never contains the expression."""
+        if self.learned_version:
+            return self.learned_version
         decides = {
             "encode": self.encode_fp,
             "behaviour": behaviour.ANSWER_BEHAVIOUR,

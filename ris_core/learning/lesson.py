@@ -1,0 +1,76 @@
+"""A lesson: what was learnt from the corrections of one project, as a value that decides answers.
+
+Its digest is part of the version of the answers that it decides: "<version>.learned-<digest>".
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ris_core.errors import BadInput
+from ris_core.methods._calibration import Calibrator
+from ris_core.methods.guided import GuidedMethod
+from ris_core.segmentation.segmenter import Segmenter
+
+MARK = ".learned-"
+_DIGEST_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What was learnt.
+
+    Attributes:
+        base_version: Version of the answers that it was learnt from; it decides answers of that version only.
+        thresholds: By label, the least probability of a candidate that is handed out, in [0, 1].
+    """
+
+    base_version: str
+    calibrator: Calibrator
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Changes with everything that decides an answer; hexadecimal."""
+        decides = [self.base_version, self.calibrator.digest, dict(self.thresholds)]
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:_DIGEST_LENGTH]
+
+    @property
+    def model_version(self) -> str:
+        """Version of the answers that it decides."""
+        return f"{self.base_version}{MARK}{self.digest}"
+
+    def apply(self, segmenter: Segmenter) -> Segmenter:
+        """The same segmenter with what was learnt; encodings serve both.
+
+        Raises:
+            BadInput: If the segmenter answers with another version than the one that this was learnt from.
+        """
+        if not isinstance(segmenter.method, GuidedMethod) or segmenter.model_version != self.base_version:
+            raise BadInput(
+                f"This was learnt from answers of {self.base_version}; the worker answers with {segmenter.model_version}.",
+                "Run `ris learn` again.",
+            )
+        method = segmenter.method.with_calibrator(self.calibrator)
+        return replace(segmenter, method=method, learned_version=self.model_version)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "base_version": self.base_version,
+            "calibrator": self.calibrator.to_json(),
+            "thresholds": dict(self.thresholds),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Lesson":
+        """Read `to_json`'s values."""
+        return cls(stored["base_version"], Calibrator.from_json(stored["calibrator"]), stored["thresholds"])
+
+
+def split_version(model_version: str) -> tuple[str, str]:
+    """A version without what was learnt, and the digest of that; empty if nothing was."""
+    base, _, rest = model_version.partition(MARK)
+    return base, rest.partition(".")[0]

@@ -19,6 +19,7 @@ from backend.commands.doctor import doctor
 from backend.commands.evaluate import evaluate
 from backend.commands.export import export
 from backend.commands.import_ import import_data_set
+from backend.commands.learn import learn
 from backend.commands.models import models
 from backend.commands.report import report
 from backend.commands.review import review
@@ -52,6 +53,7 @@ for command in (
     export,
     verify,
     report,
+    learn,
     backup,
     restore,
 ):

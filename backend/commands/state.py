@@ -8,6 +8,7 @@ from backend.settings.environment import Settings
 
 if TYPE_CHECKING:
     from backend.corrections.store import CorrectionStore
+    from backend.db.request_store import RequestStore
     from backend.runs.store import RunStore
 
 
@@ -28,6 +29,18 @@ def open_runs(settings: Settings) -> "RunStore":
 
     check_state(settings)
     return open_run_store(settings.sql_url)
+
+
+def open_requests(settings: Settings) -> "RequestStore":
+    """The records of requests, and what is kept of projects.
+
+    Raises:
+        BadSettings: If there is no database where the settings point.
+    """
+    from backend.db.request_store import open_request_store
+
+    check_state(settings)
+    return open_request_store(settings.sql_url)
 
 
 def open_corrections(settings: Settings) -> "CorrectionStore":

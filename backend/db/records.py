@@ -75,7 +75,7 @@ class Answer:
         is_guess: The label was guessed; None where that was not recorded.
         others: Indices of the candidates that could be meant instead, best first.
         repeats: Number of the query of the same task that has the same mask for the same words, if there is one.
-        reading: How the expression was read: {"meant": nouns, "unused": words}.
+        reading: How the expression was read: {"meant": nouns, "unused": words, "numbers": how many of each are meant}.
         is_calibrated: Whether the scores are probabilities; None where no candidate tells.
     """
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from backend.db.answer_rows import AnswerOrigin, insert_answers
 from backend.db.counters import count_rows
 from backend.db.database import Transactions, open_database
+from backend.db.lesson_store import LessonStore
 from backend.db.project_store import ProjectStore
 from backend.db.records import Answer, Json, Kind, Request, State
 from backend.db.tables import answer, region, request, webhook
@@ -56,12 +57,14 @@ class RequestStore:
 
     Attributes:
         projects: What is kept of each project.
+        lessons: What was learnt for each project.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._transactions = Transactions(engine)
         self.projects = ProjectStore(self._transactions)
+        self.lessons = LessonStore(self._transactions)
 
     @property
     def engine(self) -> sa.Engine:

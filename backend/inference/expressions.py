@@ -83,12 +83,18 @@ class AnswerOptions:
         min_score: A candidate that scores less is kept, but not handed out; None for no limit. In [0, 1].
         smooth_px: How much the outlines of masks are smoothed, in pixels.
         read_back: When an annotator is told how an expression was read.
+        thresholds: What counts for a label in place of `min_score`.
     """
 
     top_k: int
     min_score: float | None = None
     smooth_px: float = 0.0
     read_back: ReadBack = "unsure"
+    thresholds: Mapping[str, float] = MappingProxyType({})
+
+    def min_score_of(self, label: str) -> float | None:
+        """The least score of a candidate that is handed out with a label; None for no limit."""
+        return self.thresholds.get(label, self.min_score)
 
 
 class Selectable(Protocol):
@@ -168,8 +174,9 @@ def make_answer(
     picked = pick_label(control, query.typed, *prediction.expression.meant)
     if query.label is not None:
         picked = replace(picked, label=query.label, is_guess=False)
-    handed_out = select(prediction, query.is_many, options.min_score)
-    others = () if query.is_many else list_others(prediction, handed_out, options.min_score)
+    min_score = options.min_score_of(picked.label)
+    handed_out = select(prediction, query.is_many, min_score)
+    others = () if query.is_many else list_others(prediction, handed_out, min_score)
     return QueryAnswer(_make_record(prediction, encoded, picked, others), handed_out, prediction, picked)
 
 
@@ -314,7 +321,11 @@ def _make_record(prediction: Prediction, encoded: EncodedImage, picked: PickedLa
         selected=[int(i) for i in prediction.selected],
         is_guess=picked.is_guess,
         others=others,
-        reading={"meant": list(prediction.expression.meant), "unused": list(prediction.expression.unused)},
+        reading={
+            "meant": list(prediction.expression.meant),
+            "unused": list(prediction.expression.unused),
+            "numbers": [referent.number for referent in prediction.expression.referents],
+        },
         is_calibrated="probability" in prediction.parts[0] if prediction.parts else None,
     )
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -58,13 +59,20 @@ class InferenceContext:
     """A task at work: by which config, settings and segmenter. Times the parts of the work.
 
     Attributes:
+        thresholds: Least score of a candidate that runs hand out, by label.
         image: The task's image, once it was fetched.
         encoded: The same, encoded, if it was in the cache.
         parts_s: Seconds of the parts so far, by name.
     """
 
-    def __init__(self, source: TaskSource, settings: ProjectSettings, segmenter: Segmenter) -> None:
-        self.source, self.settings, self.segmenter = source, settings, segmenter
+    def __init__(
+        self,
+        source: TaskSource,
+        settings: ProjectSettings,
+        segmenter: Segmenter,
+        thresholds: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.source, self.settings, self.segmenter, self.thresholds = source, settings, segmenter, thresholds
         self.config: LabelConfig = read_config(source.label_config)
         self.image: Image | None = None
         self.encoded: EncodedImage | None = None
@@ -126,9 +134,16 @@ class InferenceContext:
 class RequestContext(InferenceContext):
     """A request at work. Writes its line into the log."""
 
-    def __init__(self, asked: Request, source: TaskSource, settings: ProjectSettings, segmenter: Segmenter) -> None:
+    def __init__(
+        self,
+        asked: Request,
+        source: TaskSource,
+        settings: ProjectSettings,
+        segmenter: Segmenter,
+        thresholds: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self.asked = asked
-        super().__init__(source, settings, segmenter)
+        super().__init__(source, settings, segmenter, thresholds)
 
     def log_done(self, image: str, **more: object) -> None:
         """One line a job: image, what was asked, seconds of each component."""

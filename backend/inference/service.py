@@ -1,8 +1,9 @@
 """The verbs: segment a task, encode a task, plan the next ones. From a request's id to an answer in the store; knows no Redis."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from backend.inference.refinement_state import (
     RefinementTarget,
 )
 from backend.inference.request_context import InferenceContext, RequestContext, TaskSource
+from backend.inference.lessons import Lessons
 from backend.inference.segmenters import Segmenters
 from backend.label_studio import messages, protocol
 from backend.label_studio.gestures import Gesture
@@ -90,6 +92,11 @@ class InferenceService:
     def model_version(self) -> str:
         """Version of the answers."""
         return self.segmenter.model_version
+
+    @cached_property
+    def lessons(self) -> Lessons:
+        """What was learnt for projects."""
+        return Lessons(self.store)
 
     @property
     def refinement_states(self) -> RefinementStates:
@@ -167,15 +174,23 @@ class InferenceService:
         source = TaskSource.of(request)
         return RequestContext(request, source, *self._choose(source))
 
-    def begin_task(self, source: TaskSource) -> InferenceContext:
-        """A task that no request is about, as those of runs, by its project's settings."""
-        return InferenceContext(source, *self._choose(source))
+    def begin_task(self, source: TaskSource, lesson: str | None = None) -> InferenceContext:
+        """A task that no request is about, as those of runs, by its project's settings.
 
-    def _choose(self, source: TaskSource) -> tuple[ProjectSettings, Segmenter]:
-        """A project's settings, and what segments by them."""
+        Args:
+            lesson: Digest of what was learnt, empty for nothing; None for what was learnt last.
+        """
+        return InferenceContext(source, *self._choose(source, lesson))
+
+    def _choose(
+        self, source: TaskSource, digest: str | None = None
+    ) -> tuple[ProjectSettings, Segmenter, Mapping[str, float]]:
+        """A project's settings, what segments by them and by what was learnt, and the thresholds of its labels."""
         settings = read_project_settings(source.extra_params)
         is_other = settings.profile not in (None, self.segmenter.profile)
-        return settings, self.segmenters.get(settings.profile) if settings.profile and is_other else self.segmenter
+        segmenter = self.segmenters.get(settings.profile) if settings.profile and is_other else self.segmenter
+        lesson = self.lessons.find(segmenter, source.project, digest)
+        return (settings, lesson.apply(segmenter), lesson.thresholds) if lesson else (settings, segmenter, {})
 
     def _segment(self, context: RequestContext) -> None:
         request, encoded = context.asked, None

@@ -13,6 +13,7 @@ from backend.label_studio.protocol import Json, PredictCall, SetupCall, Task
 from backend.settings.project import ProjectSettings, read_project_settings
 from backend.transport import worker_registry
 from ris_core.errors import RisError
+from ris_core.learning.lesson import split_version
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,7 @@ class Projects:
         self._versions: dict[str | None, str] = {
             None: worker_registry.loading_version(profile)
         }  # by profile; None is the workers' own
+        self._learned: dict[int | None, str] = {}  # versions with what was learnt for a project
         self._profiles: dict[int | None, str | None] = {}  # of the projects that have been read
 
     def set_up(self, call: SetupCall) -> None:
@@ -74,7 +76,9 @@ class Projects:
             project: None for the version of the workers' own profile.
         """
         profile = self._profiles.get(project)
-        return self._versions.get(profile, worker_registry.loading_version(profile))
+        version = self._versions.get(profile, worker_registry.loading_version(profile))
+        learned = self._learned.get(project, version)
+        return learned if split_version(learned)[0] == version else version
 
     def model_version(self, project: int | None = None) -> str:
         """Model version that answers a project, as a worker reported it last; `loading_version` before that.
@@ -88,6 +92,7 @@ class Projects:
             profile = self._profiles.get(project)
             if version := worker_registry.model_version(self._conn, profile):
                 self._versions[profile] = version
+                self._learned[project] = self._store.lessons.name_version(project, version)
         except RisError as error:
             log.warning("the model version is not known", project=project, error=str(error))
         return self.known_version(project)

@@ -176,11 +176,12 @@ def _rank_others(item: RunItem, top_k: int) -> list[list[HandedOutRegion]]:
 
 
 def _hand_out(item: RunItem, query: int, candidate: int, rank: int = 1) -> HandedOutRegion:
-    return HandedOutRegion(_region_id(item, query, candidate), query, candidate, rank)
+    return HandedOutRegion(region_id(item.run, item.task, query, candidate), query, candidate, rank)
 
 
-def _region_id(item: RunItem, query: int, index: int) -> str:
-    return hashlib.sha1(f"{item.run}/{item.task}/{query}/{index}".encode()).hexdigest()[:_ID_LENGTH]
+def region_id(run: str, task: int, query: int, index: int) -> str:
+    """The id of the region of a run's candidate."""
+    return hashlib.sha1(f"{run}/{task}/{query}/{index}".encode()).hexdigest()[:_ID_LENGTH]
 
 
 def _is_same_label(one: Answer, other: Answer) -> bool:

@@ -22,7 +22,7 @@ _VERSION = re.compile(r"[\w.+-]{1,200}")
 
 
 def create(run_store: RunStore, store: RequestStore, conn: redis.Redis, spec: RunSpec) -> Run:
-    """Record a run that is yet to be planned, with the model version that workers have now.
+    """Record a run that is yet to be planned, with the model version that workers have now, and what was learnt for its project.
 
     Raises:
         BadRun: If its `notify` is not an address that may be called.
@@ -41,7 +41,7 @@ def create(run_store: RunStore, store: RequestStore, conn: redis.Redis, spec: Ru
     version = worker_registry.model_version(conn, profile)
     if version is None:
         raise Unreachable("No worker has reported its model version yet. Start one with `ris up` or `ris worker`.")
-    return run_store.add_run(spec, version)
+    return run_store.add_run(spec, store.lessons.name_version(spec.project, version))
 
 
 def pause(run_store: RunStore, run: Run) -> None:

@@ -27,6 +27,7 @@ from backend.runs.stages import StageTimes
 from backend.runs.store import RunStore
 from backend.runs.worker_state import WorkerState
 from ris_core.errors import BadImage
+from ris_core.learning.lesson import split_version
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Prediction
 from ris_core.types.components import Batched
@@ -99,10 +100,11 @@ def _is_over(context: RunContext, until: float) -> bool:
 
 def _open_prefetcher(context: RunContext, run: Run, until: float) -> Prefetcher:
     make_source = _source_maker(context.service, run)
+    lesson = split_version(run.model_version or "")[1]  # the run goes on with what it began with
 
     def prepare(item: RunItem) -> InferenceContext:
         with context.stage_times.busy("fetch"):
-            at_work = context.service.begin_task(make_source(item))
+            at_work = context.service.begin_task(make_source(item), lesson)
             if run.spec.kind == "predict" and at_work.segmenter.model_version != run.model_version:
                 raise OtherVersion(at_work.segmenter.model_version)
             context.service.prepare(at_work)
@@ -195,7 +197,10 @@ def _find(service: InferenceService, run: Run, item: RunItem, context: Inference
         service.get_embedding(context)
     spec, control = run.spec, context.config.controls[0]
     min_score = context.settings.min_score if spec.min_score is None else spec.min_score
-    options = AnswerOptions(spec.top_k or service.top_k, min_score, context.settings.smooth_px)
+    thresholds = context.thresholds if spec.min_score is None else {}  # what the run states itself counts
+    options = AnswerOptions(
+        spec.top_k or service.top_k, min_score, context.settings.smooth_px, thresholds=thresholds
+    )
     predictions = [
         find_candidates(context.segmenter, encoded, answers.read_query(query), control, options)
         for query in item.queries

@@ -165,17 +165,20 @@ def _presence(model: Logistic, features: Mapping[str, Float[Array, "m"]]) -> Flo
 
 
 def _choose_threshold(presence: Float[Array, "m"], answers: JudgedAnswers, prior: float) -> float:
-    """The presence that tells best between targets and none, both kinds weighted alike, so that mistakes do not move it.
+    """The threshold nearest to the prior's that tells targets from none within a standard error as well as the best one does.
 
-    What is known of the prior counts as `PRIOR_WEIGHT` of each kind.
+    Both kinds weigh alike, so that mistakes and the share of absent things do not move it.
     """
     there = presence[answers.knows_target & answers.has_target]
     absent = presence[answers.knows_target & ~answers.has_target]
     if not len(there) or not len(absent):
         return prior
     grid = np.arange(1, 100) / 100
-    gain = (there[:, None] >= grid).mean(axis=0) + (absent[:, None] < grid).mean(axis=0)
-    return float(grid[gain.argmax()])
+    shares = [(there[:, None] >= grid).mean(axis=0), (absent[:, None] < grid).mean(axis=0)]
+    best = int(np.sum(shares, axis=0).argmax())
+    variance = sum(share[best] * (1 - share[best]) / len(own) for share, own in zip(shares, (there, absent), strict=True))
+    is_good = np.sum(shares, axis=0) >= shares[0][best] + shares[1][best] - np.sqrt(variance)
+    return float(min(grid[is_good], key=lambda one: abs(one - prior)))
 
 
 def _fit_model(answers: JudgedAnswers, start: Logistic, strength: float) -> Logistic:

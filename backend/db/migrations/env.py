@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from backend.db import correction_tables as _corrections  # noqa: F401  (so that their tables are compared too)
+from backend.db import lesson_store as _lessons  # noqa: F401
 from backend.db import review_tables as _reviews  # noqa: F401
 from backend.db import run_tables as _runs  # noqa: F401
 from backend.db.tables import metadata

@@ -1,0 +1,159 @@
+"""What was learnt from the corrections of each project. Rows are only ever added: who takes a lesson back adds another row.
+
+A change of the table needs a migration; a test compares the two.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from backend.db.database import Transactions
+from backend.db.tables import NOBODY, metadata
+from ris_core.errors import BadInput
+from ris_core.learning.lesson import Lesson
+
+_id = sa.Integer().with_variant(sa.BigInteger, "postgresql")
+
+lesson = sa.Table(
+    "lesson",
+    metadata,
+    sa.Column("id", _id, primary_key=True),
+    sa.Column("project", sa.Integer, nullable=False),
+    sa.Column("base_version", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("replaces", sa.Text, nullable=False),
+    sa.Column("from_project", sa.Integer, nullable=False),
+    sa.Column("content", sa.JSON(none_as_null=True), info=NOBODY),
+    sa.Column("about", sa.JSON, nullable=False, info=NOBODY),
+    sa.Index("lesson_by_project", "project", "base_version"),
+)
+
+
+@dataclass(frozen=True)
+class LessonChange:
+    """A change of what decides a project's answers.
+
+    Attributes:
+        at: Seconds since 1970.
+        digest: Of the lesson from then on; empty if there is none.
+        replaces: Of the one before; empty if there was none.
+        from_project: From whose corrections it was learnt.
+        about: What was measured then.
+    """
+
+    project: int
+    base_version: str
+    at: float
+    digest: str
+    replaces: str
+    from_project: int
+    content: Mapping[str, Any] | None
+    about: Mapping[str, Any]
+
+    @property
+    def lesson(self) -> Lesson | None:
+        """The lesson; None if there is none from then on."""
+        return Lesson.from_json(self.content) if self.content else None
+
+
+class LessonStore:
+    """The part of `RequestStore` that is about lessons; its methods raise the same errors."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    def find_digest(self, project: int | None, base_version: str) -> str:
+        """The digest of the lesson that decides a project's answers now; empty if there is none."""
+        changes = sa.select(lesson.c.digest).where(_is_of(project, base_version)).order_by(lesson.c.id.desc())
+        with self._transactions.reading() as db:
+            return db.scalar(changes.limit(1)) or ""
+
+    def get(self, project: int | None, base_version: str, digest: str) -> Lesson | None:
+        """A project's lesson of now or before; None if it has none of that digest."""
+        rows = sa.select(lesson.c.content).where(_is_of(project, base_version) & (lesson.c.digest == digest))
+        with self._transactions.reading() as db:
+            content = db.scalar(rows.limit(1)) if digest else None
+        return Lesson.from_json(content) if content else None
+
+    def name_version(self, project: int | None, model_version: str) -> str:
+        """The version of a project's answers by workers of a version: with what was learnt for the project, if anything was."""
+        found = self.get(project, model_version, self.find_digest(project, model_version))
+        return found.model_version if found else model_version
+
+    def history(self, project: int) -> list[LessonChange]:
+        """All changes of a project, oldest first."""
+        with self._transactions.reading() as db:
+            rows = db.execute(sa.select(lesson).where(lesson.c.project == project).order_by(lesson.c.id)).mappings()
+            return [LessonChange(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
+
+    def apply(self, project: int, new: Lesson, about: Mapping[str, Any], from_project: int) -> None:
+        """Let a lesson decide a project's answers from now on."""
+        with self._transactions.writing() as db:
+            before = _newest(db, project, new.base_version)
+            replaces = before.digest if before else ""
+            _insert(db, project, new.base_version, new.digest, replaces, from_project, new.to_json(), about)
+
+    def undo(self, project: int) -> LessonChange:
+        """Take the last change of a project back, which is a change too.
+
+        Returns:
+            The change that was made.
+
+        Raises:
+            BadInput: If there is none.
+        """
+        with self._transactions.writing() as db:
+            last = _newest(db, project)
+            if last is None:
+                raise BadInput(f"Nothing was learnt for project {project}, so there is nothing to take back.")
+            of_before = sa.select(lesson).where(
+                _is_of(project, last.base_version) & (lesson.c.digest == last.replaces) & lesson.c.content.is_not(None)
+            )
+            before = db.execute(of_before.limit(1)).first() if last.replaces else None
+            _insert(
+                db,
+                project,
+                last.base_version,
+                last.replaces,
+                last.digest,
+                before.from_project if before else project,
+                before.content if before else None,
+                before.about if before else {},
+            )
+        return self.history(project)[-1]
+
+
+def _is_of(project: int | None, base_version: str) -> sa.ColumnElement[bool]:
+    return (lesson.c.project == project) & (lesson.c.base_version == base_version)
+
+
+def _newest(db: sa.Connection, project: int, base_version: str | None = None) -> Any:
+    condition = lesson.c.project == project if base_version is None else _is_of(project, base_version)
+    return db.execute(sa.select(lesson).where(condition).order_by(lesson.c.id.desc()).limit(1)).first()
+
+
+def _insert(
+    db: sa.Connection,
+    project: int,
+    base_version: str,
+    digest: str,
+    replaces: str,
+    from_project: int,
+    content: Mapping[str, Any] | None,
+    about: Mapping[str, Any],
+) -> None:
+    row = {
+        "project": project,
+        "base_version": base_version,
+        "at": time.time(),
+        "digest": digest,
+        "replaces": replaces,
+        "from_project": from_project,
+        "content": content,
+        "about": dict(about),
+    }
+    db.execute(sa.insert(lesson).values(row))

@@ -4,12 +4,16 @@ Real components of `ris_core`, without weights and torch: "the red square" finds
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from ris_core.language.parser import clean_expression
+from ris_core.learning.lesson import Lesson
+from ris_core.methods._calibration import Calibrator, Logistic
 from ris_core.methods.global_local import GlobalLocalMethod as GlobalLocal
+from ris_core.methods.guided import UNFITTED, GuidedMethod
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import Expression, Image, Proposals
 
@@ -95,3 +99,14 @@ def toy_pixels(height: int = 40, width: int = 60) -> np.ndarray:
 def toy_png(height: int = 40, width: int = 60) -> bytes:
     """`toy_pixels` as the bytes of a PNG file."""
     return cv2.imencode(".png", toy_pixels(height, width)[..., ::-1])[1].tobytes()
+
+
+def guided_toy(encoder: ColourEncoder | None = None) -> Segmenter:
+    """A toy segmenter whose method can learn a calibrator; it has none."""
+    return replace(toy_segmenter(encoder=encoder), method_name="guided", method=GuidedMethod())
+
+
+def toy_lesson(no_match_below: float = 0.0, **thresholds: float) -> Lesson:
+    """What could have been learnt for `guided_toy`; with a threshold above 1 nothing ever matches."""
+    answer = Logistic({"look": 1.0, "clauses": 1.0, "margin": 1.0}, bias=1.0)
+    return Lesson(guided_toy().model_version, Calibrator(UNFITTED, answer, no_match_below), thresholds)

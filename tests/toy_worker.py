@@ -2,7 +2,7 @@
 
 While the file `hold` exists in the state folder, encoding an image waits, and says so by the file `holding`; so do the
 warm-up while `hold-loading` exists, and encoding, deaf to signals as native code is, while `hold-deaf` exists. With `large-features`
-there, an encoded image has megabytes.
+there, an encoded image has megabytes; with `guided` when it starts, the method is one that can learn.
 """
 
 import functools
@@ -18,7 +18,7 @@ from backend.inference.service import InferenceService
 from backend.label_studio.images import ImageFetcher
 from backend.settings.environment import Settings
 from backend.worker import wiring, worker
-from tests.toy import ColourEncoder, toy_segmenter
+from tests.toy import ColourEncoder, guided_toy, toy_segmenter
 
 WARM_UP_SIZE_HW = (64, 64)
 LARGE_BYTES = 8 << 20
@@ -49,7 +49,8 @@ class HeldEncoder(ColourEncoder):
 
 @functools.cache
 def build_toy_service(settings: Settings) -> InferenceService:
-    segmenter = toy_segmenter(encoder=HeldEncoder(settings.state_dir))
+    make = guided_toy if (settings.state_dir / "guided").exists() else toy_segmenter
+    segmenter = make(encoder=HeldEncoder(settings.state_dir))
     cache = FeatureCache(settings.state_dir / "features", settings.cache_bytes)
     return InferenceService(
         open_request_store(settings.sql_url),

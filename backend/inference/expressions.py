@@ -1,7 +1,7 @@
 """From an expression on an encoded image to what is handed out: regions, their record, and what is told about them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -90,7 +90,7 @@ class AnswerOptions:
     min_score: float | None = None
     smooth_px: float = 0.0
     read_back: ReadBack = "unsure"
-    thresholds: Mapping[str, float] = MappingProxyType({})
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def min_score_of(self, label: str) -> float | None:
         """The least score of a candidate that is handed out with a label; None for no limit."""

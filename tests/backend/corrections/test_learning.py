@@ -1,0 +1,163 @@
+"""From what annotators saved to judged answers, and `ris learn` as it is typed."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from backend.commands.cli import app
+from backend.corrections.judged_answers import as_arrays, find_base_version, read_judged
+from backend.corrections.learning import read_prior
+from backend.db.records import Answer, Region
+from ris_core.errors import BadInput, RisError
+from ris_core.geometry.masks import from_rle
+from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, brush, clock, event, rle, send
+from tests.ris_core.learning.made import draw
+
+VERSION = "v1.guided.12345678"
+LATER = 2e9
+"""After any answer of these tests, in seconds of the clock of `made`."""
+RIGHT, OTHER, FAR = rle(0, 0), rle(20, 0), rle(0, 15)
+
+
+def hand_out(store, task, region, looks=(0.9, 0.4), expression="the box", kind="open", version=VERSION, **clause):
+    """Record an answer of the method guided: the first candidate is handed out."""
+    body = {"data": {}, "label_config": "", "hostname": None, "expressions": [expression], "extra_params": {}}
+    request = store.add_request(kind, str(task), body, lifetime_s=60, project=PROJECT)
+    store.start_request(request)
+    candidates = [
+        {"rank": i + 1, "score": 0.5, "bbox_xywh": [0, 0, 1, 1], "mask": mask, "parts": {"look": look, "look_rank": 1.0, **clause}}
+        for i, (mask, look) in enumerate(zip((RIGHT, OTHER), looks, strict=True))
+    ]
+    regions = [Region(region, 1, "brush", "Object")] if region else []
+    record = Answer(
+        expression, "Object", "match", version, "fp", f"sha-{task}", HEIGHT, WIDTH, candidates, [0] if region else [], regions
+    )
+    assert store.finish_request(request, {"result": []}, [record])
+
+
+def save(store, id, task, *regions, texts=(), **more):
+    """An annotation with regions and prompt texts."""
+    results = list(regions)
+    if texts:
+        value = {"text": list(texts)}
+        results.append({"id": f"p{id}", "type": "textarea", "from_name": "prompt", "to_name": "image", "value": value})
+    send(store, event(annotation(id, task, results, at=LATER, created_at=clock(LATER - 1), **more)))
+
+
+def judged(store, correction_store):
+    correction_store.read_events()
+    with correction_store.reading() as db:
+        return {one.task: (one.is_right, one.has_target) for one in read_judged(db, PROJECT, VERSION)}
+
+
+def test_every_kind_of_outcome_says_whether_the_answer_was_right(store, correction_store):
+    for task in range(1, 8):
+        hand_out(store, task, f"r{task}", kind="open" if task == 4 else "interactive")
+    save(store, 1, 1, brush("r1", from_rle(RIGHT), "the box"))  # accepted
+    save(store, 2, 2, brush("r2", from_rle(rle(1, 0)), "the box"))  # edited
+    save(store, 3, 3, brush("r3", from_rle(FAR), "the box"))  # moved elsewhere
+    save(store, 4, 4, parent_prediction=9)  # deleted
+    save(store, 5, 5, texts=["none: The  BOX"])
+    save(store, 6, 6, brush("n", from_rle(FAR), "the box"))  # drawn by hand for these words
+    save(store, 7, 7, brush("n", from_rle(FAR), "another thing"))  # says nothing of the answer
+    assert judged(store, correction_store) == {
+        "1": (True, True), "2": (True, True), "3": (False, True), "4": (False, False), "5": (False, False), "6": (False, True),
+    }  # fmt: skip
+
+
+def test_answers_of_another_version_or_method_are_left_out(store, correction_store):
+    hand_out(store, 1, "r1", version=f"{VERSION}.learned-00000000")
+    hand_out(store, 2, "r2", version="v2.guided.87654321")
+    for task in (1, 2):
+        save(store, task, task, brush(f"r{task}", from_rle(RIGHT), "the box"))
+    assert set(judged(store, correction_store)) == {"1"}
+    with correction_store.reading() as db:
+        assert find_base_version(db, PROJECT) == "v2.guided.87654321"
+
+
+def test_features_are_read_from_what_is_stored(store, correction_store):
+    hand_out(store, 1, "r1", looks=(0.8, 0.4), **{"on the left": 0.5})
+    save(store, 1, 1, brush("r1", from_rle(RIGHT), "the box"))
+    correction_store.read_events()
+    with correction_store.reading() as db:
+        arrays = as_arrays(list(read_judged(db, PROJECT, VERSION)))
+    assert {name: float(values[0]) for name, values in arrays.features.items()} == pytest.approx(
+        {"look": np.log(4), "clauses": np.log(0.5), "margin": np.log(2 / 3)}
+    )
+
+
+@pytest.fixture
+def ris(store, tmp_path, monkeypatch):
+    for variable in ("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", "LABEL_STUDIO_API_KEY", "LABEL_STUDIO_ACCESS_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("DATABASE_URL", store._engine.url.render_as_string())
+    monkeypatch.setenv("RIS_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("RIS_PROFILE", "base")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, code: int = 0) -> str:
+        done = CliRunner().invoke(app, ["learn", "--project", str(PROJECT), "--offline", *arguments])
+        if isinstance(done.exception, RisError):
+            raise done.exception
+        assert done.exit_code == code, done.output
+        return done.stdout
+
+    return run
+
+
+def label(store, number=150):
+    """A project of which the answers follow a known model: accepted where right, else said to mean nothing."""
+    answers = draw(number, number, seed=3)
+    for i in range(number):
+        look = 1 / (1 + np.exp(-answers.features["look"][i]))
+        hand_out(store, i + 1, f"r{i + 1}", looks=(float(look), float(look / 50)), kind="interactive")
+        if answers.is_right[i]:
+            save(store, i + 1, i + 1, brush(f"r{i + 1}", from_rle(RIGHT), "the box"))
+        else:
+            save(store, i + 1, i + 1, texts=["none: the box"])
+
+
+def test_a_lead_checks_applies_and_takes_back(ris, store):
+    label(store)
+    shown = ris()
+    assert "150 judged answers on 150 images" in shown
+    assert "A gain is sure." in shown
+    assert store.lessons.history(PROJECT) == []
+    document = json.loads(ris("--check", "--json", "--max-error", "0.2"))
+    assert [one["name"] for one in document["figures"]] == ["log loss", "ECE", "T-acc", "N-acc", "MCC"]
+    assert document["thresholds"][0]["label"] == "Object"
+    applied = ris("--apply")
+    lesson = store.lessons.history(PROJECT)[-1].lesson
+    assert lesson.model_version in applied
+    assert store.lessons.name_version(PROJECT, VERSION) == lesson.model_version
+    assert f"answers with {VERSION} from now on" in ris("--undo")
+    assert store.lessons.name_version(PROJECT, VERSION) == VERSION
+    assert [line.split()[2] for line in ris("--history").splitlines()[1:]] == [lesson.model_version, VERSION]
+
+
+def test_too_little_is_refused_with_what_is_missing(ris, store):
+    hand_out(store, 1, "r1")
+    save(store, 1, 1, brush("r1", from_rle(RIGHT), "the box"))
+    with pytest.raises(BadInput, match=r"judged answers \(1 of 100\).*nothing is meant \(0 of 15\)"):
+        ris("--apply")
+    assert store.lessons.history(PROJECT) == []
+
+
+def test_nothing_is_learnt_from_another_project_unless_it_is_named(ris, store):
+    label(store)
+    other = ["learn", "--project", "8", "--offline"]
+    refused = CliRunner().invoke(app, other)
+    assert isinstance(refused.exception, BadInput)
+    assert "Nothing was answered in project 8" in str(refused.exception)
+    assert CliRunner().invoke(app, [*other, "--from", str(PROJECT), "--apply"]).exit_code == 0
+    [change] = store.lessons.history(8)
+    assert (change.from_project, store.lessons.history(PROJECT)) == (PROJECT, [])
+
+
+def test_actions_exclude_each_other_and_a_method_without_calibrator_is_named(ris):
+    with pytest.raises(BadInput, match="exclude each other"):
+        ris("--apply", "--undo")
+    with pytest.raises(BadInput, match="only guided can learn"):
+        read_prior("paper")

@@ -153,6 +153,18 @@ def audit(
     print(to_json(costs) if as_json else to_markdown(costs))
 
 
+def learning(
+    projects: Annotated[int, typer.Option(min=1, help="Number of simulated projects of each kind.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what a calibrator learnt from 200 simulated corrections is worth. The first time takes minutes."""
+    from benchmarks.learning import measure, to_json, to_markdown
+
+    with Progress("Reading answers") as progress:
+        results = measure(read_settings().state_dir / "bench-learning", projects, progress.say)
+    print(to_json(results) if as_json else to_markdown(results))
+
+
 bench = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
 )
@@ -170,6 +182,7 @@ for command in (
     bulk,
     ledger,
     audit,
+    learning,
 ):
     bench.command()(command)
 

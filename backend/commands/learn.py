@@ -23,8 +23,12 @@ NO_GAIN = 1
 
 def learn(
     project: Project,
-    check: Annotated[bool, typer.Option("--check", help="Show what would be learnt; change nothing. The default.")] = False,
-    apply: Annotated[bool, typer.Option("--apply", help="Let it decide the answers of the project from now on.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Show what would be learnt; change nothing. The default.")
+    ] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Let it decide the answers of the project from now on.")
+    ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last change back.")] = False,
     history: Annotated[bool, typer.Option("--history", help="List what was applied and taken back.")] = False,
     from_project: Annotated[
@@ -69,7 +73,9 @@ def _study(
     with open_reconciled(settings, source, offline).reading() as db:
         base_version = find_base_version(db, project) or find_base_version(db, source)
         if base_version is None:
-            raise BadInput(f"Nothing was answered in project {source} yet.", "Ask expressions, or start a run, and correct.")
+            raise BadInput(
+                f"Nothing was answered in project {source} yet.", "Ask expressions, or start a run, and correct."
+            )
         judged = list(read_judged(db, source, base_version))
     return study(judged, base_version, look, prior, max_error)
 
@@ -90,7 +96,10 @@ def _print(learnt: "Study") -> None:
         f"Learnt from {learnt.answers:,} judged answers on {learnt.images:,} images of {learnt.lesson.base_version}. Figures are of "
         "images that were not learnt from; the change with its 95 % interval."
     )
-    columns = (Column("figure", is_fixed=True), *(Column(name, is_number=True) for name in ("before", "after", "change")))
+    columns = (
+        Column("figure", is_fixed=True),
+        *(Column(name, is_number=True) for name in ("before", "after", "change")),
+    )
     print_table(
         columns,
         [
@@ -121,7 +130,12 @@ def _print_history(store: "RequestStore", project: int, as_json: bool) -> None:
     if as_json:
         print(json.dumps([{name: value for name, value in vars(one).items() if name != "content"} for one in changes]))
         return
-    columns = (Column("at", is_fixed=True), Column("version"), Column("from", is_number=True), Column("answers", is_number=True))
+    columns = (
+        Column("at", is_fixed=True),
+        Column("version"),
+        Column("from", is_number=True),
+        Column("answers", is_number=True),
+    )
     rows = [
         (
             time.strftime("%Y-%m-%d %H:%M", time.localtime(one.at)),

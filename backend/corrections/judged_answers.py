@@ -23,7 +23,7 @@ from backend.runs.answers import region_id
 from ris_core.learning.evidence import AnswerFeatures, JudgedAnswers, collect, read_features
 from ris_core.learning.lesson import split_version
 
-Row = Mapping[str, Any]
+Row = sa.RowMapping
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from backend.inference.clicks import ClickContext, answer_gesture
 from backend.inference.encoding_times import EncodingTimes
 from backend.inference.expressions import AnswerOptions, ExpressionAnswer, answer_choice, answer_expression
 from backend.inference.feature_cache import FeatureCache
+from backend.inference.lessons import Lessons
 from backend.inference.refinement import list_shown, look_inside, looks_elsewhere, needs_close_look, refine
 from backend.inference.refinement_state import (
     CandidateQuery,
@@ -26,7 +27,6 @@ from backend.inference.refinement_state import (
     RefinementTarget,
 )
 from backend.inference.request_context import InferenceContext, RequestContext, TaskSource
-from backend.inference.lessons import Lessons
 from backend.inference.segmenters import Segmenters
 from backend.label_studio import messages, protocol
 from backend.label_studio.gestures import Gesture

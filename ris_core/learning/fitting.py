@@ -8,7 +8,7 @@ ECML 2012, with a fixed flipping probability).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -119,9 +119,7 @@ def _folds(image: Int[Array, "m"]) -> Int[Array, "m"]:
     return np.array([of_image[one] for one in image.tolist()])
 
 
-def _cross_fit(
-    answers: JudgedAnswers, fold: Int[Array, "m"], start: Logistic, strength: float
-) -> Float[Array, "m"]:
+def _cross_fit(answers: JudgedAnswers, fold: Int[Array, "m"], start: Logistic, strength: float) -> Float[Array, "m"]:
     """The probability of each answer by a model that never saw its image."""
     probability = np.empty(len(answers))
     for number in range(FOLDS):
@@ -176,7 +174,9 @@ def _choose_threshold(presence: Float[Array, "m"], answers: JudgedAnswers, prior
     grid = np.arange(1, 100) / 100
     shares = [(there[:, None] >= grid).mean(axis=0), (absent[:, None] < grid).mean(axis=0)]
     best = int(np.sum(shares, axis=0).argmax())
-    variance = sum(share[best] * (1 - share[best]) / len(own) for share, own in zip(shares, (there, absent), strict=True))
+    variance = sum(
+        share[best] * (1 - share[best]) / len(own) for share, own in zip(shares, (there, absent), strict=True)
+    )
     is_good = np.sum(shares, axis=0) >= shares[0][best] + shares[1][best] - np.sqrt(variance)
     return float(min(grid[is_good], key=lambda one: abs(one - prior)))
 

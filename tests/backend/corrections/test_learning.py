@@ -27,12 +27,28 @@ def hand_out(store, task, region, looks=(0.9, 0.4), expression="the box", kind="
     request = store.add_request(kind, str(task), body, lifetime_s=60, project=PROJECT)
     store.start_request(request)
     candidates = [
-        {"rank": i + 1, "score": 0.5, "bbox_xywh": [0, 0, 1, 1], "mask": mask, "parts": {"look": look, "look_rank": 1.0, **clause}}
+        {
+            "rank": i + 1,
+            "score": 0.5,
+            "bbox_xywh": [0, 0, 1, 1],
+            "mask": mask,
+            "parts": {"look": look, "look_rank": 1.0, **clause},
+        }
         for i, (mask, look) in enumerate(zip((RIGHT, OTHER), looks, strict=True))
     ]
     regions = [Region(region, 1, "brush", "Object")] if region else []
     record = Answer(
-        expression, "Object", "match", version, "fp", f"sha-{task}", HEIGHT, WIDTH, candidates, [0] if region else [], regions
+        expression,
+        "Object",
+        "match",
+        version,
+        "fp",
+        f"sha-{task}",
+        HEIGHT,
+        WIDTH,
+        candidates,
+        [0] if region else [],
+        regions,
     )
     assert store.finish_request(request, {"result": []}, [record])
 

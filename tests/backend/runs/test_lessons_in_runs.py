@@ -47,7 +47,11 @@ def test_a_run_that_has_begun_goes_on_as_it_began_and_a_new_one_takes_what_was_l
     assert rig.carry_on(begun).state == "done"
     assert versions_of(rig, begun) == {rig.segmenter.model_version}
     later = rig.carry_on(create(rig, push=False))
-    assert (later.state, later.model_version, versions_of(rig, later)) == ("done", lesson.model_version, {lesson.model_version})
+    assert (later.state, later.model_version, versions_of(rig, later)) == (
+        "done",
+        lesson.model_version,
+        {lesson.model_version},
+    )
     assert all(not one.selected for item in rig.items.in_state(later.id, "done") for one in item.answers)
 
 
@@ -73,7 +77,9 @@ def test_a_run_without_its_lesson_waits_and_says_so(rig):
     assert rig.segmenter.model_version in paused.note
 
 
-@pytest.mark.parametrize(("thresholds", "min_score", "masks"), [({"Red": 1.0}, None, 0), ({"Blue": 1.0}, None, 1), ({"Red": 1.0}, 0.0, 1)])
+@pytest.mark.parametrize(
+    ("thresholds", "min_score", "masks"), [({"Red": 1.0}, None, 0), ({"Blue": 1.0}, None, 1), ({"Red": 1.0}, 0.0, 1)]
+)
 def test_a_label_has_its_threshold_unless_the_run_states_one(rig, thresholds, min_score, masks):
     rig.add_tasks(1)
     rig.service.store.lessons.apply(PROJECT, toy_lesson(**thresholds), {}, PROJECT)

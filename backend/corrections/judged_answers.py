@@ -8,7 +8,6 @@ of its words or label says so too. Suggestions that nobody took up say nothing.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 import sqlalchemy as sa
 

@@ -23,18 +23,30 @@ class Study:
     """What was learnt, and how it compares.
 
     Attributes:
-        answers, images: How many it was learnt from.
-        figures: Of answers whose images were not learnt from, before and after.
+        evidence: What it was learnt from.
+        before, after: What is said of those answers without anything learnt, and by calibrators that never saw their images.
+        figures: Both compared.
         thresholds: One for each label.
         strength: How strongly the calibrator before was held on to, in judged answers; infinite if it was kept.
     """
 
     lesson: Lesson
-    answers: int
-    images: int
+    evidence: JudgedAnswers
+    before: Verdicts
+    after: Verdicts
     figures: Sequence[Figure]
     thresholds: Sequence[LabelThreshold]
     strength: float
+
+    @property
+    def answers(self) -> int:
+        """How many answers it was learnt from."""
+        return len(self.evidence)
+
+    @property
+    def images(self) -> int:
+        """On how many images."""
+        return len(np.unique(self.evidence.image))
 
     @property
     def is_gain(self) -> bool:
@@ -84,15 +96,15 @@ def study(
     """
     answers = as_arrays(judged)
     fitted = fit(answers, look, prior)
-    after = Verdicts(fitted.probability, fitted.is_found)
-    figures = compare(answers, _without(answers, prior), after)
+    before, after = _without(answers, prior), Verdicts(fitted.probability, fitted.is_found)
     thresholds = _choose_thresholds(judged, answers, fitted, max_error) if max_error is not None else []
     chosen = {one.label: one.threshold for one in thresholds if one.threshold is not None}
     return Study(
         lesson=Lesson(base_version, fitted.calibrator, chosen),
-        answers=len(answers),
-        images=len(np.unique(answers.image)),
-        figures=figures,
+        evidence=answers,
+        before=before,
+        after=after,
+        figures=compare(answers, before, after),
         thresholds=thresholds,
         strength=fitted.strength,
     )

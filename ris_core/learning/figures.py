@@ -109,5 +109,11 @@ FIGURES: Mapping[str, Callable[[Float[Array, "r c"]], Float[Array, "r"]]] = {
     "N-acc": _share(3),
     "MCC": _correlation,
 }
-"""Log loss and expected calibration error of the probabilities; share of targets that are answered, share of absent ones that are
-told, and the correlation of both."""
+MEANINGS: Mapping[str, str] = {
+    "log loss": "how badly the probabilities foretell what is right; lower is better",
+    "ECE": "by how much the probabilities miss the share that is right; 0 at best",
+    "T-acc": "share answered, where something is meant",
+    "N-acc": 'share answered with "no match", where nothing is meant',
+    "MCC": "how well both are told apart; 1 at best, 0 by chance",
+}
+"""What the figures are."""

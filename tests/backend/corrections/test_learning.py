@@ -1,11 +1,14 @@
 """From what annotators saved to judged answers, and `ris learn` as it is typed."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from backend.commands import learn as command
 from backend.commands.cli import app
 from backend.corrections.judged_answers import as_arrays, find_base_version, read_judged
 from backend.corrections.learning import read_prior
@@ -15,7 +18,7 @@ from ris_core.geometry.masks import from_rle
 from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, brush, clock, event, rle, send
 from tests.ris_core.learning.made import draw
 
-VERSION = "v1.guided.12345678"
+VERSION = "base.guided.12345678"
 LATER = 2e9
 """After any answer of these tests, in seconds of the clock of `made`."""
 RIGHT, OTHER, FAR = rle(0, 0), rle(20, 0), rle(0, 15)
@@ -113,8 +116,8 @@ def ris(store, tmp_path, monkeypatch):
     monkeypatch.setenv("RIS_PROFILE", "base")
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str, code: int = 0) -> str:
-        done = CliRunner().invoke(app, ["learn", "--project", str(PROJECT), "--offline", *arguments])
+    def run(*arguments: str, code: int = 0, input: str = "") -> str:
+        done = CliRunner().invoke(app, ["learn", "--project", str(PROJECT), "--offline", *arguments], input=input)
         if isinstance(done.exception, RisError):
             raise done.exception
         assert done.exit_code == code, done.output
@@ -140,6 +143,7 @@ def test_a_lead_checks_applies_and_takes_back(ris, store):
     shown = ris()
     assert "150 judged answers on 150 images" in shown
     assert "A gain is sure." in shown
+    assert "Nothing is changed: there is no terminal to ask on. Add --apply." in shown
     assert store.lessons.history(PROJECT) == []
     document = json.loads(ris("--check", "--json", "--max-error", "0.2"))
     assert [one["name"] for one in document["figures"]] == ["log loss", "ECE", "T-acc", "N-acc", "MCC"]
@@ -147,10 +151,43 @@ def test_a_lead_checks_applies_and_takes_back(ris, store):
     applied = ris("--apply")
     lesson = store.lessons.history(PROJECT)[-1].lesson
     assert lesson.model_version in applied
+    assert f"Project {PROJECT} answers with this already: {lesson.model_version}." in ris("--apply")
     assert store.lessons.name_version(PROJECT, VERSION) == lesson.model_version
     assert f"answers with {VERSION} from now on" in ris("--undo")
     assert store.lessons.name_version(PROJECT, VERSION) == VERSION
     assert [line.split()[2] for line in ris("--history").splitlines()[1:]] == [lesson.model_version, VERSION]
+
+
+def test_a_lead_is_asked_at_a_terminal(ris, store, monkeypatch):
+    label(store)
+    monkeypatch.setattr(command, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True), stderr=sys.stderr))
+    assert "Apply? [y/N]: n\nNothing is changed.\n" in ris(input="n\n")
+    assert store.lessons.history(PROJECT) == []
+    assert "Applied." in ris(input="y\n")
+    assert len(store.lessons.history(PROJECT)) == 1
+
+
+def test_the_page_shows_both_sides_and_changes_nothing(ris, store, tmp_path):
+    label(store)
+    ris("--check", "--max-error", "0.2", "--out", "learning.html")
+    page = (tmp_path / "learning.html").read_text(encoding="utf-8")
+    assert "From 150 judged answers on 150 images of project 7" in page
+    assert "A gain is sure" in page
+    assert page.count("data:image/svg+xml") == 2
+    assert all(f"<td>{name}</td>" in page for name in ("log loss", "ECE", "T-acc", "N-acc", "MCC", "Object"))
+    assert store.lessons.history(PROJECT) == []
+    with pytest.raises(BadInput, match=r"The page cannot be written to nowhere/learning\.html"):
+        ris("--apply", "--out", "nowhere/learning.html")
+    assert store.lessons.history(PROJECT) == []
+
+
+def test_answers_of_another_profile_than_the_projects_are_refused(ris, store, monkeypatch):
+    label(store, 1)
+    monkeypatch.setenv("RIS_PROFILE", "demo")
+    with pytest.raises(
+        BadInput, match=f"newest answer is of {VERSION}, but project {PROJECT} is answered by .* demo now"
+    ):
+        ris()
 
 
 def test_too_little_is_refused_with_what_is_missing(ris, store):

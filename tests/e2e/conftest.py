@@ -31,6 +31,8 @@ LABEL_CONFIGS = Path(__file__).parents[2] / "label_config"
 RECOMMENDED = (LABEL_CONFIGS / "recommended.xml").read_text(encoding="utf-8")
 WAIT_S = 10.0
 """For something that happens outside the page."""
+PLAIN = "plain"
+"""A profile as `demo` is without its calibrator, as all profiles of photographs are."""
 SECOND_EMAIL, SECOND_PASSWORD = "second@example.com", "second-password"
 
 
@@ -43,12 +45,31 @@ def state_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="package")
-def demo(state_dir: Path) -> Iterator[Demo]:
+def plain_profile(state_dir: Path) -> Path:
+    """A folder for Python's path: a distribution that adds the profile `PLAIN`."""
+    folder = state_dir / "plain"
+    info = folder / "plain-0.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plain\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text(f"[ris_core.profiles]\n{PLAIN} = ris_plain\n")
+    package = folder / "ris_plain"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    taken_away = f'extends = "demo"\nversion_prefix = "{PLAIN}"\n[method.settings]\ncalibration = ""\n'
+    (package / f"{PLAIN}.toml").write_text(taken_away)
+    return folder
+
+
+@pytest.fixture(scope="package")
+def demo(state_dir: Path, plain_profile: Path) -> Iterator[Demo]:
     """The demo on free ports; what it started is stopped in the end, and nothing else."""
     if not label_studio.is_installed():
         _skip("Label Studio is not installed in .venv-ls; `make test` installs it")
     try:
-        yield up.start(state_dir, label_studio_port=0, backend_port=0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(plain_profile), prepend=os.pathsep)
+            running = up.start(state_dir, label_studio_port=0, backend_port=0)
+        yield running
     finally:
         started = processes.children(state_dir)
         list(stack.down(state_dir))

@@ -34,7 +34,7 @@ from ris_core.segmentation.segmenter import Segmenter
 PROFILE = "demo"
 SEEDS: Mapping[str, range] = {
     "templates": range(500_300, 500_420),
-    "everyday": range(720_000, 720_100),
+    "everyday": range(721_000, 721_090),
     "second": range(800_000, 800_060),
     "practice": range(810_000, 810_090),
 }

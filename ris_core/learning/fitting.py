@@ -28,6 +28,8 @@ LEAST_IMAGES = 20
 FOLDS = 5
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """How strongly the weights of standardised features are drawn to the prior, in judged answers: what is tried."""
+LEAST_SPREADS = {"look": 2.0, "clauses": 1.0, "margin": 0.2}
+"""Standard deviations that features are taken to have at least: of what hardly varies in a project, its corrections say little."""
 UNCALIBRATED = Logistic({"look": 1.0, "clauses": 1.0, "margin": 1.0})
 """The prior of a profile without a calibrator: the odds of the fit, times its share against the best rival."""
 EVEN = 0.5
@@ -186,7 +188,7 @@ def _fit_model(answers: JudgedAnswers, start: Logistic, strength: float) -> Logi
     if np.isinf(strength):
         return start
     raw = np.stack([answers.features[name] for name in FEATURES], axis=1)
-    mean, scale = raw.mean(axis=0), raw.std(axis=0) + 1e-9
+    mean, scale = raw.mean(axis=0), np.maximum(raw.std(axis=0), [LEAST_SPREADS[name] for name in FEATURES])
     inputs = np.c_[(raw - mean) / scale, np.ones(len(raw))]
     slopes = np.array([start.weights.get(name, 0.0) for name in FEATURES])
     centre = np.r_[slopes * scale, start.bias + slopes @ mean]

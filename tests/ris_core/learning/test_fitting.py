@@ -39,6 +39,13 @@ def test_a_bad_calibrator_is_left_behind():
     assert measure_ece(fitted.calibrator.answer, draw(20_000, 500, seed=1)) < 0.06
 
 
+@pytest.mark.parametrize("strength", fitting.STRENGTHS[1:])
+def test_what_hardly_varies_in_a_project_is_hardly_learnt(strength):
+    answers = draw(200, 40, mistakes=0.1)
+    answers.features["clauses"][:] = np.where(answers.is_right, -0.02, 0.0)  # against all sense: a sign that deceives
+    assert fitting._fit_model(answers, TRUE, strength).weights["clauses"] > 0.5 * TRUE.weights["clauses"]
+
+
 def test_no_image_is_on_both_sides_of_a_fold():
     image = np.repeat(np.arange(30), 7)
     folds = fitting._folds(image)

@@ -21,6 +21,7 @@ from backend.commands.export import export
 from backend.commands.import_ import import_data_set
 from backend.commands.learn import learn
 from backend.commands.models import models
+from backend.commands.replay import replay
 from backend.commands.report import report
 from backend.commands.review import review
 from backend.commands.run import runs
@@ -52,6 +53,7 @@ for command in (
     warm,
     export,
     verify,
+    replay,
     report,
     learn,
     backup,

@@ -8,6 +8,7 @@ of its words or label says so too. Suggestions that nobody took up say nothing.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +20,7 @@ from backend.db.correction_tables import annotation_version
 from backend.db.tables import answer, region
 from backend.label_studio.prompt import list_absent
 from backend.runs.answers import region_id
+from ris_core.geometry.masks import Rle
 from ris_core.learning.evidence import AnswerFeatures, JudgedAnswers, collect, read_features
 from ris_core.learning.lesson import split_version
 
@@ -46,6 +48,40 @@ class JudgedAnswer:
     is_handed_out: bool
 
 
+@dataclass(frozen=True)
+class SavedTruth:
+    """What annotators' work says that an expression means.
+
+    Attributes:
+        has_target: Something is meant; None if that is not known.
+        masks: Run lengths of what was saved for it; empty unless something is meant.
+    """
+
+    has_target: bool | None
+    masks: tuple[Rle, ...] = ()
+
+
+@dataclass(frozen=True)
+class PastPrompt:
+    """An expression that was answered, with what annotators left of it. It is known whether anything is meant.
+
+    Attributes:
+        image: sha256 of its image.
+        handed_out: Indices of the candidates that were handed out.
+        candidates: As they were stored, best first.
+    """
+
+    task: str
+    image: str
+    size_hw: tuple[int, int]
+    label: str
+    expression: str
+    model_version: str
+    candidates: Sequence[Mapping[str, Any]]
+    handed_out: tuple[int, ...]
+    truth: SavedTruth
+
+
 def as_arrays(judged: Sequence[JudgedAnswer]) -> JudgedAnswers:
     """Judged answers as columns."""
     return collect(
@@ -71,6 +107,27 @@ def read_judged(db: sa.Connection, project: int, base_version: str) -> Iterator[
         for row, ids in _read_answers(db, project, task):
             if split_version(row["model_version"])[0] == base_version and (judged := _judge(row, ids, work)):
                 newest[_fold(row["expression"])] = judged
+        yield from newest.values()
+
+
+def read_past_prompts(db: sa.Connection, project: int) -> Iterator[PastPrompt]:
+    """The judged prompts of a project, of any version; of words asked again in a task the newest."""
+    for task, work in _read_works(db, project).items():
+        newest: dict[str, PastPrompt] = {}
+        for row, ids in _read_answers(db, project, task):
+            truth = _find_truth(row, ids, work)
+            if truth and truth.has_target is not None:
+                newest[_fold(row["expression"])] = PastPrompt(
+                    task=task,
+                    image=row["image_sha256"],
+                    size_hw=(row["height"], row["width"]),
+                    label=row["label"],
+                    expression=row["expression"],
+                    model_version=row["model_version"],
+                    candidates=row["candidates"],
+                    handed_out=tuple(row["selected"]),
+                    truth=truth,
+                )
         yield from newest.values()
 
 
@@ -113,28 +170,33 @@ def _read_answers(db: sa.Connection, project: int, task: str) -> Iterator[tuple[
             yield row, {region_id(row["run"], int(task), row["query"], i): i for i in indices}
 
 
-def _judge(row: Row, ids: Mapping[str, int], work: _Work) -> JudgedAnswer | None:
-    """An answer by what was saved; None if that says nothing of it, or another method made it."""
+def _find_truth(row: Row, ids: Mapping[str, int], work: _Work) -> SavedTruth | None:
+    """What was saved for an answer; None if that says nothing of it."""
     words = _fold(row["expression"])
     own = [one for one in work.outcomes if one.offered_region in ids]
-    saved = [one for one in work.outcomes if one.mask and (one.offered_region in ids or _fold(one.expression) == words)]
-    has_target: bool | None
-    if words in work.absent and saved:
-        return None  # annotators differ
+    saved = [
+        one.mask for one in work.outcomes if one.mask and (one.offered_region in ids or _fold(one.expression) == words)
+    ]
     if words in work.absent:
-        has_target = False
-    elif saved:
-        has_target = True
-    elif any(one.outcome == "rejected" for one in own):
+        return None if saved else SavedTruth(has_target=False)  # with both, annotators differ
+    if saved:
+        return SavedTruth(has_target=True, masks=tuple(saved))
+    if any(one.outcome == "rejected" for one in own):
         same_label = any(one.mask and one.label == row["label"] for one in work.outcomes)
-        has_target = None if same_label else False
-    else:
+        return SavedTruth(has_target=None if same_label else False)
+    return None
+
+
+def _judge(row: Row, ids: Mapping[str, int], work: _Work) -> JudgedAnswer | None:
+    """An answer by what was saved; None if that says nothing of it, or another method made it."""
+    truth = _find_truth(row, ids, work)
+    if truth is None:
         return None
     features = read_features(row["candidates"], (row["height"], row["width"]), _read_number(row))
     if features is None:
         return None
     best = row["candidates"][features.index]["mask"]
-    ious = overlaps([best], [one.mask for one in saved if one.mask]) if has_target else None
+    ious = overlaps([best], truth.masks) if truth.has_target else None
     return JudgedAnswer(
         task=row["task"],
         image=row["image_sha256"],
@@ -142,7 +204,7 @@ def _judge(row: Row, ids: Mapping[str, int], work: _Work) -> JudgedAnswer | None
         expression=row["expression"],
         features=features,
         is_right=ious is not None and float(ious.max(initial=0.0)) >= RIGHT_IOU,
-        has_target=has_target,
+        has_target=truth.has_target,
         is_handed_out=features.index in row["selected"],
     )
 

@@ -1,6 +1,7 @@
 """Thirty corrected tasks and `ris learn`, at the real Label Studio: the next answers say what nothing matches, until it is taken back."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_what_was_corrected_decides_the_next_answers_until_it_is_taken_back(
     team = Team(client, store, project.id)
     team.use_profile(demo, PLAIN)
 
-    def learn(*arguments: str) -> str:
+    def learn(*arguments: str, command: str = "learn") -> str:
         own = {
             "RIS_STATE_DIR": str(state_dir),
             "DATABASE_URL": f"sqlite:///{state_dir / 'ris.sqlite3'}",
@@ -128,9 +129,9 @@ def test_what_was_corrected_decides_the_next_answers_until_it_is_taken_back(
             "LABEL_STUDIO_API_KEY": demo.secrets.token,
             "PYTHONPATH": f"{plain_profile}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         }
-        command = [sys.executable, "-m", "backend", "learn", "--project", str(project.id), *arguments]
+        line = [sys.executable, "-m", "backend", command, "--project", str(project.id), *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **own}, timeout=300, check=False, capture_output=True, text=True
+            line, cwd=ROOT, env={**os.environ, **own}, timeout=300, check=False, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -143,6 +144,15 @@ def test_what_was_corrected_decides_the_next_answers_until_it_is_taken_back(
     assert "A gain is sure." in shown
     assert "Nothing is changed" in shown
     assert "What project" in page.read_text(encoding="utf-8")
+
+    same = json.loads(learn("--json", command="replay"))  # by the profile that answered, from what it encoded
+    assert (same["left_out"], same["changed"]) == (0, [])
+    assert same["prompts"] >= CORRECTED * PRESENT
+    assert all(one["change"]["value"] in (0.0, None) for one in same["figures"])
+    other = json.loads(learn("--profile", "demo-paper", "--encode", "--json", command="replay"))
+    assert (other["left_out"], other["prompts"]) == (0, same["prompts"])
+    right = other["figures"][0]
+    assert right["change"]["value"] == pytest.approx(right["now"]["value"] - right["then"]["value"])
 
     def ask_the_others() -> list[list[Told]]:
         of_tasks = []

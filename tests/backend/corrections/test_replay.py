@@ -1,153 +1,97 @@
-"""Every recorded webhook, in any order, twice, or lost: the correction store ends the same."""
-
-import json
-import random
-from collections.abc import Sequence
-from typing import Any
+"""Past prompts answered again, and judged by what was saved."""
 
 import pytest
 import sqlalchemy as sa
 
-from backend.corrections.reconciler import reconcile
-from backend.corrections.store import CorrectionStore, open_correction_store
-from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
-from backend.db.request_store import open_request_store
-from backend.label_studio.client import LabelStudioClient
-from tests.backend.corrections.fake_tasks import FakeTasks
-from tests.backend.corrections.made import RECORDED, recorded
+from backend.corrections.judged_answers import read_past_prompts
+from backend.corrections.replay import replay, summarise
+from backend.db.tables import answer
+from backend.inference.expressions import AnswerOptions
+from backend.label_studio.label_config import read_config
+from ris_core.geometry.masks import from_rle, to_rle
+from ris_core.types import Image
+from tests.backend.corrections.made import PROJECT, annotation, brush, event, hand_out, send
+from tests.toy import GridProposer, toy_pixels, toy_segmenter
 
-EVENTS = [recorded(name) for name in RECORDED]
-PROJECT = 1
-
-
-def predictions() -> dict[int, dict[str, Any]]:
-    """What the recorded annotations began with, as Label Studio has it."""
-    first, bulk = recorded("annotation_created")["annotation"], recorded("annotations_created_bulk")["annotation"]
-    kept = [result for result in first["result"] if result.get("origin") == "prediction"]
-    made = {first["parent_prediction"]: (first["task"], kept)}
-    made |= {one["parent_prediction"]: (one["task"], one["result"]) for one in bulk}
-    return {
-        id: {"id": id, "task": task, "result": result, "model_version": "v", "created_at": "2026-11-20T09:05:00Z"}
-        for id, (task, result) in made.items()
-    }
-
-
-def contents(correction_store: CorrectionStore) -> dict[str, list[Any]]:
-    """Everything in the correction store, without row numbers and sources."""
-    shown = [c for c in outcome.c if c.name not in ("id", "version_id")]
-    own = [c for c in annotation_version.c if c.name not in ("id", "source", "seen_at", "task_data")]
-    with correction_store.reading() as db:
-        versions = db.execute(sa.select(*own)).all()
-        joined = sa.select(annotation_version.c.annotation, annotation_version.c.updated_at, *shown)
-        outcomes = db.execute(joined.join(outcome, outcome.c.version_id == annotation_version.c.id)).all()
-        deleted = db.execute(sa.select(annotation_deleted.c.annotation)).all()
-    return {
-        name: sorted(map(repr, rows)) for name, rows in locals().items() if name in ("versions", "outcomes", "deleted")
-    }
-
-
-class Life:
-    """A backend, and a Label Studio whose webhooks may get lost on the way to it."""
-
-    def __init__(self, folder, serve) -> None:
-        url = f"sqlite:///{folder / 'ris.sqlite3'}"
-        self.store, self.correction_store = open_request_store(url), open_correction_store(url)
-        self.studio = FakeTasks(PROJECT)
-        self.studio.predictions = predictions()
-        self.api = LabelStudioClient(serve(self.studio).url, "token")
-
-    def send(self, events: Sequence[dict[str, Any]]) -> None:
-        for body in events:
-            self.store.projects.add_webhook(body["action"], PROJECT, json.dumps(body))
-            self.correction_store.read_events()
-
-    def poll(self) -> None:
-        reconcile(self.api, self.correction_store, PROJECT, is_thorough=True)
+CONFIG = """<View><TextArea name="prompt" toName="image"/><Image name="image" value="$image"/>
+  <BrushLabels name="brush" toName="image"><Label value="Object"/></BrushLabels></View>"""
+PIXELS = toy_pixels()
+RED, GREEN, BLUE, YELLOW = (to_rle(mask) for mask in GridProposer().propose(Image.from_array(PIXELS)).masks)
 
 
 @pytest.fixture
-def live(tmp_path, serve):
-    """Makes lives."""
-    lives: list[Life] = []
+def ask(store):
+    """Record that an expression was answered with candidates, the first handed out, and what was saved for it."""
 
-    def begin() -> Life:
-        folder = tmp_path / str(len(lives))
-        folder.mkdir()
-        lives.append(Life(folder, serve))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.store.close()
-        life.correction_store.close()
-
-
-@pytest.fixture
-def expected(live) -> dict[str, list[Any]]:
-    life = live()
-    for body in EVENTS:
-        life.studio.happen(body)
-        life.send([body])
-    life.poll()
-    return contents(life.correction_store)
-
-
-def test_the_recorded_webhooks_make_these_outcomes(live, expected):
-    life = live()
-    for body in EVENTS:
-        life.studio.happen(body)
-    life.send(EVENTS)
-    life.poll()
-    with life.correction_store.reading() as db:
-        joined = sa.select(annotation_version.c.annotation, outcome.c.region, outcome.c.outcome)
-        rows = db.execute(
-            joined.join(outcome, outcome.c.version_id == annotation_version.c.id).order_by(
-                annotation_version.c.annotation, annotation_version.c.updated_at, outcome.c.region
+    def ask(task, expression, candidates, saved=None, is_absent=False):
+        hand_out(store, task, [(f"r{task}", 1)], candidates, expression=expression)
+        results = [brush(f"r{task}", from_rle(saved), expression)] if saved else []
+        if is_absent:
+            value = {"text": [f"none: {expression}"]}
+            results.append(
+                {"id": f"p{task}", "type": "textarea", "from_name": "prompt", "to_name": "image", "value": value}
             )
-        ).all()
-    assert [tuple(row) for row in rows] == [
-        (1, "396787048e", "accepted"),
-        (1, "9c9a2a9d72", "accepted"),
-        (1, "c24e34a4da", "missed"),  # the recording's own answers are not in this store
-        (1, "396787048e", "accepted"),
-        (1, "9c9a2a9d72", "edited"),
-        (1, "c24e34a4da", "missed"),
-        (3, "4fb3c3dc65", "accepted"),
-        (3, "55275347d9", "accepted"),
-        (4, "213e29132b", "accepted"),
-        (4, "2a38c6e855", "accepted"),
-    ]
-    assert len(expected["deleted"]) == 3
+        send(store, event(annotation(task, task, results, at=90.0)))
+        with store._engine.begin() as db:
+            height, width = PIXELS.shape[:2]
+            own = sa.update(answer).where(answer.c.task == str(task))
+            db.execute(own.values(image_sha256=f"image {task % 3}", height=height, width=width))
+
+    return ask
 
 
-@pytest.mark.parametrize("order", ["doubled", "backwards", "shuffled 1", "shuffled 2", "shuffled 3"])
-def test_neither_order_nor_repetition_matters(live, expected, order):
-    events = [*EVENTS, *EVENTS] if order == "doubled" else EVENTS[::-1] if order == "backwards" else list(EVENTS)
-    if order.startswith("shuffled"):
-        random.Random(order).shuffle(events)
-    life = live()
-    for body in EVENTS:
-        life.studio.happen(body)
-    life.send(events)
-    life.poll()
-    assert contents(life.correction_store) == expected
+def answered_again(store, correction_store, encoded_images=None):
+    correction_store.read_events()
+    with correction_store.reading() as db:
+        past = list(read_past_prompts(db, PROJECT))
+    segmenter = toy_segmenter()
+    encoded = segmenter.encode(Image.from_array(PIXELS))
+    known = {f"image {i}" for i in range(3)} if encoded_images is None else encoded_images
+    control = read_config(CONFIG).controls[0]
+    return list(
+        replay(past, segmenter, lambda image: encoded if image in known else None, control, AnswerOptions(top_k=3))
+    )
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_third_that_is_lost_is_fetched(live, expected, seed):
-    lost = set(random.Random(seed).sample(range(len(EVENTS)), len(EVENTS) // 3))
-    life = live()
-    for number, body in enumerate(EVENTS):
-        life.studio.happen(body)
-        if number not in lost:
-            life.send([body])
-        life.poll()
-    assert contents(life.correction_store) == expected
+def test_answers_of_now_are_judged_by_what_was_saved_for_those_of_then(ask, store, correction_store):
+    ask(1, "the red square", [BLUE, RED], saved=RED)  # the wrong candidate was first
+    ask(2, "the blue square", [BLUE, RED], saved=BLUE)
+    ask(3, "the yellow square", [YELLOW], saved=GREEN)  # somebody meant another than the model of now
+    ask(4, "the purple square", [GREEN], is_absent=True)
+    replayed = answered_again(store, correction_store)
+    assert {one.past.task: one.change for one in replayed} == {"1": 1, "2": 0, "3": 0, "4": 0}
+    figures = {one.name: (one.then.value, one.now.value, one.then.n) for one in summarise(replayed)}
+    assert figures["right"] == (pytest.approx(1 / 3), pytest.approx(2 / 3), 3)
+    assert figures["T-acc"] == (1.0, 1.0, 3)
+    assert figures["N-acc"] == (0.0, 0.0, 1)
+    assert figures["mIoU"][:2] == (pytest.approx(1 / 3), pytest.approx(2 / 3))
 
 
-def test_without_any_webhook_the_store_ends_the_same(live, expected):
-    life = live()
-    for body in EVENTS:
-        life.studio.happen(body)
-        life.poll()
-    assert contents(life.correction_store) == expected
+def test_the_same_answers_change_nothing_and_the_interval_says_so(ask, store, correction_store):
+    for task in range(1, 10):
+        ask(task, "the blue square", [BLUE, RED], saved=BLUE if task % 2 else GREEN)
+    [right, *_] = summarise(answered_again(store, correction_store))
+    assert (right.change.value, right.change.low, right.change.high) == (0.0, 0.0, 0.0)
+    assert right.then.low < right.then.value < right.then.high
+
+
+def test_prompts_that_cannot_be_read_any_more_are_answered_by_nothing(ask, store, correction_store):
+    ask(1, "!!!", [RED], saved=RED)
+    ask(2, "???", [RED], is_absent=True)
+    assert {one.past.task: (one.change, one.now.is_found) for one in answered_again(store, correction_store)} == {
+        "1": (-1, False),
+        "2": (1, False),
+    }
+
+
+def test_images_that_are_not_encoded_are_left_out(ask, store, correction_store):
+    for task in (1, 2, 3):
+        ask(task, "the blue square", [BLUE], saved=BLUE)
+    assert [one.past.task for one in answered_again(store, correction_store, {"image 1"})] == ["1"]
+
+
+def test_what_nothing_is_known_of_is_not_asked(ask, store, correction_store):
+    hand_out(store, 1, [("r1", 1)], [BLUE], expression="the red square")  # nothing was submitted
+    ask(2, "the blue square", [BLUE], saved=BLUE)
+    ask(3, "the green square", [GREEN], saved=GREEN, is_absent=True)  # annotators differ
+    assert [one.past.task for one in answered_again(store, correction_store)] == ["2"]

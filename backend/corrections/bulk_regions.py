@@ -72,7 +72,7 @@ def _run_regions(row: Mapping[Any, Any], run_item: RunItem) -> Iterator[tuple[Of
 
 
 def _prediction_regions(row: Mapping[str, Any]) -> Iterator[OfferedRegion]:
-    for region in (DrawnRegion(**fields) for fields in row["regions"]):
+    for region in map(DrawnRegion.from_json, row["regions"]):
         yield OfferedRegion(
             region=region.id,
             by="bulk",

@@ -59,8 +59,8 @@ def add_event(db: sa.Connection, event: AnnotationEvent, source: Source, seen_at
             refused.append(_contradiction(version.annotation, claim, recorded))
             continue
         is_new = insert_new(db, annotation_version, _version_row(version, source))
-        if not is_new and source == "api":
-            _confirm(db, version)
+        if not is_new and source == "api" and _confirm(db, version):
+            tasks.add((version.project, version.task))
         is_back = _undo_deletion(db, version, source, seen_at)
         if is_new:
             tasks.add((version.project, version.task))
@@ -126,14 +126,22 @@ def _reconcile_task(
     return AnnotationVersion(**{**vars(version), "task": confirmed.task}), set()
 
 
-def _confirm(db: sa.Connection, version: AnnotationVersion) -> None:
-    """Note that the API has a version that was known from an event."""
+def _confirm(db: sa.Connection, version: AnnotationVersion) -> bool:
+    """Note that the API has a version that was known from an event; whether it is read anew.
+
+    A reading by a program that did not note its problems is replaced by one with at least the same regions.
+    """
     same = (annotation_version.c.annotation == version.annotation) & (
         annotation_version.c.updated_at == version.updated_at
     )
     db.execute(
         sa.update(annotation_version).where(same & (annotation_version.c.source == "webhook")).values(source="api")
     )
+    earlier = db.scalar(sa.select(annotation_version.c.regions).where(same & annotation_version.c.problems.is_(None)))
+    if earlier is None or not {each["id"] for each in earlier} <= {region.id for region in version.regions}:
+        return False
+    db.execute(sa.update(annotation_version).where(same).values(**_reading(version)))
+    return True
 
 
 def _undo_deletion(db: sa.Connection, version: AnnotationVersion, source: Source, seen_at: float) -> bool:
@@ -161,14 +169,22 @@ def _mark_deleted(db: sa.Connection, annotation: int, project: int, source: Sour
 
 
 def _version_row(version: AnnotationVersion, source: Source) -> dict[str, Any]:
-    row = {name: value for name, value in vars(version).items() if name not in ("regions", "problems")}
+    row = {name: value for name, value in vars(version).items() if name not in ("regions", "texts", "problems")}
     return {
         **row,
         "task_data": dict(version.task_data),
-        "regions": [region.to_json() for region in version.regions],
-        "texts": [[id, list(entries)] for id, entries in version.texts],
+        **_reading(version),
         "source": source,
         "seen_at": time.time(),
+    }
+
+
+def _reading(version: AnnotationVersion) -> dict[str, Any]:
+    """What is drawn and written in a version, as far as this program can read it."""
+    return {
+        "regions": [region.to_json() for region in version.regions],
+        "texts": [[id, list(entries)] for id, entries in version.texts],
+        "problems": list(version.problems),
     }
 
 

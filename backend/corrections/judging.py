@@ -48,6 +48,6 @@ def _read_versions(db: sa.Connection, project: int, task: str) -> dict[int, Anno
 
 def _version(row: Mapping[str, Any]) -> AnnotationVersion:
     fields = {name: row[name] for name in AnnotationVersion.__dataclass_fields__ if name in row}
-    regions = tuple(DrawnRegion(**region_json) for region_json in row["regions"])
+    regions = tuple(DrawnRegion.from_json(region_json) for region_json in row["regions"])
     texts = tuple((id, tuple(entries)) for id, entries in row["texts"])
-    return AnnotationVersion(**{**fields, "regions": regions, "texts": texts})
+    return AnnotationVersion(**{**fields, "regions": regions, "texts": texts, "problems": tuple(row["problems"] or ())})

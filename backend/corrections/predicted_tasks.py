@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from backend.db.correction_tables import offered_prediction
 from backend.db.run_tables import item, run
 from backend.db.tables import request
-from backend.label_studio.annotations import read_layout
+from backend.label_studio.annotation_layout import read_layout
 
 
 def read_predicted_tasks(db: sa.Connection, project: int) -> dict[str, tuple[str | None, Mapping[str, Any]]]:

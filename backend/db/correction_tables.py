@@ -29,6 +29,7 @@ annotation_version = sa.Table(
     sa.Column("image", sa.Text),
     sa.Column("regions", sa.JSON, nullable=False, info=NOBODY),
     sa.Column("texts", sa.JSON, nullable=False, info=NOBODY),
+    sa.Column("problems", sa.JSON(none_as_null=True), info=NOBODY),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("seen_at", sa.Double, nullable=False),
     sa.UniqueConstraint("annotation", "updated_at", name="annotation_version_once"),

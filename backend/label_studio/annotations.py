@@ -3,42 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
-from defusedxml.ElementTree import fromstring
-
-from backend.base.errors import BadConfig
 from backend.label_studio import protocol
+from backend.label_studio.annotation_layout import AnnotationLayout, read_layout
 from backend.label_studio.drawn_regions import DrawnRegion, read_drawn, read_number, read_texts
-from backend.label_studio.label_config import DEFAULT_EXPRESSION_KEY, read_config
 from ris_core.errors import BadInput
 
 LARGEST_ID = 2**63 - 1
 """What the database takes."""
 CREATED = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
 DELETED = "ANNOTATIONS_DELETED"
-LAYOUTS = 64
-"""Label configs kept read: every event brings its project's again."""
-
-
-@dataclass(frozen=True)
-class AnnotationLayout:
-    """What a label config says about reading annotations.
-
-    Attributes:
-        gestures: Controls of smart tools, whose regions only ask for something.
-        expression_key: Field of a task's data that holds its expression.
-        image_key: Field of a task's data that holds the image's address; None if the config cannot be read.
-    """
-
-    gestures: frozenset[str] = frozenset()
-    expression_key: str = DEFAULT_EXPRESSION_KEY
-    image_key: str | None = None
-
-    def image_of(self, task_data: Mapping[str, Any]) -> str | None:
-        """The address of a task's image."""
-        return protocol.read_field(task_data, self.image_key) if self.image_key else None
 
 
 @dataclass(frozen=True)
@@ -130,36 +105,11 @@ def read_event(body: object) -> AnnotationEvent:
     return AnnotationEvent(project, tuple(read_version(one, project, data, layout) for one in annotations))
 
 
-def read_layout(label_config: object) -> AnnotationLayout:
-    """Read what matters of a label config; nothing of one that cannot be read."""
-    return _read_layout(label_config) if isinstance(label_config, str) else AnnotationLayout()
-
-
 def list_problems(versions: Sequence[AnnotationVersion]) -> Iterator[str]:
     """What could not be read in them."""
     for version in versions:
         for problem in version.problems:
             yield f"annotation {version.annotation}, {problem}"
-
-
-@lru_cache(LAYOUTS)
-def _read_layout(label_config: str) -> AnnotationLayout:
-    try:
-        config = read_config(label_config)
-    except BadConfig:
-        return AnnotationLayout()
-    layout = AnnotationLayout(expression_key=config.expression_key, image_key=config.image_key)
-    root = fromstring(label_config)
-    tags = [
-        {name.lower(): value for name, value in tag.attrib.items()} for tag in root.iter() if isinstance(tag.tag, str)
-    ]
-    takes_masks = {control.name for control in config.controls}
-    smart = (tag for tag in tags if "true" in (tag.get("smart", "").lower(), tag.get("smartonly", "").lower()))
-    names = {tag.get("name", "") for tag in smart}
-    drawing = {control.name for control in config.controls if control.kind != "rectangle"}
-    # a smart box beside a brush asks for a mask; where boxes are all there is, they are what is annotated
-    gestures = names - (drawing or takes_masks)
-    return replace(layout, gestures=frozenset(gestures))
 
 
 def read_version(
@@ -185,7 +135,7 @@ def read_version(
     if project is None or task is None:
         raise BadInput(f"Annotation {annotation.get('id')!r} names no project or no task.")
     task_data = data.get(str(task), {})
-    regions, problems = read_drawn(annotation.get("result"), layout.gestures)
+    regions, problems = read_drawn(annotation.get("result"), layout)
     field = protocol.read_field(task_data, layout.expression_key)
     return AnnotationVersion(
         annotation=_id(annotation),
@@ -201,7 +151,7 @@ def read_version(
         task_data=dict(task_data),
         image=layout.image_of(task_data),
         regions=tuple(_with_field(region, field) for region in regions),
-        texts=read_texts(annotation.get("result")),
+        texts=read_texts(annotation.get("result"), layout),
         problems=problems,
     )
 
@@ -225,7 +175,7 @@ def read_prediction(
         task=task,
         created_at=read_time(prediction.get("created_at")),
         model_version=str(prediction.get("model_version") or ""),
-        regions=read_drawn(prediction.get("result"), layout.gestures)[0],
+        regions=read_drawn(prediction.get("result"), layout)[0],
         task_data=data,
         image=layout.image_of(data),
     )
@@ -244,7 +194,11 @@ def read_time(text: object) -> float:
 
 
 def _with_field(region: DrawnRegion, field: str | None) -> DrawnRegion:
-    return replace(region, expression=field, wording="task") if region.expression is None and field else region
+    return (
+        replace(region, expression=field, expressions=(field,), wording="task")
+        if region.expression is None and field
+        else region
+    )
 
 
 def _many(value: object) -> Sequence[Any]:

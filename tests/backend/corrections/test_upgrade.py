@@ -7,14 +7,28 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+from backend.corrections.judging import judge_tasks
 from backend.corrections.queries import read_corrections
 from backend.corrections.reconciler import reconcile
 from backend.corrections.store import CorrectionStore, open_correction_store
-from backend.db.correction_tables import annotation_deleted, to_judge
+from backend.db.correction_tables import annotation_deleted, annotation_version, to_judge
 from backend.db.database import MIGRATIONS
+from backend.label_studio.annotations import read_event
 from backend.label_studio.client import LabelStudioClient
 from tests.backend.corrections.fake_tasks import FakeTasks
-from tests.backend.corrections.made import PROJECT, annotation, box, brush, clock, deletion, event, hand_out, rle, send
+from tests.backend.corrections.made import (
+    PROJECT,
+    START,
+    annotation,
+    box,
+    brush,
+    clock,
+    deletion,
+    event,
+    hand_out,
+    rle,
+    send,
+)
 
 pytestmark = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 
@@ -99,3 +113,27 @@ def test_what_the_fault_let_be_purged_is_found_again(spoilt, studio, serve):
     reconcile(LabelStudioClient(serve(studio).url, "token"), correction_store, PROJECT)
     assert set(stands(correction_store)) == {"a", "c", "copy"}
     correction_store.close()
+
+
+def test_what_an_earlier_version_read_of_an_annotation_is_read_anew_and_never_made_less(
+    store, correction_store, outcomes
+):
+    """It noted no problems, and of several texts the last one."""
+    texts = [
+        {"id": "r", "type": "textarea", "from_name": name, "value": {"text": [name]}} for name in ("words", "note")
+    ]
+    saved = annotation(30, 30, [brush("r", box(0, 0)), *texts])
+    send(store, event(saved))
+    correction_store.read_events()
+    with correction_store.writing() as db:
+        [regions] = db.scalars(sa.select(annotation_version.c.regions))
+        earlier = {**regions[0], "expression": "note"}
+        for name in ("shape", "expressions", "texts"):
+            del earlier[name]
+        db.execute(sa.update(annotation_version).values(regions=[earlier], problems=None))
+        judge_tasks(db, {(PROJECT, "30")})
+    assert outcomes("expression")[30, START + 100] == {"r": "note"}
+    less = json.loads(event({**saved, "result": []}))
+    for body, expected in ((less, "note"), (json.loads(event(saved)), "words")):
+        correction_store.add(read_event(body), "api")
+        assert outcomes("expression")[30, START + 100] == {"r": expected}

@@ -1,9 +1,15 @@
+import base64
+import io
+from typing import Any
+
 import numpy as np
 import pytest
 from label_studio_sdk.converter.brush import mask2rle
+from PIL import Image as Pil
 
 from backend.label_studio import regions
-from backend.label_studio.drawn_regions import read_drawn, read_texts
+from backend.label_studio.annotation_layout import AnnotationLayout, choose_region_texts, read_layout
+from backend.label_studio.drawn_regions import DrawnRegion, read_drawn, read_texts
 from backend.label_studio.label_config import MESSAGE_NAME, read_config
 from ris_core.geometry.masks import from_rle, iou
 from tests.backend.corrections.made import CONFIG, HEIGHT, WIDTH, box, brush
@@ -72,7 +78,7 @@ def test_strays_of_the_same_id_and_clicks_and_messages_are_none():
     smart["value"] = {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["Box"]}
     message = text("m", "Nothing found.", name=MESSAGE_NAME)
     results = [stray, brush("a", box(0, 0)), bare, click, smart, message, "nonsense", None]
-    found, problems = read_drawn(results, frozenset({"box"}))
+    found, problems = read_drawn(results, AnnotationLayout(gestures=frozenset({"box"})))
     assert [(region.id, from_rle(region.mask).sum()) for region in found] == [("a", 100)]
     assert problems == ()
     assert read_texts([message, text("p", "the dog"), text("a", "of a region"), brush("a", box(0, 0))]) == (
@@ -97,3 +103,136 @@ def test_what_cannot_be_read_is_told_and_the_others_are_read(change):
     assert [region.id for region in found] == ["b"]
     assert len(problems) == 1
     assert "region a" in problems[0]
+
+
+def shape(kind: str, value: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**brush("s", box(0, 0)), "type": kind, "value": value, **more}
+
+
+def test_every_entry_of_a_regions_texts_is_an_expression_and_a_note_never_is():
+    results = [
+        brush("a", box(0, 0)),
+        text("a", "the dog", "the brown dog"),
+        text("a", "check with Ann", name="comment"),
+        brush("b", box(20, 0), "in meta"),
+        text("b", "ask again", name="comment"),
+    ]
+    first, second = read_drawn(results)[0]
+    assert first.expressions == ("the dog", "the brown dog")
+    assert first.texts == (("expression", ("the dog", "the brown dog")), ("comment", ("check with Ann",)))
+    assert (second.expressions, second.wording) == (("in meta",), "meta")
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        pytest.param(["comment", "expression"], ("expression",), id="named"),
+        pytest.param(["expression_1", "note", "expression_2"], ("expression_1", "expression_2"), id="two are named"),
+        pytest.param(["text", "reason", "more"], ("text",), id="the first that is none of notes"),
+        pytest.param(["caption"], ("caption",), id="a text that describes, where there is no other"),
+        pytest.param(["caption", "words"], ("words",), id="a neutral name goes first"),
+        pytest.param(["comment"], (), id="notes only"),
+        pytest.param([], (), id="none"),
+    ],
+)
+def test_which_texts_of_regions_are_expressions(names, chosen):
+    assert choose_region_texts(names) == chosen
+    areas = "".join(f'<TextArea name="{name}" toName="image" perRegion="true"/>' for name in names)
+    layout = read_layout(CONFIG.replace("</View>", f"{areas}</View>", 1))
+    results = [brush("a", box(0, 0)), *(text("a", name, name=name) for name in names)]
+    assert read_drawn(results, layout)[0][0].expressions == chosen
+
+
+def test_a_text_whose_control_is_gone_is_read_by_its_name():
+    results = [brush("a", box(0, 0)), text("a", "the dog", name="words"), text("a", "hm", name="comment")]
+    assert read_drawn(results, read_layout(CONFIG))[0][0].expressions == ("the dog",)
+
+
+def test_a_note_about_the_task_is_no_text_of_a_prompt():
+    notes = '<TextArea name="comment" toName="image"/></View>'
+    layout = read_layout(CONFIG.replace("</View>", notes, 1))
+    results = [text("p", "the dog", name="prompt"), text("n", "none: of our business", name="comment")]
+    assert read_texts(results, layout) == (("p", ("the dog",)),)
+
+
+@pytest.mark.parametrize(
+    ("value", "rows", "columns", "area"),
+    [
+        pytest.param({"x": 50, "y": 50, "radiusX": 25, "radiusY": 20}, (9, 21), (10, 30), np.pi * 10 * 6, id="level"),
+        pytest.param(
+            {"x": 50, "y": 50, "radiusX": 25, "radiusY": 20, "rotation": 90},
+            (5, 25),
+            (14, 26),
+            np.pi * 60,
+            id="turned about its centre",
+        ),
+        pytest.param({"x": 0, "y": 0, "radiusX": 25, "radiusY": 20}, (0, 6), (0, 10), np.pi * 15, id="cut"),
+    ],
+)
+def test_an_ellipse_is_the_pixels_inside(value, rows, columns, area):
+    found = one(shape("ellipselabels", {**value, "ellipselabels": ["Object"]}))
+    inside = np.nonzero(from_rle(found.mask))
+    assert [(axis.min(), axis.max() + 1) for axis in inside] == [rows, columns]
+    assert from_rle(found.mask).sum() == pytest.approx(area, rel=0.06)
+    assert (found.shape, found.label) == ("ellipse", "Object")
+
+
+def bitmask(mask: np.ndarray) -> str:
+    pixels = np.zeros((*mask.shape, 4), np.uint8)
+    pixels[mask] = (200, 0, 0, 90)
+    buffer = io.BytesIO()
+    Pil.fromarray(pixels).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_a_bitmask_is_what_is_not_transparent():
+    mask = box(3, 4, 7, 5)
+    found = one(shape("bitmask", {"imageDataURL": bitmask(mask)}))
+    np.testing.assert_array_equal(from_rle(found.mask), mask)
+    assert found.shape == "bitmask"
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (shape("bitmask", {"imageDataURL": bitmask(np.ones((5, 5), bool))}), "5x5"),
+        (shape("bitmask", {"imageDataURL": "data:image/png;base64,AAAA"}), "cannot be read"),
+        (shape("bitmask", {"imageDataURL": "https://elsewhere/mask.png"}), "no PNG"),
+        (shape("ellipse", {"x": 1, "y": 1, "radiusX": 0, "radiusY": 3}), "without an area"),
+        (shape("keypointlabels", {"x": 1, "y": 1, "width": 1}), "a point"),
+        (shape("vectorlabels", {"vertices": []}), "a path"),
+        (shape("rectangle", {"x": 1, "y": 1, "width": 9, "height": 9}, to_name="other"), "'other'"),
+    ],
+)
+def test_what_is_drawn_and_not_recorded_is_told(result, says):
+    found, problems = read_drawn([result], read_layout(CONFIG))
+    assert found == ()
+    assert [problem.startswith("region s: ") and says in problem for problem in problems] == [True]
+
+
+def test_a_label_may_stand_in_a_control_of_its_own():
+    """`<Labels>` beside `<Brush>`, as Label Studio saves them."""
+    drawn = brush("a", box(0, 0))
+    value = {name: drawn["value"][name] for name in ("format", "rle")}
+    results = [
+        {**drawn, "type": "labels", "from_name": "labels", "value": {**value, "labels": ["Dog"]}},
+        {**drawn, "type": "brush", "value": value},
+    ]
+    found = one(*results)
+    assert (found.label, found.shape, from_rle(found.mask).sum()) == ("Dog", "brush", 100)
+
+
+def test_the_labels_of_a_config_are_in_its_order():
+    labels = (
+        '<EllipseLabels name="e" toName="image"><Label value="Zebra"/><Label value="b" alias="Ape"/></EllipseLabels>'
+    )
+    config = CONFIG.replace("<View>", f"<View>{labels}", 1)
+    assert read_layout(config).labels[:2] == ("Zebra", "Ape")
+
+
+def test_records_of_earlier_versions_are_read():
+    stored = one(brush("a", box(0, 0), "the box")).to_json()
+    new = {"shape", "expressions", "texts"}
+    earlier = DrawnRegion.from_json({name: value for name, value in stored.items() if name not in new})
+    assert (earlier.sentences, earlier.shape) == (("the box",), "")
+    assert DrawnRegion.from_json(stored) == one(brush("a", box(0, 0), "the box"))

@@ -48,6 +48,8 @@ LinkImages = Annotated[
 NoImages = Annotated[bool, typer.Option("--no-images", help="Write no image files.")]
 Title = Annotated[str, typer.Option(help="Name on the data set's card; the folder's name if not given.")]
 Licence = Annotated[str, typer.Option(help="Licence on the data set's card.")]
+Category = Annotated[str, typer.Option(help="Categories of coco and coco-polygons: label or sentence.")]
+AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Also write a data set without targets.")]
 Replace = Annotated[
     bool, typer.Option("--replace", help="Replace an earlier export in this folder, if nobody changed its files.")
 ]
@@ -70,6 +72,8 @@ def export(
     no_images: NoImages = False,
     title: Title = "",
     licence: Licence = "not stated",
+    category: Category = "label",
+    allow_empty: AllowEmpty = False,
     replace: Replace = False,
     offline: Offline = False,
 ) -> None:
@@ -82,6 +86,8 @@ def export(
         raise BadInput(f"--source is {source!r}; use annotations, predictions or both.")
     if split and split_field:
         raise BadInput("--split and --split-field cannot be combined; use one of them.")
+    if category not in ("label", "sentence"):
+        raise BadInput(f"--category is {category!r}; use label or sentence.")
     settings = read_settings()
     choice = ExportFilter(
         project=project,
@@ -101,6 +107,8 @@ def export(
         licence=licence,
         images=_mode(copy_images, link_images, no_images),
         hard_negatives=hard_negatives,
+        category=category,  # type: ignore[arg-type]  # checked above
+        is_empty_allowed=allow_empty,
         is_replaced=replace,
         version=version("label-studio-ris"),
     )
@@ -112,14 +120,14 @@ def _write(settings: Settings, order: "ExportRequest", offline: bool) -> None:
 
     project, source = order.filter.project, order.filter.source
     correction_store = open_reconciled(settings, project, offline, with_predictions=source != "annotations")
-    with exit_on_signals(), Progress("Exporting", "tasks") as progress:
+    with exit_on_signals(), Progress("Exporting") as progress:
         counts = write(
             correction_store,
             order,
             fetch=make_fetch(settings, project),
             pool=settings.state_dir / POOL,
             max_pixels=settings.max_image_pixels,
-            report=progress.count,
+            report=lambda phase, done, total=None: progress.count(done, total, phase),
         )
     _print_counts(counts, order.folder)
 

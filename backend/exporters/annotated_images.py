@@ -1,24 +1,28 @@
 """The annotated images of a data set, read from the correction store task by task, so that few are in memory at a time."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 
 import sqlalchemy as sa
 
 from backend.corrections.offered_regions import OfferedRegionsOfTask
-from backend.corrections.outcome_kinds import HARD_NEGATIVES, KINDS
-from backend.corrections.outcomes import OfferedRegion
-from backend.corrections.queries import Correction, is_newest, read_corrections
-from backend.db.correction_tables import annotation_version
-from backend.exporters.planning import ExportFilter, ExportNotes, TaskPlacement
-from backend.exporters.targets import AnnotatedImage, DatasetImage, DatasetTarget, TargetSource, merge
-from backend.label_studio.prompt import list_absent
+from backend.corrections.outcome_kinds import HARD_NEGATIVES
+from backend.corrections.queries import read_corrections
+from backend.exporters.planning import ExportNotes, TaskPlacement
+from backend.exporters.request import ExportFilter
+from backend.exporters.targets import (
+    AnnotatedImage,
+    DatasetImage,
+    DatasetTarget,
+    TargetSource,
+    fold,
+    make_target,
+    merge,
+)
+from backend.exporters.task_sources import Reviews, TaskSources, predicted_source, read_task_sources
 from backend.label_studio.protocol import Json
-from backend.review.decisions import Decision, RegionMask, State, digest_mask, read_present
-from ris_core.geometry.masks import Rle
+from backend.review.decisions import read_present
 
-Reviews = Mapping[RegionMask, Decision]
-"""The last decision about each mask, as `read_present` returns them."""
 Placements = Mapping[str, TaskPlacement]
 """By task, as `plan_tasks` returns them. Tasks without a placement are not exported."""
 
@@ -26,21 +30,16 @@ Placements = Mapping[str, TaskPlacement]
 def read_annotated_images(
     db: sa.Connection, export_filter: ExportFilter, placements: Placements, notes: ExportNotes
 ) -> Iterator[AnnotatedImage]:
-    """The annotated images of a project, in the order of its tasks.
+    """The annotated images of a project, each once, in the order of the last of its tasks.
 
     Args:
         notes: Regions that are left out or have no expression are added to it.
     """
     reviews = read_present(db, export_filter.project)
     if export_filter.source != "predictions":
-        corrections = read_corrections(db, export_filter.project, with_masks=True)
-        yield from _from_annotations(
-            corrections, export_filter, placements, _read_absent(db, export_filter.project), reviews, notes
-        )
+        yield from _from_annotations(db, export_filter, placements, reviews, notes)
     if export_filter.source != "annotations":
-        for task, placement in placements.items():
-            if export_filter.source == "predictions" or not placement.annotators:
-                yield from _from_predictions(db, export_filter, task, placement, reviews, notes)
+        yield from _from_predictions(db, export_filter, placements, reviews, notes)
 
 
 def read_hard_negatives(db: sa.Connection, project: int, placements: Placements) -> Iterator[Json]:
@@ -64,158 +63,117 @@ def read_hard_negatives(db: sa.Connection, project: int, placements: Placements)
 
 
 def _from_annotations(
-    corrections: Iterator[Correction],
-    export_filter: ExportFilter,
-    placements: Placements,
-    absent: dict[str, list[str]],
-    reviews: Reviews,
-    notes: ExportNotes,
+    db: sa.Connection, export_filter: ExportFilter, placements: Placements, reviews: Reviews, notes: ExportNotes
 ) -> Iterator[AnnotatedImage]:
-    for task, group in groupby(corrections, key=lambda correction: correction.task):
-        exported = [correction for correction in group if _is_exported(correction, export_filter, notes)]
-        sources = _only_reviewed([_source(correction, reviews) for correction in exported], export_filter)
-        if task in placements:
-            placement = placements[task]
-            targets = merge(sources, placement.annotators)
-            agreed = [target for target in targets if target.agreement >= export_filter.min_agreement]
-            yield from _build(task, placement, agreed, absent.pop(task, ()), notes)
-    # what is left has expressions of absent objects only: nothing is drawn, so no correction names these tasks
-    for task in sorted(absent, key=lambda task: (len(task), task)):
-        if task in placements:
-            yield from _build(task, placements[task], (), absent[task], notes)
+    waiting = Counter(placement.image.key for placement in placements.values() if placement.annotators)
+    held: dict[str, list[TaskSources]] = {}
+    for task in read_task_sources(db, export_filter.project, reviews, notes):
+        if task.task in placements:
+            key = placements[task.task].image.key
+            held.setdefault(key, []).append(task)
+            waiting[key] -= 1
+            if waiting[key] <= 0:
+                yield from _join(held.pop(key), placements, export_filter, notes)
+    for tasks in held.values():  # one of the image's tasks was deleted meanwhile
+        yield from _join(tasks, placements, export_filter, notes)
 
 
-def _is_exported(correction: Correction, export_filter: ExportFilter, notes: ExportNotes) -> bool:
-    outcome = correction.outcome
-    if not KINDS[outcome.outcome].is_exported:
-        notes.left_out.append(
-            {
-                "task": correction.task,
-                "annotation": correction.annotation,
-                "region": outcome.region,
-                "why": KINDS[outcome.outcome].meaning.partition(";")[0],
-            }
-        )
-        return False
-    return outcome.mask is not None and (not export_filter.only or outcome.outcome in export_filter.only)
+def _join(
+    tasks: Sequence[TaskSources], placements: Placements, export_filter: ExportFilter, notes: ExportNotes
+) -> Iterator[AnnotatedImage]:
+    """The annotated image of tasks that have the same image."""
+    # who annotated one of the tasks was not asked what another one asks for, so each target counts the annotators of its own
+    merged = merge([source for task in tasks for source in task.sources], 1)
+    annotators = {task.task: task.annotators for task in tasks}
+    targets = [target for each in merged if (target := _choose(each, annotators, export_filter))]
+    absent = dict.fromkeys(text for task in tasks for text in task.absent)
+    is_empty = all(task.is_empty for task in tasks)
+    yield from _build(tasks[0].task, placements[tasks[0].task], targets, tuple(absent), is_empty, notes)
+
+
+def _choose(
+    target: DatasetTarget, annotators: Mapping[str, frozenset[int | None]], export_filter: ExportFilter
+) -> DatasetTarget | None:
+    """The target as far as it is exported: its agreement is that of all who drew it, whatever regions are asked for."""
+    asked = frozenset().union(*(annotators[source.task] for source in target.sources))
+    agreement = len({source.annotator for source in target.sources}) / len(asked)
+    sources = [source for source in target.sources if _is_asked_for(source, export_filter)]
+    if not sources or agreement < export_filter.min_agreement:
+        return None
+    return make_target(sources, min(1.0, agreement))
+
+
+def _is_asked_for(source: TargetSource, export_filter: ExportFilter) -> bool:
+    is_outcome = not source.outcome or not export_filter.only or source.outcome in export_filter.only
+    return is_outcome and (not export_filter.review or source.review in export_filter.review)
 
 
 def _from_predictions(
-    db: sa.Connection,
-    export_filter: ExportFilter,
-    task: str,
-    placement: TaskPlacement,
-    reviews: Reviews,
-    notes: ExportNotes,
+    db: sa.Connection, export_filter: ExportFilter, placements: Placements, reviews: Reviews, notes: ExportNotes
 ) -> Iterator[AnnotatedImage]:
-    regions = OfferedRegionsOfTask(db, export_filter.project, task).newest_bulk()
-    sources = _only_reviewed([_predicted_source(task, region, reviews) for region in regions], export_filter)
-    targets = [DatasetTarget((source,), (source.expression,) if source.expression else (), 1.0) for source in sources]
-    yield from _build(task, placement, targets, (), notes)
+    annotated = {one.image.key: task for task, one in placements.items() if one.annotators}
+    tasks_of: dict[str, list[str]] = {}
+    for task, placement in placements.items():
+        key = placement.image.key
+        if export_filter.source == "predictions" or key not in annotated:
+            tasks_of.setdefault(key, []).append(task)
+        elif not placement.annotators:
+            notes.left_out.append({"task": task, "why": f"its image was annotated in task {annotated[key]}"})
+    for tasks in tasks_of.values():
+        sources = [
+            source
+            for task in tasks
+            for region in OfferedRegionsOfTask(db, export_filter.project, task).newest_bulk()
+            if _is_asked_for(source := predicted_source(task, region, reviews), export_filter)
+        ]
+        yield from _build(tasks[0], placements[tasks[0]], merge(sources, 1), (), False, notes)
 
 
 def _build(
-    task: str, placement: TaskPlacement, targets: Sequence[DatasetTarget], absent: Sequence[str], notes: ExportNotes
+    task: str,
+    placement: TaskPlacement,
+    targets: Sequence[DatasetTarget],
+    absent: Sequence[str],
+    is_empty: bool,
+    notes: ExportNotes,
 ) -> Iterator[AnnotatedImage]:
-    """The task's annotated image; nothing if there is nothing on it, or its size is not known."""
+    """An annotated image; nothing if there is nothing to say about it, or its size is not known.
+
+    An image whose regions are all left out is no image that shows nothing.
+    """
     size_hw = placement.image.size_hw or next((_size_hw(target) for target in targets), None)
-    if size_hw is None or not (targets or absent):
+    if size_hw is None:
+        if absent or is_empty:
+            notes.left_out.append({"task": task, "why": "the size of its image is not known"})
         return
     fitting = tuple(target for target in targets if _size_hw(target) == size_hw)
-    sentences = {_fold(sentence) for target in fitting for sentence in target.sentences}
-    _note_problems(task, targets, size_hw, [text for text in absent if _fold(text) in sentences], notes)
-    image = DatasetImage(
-        key=placement.image.key,
-        file_name=placement.image.file_name,
-        size_hw=size_hw,
-        address=placement.address,
-        split=placement.split,
-        group=placement.group,
-    )
-    yield AnnotatedImage(image, task, fitting, tuple(text for text in absent if _fold(text) not in sentences))
+    sentences = {fold(sentence) for target in fitting for sentence in target.sentences}
+    _note_problems(targets, size_hw, notes)
+    for text in absent:
+        if fold(text) in sentences:
+            why = f"one annotator says that {text!r} means nothing here, another one drew it"
+            notes.left_out.append({"task": task, "why": why})
+    absent = tuple(text for text in absent if fold(text) not in sentences)
+    if fitting or absent or is_empty:
+        image = DatasetImage(
+            key=placement.image.key,
+            file_name=placement.image.file_name,
+            size_hw=size_hw,
+            address=placement.address,
+            split=placement.split,
+            group=placement.group,
+        )
+        yield AnnotatedImage(image, fitting, absent, is_empty)
 
 
-def _note_problems(
-    task: str,
-    targets: Iterable[DatasetTarget],
-    size_hw: tuple[int, int],
-    contradictions: Iterable[str],
-    notes: ExportNotes,
-) -> None:
-    for text in contradictions:
-        why = f"one annotator says that {text!r} means nothing here, another one drew it"
-        notes.left_out.append({"task": task, "why": why})
+def _note_problems(targets: Iterable[DatasetTarget], size_hw: tuple[int, int], notes: ExportNotes) -> None:
     for target in targets:
         source = target.sources[0]
-        ids: Json = {"task": task, "annotation": source.annotation, "region": source.region}
+        ids: Json = {"task": source.task, "annotation": source.annotation, "region": source.region}
         if _size_hw(target) != size_hw:
             notes.left_out.append({**ids, "why": f"its mask is {_size_hw(target)}, the image {size_hw}"})
         elif not target.sentences:
             notes.unnamed.append(ids)
-
-
-def _read_absent(db: sa.Connection, project: int) -> dict[str, list[str]]:
-    """By task, the expressions that somebody marked as meaning nothing in its image, each once."""
-    by_task: dict[str, dict[str, None]] = {}
-    rows = db.execute(
-        sa.select(annotation_version.c.task, annotation_version.c.texts)
-        .where((annotation_version.c.project == project) & is_newest())
-        .order_by(annotation_version.c.annotation)
-    )
-    for row in rows:
-        for text in list_absent(entry for _, entries in row.texts for entry in entries):
-            by_task.setdefault(row.task, {})[text] = None
-    return {task: list(texts) for task, texts in by_task.items()}
-
-
-def _only_reviewed(sources: Sequence[TargetSource], export_filter: ExportFilter) -> list[TargetSource]:
-    return [source for source in sources if not export_filter.review or source.review in export_filter.review]
-
-
-def _state(reviews: Reviews, task: str, region: str, mask: Rle) -> State:
-    """What was decided about a mask; without any decision in the project no mask is looked at."""
-    decision = reviews.get(RegionMask(task, region, digest_mask(mask))) if reviews else None
-    return decision.state if decision else "unseen"
-
-
-def _source(correction: Correction, reviews: Reviews) -> TargetSource:
-    outcome = correction.outcome
-    assert outcome.mask is not None
-    return TargetSource(
-        task=correction.task,
-        annotation=correction.annotation,
-        region=outcome.region,
-        annotator=correction.annotator,
-        updated_at=correction.updated_at,
-        is_reviewed=correction.is_reviewed,
-        outcome=outcome.outcome,
-        model_version=outcome.model_version,
-        label=outcome.label,
-        expression=outcome.expression,
-        mask=outcome.mask,
-        review=_state(reviews, correction.task, outcome.region, outcome.mask),
-    )
-
-
-def _predicted_source(task: str, region: OfferedRegion, reviews: Reviews) -> TargetSource:
-    return TargetSource(
-        task=task,
-        annotation=None,
-        region=region.region,
-        annotator=None,
-        updated_at=region.at,
-        is_reviewed=False,
-        outcome="",
-        model_version=region.model_version,
-        label=region.label,
-        expression=region.expression or None,
-        mask=region.mask,
-        review=_state(reviews, task, region.region, region.mask),
-    )
-
-
-def _fold(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 def _size_hw(target: DatasetTarget) -> tuple[int, int]:

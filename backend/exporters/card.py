@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from backend.exporters.request import ExportFilter, ExportRequest
 from backend.exporters.sign_off import SignOff, describe
-from backend.exporters.targets import AnnotatedImage
+from backend.exporters.targets import AnnotatedImage, Written
 from backend.label_studio.protocol import Json
 from ris_core.output.plain_text import markdown
 
@@ -58,10 +58,13 @@ class CardCounts:
     """Counts of what was written.
 
     Attributes:
-        annotated_images: Tasks from which something was written.
+        annotated_images: Images that were looked at.
         images: Keys of the images.
         files: Names of the image files.
-        absent: Sentences that mean nothing in their image.
+        sentences, absent: Sentences in the files, of targets and that mean nothing in their image.
+        unheld: Recorded sentences that the format has no place for.
+        empty: Images that were saved without any region.
+        ious: As of `Written`.
         newest: When the newest region was saved, seconds since 1970; 0 without regions.
         by_address: Tasks whose image is known by its address only.
     """
@@ -72,12 +75,16 @@ class CardCounts:
     targets: int = 0
     sentences: int = 0
     absent: int = 0
+    unheld: int = 0
+    empty: int = 0
+    ious: list[float] = field(default_factory=list)
     several_annotators: int = 0
     unverified: int = 0
     by_split: Counter[str] = field(default_factory=Counter)
     by_label: Counter[str] = field(default_factory=Counter)
     by_outcome: Counter[str] = field(default_factory=Counter)
     by_review: Counter[str] = field(default_factory=Counter)
+    by_shape: Counter[str] = field(default_factory=Counter)
     annotators: set[int] = field(default_factory=set)
     versions: set[str] = field(default_factory=set)
     newest: float = 0.0
@@ -86,12 +93,19 @@ class CardCounts:
     negatives: int = 0
     by_address: int = 0
 
-    def add(self, annotated: AnnotatedImage) -> None:
-        """Count an annotated image."""
+    def add(self, annotated: AnnotatedImage, is_written: bool = True) -> None:
+        """Count an annotated image.
+
+        Args:
+            is_written: The format has a place for what is said about it.
+        """
         self.annotated_images += 1
+        self.absent += len(annotated.absent)
+        if not is_written:
+            return
+        self.empty += annotated.is_empty
         self.images.add(annotated.image.key)
         self.files.add(annotated.image.file_name)
-        self.absent += len(annotated.absent)
         for target in annotated.targets:
             self.targets += 1
             self.sentences += len(target.sentences)
@@ -99,12 +113,18 @@ class CardCounts:
             self.by_label[target.label or "-"] += 1
             self.by_outcome[target.sources[0].outcome or "predicted"] += 1
             self.by_review[target.sources[0].review] += 1
+            self.by_shape[target.sources[0].shape or "-"] += 1
             self.unverified += not target.is_verified
             self.several_annotators += len(target.sources) > 1
             for source in target.sources:
                 self.annotators |= {source.annotator} - {None}  # type: ignore[arg-type]
                 self.versions |= {source.model_version or ""} - {""}
                 self.newest = max(self.newest, source.updated_at)
+
+    def close(self, written: Written) -> None:
+        """Replace the counts of recorded sentences by those of the files."""
+        self.unheld = self.absent - written.absent + (0 if written.sentences else self.sentences)
+        self.sentences, self.absent, self.ious = written.sentences, written.absent, written.ious
 
     def count_negatives(self, negatives: Iterable[Json]) -> Iterator[Json]:
         """Pass hard negatives on, and count them and the image files that they need."""
@@ -146,6 +166,7 @@ def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:
         **({"quality review": ", ".join(export_filter.review)} if export_filter.review else {}),
         "agreement at least": f"{export_filter.min_agreement:g}",
         "splits": _splits(export_filter),
+        "masks": _masks(counts),
         "images": {"copy": "copied", "link": "linked", "none": "not included"}[request.images],
         "answered by": ", ".join(sorted(counts.versions)) or "-",
     }
@@ -155,6 +176,8 @@ def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:
         "targets": counts.targets,
         "sentences": counts.sentences,
         "sentences that mean nothing in their image": counts.absent,
+        "recorded sentences that this format has no place for": counts.unheld,
+        "images that were saved empty": counts.empty,
         "targets of several annotators": counts.several_annotators,
         "targets that nobody verified (`verified: false`)": counts.unverified,
         "targets without a sentence (`unnamed.jsonl`)": counts.unnamed,
@@ -169,12 +192,24 @@ def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:
     reading = LOADING[request.format.removesuffix("-polygons")]
     reading = reading.replace("{instances}", f"instances_{split}.json" if split else "instances.json")
     yield from ("To read it, in its folder:", "", "```python", *reading.splitlines(), "```", "")
-    tables = [("split", counts.by_split), ("label", counts.by_label), ("outcome", counts.by_outcome)]
+    tables = [
+        ("split", counts.by_split),
+        ("label", counts.by_label),
+        ("outcome", counts.by_outcome),
+        ("drawn as", counts.by_shape),
+    ]
     if set(counts.by_review) - {"unseen"}:
         tables.append(("quality review", counts.by_review))
     for title, counter in tables:
         rows = (f"| {markdown(name)} | {number:,} |" for name, number in sorted(counter.items()))
         yield from (f"| {title} | targets |", "| --- | ---: |", *rows, "")
+
+
+def _masks(counts: CardCounts) -> str:
+    if not counts.ious:
+        return "exact"
+    mean, least = sum(counts.ious) / len(counts.ious), min(counts.ious)
+    return f"as the reader draws them, an IoU of {mean:.3f} with the recorded ones on average, {least:.3f} at least"
 
 
 def _splits(export_filter: ExportFilter) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backend.exporters.categories import Categories
 from backend.exporters.instances import InstancesFile, polygons_of
-from backend.exporters.targets import AnnotatedImage
+from backend.exporters.targets import AnnotatedImage, DatasetTarget, Name, Written, fold
 
 IMAGES = "images"
 """Folder of the images."""
@@ -20,20 +21,23 @@ class CocoWriter:
 
     Args:
         polygons: Write polygons instead of run lengths; both are exact.
+        by_sentence: A category is a sentence instead of a label, and a target has an annotation for each of its sentences.
     """
 
-    def __init__(self, folder: Path, polygons: bool = False) -> None:
-        self._folder, self._polygons = folder / "annotations", polygons
+    def __init__(self, folder: Path, categories: Categories, polygons: bool = False, by_sentence: bool = False) -> None:
+        self.written = Written()
+        self._folder, self._polygons, self._by_sentence = folder / "annotations", polygons, by_sentence
+        self._categories = Categories() if by_sentence else categories
+        self._wordings: dict[str, str] = {}  # the sentence that is a category's name, by its wording
         self._files: dict[str, InstancesFile] = {}
 
-    def add(self, annotated: AnnotatedImage) -> list[int | str]:
-        """Write an annotation for each target; their ids."""
+    def add(self, annotated: AnnotatedImage) -> list[Name]:
+        """Write an annotation for each target; their ids. An image is listed if it has targets, or was saved without any."""
         file = self._file(annotated.image.split)
-        file.image_id(annotated.image)  # an image without targets is listed too
-        return [
-            file.add(annotated.image, target, polygons_of(target.mask) if self._polygons else target.mask)["id"]
-            for target in annotated.targets
-        ]
+        if annotated.is_empty or any(target.sentences or not self._by_sentence for target in annotated.targets):
+            file.image_id(annotated.image)
+        self.written.sentences += sum(len(target.sentences) for target in annotated.targets)
+        return [self._add_target(file, annotated, target) for target in annotated.targets]
 
     def close(self, about: Mapping[str, Any]) -> None:
         """Finish the files; without any image, an empty one."""
@@ -42,8 +46,18 @@ class CocoWriter:
         for file in self._files.values():
             file.close(about)
 
+    def _add_target(self, file: InstancesFile, annotated: AnnotatedImage, target: DatasetTarget) -> Name:
+        if self._by_sentence and not target.sentences:
+            return []
+        segmentation = polygons_of(target.mask) if self._polygons else target.mask
+        if not self._by_sentence:
+            return int(file.add(annotated.image, target, segmentation)["id"])
+        names = [self._wordings.setdefault(fold(sentence), sentence) for sentence in target.sentences]
+        category_ids = [self._categories.id_of(name) for name in names]
+        return [int(file.add(annotated.image, target, segmentation, id)["id"]) for id in category_ids]
+
     def _file(self, split: str) -> InstancesFile:
         if split not in self._files:
             name = f"instances_{split}.json" if split else "instances.json"
-            self._files[split] = InstancesFile(self._folder / name)
+            self._files[split] = InstancesFile(self._folder / name, self._categories)
         return self._files[split]

@@ -11,6 +11,8 @@ Besides the files of its format, a data set has:
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +20,24 @@ from backend.base.redaction import reason_of
 from backend.corrections.store import CorrectionStore
 from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco, sign_off
 from backend.exporters.annotated_images import read_annotated_images, read_hard_negatives
+from backend.exporters.categories import Categories, read_labels
 from backend.exporters.folder import new_folder
 from backend.exporters.image_files import Fetch, ImageFiles
 from backend.exporters.planning import ExportNotes, plan_tasks
 from backend.exporters.project_tasks import check_project_known
 from backend.exporters.record_position import read_position
+from backend.exporters.reporting import Report, keep_quiet
 from backend.exporters.request import ExportRequest
 from backend.exporters.sign_off import is_signed, make_sign_off
 from backend.exporters.targets import AnnotatedImage, DatasetWriter
 from ris_core.errors import BadInput, UnknownName
 from ris_core.output.plain_text import to_json
 
-FORMATS: dict[str, tuple[Callable[[Path], DatasetWriter], str]] = {
+FORMATS: dict[str, tuple[Callable[[Path, Categories], DatasetWriter], str]] = {
     "refcoco": (refcoco.RefCocoWriter, refcoco.IMAGES),
     "grefcoco": (grefcoco.GRefCocoWriter, grefcoco.IMAGES),
     "coco": (coco.CocoWriter, coco.IMAGES),
-    "coco-polygons": (lambda folder: coco.CocoWriter(folder, polygons=True), coco.IMAGES),
+    "coco-polygons": (partial(coco.CocoWriter, polygons=True), coco.IMAGES),
     "masks": (masks.MaskWriter, masks.IMAGES),
     "jsonl": (jsonl.JsonLinesWriter, jsonl.IMAGES),
 }
@@ -47,7 +51,7 @@ def export(
     fetch: Fetch | None,
     pool: Path,
     max_pixels: int,
-    report: Callable[[int], None] = lambda count: None,
+    report: Report = keep_quiet,
 ) -> card.CardCounts:
     """Write a data set.
 
@@ -55,27 +59,33 @@ def export(
         fetch: Gets images; None without Label Studio.
         pool: Folder of the images that are linked.
         max_pixels: Largest image that is opened; tasks with larger ones are left out.
-        report: Called with the number of annotated images written so far.
+        report: Told what is done in each phase.
 
     Raises:
         UnknownName: If there is no such format.
         BadInput: If nothing is known of the project; if the folder exists and is not to be replaced, or is not an unchanged
-            data set; or if it cannot be written.
+            data set; if it would have no target; or if it cannot be written.
     """
     if request.format not in FORMATS:
         raise UnknownName(f"No format named {request.format!r}. Available: {', '.join(FORMATS)}.")
-    make_writer, images_folder = FORMATS[request.format]
+    if request.category == "sentence" and not request.format.startswith("coco"):
+        raise BadInput(f"--category sentence is for coco and coco-polygons, not for {request.format}. Leave it out.")
+    images_folder = FORMATS[request.format][1]
     try:
         about: dict[str, Any] = {"program": request.version}
-        with new_folder(request.folder, request.is_replaced, about) as folder:
+        with new_folder(request.folder, request.is_replaced, about, report) as folder:
             images = ImageFiles(request.images, folder / images_folder, fetch, pool, max_pixels)
             notes = ExportNotes()
             with correction_store.reading() as db:
                 check_project_known(db, request.filter.project)
                 about["made_from"] = read_position(db, request.filter)
-                placements = plan_tasks(db, request.filter, images, notes)
+                placements = plan_tasks(db, request.filter, images, notes, report)
                 annotated_images = read_annotated_images(db, request.filter, placements, notes)
-                counts = _write(folder, make_writer(folder), annotated_images, request, report)
+                writer = _make_writer(folder, request, Categories(read_labels(db, request.filter.project)))
+                counts = _write(
+                    folder, writer, annotated_images, request, partial(report, "Writing", total=len(placements))
+                )
+                _check_not_empty(counts, request, notes)
                 if request.hard_negatives:
                     negatives = counts.count_negatives(read_hard_negatives(db, request.filter.project, placements))
                     _write_lines(folder / "hard-negatives.jsonl", negatives)
@@ -106,13 +116,34 @@ def _write(
     counts = card.CardCounts()
     with (folder / "provenance.jsonl").open("w", encoding="utf-8") as provenance:
         for annotated in annotated_images:
+            absent = writer.written.absent
             names = writer.add(annotated)
-            for name, target in zip(names, annotated.targets, strict=True):
+            held = [pair for pair in zip(names, annotated.targets, strict=True) if pair[0] != []]
+            for name, target in held:
                 provenance.write(to_json({"target": name, **target.provenance()}) + "\n")
-            counts.add(annotated)
+            annotated = replace(annotated, targets=tuple(target for _, target in held))
+            counts.add(annotated, is_written=bool(held) or annotated.is_empty or writer.written.absent > absent)
             report(counts.annotated_images)
     writer.close({"title": request.title, "licence": request.licence, "version": request.version})
+    counts.close(writer.written)
     return counts
+
+
+def _make_writer(folder: Path, request: ExportRequest, categories: Categories) -> DatasetWriter:
+    if request.category == "sentence":
+        return coco.CocoWriter(folder, categories, polygons=request.format == "coco-polygons", by_sentence=True)
+    return FORMATS[request.format][0](folder, categories)
+
+
+def _check_not_empty(counts: card.CardCounts, request: ExportRequest, notes: ExportNotes) -> None:
+    if counts.targets or counts.absent or request.is_empty_allowed:
+        return
+    reasons = [str(line["why"]) for line in notes.left_out]
+    left_out = f" {len(reasons):,} tasks or regions were left out, the first because: {reasons[0]}." if reasons else ""
+    raise BadInput(
+        f"Nothing of project {request.filter.project} is in the data set, so it is not written.{left_out}",
+        "Check the filters; --source predictions exports what nobody annotated; --allow-empty writes it all the same.",
+    )
 
 
 def _write_lines(file: Path, lines: Iterable[Any]) -> None:

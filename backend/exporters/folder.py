@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from backend.exporters.manifest import check_unchanged, read_manifest, write_manifest
+from backend.exporters.reporting import Report, keep_quiet
 from backend.exporters.staging import DATA, list_stagings, locked, make_staging, remove_if_empty, remove_staging
 from ris_core.errors import BadInput
 
 
 @contextmanager
-def new_folder(path: Path, is_replaced: bool, about: Mapping[str, Any] | None = None) -> Iterator[Path]:
+def new_folder(
+    path: Path, is_replaced: bool, about: Mapping[str, Any] | None = None, report: Report = keep_quiet
+) -> Iterator[Path]:
     """A folder that is renamed to `path` at the end. What a killed export left beside `path` is deleted first.
 
     Args:
         is_replaced: An unchanged data set at `path` may be replaced.
         about: Entries of the manifest that say what it was made from; read at the end.
+        report: Told of each file that is hashed.
 
     Raises:
         BadInput: If `path` exists and is not to be replaced, or another export writes there.
@@ -38,7 +42,7 @@ def new_folder(path: Path, is_replaced: bool, about: Mapping[str, Any] | None = 
             folder = staging / DATA
             folder.mkdir()
             yield folder
-            write_manifest(folder, about)
+            write_manifest(folder, about, report)
             check_path(
                 final, is_replaced
             )  # again: an export takes minutes, and somebody may have used the path meanwhile

@@ -8,14 +8,12 @@ import numpy as np
 from pycocotools import mask as coco
 
 from backend.corrections.matching import area
+from backend.exporters.categories import Categories
 from backend.exporters.targets import DatasetImage, DatasetTarget
 from backend.label_studio.protocol import Json
 from ris_core.geometry.masks import Rle, from_rle
 from ris_core.geometry.polygons import to_polygon
 from ris_core.output.plain_text import to_json
-
-UNLABELLED = "object"
-"""Category of regions without a label."""
 
 
 class InstancesFile:
@@ -23,15 +21,16 @@ class InstancesFile:
 
     Args:
         file: The file; its folder is created.
+        categories: Of all files of the data set.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, categories: Categories) -> None:
         self._file = file
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._part = file.with_name(f".{file.name}.part")
         self._annotations: TextIO = self._part.open("w", encoding="utf-8")
         self._images: dict[str, Json] = {}
-        self._categories: dict[str, int] = {}
+        self._categories = categories
         self._last_id = 0
 
     def image_id(self, image: DatasetImage) -> int:
@@ -54,18 +53,20 @@ class InstancesFile:
             self._images[image.key] = entry
         return int(entry["id"])
 
-    def add(self, image: DatasetImage, target: DatasetTarget, segmentation: Any) -> Json:
+    def add(
+        self, image: DatasetImage, target: DatasetTarget, segmentation: Any, category_id: int | None = None
+    ) -> Json:
         """Write an annotation, and return it without its segmentation, which may be large.
 
         Args:
             segmentation: Run lengths or polygons, as the format has them.
+            category_id: That of the target's label, if None.
         """
         self._last_id += 1
-        label = target.label or UNLABELLED
         annotation: Json = {
             "id": self._last_id,
             "image_id": self.image_id(image),
-            "category_id": self._categories.setdefault(label, len(self._categories) + 1),
+            "category_id": category_id or self._categories.id_of(target.label),
             "bbox": box_of(target.mask),
             "area": area(target.mask),
             "iscrowd": 0,
@@ -80,7 +81,8 @@ class InstancesFile:
     def close(self, about: Mapping[str, Any]) -> None:
         """Write the file: images and categories, then the annotations from the second file."""
         self._annotations.close()
-        categories = [{"id": id, "name": name, "supercategory": ""} for name, id in self._categories.items()]
+        names = enumerate(self._categories.list_names(), 1)
+        categories = [{"id": id, "name": name, "supercategory": ""} for id, name in names]
         with self._file.open("w", encoding="utf-8") as whole, self._part.open(encoding="utf-8") as part:
             whole.write('{"info": ' + to_json({"description": about.get("title", ""), **about}))
             whole.write(',\n"licenses": ' + to_json([{"id": 1, "name": about.get("licence", ""), "url": ""}]))

@@ -1,10 +1,14 @@
-"""JSON lines: `records.jsonl` with a line for each target, its mask as COCO run lengths, and for each absent sentence."""
+"""JSON lines: `records.jsonl` with a line for each target, its mask as COCO run lengths, and for each absent sentence.
+
+An image that shows nothing has a line without sentences.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backend.exporters.targets import AnnotatedImage
+from backend.exporters.categories import Categories
+from backend.exporters.targets import AnnotatedImage, Name, Written
 from ris_core.output.plain_text import to_json
 
 IMAGES = "images"
@@ -14,11 +18,12 @@ IMAGES = "images"
 class JsonLinesWriter:
     """Writes a data set as JSON lines."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, categories: Categories) -> None:
+        self.written = Written()
         self._file = (folder / "records.jsonl").open("w", encoding="utf-8")
         self._last = 0
 
-    def add(self, annotated: AnnotatedImage) -> list[int | str]:
+    def add(self, annotated: AnnotatedImage) -> list[Name]:
         """Write a line for each target and absent sentence; the numbers of the targets."""
         image, numbers = annotated.image, []
         entry = {
@@ -30,11 +35,14 @@ class JsonLinesWriter:
         about = {"image": entry, "split": image.split, "group": image.group}
         for target in annotated.targets:
             self._last += 1
+            self.written.sentences += len(target.sentences)
             numbers.append(self._last)
             content = {"label": target.label, "sentences": list(target.sentences), "mask": target.mask}
             self._write({"id": self._last, **about, **content, **target.provenance()})
-        for sentence in annotated.absent:
-            self._write({"id": None, **about, "label": None, "sentences": [sentence], "mask": None})
+        self.written.absent += len(annotated.absent)
+        nothing = [[sentence] for sentence in annotated.absent] or ([[]] if annotated.is_empty else [])
+        for sentences in nothing:
+            self._write({"id": None, **about, "label": None, "sentences": sentences, "mask": None})
         return list(numbers)
 
     def close(self, about: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backend.exporters.reporting import Report, keep_quiet
 from ris_core.errors import BadInput
 
 MANIFEST = "manifest.json"
@@ -27,18 +28,22 @@ LISTED = 3
 """Files that an error message names; it counts the others."""
 
 
-def write_manifest(folder: Path, about: Mapping[str, Any] | None = None) -> None:
+def write_manifest(folder: Path, about: Mapping[str, Any] | None = None, report: Report = keep_quiet) -> None:
     """List every file of a data set; equal folders give equal bytes.
 
     Args:
         about: Entries that say what it was made from: `program`, `made_from`.
+        report: Told of each file that is hashed.
     """
-    names = sorted(list_files(folder))
+    files, names = {}, sorted(list_files(folder))
+    for number, name in enumerate(names):
+        report("Hashing the files", number, len(names))
+        files[name] = digest_file(folder / name)
     content: dict[str, Any] = {
         "made_by": PROGRAM,
         "format": FORMAT,
         **(about or {}),
-        "files": {name: digest_file(folder / name) for name in names},
+        "files": files,
         "linked": {name: digest_bytes(folder / name) for name in names if _is_link_to_file(folder / name)},
     }
     content["sha256"] = digest_content(content)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from backend.base.errors import ImageUnreachable
 from backend.exporters.image_files import ImageFiles, PlacedImage
 from backend.exporters.project_tasks import list_tasks, read_image_hashes
+from backend.exporters.reporting import Report, keep_quiet
 from backend.exporters.request import ExportFilter
 from backend.exporters.splits import SplitGroups
 from backend.label_studio.protocol import Json, read_field
@@ -50,17 +51,22 @@ class TaskPlacement:
 
 
 def plan_tasks(
-    db: sa.Connection, export_filter: ExportFilter, images: ImageFiles, notes: ExportNotes
+    db: sa.Connection,
+    export_filter: ExportFilter,
+    images: ImageFiles,
+    notes: ExportNotes,
+    report: Report = keep_quiet,
 ) -> dict[str, TaskPlacement]:
     """Place every task's image and choose its split; returns the placements by task.
 
     Args:
         notes: Tasks whose image cannot be placed are added to it.
+        report: Told of each task.
 
     Raises:
         BadInput: If one image would be in two splits, or a task's split cannot be part of a file name.
     """
-    tasks = _place_images(db, export_filter, images, notes)
+    tasks = _place_images(db, export_filter, images, notes, report)
     # the split follows from the image, not from the task, and groups that share an image must agree: so groups are joined first
     groups = SplitGroups((task.image.key, task.group) for task in tasks)
     split_of_image: dict[str, str] = {}
@@ -89,11 +95,12 @@ class _PlacedTask(NamedTuple):
 
 
 def _place_images(
-    db: sa.Connection, export_filter: ExportFilter, images: ImageFiles, notes: ExportNotes
+    db: sa.Connection, export_filter: ExportFilter, images: ImageFiles, notes: ExportNotes, report: Report
 ) -> list[_PlacedTask]:
     hashes = read_image_hashes(db, export_filter.project)
     placed = []
-    for task in list_tasks(db, export_filter):
+    for number, task in enumerate(list_tasks(db, export_filter)):
+        report("Placing the images", number)
         if not task.address:
             notes.left_out.append({"task": task.task, "why": "its label config does not say where its image is"})
             continue

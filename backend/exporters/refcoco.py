@@ -8,12 +8,14 @@ Source: Kazemzadeh et al., EMNLP 2014, and Yu et al., ECCV 2016, and their inter
 
 import pickle
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backend.exporters.categories import Categories
 from backend.exporters.instances import InstancesFile, polygons_of
-from backend.exporters.targets import AnnotatedImage, DatasetImage
+from backend.exporters.targets import AnnotatedImage, DatasetImage, Name, Written
 from backend.label_studio.protocol import Json
 from ris_core.output.plain_text import to_json, whole
 
@@ -22,21 +24,27 @@ IMAGES = "images/mscoco/images/train2014"
 PICKLE_PROTOCOL = 2
 """The newest protocol of Python 2, for which the original reader was written."""
 DEFAULT_SPLIT = "train"
+_WORD = re.compile("w+(?:['’\\-\u200c\u200d]w+)*")
+"""In a text whose letters, marks and digits are all written as w."""
 
 
 class RefCocoWriter:
     """Writes a data set as RefCOCO."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, categories: Categories) -> None:
+        self.written = Written()
         self._folder = folder / "refcoco"
-        self._instances = InstancesFile(self._folder / "instances.json")
+        self._instances = InstancesFile(self._folder / "instances.json", categories)
         self._refs = Refs()
 
-    def add(self, annotated: AnnotatedImage) -> list[int | str]:
+    def add(self, annotated: AnnotatedImage) -> list[Name]:
         """Write an annotation for each target, and a ref for each that has sentences; ids of the annotations."""
         image = annotated.image
+        if annotated.targets or annotated.is_empty:
+            self._instances.image_id(image)
         annotations = [self._instances.add(image, target, polygons_of(target.mask)) for target in annotated.targets]
         for annotation, target in zip(annotations, annotated.targets, strict=True):
+            self.written.sentences += len(target.sentences)
             if target.sentences:
                 self._refs.add(
                     image,
@@ -103,8 +111,18 @@ class Refs:
 def make_sentence(sent_id: int, raw: str) -> Json:
     """A sentence as RefCOCO has it: as typed ("raw"), in lower case without punctuation ("sent"), and its words ("tokens")."""
     raw = whole(raw)
-    tokens = re.findall(r"\w+(?:['’-]\w+)*", raw.lower())
+    tokens = split_words(raw)
     return {"sent_id": sent_id, "raw": raw, "sent": " ".join(tokens), "tokens": tokens}
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text, in lower case and composed (NFC): letters, marks and digits of any script.
+
+    An apostrophe or a hyphen joins, and so do the joiners of Indic and Arabic scripts.
+    """
+    text = unicodedata.normalize("NFC", text.lower())
+    kinds = "".join("w" if unicodedata.category(sign)[0] in "LMN" or sign == "_" else sign for sign in text)
+    return [text[found.start() : found.end()] for found in _WORD.finditer(kinds)]
 
 
 def _write_list(entries: Sequence[Json], write: Any) -> None:

@@ -8,6 +8,7 @@ from backend.exporters.image_files import Mode
 from backend.exporters.splits import SplitShares
 
 SourceName = Literal["annotations", "predictions", "both"]
+CategoryName = Literal["label", "sentence"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class ExportRequest:
         filter: Which regions of which project.
         title, licence: Shown on its card.
         hard_negatives: Also write masks that an expression does not mean.
+        category: What the categories are of `coco` and `coco-polygons`.
+        is_empty_allowed: A data set without targets is written too.
         is_replaced: An unchanged data set in the folder is replaced.
         version: Version of this program.
     """
@@ -55,5 +58,7 @@ class ExportRequest:
     licence: str = "not stated"
     images: Mode = "copy"
     hard_negatives: bool = False
+    category: CategoryName = "label"
+    is_empty_allowed: bool = False
     is_replaced: bool = False
     version: str = ""

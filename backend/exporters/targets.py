@@ -1,7 +1,7 @@
 """The values that a data set consists of: images, the targets on them, and their sentences."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backend.corrections.matching import area, overlap
@@ -41,6 +41,8 @@ class TargetSource:
     Attributes:
         annotation: Label Studio's id; None for a predicted region that nobody has reviewed.
         outcome: Its outcome; empty for such a predicted region.
+        sentences: Its referring expressions.
+        shape: What was drawn: a name of `drawn_shapes.SHAPES`; empty if nothing says so.
         review: What a lead decided about its mask.
     """
 
@@ -53,8 +55,9 @@ class TargetSource:
     outcome: str
     model_version: str | None
     label: str
-    expression: str | None
+    sentences: tuple[str, ...]
     mask: Rle
+    shape: str = ""
     review: State = "unseen"
 
 
@@ -65,7 +68,7 @@ class DatasetTarget:
     Attributes:
         sources: The regions that show it, of several annotators. The mask and the label are those of the first.
         sentences: Its referring expressions, each wording once.
-        agreement: Share of the task's annotators who drew it, in (0, 1].
+        agreement: Share of the annotators of its tasks who drew it, in (0, 1].
     """
 
     sources: tuple[TargetSource, ...]
@@ -89,30 +92,66 @@ class DatasetTarget:
 
     def provenance(self) -> Json:
         """Who drew it and when, and which model version predicted it."""
-        names = ("task", "annotation", "region", "annotator", "updated_at", "is_reviewed", "outcome", "model_version")
+        names = (
+            "task",
+            "annotation",
+            "region",
+            "annotator",
+            "updated_at",
+            "is_reviewed",
+            "outcome",
+            "model_version",
+            "shape",
+        )
         sources = [{name: getattr(source, name) for name in names} for source in self.sources]
         return {"verified": self.is_verified, "agreement": round(self.agreement, 4), "sources": sources}
 
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """The image of a task and the targets on it.
+    """An image and the targets on it, from all tasks that have it.
 
     Attributes:
         absent: Expressions that mean nothing in the image, as annotators stated.
+        is_empty: It was saved without any region by everybody who annotated it.
     """
 
     image: DatasetImage
-    task: str
     targets: tuple[DatasetTarget, ...]
     absent: tuple[str, ...] = ()
+    is_empty: bool = False
+
+
+@dataclass
+class Written:
+    """What a writer has written.
+
+    Attributes:
+        sentences: Sentences of targets.
+        absent: Sentences that mean nothing in their image.
+        ious: IoU of each mask with what readers of the format draw; empty if they draw all exactly.
+    """
+
+    sentences: int = 0
+    absent: int = 0
+    ious: list[float] = field(default_factory=list)
+
+
+Name = int | str | list[int]
+"""What a target is called in a data set: its id, its ids or its file; no ids if it is not in it."""
 
 
 class DatasetWriter(Protocol):
-    """Writes a data set in one format. Several tasks may have the same image."""
+    """Writes a data set in one format.
 
-    def add(self, annotated: AnnotatedImage) -> list[int | str]:
-        """Write an annotated image; the id or file name of each of its targets in the data set."""
+    Attributes:
+        written: What it has written so far.
+    """
+
+    written: Written
+
+    def add(self, annotated: AnnotatedImage) -> list[Name]:
+        """Write an annotated image; the name of each of its targets in the data set."""
 
     def close(self, about: Mapping[str, Any]) -> None:
         """Write what comes after all images, and close the files.
@@ -129,17 +168,31 @@ def merge(sources: Iterable[TargetSource], annotators: int) -> list[DatasetTarge
     do so only if their masks are equal.
 
     Args:
-        annotators: Number of annotators of the task.
+        annotators: Number of annotators of the tasks.
     """
-    ordered = sorted(sources, key=_precedence)
     groups: list[list[TargetSource]] = []
-    for source in ordered:
+    for source in sorted(sources, key=_precedence):
         group = next((group for group in groups if _belongs(source, group)), None)
         if group is None:
             groups.append([source])
         else:
             group.append(source)
-    return [_make_target(group, annotators) for group in groups]
+    drawn_by = [len({source.annotator for source in group}) for group in groups]
+    return [make_target(group, min(1.0, n / max(annotators, 1))) for group, n in zip(groups, drawn_by, strict=True)]
+
+
+def make_target(sources: Sequence[TargetSource], agreement: float) -> DatasetTarget:
+    """A target of regions that show the same object, the one whose mask is taken first; each wording once."""
+    sentences: dict[str, str] = {}
+    for source in sources:
+        for sentence in source.sentences:
+            sentences.setdefault(fold(sentence), sentence)
+    return DatasetTarget(tuple(sources), tuple(sentences.values()), agreement)
+
+
+def fold(sentence: str) -> str:
+    """A sentence's wording: equal for sentences that differ in case and blanks only."""
+    return " ".join(sentence.casefold().split())
 
 
 def _precedence(source: TargetSource) -> tuple[bool, float, int, str]:
@@ -156,12 +209,3 @@ def _belongs(source: TargetSource, group: Sequence[TargetSource]) -> bool:
     return (
         small >= SAME_INSTANCE * large and overlap(source.mask, group[0].mask) >= SAME_INSTANCE
     )  # the ratio of areas bounds the IoU, and is cheap
-
-
-def _make_target(group: Sequence[TargetSource], annotators: int) -> DatasetTarget:
-    sentences: dict[str, str] = {}
-    for source in group:
-        if source.expression:
-            sentences.setdefault(" ".join(source.expression.casefold().split()), source.expression)
-    drawn_by = len({source.annotator for source in group})
-    return DatasetTarget(tuple(group), tuple(sentences.values()), min(1.0, drawn_by / max(annotators, 1)))

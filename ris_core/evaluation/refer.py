@@ -3,7 +3,7 @@
     <root>/<name>/instances.json
     <root>/refcoco/refs(unc).p, refs(google).p     <root>/refcoco+/refs(unc).p     <root>/refcocog/refs(umd).p, refs(google).p
     <root>/grefcoco/grefs(unc).json or grefs(unc).p
-    <root>/images/mscoco/images/train2014/COCO_train2014_000000000009.jpg
+    <root>/images/mscoco/images/train2014/COCO_train2014_000000000009.jpg; of gRefCOCO also <root>/images/train2014/
 
 Sources: [0] Kazemzadeh et al., EMNLP 2014; Yu et al., ECCV 2016; Mao et al., CVPR 2016; their interface `refer` for the
 files and the matching of splits. [1] Liu, Ding, Jiang, "GRES: Generalized Referring Expression Segmentation", CVPR 2023,
@@ -38,6 +38,8 @@ PARTITIONS = {"refcoco": ("unc", "google"), "refcoco+": ("unc",), "refcocog": ("
 WORDINGS = ("raw", "sent")
 """As typed by the annotator, or cleaned by the authors; the released code of the papers uses the first."""
 IMAGES = Path("images/mscoco/images/train2014")
+GREFCOCO_IMAGES = Path("images/train2014")
+"""Where the loaders of gRefCOCO look."""
 NOBODY = -1
 """The `ann_id` of an expression that means nothing in the image."""
 
@@ -89,7 +91,8 @@ def read_refer(
     by_image: dict[int, list[Ref]] = defaultdict(list)
     for ref in split_refs:
         by_image[ref.image_id].append(ref)
-    load = partial(_load, instances, root / IMAGES, "Q-GTOVERLAP" in quirks)
+    has_own = name == "grefcoco" and (root / GREFCOCO_IMAGES).is_dir()
+    load = partial(_load, instances, root / (GREFCOCO_IMAGES if has_own else IMAGES), "Q-GTOVERLAP" in quirks)
     is_generalized = name == "grefcoco"
     return Dataset(
         name=name,

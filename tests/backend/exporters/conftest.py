@@ -13,6 +13,7 @@ from backend.base.errors import ImageUnreachable
 from backend.corrections.store import CorrectionStore, open_correction_store
 from backend.db.request_store import RequestStore
 from backend.exporters.export import export
+from backend.exporters.reporting import keep_quiet
 from backend.exporters.request import ExportFilter, ExportRequest
 from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, box, brush, event, hand_out, rle, send
 
@@ -67,6 +68,7 @@ def project(store: RequestStore, correction_store: CorrectionStore) -> Correctio
 
 
 Export = Callable[..., Path]
+ABOUT = ("images", "hard_negatives", "is_replaced", "category", "is_empty_allowed")
 
 
 @pytest.fixture
@@ -78,10 +80,10 @@ def export_as(project: CorrectionStore, tmp_path: Path) -> Export:
         name: str = "",
         fetch=png,
         correction_store: CorrectionStore = project,
-        report=lambda _: None,
+        report=keep_quiet,
         **given,
     ) -> Path:
-        about = {key: given.pop(key) for key in ("images", "hard_negatives", "is_replaced") if key in given}
+        about = {key: given.pop(key) for key in ABOUT if key in given}
         folder = tmp_path / (name or format)
         request = ExportRequest(format, folder, ExportFilter(PROJECT, **given), title="Small", licence="CC0", **about)
         export(correction_store, request, fetch=fetch, pool=tmp_path / "pool", max_pixels=10_000_000, report=report)

@@ -9,12 +9,16 @@ from pycocotools import mask as coco
 
 
 class Refer:
-    """`REFER(data_root, dataset, splitBy)`: refs from the pickle, everything else from instances.json, by ids."""
+    """`REFER(data_root, dataset, splitBy)`: refs from the pickle, everything else from instances.json, by ids.
+
+    The loaders of gRefCOCO look for its images elsewhere.
+    """
 
     def __init__(self, root: Path, dataset: str, split_by: str, stem: str = "refs") -> None:
         import json
 
-        self.images_folder = root / "images/mscoco/images/train2014"
+        folder = "images/train2014" if dataset == "grefcoco" else "images/mscoco/images/train2014"
+        self.images_folder = root / folder
         self.refs = pickle.loads((root / dataset / f"{stem}({split_by}).p").read_bytes())
         instances = json.loads((root / dataset / "instances.json").read_text())
         self.images = {image["id"]: image for image in instances["images"]}

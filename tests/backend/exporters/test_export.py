@@ -267,7 +267,7 @@ def test_no_such_format(export_as):
     "ignore:unclosed file:ResourceWarning"
 )  # a writer that is dropped closes its file as it goes
 def test_an_export_that_fails_leaves_nothing(export_as, tmp_path):
-    def fail(count: int) -> None:
+    def fail(phase: str, done: int, total: int | None = None) -> None:
         raise ImageUnreachable("the network is gone")
 
     with pytest.raises(ImageUnreachable):
@@ -283,8 +283,8 @@ from backend.exporters.export import export
 from backend.exporters.request import ExportFilter, ExportRequest
 from tests.backend.exporters.conftest import PROMPT, png
 url, folder = sys.argv[1:]
-def hold(count):
-    if count == 2:
+def hold(phase, done, total=None):
+    if (phase, done) == ("Writing", 2):
         print("half", flush=True)
         time.sleep(60)
 order = ExportRequest("masks", Path(folder), ExportFilter(7), "killed")
@@ -307,12 +307,12 @@ def test_a_killed_export_leaves_no_half_data_set_and_the_next_one_succeeds(expor
 
 
 def test_two_exports_to_one_place_do_not_meet(export_as):
-    def again(count: int) -> None:
+    def again(phase: str, done: int, total: int | None = None) -> None:
         with pytest.raises(BadInput, match="Another export"):
             export_as("coco")
-        seen.append(count)
+        seen.append(phase)
 
-    seen: list[int] = []
+    seen: list[str] = []
     export_as("coco", report=again)
     assert seen
 
@@ -362,13 +362,16 @@ def test_a_project_that_nothing_is_known_of_is_refused(project, store, tmp_path)
     from backend.exporters.export import export
     from backend.exporters.request import ExportFilter, ExportRequest
 
-    def write() -> None:
-        order = ExportRequest("coco", tmp_path / "set", ExportFilter(999), title="t")
+    def write(is_allowed: bool = False) -> None:
+        order = ExportRequest("coco", tmp_path / "set", ExportFilter(999), title="t", is_empty_allowed=is_allowed)
         export(project, order, fetch=png, pool=tmp_path / "pool", max_pixels=10**7)
 
     with pytest.raises(BadInput, match="Nothing is known of project 999"):
         write()
     assert not (tmp_path / "set").exists()
     store.projects.save_connection(ProjectConnection(999, None, None, "<View/>"))
-    write()
+    with pytest.raises(BadInput, match=r"Nothing of project 999 .*not written"):
+        write()
+    assert not (tmp_path / "set").exists()
+    write(is_allowed=True)
     assert (tmp_path / "set" / "README.md").exists()

@@ -154,6 +154,7 @@ def test_lines_leave_nothing_out(export_as):
             "is_reviewed": False,
             "outcome": "edited",
             "model_version": "v1",
+            "shape": "brush",
         }
     ]
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from backend.db.correction_tables import annotation_version, outcome
 from ris_core.geometry.masks import to_rle
-from tests.backend.corrections.made import START, box
+from tests.backend.corrections.made import START, box, drawn
 
 PER_TASK = 20
 SMALL, LARGE, HUGE = 1_000, 5_000, 100_000
@@ -39,7 +39,7 @@ def fill(correction_store, project: int, regions: int) -> None:
     """20 regions a task, whose polygons are long."""
     noise = box(20, 20, 200, 200, (SIDE, SIDE))
     noise[::2, ::20] ^= True
-    masks = [to_rle(np.roll(noise, (2 * i, i), (0, 1))) for i in range(PER_TASK)]
+    masks = [np.roll(noise, (2 * i, i), (0, 1)) for i in range(PER_TASK)]
     version = {
         "annotator": 1,
         "created_at": START,
@@ -47,8 +47,8 @@ def fill(correction_store, project: int, regions: int) -> None:
         "was_cancelled": False,
         "is_reviewed": False,
         "task_data": {},
-        "regions": [],
         "texts": [],
+        "problems": [],
         "source": "api",
         "seen_at": START,
     }
@@ -56,8 +56,12 @@ def fill(correction_store, project: int, regions: int) -> None:
     with correction_store.writing() as db:
         for task in range(1, regions // PER_TASK + 1):
             row = {"annotation": 10**6 * project + task, "project": project, "task": str(task), "image": f"/{task}.png"}
+            row["regions"] = [drawn(f"{task}.{i}", mask, f"thing {i}").to_json() for i, mask in enumerate(masks)]
             number = db.execute(sa.insert(annotation_version).values(**version, **row)).inserted_primary_key[0]
-            made = ({"region": f"{task}.{i}", "expression": f"thing {i}", "mask": mask} for i, mask in enumerate(masks))
+            made = (
+                {"region": f"{task}.{i}", "expression": f"thing {i}", "mask": to_rle(mask)}
+                for i, mask in enumerate(masks)
+            )
             db.execute(sa.insert(outcome), [{"version_id": number, **one, **judged} for one in made])
 
 

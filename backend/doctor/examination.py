@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from backend.base import redaction
-from backend.doctor import configuration, images, models, service, storage, studio, transport
+from backend.doctor import configuration, fonts, images, models, service, storage, studio, transport
 from backend.doctor.context import DoctorContext
 from backend.doctor.finding import UNREACHABLE, Finding, fail, failure_of, skip
 
@@ -41,6 +41,7 @@ SECTIONS = (
     Section("Label Studio", studio.check_label_studio),
     Section("Project", studio.check_project, needs="Label Studio", limit_s=30.0),
     Section("Images", images.check_images, needs="Label Studio", limit_s=60.0),
+    Section("Fonts", fonts.check_fonts),
     Section("Weights", models.check_weights, limit_s=60.0),
     Section("Device", models.check_device, limit_s=models.PROBE_TIMEOUT_S + 5.0),
 )

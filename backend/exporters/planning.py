@@ -99,8 +99,9 @@ def _place_images(
 ) -> list[_PlacedTask]:
     hashes = read_image_hashes(db, export_filter.project)
     placed = []
+    total = sum(1 for _ in list_tasks(db, export_filter))
     for number, task in enumerate(list_tasks(db, export_filter)):
-        report("Placing the images", number)
+        report("Placing the images", number, total)
         if not task.address:
             notes.left_out.append({"task": task.task, "why": "its label config does not say where its image is"})
             continue

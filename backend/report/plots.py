@@ -1,13 +1,18 @@
 """The plots of the report as SVG; equal numbers give equal bytes."""
 
 import io
+import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager, get_font
+from matplotlib.text import Text
 
+from backend.base.fonts import find_fonts
 from backend.corrections.outcome_kinds import KINDS
 from backend.corrections.statistics import JudgedProposal
 from ris_core.evaluation.confidence import binned, calibration_error, reliability
@@ -108,7 +113,24 @@ def _figure(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with rc_context(_STYLE):
+    style, buffer = _STYLE | _choose_fonts(figure.findobj(Text)), io.StringIO()
+    with rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+def _choose_fonts(texts: Sequence[Any]) -> Mapping[str, str]:
+    """Give texts the machine's fonts for what matplotlib's own lacks; the style with which texts that no font has stay texts.
+
+    The reader's browser draws those.
+    """
+    files, missing = find_fonts("".join(text.get_text() for text in texts))
+    families = []
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it warns of a font that has one weight only
+    for file in files:
+        fontManager.addfont(file)
+        families.append(get_font(file).family_name)
+    for text in texts if families else ():
+        text.set_family(["DejaVu Sans", *families])
+    return {"svg.fonttype": "none"} if missing else {}

@@ -248,7 +248,8 @@ def test_every_phase_tells_how_far_it_is(export_as):
     told: dict[str, list[tuple[int, int | None]]] = {}
     export_as("coco", report=lambda phase, done, total=None: told.setdefault(phase, []).append((done, total)))
     assert list(told) == ["Placing the images", "Writing", "Hashing the files"]
-    assert told["Writing"][-1][0] == 3
+    assert told["Placing the images"] == [(number, 4) for number in range(4)]
+    assert told["Writing"] == [(number, 3) for number in (1, 2, 3)]
     assert all(done < total for done, total in told["Hashing the files"])
 
 

@@ -35,6 +35,9 @@ mask = sum(coco.decode(part).max(2) for part in parts)""",
 
 coco = COCO("annotations/{instances}")
 mask = coco.annToMask(coco.anns[1])  # its sentences: coco.anns[1]["sentences"]""",
+    "yolo-seg": """from ultralytics import YOLO  # or another reader of YOLO's segmentation labels
+
+YOLO("yolo11n-seg.pt").train(data="data.yaml")  # run it in this folder""",
     "masks": """import json
 
 import numpy as np

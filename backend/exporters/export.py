@@ -18,10 +18,11 @@ from typing import Any
 
 from backend.base.redaction import reason_of
 from backend.corrections.store import CorrectionStore
-from backend.exporters import card, coco, grefcoco, jsonl, masks, refcoco, sign_off
+from backend.exporters import card, sign_off
 from backend.exporters.annotated_images import read_annotated_images, read_hard_negatives
 from backend.exporters.categories import Categories, read_labels
 from backend.exporters.folder import new_folder
+from backend.exporters.formats import choose_format
 from backend.exporters.image_files import Fetch, ImageFiles
 from backend.exporters.planning import ExportNotes, plan_tasks
 from backend.exporters.project_tasks import check_project_known
@@ -30,18 +31,8 @@ from backend.exporters.reporting import Report, keep_quiet
 from backend.exporters.request import ExportRequest
 from backend.exporters.sign_off import is_signed, make_sign_off
 from backend.exporters.targets import AnnotatedImage, DatasetWriter
-from ris_core.errors import BadInput, UnknownName
+from ris_core.errors import BadInput
 from ris_core.output.plain_text import to_json
-
-FORMATS: dict[str, tuple[Callable[[Path, Categories], DatasetWriter], str]] = {
-    "refcoco": (refcoco.RefCocoWriter, refcoco.IMAGES),
-    "grefcoco": (grefcoco.GRefCocoWriter, grefcoco.IMAGES),
-    "coco": (coco.CocoWriter, coco.IMAGES),
-    "coco-polygons": (partial(coco.CocoWriter, polygons=True), coco.IMAGES),
-    "masks": (masks.MaskWriter, masks.IMAGES),
-    "jsonl": (jsonl.JsonLinesWriter, jsonl.IMAGES),
-}
-"""The writer of each format, and its folder of images. A new format is added here, in a module of its own."""
 
 
 def export(
@@ -66,22 +57,18 @@ def export(
         BadInput: If nothing is known of the project; if the folder exists and is not to be replaced, or is not an unchanged
             data set; if it would have no target; or if it cannot be written.
     """
-    if request.format not in FORMATS:
-        raise UnknownName(f"No format named {request.format!r}. Available: {', '.join(FORMATS)}.")
-    if request.category == "sentence" and not request.format.startswith("coco"):
-        raise BadInput(f"--category sentence is for coco and coco-polygons, not for {request.format}. Leave it out.")
-    images_folder = FORMATS[request.format][1]
+    format = choose_format(request)
     try:
         about: dict[str, Any] = {"program": request.version}
         with new_folder(request.folder, request.is_replaced, about, report) as folder:
-            images = ImageFiles(request.images, folder / images_folder, fetch, pool, max_pixels)
+            images = ImageFiles(request.images, folder / format.images, fetch, pool, max_pixels)
             notes = ExportNotes()
             with correction_store.reading() as db:
                 check_project_known(db, request.filter.project)
                 about["made_from"] = read_position(db, request.filter)
                 placements = plan_tasks(db, request.filter, images, notes, report)
                 annotated_images = read_annotated_images(db, request.filter, placements, notes)
-                writer = _make_writer(folder, request, Categories(read_labels(db, request.filter.project)))
+                writer = format.make_writer(folder, Categories(read_labels(db, request.filter.project)))
                 counts = _write(
                     folder, writer, annotated_images, request, partial(report, "Writing", total=len(placements))
                 )
@@ -127,12 +114,6 @@ def _write(
     writer.close({"title": request.title, "licence": request.licence, "version": request.version})
     counts.close(writer.written)
     return counts
-
-
-def _make_writer(folder: Path, request: ExportRequest, categories: Categories) -> DatasetWriter:
-    if request.category == "sentence":
-        return coco.CocoWriter(folder, categories, polygons=request.format == "coco-polygons", by_sentence=True)
-    return FORMATS[request.format][0](folder, categories)
 
 
 def _check_not_empty(counts: card.CardCounts, request: ExportRequest, notes: ExportNotes) -> None:

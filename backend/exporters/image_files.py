@@ -12,6 +12,7 @@ from PIL import Image as Pil
 
 from backend.base.errors import ImageUnreachable
 from backend.exporters.files import replacing
+from backend.exporters.staging import remove_if_empty
 from backend.label_studio.image_addresses import shown
 from ris_core.errors import BadImage, BadInput
 from ris_core.images.decoding import read
@@ -80,9 +81,12 @@ class ImageFiles:
 
     def keep_only(self, file_names: Set[str]) -> None:
         """Delete the images that the data set does not name: of tasks from which nothing was exported."""
-        for file in self._folder.glob("*") if self._mode != "none" else ():
-            if file.name not in file_names:
+        if self._mode == "none" or not self._folder.exists():
+            return
+        for file in list(self._folder.iterdir()):
+            if file.name not in file_names and not file.is_dir():
                 file.unlink()
+        remove_if_empty(self._folder)
 
     def _place(self, address: str, task: str, sha256: str | None) -> PlacedImage:
         if self._mode == "none" and sha256:

@@ -40,7 +40,7 @@ class ExportRequest:
     """A data set to be written.
 
     Attributes:
-        format: A name of `backend.exporters.export.FORMATS`.
+        format: A name of `backend.exporters.formats.FORMATS`.
         folder: Its folder; must not exist, unless `is_replaced`.
         filter: Which regions of which project.
         title, licence: Shown on its card.

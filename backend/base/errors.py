@@ -88,6 +88,7 @@ EXTRAS = {
     "pyarrow": "export",
     "psycopg": "postgres",
     "label_studio_ml": "adapter",
+    "datasets": "hf",
 }
 """Packages that the backend runs without, each with the extra of this distribution that brings it."""
 NOT_INSTALLED = ("demo", "benchmarks")

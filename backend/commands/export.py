@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 POOL = "images"
 """Folder of linked images, in the state folder."""
 
-Format = Annotated[str, typer.Option(help="refcoco, grefcoco, coco, coco-polygons, yolo-seg, masks or jsonl.")]
+Format = Annotated[str, typer.Option(help="refcoco, grefcoco, coco, coco-polygons, yolo-seg, hf, masks or jsonl.")]
 Out = Annotated[Path, typer.Option(help="Folder of the new data set; it must not exist.")]
 Source = Annotated[str, typer.Option(help="Export annotations, predictions, or both.")]
 Review = Annotated[

@@ -38,6 +38,14 @@ mask = coco.annToMask(coco.anns[1])  # its sentences: coco.anns[1]["sentences"]"
     "yolo-seg": """from ultralytics import YOLO  # or another reader of YOLO's segmentation labels
 
 YOLO("yolo11n-seg.pt").train(data="data.yaml")  # run it in this folder""",
+    "hf": """from pathlib import Path
+
+import numpy as np
+from datasets import load_dataset
+
+rows = load_dataset(str(Path().resolve()), split="{split}")  # run it in this folder
+row = next(row for row in rows if row["mask"])  # without a mask, its sentences mean nothing in the image
+mask = np.asarray(row["mask"]) > 127""",
     "masks": """import json
 
 import numpy as np
@@ -67,7 +75,7 @@ class CardCounts:
         sentences, absent: Sentences in the files, of targets and that mean nothing in their image.
         unheld: Recorded sentences that the format has no place for.
         empty: Images that were saved without any region.
-        ious: As of `Written`.
+        ious, head: As of `Written`.
         newest: When the newest region was saved, seconds since 1970; 0 without regions.
         by_address: Tasks whose image is known by its address only.
     """
@@ -81,6 +89,7 @@ class CardCounts:
     unheld: int = 0
     empty: int = 0
     ious: list[float] = field(default_factory=list)
+    head: str = ""
     several_annotators: int = 0
     unverified: int = 0
     by_split: Counter[str] = field(default_factory=Counter)
@@ -128,6 +137,7 @@ class CardCounts:
         """Replace the counts of recorded sentences by those of the files."""
         self.unheld = self.absent - written.absent + (0 if written.sentences else self.sentences)
         self.sentences, self.absent, self.ious = written.sentences, written.absent, written.ious
+        self.head = written.head
 
     def count_negatives(self, negatives: Iterable[Json]) -> Iterator[Json]:
         """Pass hard negatives on, and count them and the image files that they need."""
@@ -145,7 +155,7 @@ def render(request: ExportRequest, counts: CardCounts, signed: SignOff | None = 
 
     The only time in it is that of the newest region, so that equal corrections give an equal card.
     """
-    return "\n".join([*_lines(request, counts), *(describe(signed) if signed else ())]) + "\n"
+    return counts.head + "\n".join([*_lines(request, counts), *(describe(signed) if signed else ())]) + "\n"
 
 
 def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:
@@ -194,6 +204,7 @@ def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:
     split = max(splits, key=counts.by_split.__getitem__, default="")
     reading = LOADING[request.format.removesuffix("-polygons")]
     reading = reading.replace("{instances}", f"instances_{split}.json" if split else "instances.json")
+    reading = reading.replace("{split}", split or "train")
     yield from ("To read it, in its folder:", "", "```python", *reading.splitlines(), "```", "")
     tables = [
         ("split", counts.by_split),

@@ -9,6 +9,7 @@ from backend.db.correction_tables import annotation_version, outcome
 from backend.db.run_tables import run
 from backend.db.tables import connection, request, webhook
 from backend.label_studio.annotation_layout import read_layout
+from ris_core.output.plain_text import whole
 
 UNLABELLED = "unlabelled"
 """Category of regions without a label."""
@@ -22,11 +23,11 @@ class Categories:
     """
 
     def __init__(self, labels: Iterable[str] = ()) -> None:
-        self._ids = {label: number for number, label in enumerate(dict.fromkeys(filter(None, labels)), 1)}
+        self._ids = {label: number for number, label in enumerate(dict.fromkeys(map(whole, filter(None, labels))), 1)}
 
     def id_of(self, label: str) -> int:
         """The id of a label's category; of regions without a label for an empty one."""
-        return self._ids.setdefault(label, len(self._ids) + 1)
+        return self._ids.setdefault(whole(label), len(self._ids) + 1)
 
     def list_names(self) -> list[str]:
         """All names in the order of their ids. Regions without a label are never in the category of a label."""

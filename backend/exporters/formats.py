@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from backend.exporters import coco, grefcoco, jsonl, masks, refcoco, yolo_seg
+from backend.exporters import coco, grefcoco, hf, jsonl, masks, refcoco, yolo_seg
 from backend.exporters.categories import Categories
 from backend.exporters.request import ExportRequest
 from backend.exporters.targets import DatasetWriter
@@ -31,6 +31,7 @@ FORMATS = {
     "coco": Format(coco.CocoWriter, coco.IMAGES),
     "coco-polygons": Format(partial(coco.CocoWriter, polygons=True), coco.IMAGES),
     "yolo-seg": Format(yolo_seg.YoloSegWriter, yolo_seg.IMAGES),
+    "hf": Format(hf.HfWriter, hf.IMAGES),
     "masks": Format(masks.MaskWriter, masks.IMAGES),
     "jsonl": Format(jsonl.JsonLinesWriter, jsonl.IMAGES),
 }

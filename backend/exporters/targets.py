@@ -130,11 +130,13 @@ class Written:
         sentences: Sentences of targets.
         absent: Sentences that mean nothing in their image.
         ious: IoU of each mask with what readers of the format draw; empty if they draw all exactly.
+        head: What the card begins with, for readers of the format; it ends with an empty line.
     """
 
     sentences: int = 0
     absent: int = 0
     ious: list[float] = field(default_factory=list)
+    head: str = ""
 
 
 Name = int | str | list[int]

@@ -82,6 +82,11 @@ def test_what_has_no_label_is_never_in_the_category_of_one():
     assert categories.list_names() == ["Unlabelled", "object", "unlabelled_", "new"]
 
 
+def test_labels_that_files_cannot_tell_apart_are_one_category():
+    categories = Categories(["half \ufffd"])
+    assert categories.id_of("half \ud800") == 1
+
+
 def test_the_labels_of_a_project_without_events_are_those_of_its_connection(store, correction_store):
     from backend.db.project_store import ProjectConnection
 

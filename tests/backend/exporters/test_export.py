@@ -18,7 +18,7 @@ from ris_core.geometry.masks import from_rle
 from tests.backend.corrections.made import annotation, box, brush, event, hand_out, rle, send
 from tests.backend.exporters.conftest import PROMPT, png
 
-FORMATS = ("refcoco", "grefcoco", "coco", "coco-polygons", "yolo-seg", "masks", "jsonl")
+FORMATS = ("refcoco", "grefcoco", "coco", "coco-polygons", "yolo-seg", "hf", "masks", "jsonl")
 
 
 def records(folder: Path) -> list[dict]:

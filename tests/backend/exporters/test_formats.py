@@ -159,7 +159,7 @@ def test_lines_leave_nothing_out(export_as):
     ]
 
 
-@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "masks", "jsonl"])
+@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "yolo-seg", "hf", "masks", "jsonl"])
 def test_beside_each_format_stands_what_is_not_in_it_and_a_card(export_as, format):
     root = export_as(format)
     assert lines(root / "unnamed.jsonl") == [{"task": "3", "annotation": 4, "region": "r8"}]
@@ -192,11 +192,12 @@ class REFER(Refer):
 @pytest.mark.filterwarnings(
     "ignore:unclosed file:ResourceWarning"
 )  # the card's few lines, and pycocotools, leave it open
-@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "coco-polygons", "masks", "jsonl"])
-def test_the_card_says_how_the_format_is_read(export_as, format, monkeypatch, capsys):
+@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "coco-polygons", "hf", "masks", "jsonl"])
+def test_the_card_says_how_the_format_is_read(export_as, format, monkeypatch, capsys, tmp_path):
     root = export_as(format, shares=SplitShares(1.0, 0.0, 0.0))
     [code] = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
     monkeypatch.setitem(sys.modules, "refer", SimpleNamespace(REFER=REFER))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.chdir(root)
     names: dict[str, Any] = {}
     exec(code, names)

@@ -8,7 +8,7 @@ from pathlib import Path
 from backend.importers.coco import CocoFile, CocoObject, describe, read_coco_file
 from backend.importers.source import DataSource, SourceImage
 from ris_core.errors import BadInput
-from ris_core.evaluation.refer import IMAGES, Ref, read_refs
+from ris_core.evaluation.refer import Ref, find_images, read_refs
 
 
 def read_refer(root: Path, name: str, images: Path | None = None, wording: str = "raw") -> DataSource:
@@ -16,7 +16,7 @@ def read_refer(root: Path, name: str, images: Path | None = None, wording: str =
 
     Args:
         name: "refcoco", "refcoco+", "refcocog" or "grefcoco".
-        images: Folder of the images; `images/mscoco/images/train2014` in the root if None.
+        images: Folder of the images; `images/mscoco/images/train2014` in the root if None; of gRefCOCO `images/train2014` if it is there.
         wording: "raw" or "sent".
 
     Raises:
@@ -29,7 +29,7 @@ def read_refer(root: Path, name: str, images: Path | None = None, wording: str =
     file = read_coco_file(root / name / "instances.json", wanted)
     used = {one.category_id for objects in file.objects.values() for one in objects}
     labels = dict.fromkeys(label for id, label in file.categories.items() if id in used)
-    folder = images or root / IMAGES
+    folder = images or find_images(root, name)
     return DataSource(name, tuple(labels), len(by_image), partial(_images, file, folder, by_image))
 
 

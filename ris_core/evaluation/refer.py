@@ -91,8 +91,7 @@ def read_refer(
     by_image: dict[int, list[Ref]] = defaultdict(list)
     for ref in split_refs:
         by_image[ref.image_id].append(ref)
-    has_own = name == "grefcoco" and (root / GREFCOCO_IMAGES).is_dir()
-    load = partial(_load, instances, root / (GREFCOCO_IMAGES if has_own else IMAGES), "Q-GTOVERLAP" in quirks)
+    load = partial(_load, instances, find_images(root, name), "Q-GTOVERLAP" in quirks)
     is_generalized = name == "grefcoco"
     return Dataset(
         name=name,
@@ -112,6 +111,12 @@ def read_refs(root: Path, name: str, *, partition: str = "", wording: str = "raw
     Args, raises: as of `read_refer`.
     """
     return _read_refs(_refs_file(root, name, _checked(name, partition, wording)), wording)
+
+
+def find_images(root: Path, name: str) -> Path:
+    """The folder of a data set's images."""
+    has_own = name == "grefcoco" and (root / GREFCOCO_IMAGES).is_dir()
+    return root / (GREFCOCO_IMAGES if has_own else IMAGES)
 
 
 def _checked(name: str, partition: str, wording: str) -> str:

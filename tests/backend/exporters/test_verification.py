@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from backend.commands.verify import verify as verify_command
+from backend.exporters.formats import FORMATS
 from backend.exporters.manifest import MANIFEST, digest_content, to_bytes
 from backend.exporters.verification import verify
 from ris_core.errors import BadInput
@@ -161,7 +162,7 @@ def test_none_of_a_thousand_tamperings_is_missed(export_as, tmp_path):
     assert missed == []
 
 
-@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "coco-polygons", "masks", "jsonl"])
+@pytest.mark.parametrize("format", list(FORMATS))
 @pytest.mark.parametrize("images", ["copy", "link", "none"])
 def test_every_data_set_verifies_as_it_was_exported(export_as, format, images):
     result = verify(export_as(format, images=images))

@@ -2,7 +2,11 @@
 
 import hashlib
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +94,49 @@ def export_as(project: CorrectionStore, tmp_path: Path) -> Export:
         return folder
 
     return run
+
+
+@dataclass(frozen=True)
+class OthersPackage:
+    """A package of others in a folder of its own, with what it needs beyond our environment."""
+
+    folder: Path
+
+    def run(self, code: str, folder: Path, *arguments: str) -> str:
+        """What code prints in a process that can import the package."""
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(self.folder),
+            "YOLO_CONFIG_DIR": str(self.folder),
+            "YOLO_AUTOINSTALL": "false",  # it would install into our environment
+            "YOLO_OFFLINE": "true",
+        }
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def _install_aside(config: pytest.Config, name: str, *pins: str) -> OthersPackage:
+    """Install packages into the cache of the tests, once; the test is skipped where that is not possible."""
+    folder = config.cache.mkdir(f"{name}-{hashlib.sha256(' '.join(pins).encode()).hexdigest()[:8]}")
+    if not (folder / "complete").exists():
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "--no-deps", "--upgrade"]
+        command = [*pip, "--target", str(folder), *pins]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+        if done.returncode:
+            pytest.skip(f"{name} cannot be installed: {done.stderr.strip()[-200:]}")
+        (folder / "complete").touch()
+    return OthersPackage(folder)
+
+
+@pytest.fixture
+def ultralytics(pytestconfig) -> OthersPackage:
+    """The reader of YOLO's labels. It is under the AGPL, and so no part of any environment of ours."""
+    return _install_aside(pytestconfig, "ultralytics", "ultralytics==8.4.190", "ultralytics-thop==2.2.3")
+
+
+@pytest.fixture
+def supervision(pytestconfig) -> OthersPackage:
+    """A reader of COCO and of YOLO's labels."""
+    return _install_aside(pytestconfig, "supervision", "supervision==0.31.2", "pyDeprecate==0.14.0")

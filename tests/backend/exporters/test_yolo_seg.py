@@ -1,10 +1,7 @@
 """YOLO's segmentation labels, read back by the rules of its documentation, and by ultralytics itself."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +17,8 @@ from backend.exporters.yolo_seg import _to_shares, draw
 from ris_core.geometry.masks import from_rle
 from ris_core.geometry.polygons import to_polygon
 from tests.backend.corrections.made import HEIGHT, WIDTH, annotation, box, brush, event, send
-from tests.backend.exporters.conftest import PARTS, RING
+from tests.backend.exporters.conftest import PARTS, RING, OthersPackage
 
-ULTRALYTICS = "8.4.190"
 READ = """
 import json, sys
 import numpy as np
@@ -65,44 +61,10 @@ def read(root: Path) -> Iterator[Found]:
                 yield split, image.name, None, np.zeros((height, width), bool)
 
 
-def read_by_ultralytics(root: Path, package: Path) -> Iterator[Found]:
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(package),
-        "YOLO_CONFIG_DIR": str(package),
-        "YOLO_AUTOINSTALL": "false",
-        "YOLO_OFFLINE": "true",
-    }
-    command = [sys.executable, "-c", READ, str(root / "data.yaml")]
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr
-    for split, image, name, rows in json.loads(done.stdout.partition("READ")[2]):
+def read_by_ultralytics(root: Path, package: OthersPackage) -> Iterator[Found]:
+    printed = package.run(READ, root, str(root / "data.yaml"))
+    for split, image, name, rows in json.loads(printed.partition("READ")[2]):
         yield split, Path(image).name, name, np.array(rows, bool) if rows else np.zeros((HEIGHT, WIDTH), bool)
-
-
-@pytest.fixture
-def ultralytics(pytestconfig) -> Path:
-    """Its own reader, in the cache of the tests: it is under the AGPL and no part of any environment of ours."""
-    folder = pytestconfig.cache.mkdir(f"ultralytics-{ULTRALYTICS}")
-    if not (folder / "complete").exists():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "-q",
-            "install",
-            "--no-deps",
-            "--upgrade",
-        ]
-        packages = [f"ultralytics=={ULTRALYTICS}", "ultralytics-thop==2.2.3"]
-        done = subprocess.run(
-            [*command, "--target", str(folder), *packages], capture_output=True, text=True, timeout=250
-        )
-        if done.returncode:
-            pytest.skip(f"ultralytics cannot be installed: {done.stderr.strip()[-200:]}")
-        (folder / "complete").touch()
-    return folder
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 IMAGES = "images"
 """Folder of the images until they are in a row."""
 DEFAULT_SPLIT = "train"
-SHARD_BYTES = 64 << 20
+SHARD_BYTES = 32 << 20
 """Bytes of pictures from which a shard is written; so many are in memory for each split."""
 LICENCES = ("apache-2.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "mit")
 """Names that the hub knows; another licence is called "other" there, and by its name beside it."""

@@ -7,6 +7,7 @@ Source: Ultralytics' description of the format for segmentation.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,17 @@ def draw(polygon: Int[Array, "n 2"], size_hw: tuple[int, int]) -> Bool[Array, "h
 
 
 def _to_shares(polygon: Int[Array, "n 2"], size_hw: tuple[int, int]) -> str:
-    """The polygon's numbers. Readers cut pixels to whole ones, so each share is a little too large rather than too small."""
-    shares = np.minimum(np.round(polygon / size_hw[::-1] * STEPS) + 1, STEPS) / STEPS
-    return " ".join(f"{share:.6f}" for share in shares.ravel().tolist())
+    """The polygon's numbers."""
+    height, width = size_hw
+    across, down = _list_shares(width), _list_shares(height)
+    return " ".join(f"{across[x]} {down[y]}" for x, y in polygon.tolist())
+
+
+@lru_cache(16)
+def _list_shares(side: int) -> tuple[str, ...]:
+    """The share of a side for each of its pixels' edges. Readers cut pixels to whole ones, so it is a little too large."""
+    numbers = np.minimum(np.round(np.arange(side + 1) / side * STEPS) + 1, STEPS) / STEPS
+    return tuple(f"{number:.6f}" for number in numbers.tolist())
 
 
 def _quote(text: str) -> str:

@@ -16,7 +16,8 @@ import structlog
 
 from backend.corrections.store import CorrectionStore
 from backend.label_studio import task_listing
-from backend.label_studio.annotations import AnnotationEvent, AnnotationLayout, read_prediction, read_version
+from backend.label_studio.annotation_layout import AnnotationLayout
+from backend.label_studio.annotations import AnnotationEvent, read_prediction, read_version
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.task_listing import ListedTask, UnexpectedAnswer
 from ris_core.errors import BadInput

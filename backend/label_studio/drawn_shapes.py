@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy import ndarray
 from PIL import Image as Pil
 from pycocotools import mask as coco
 
 from backend.label_studio.brush import MAX_PIXELS, decode_brush
+from ris_core.arrays import Array
 from ris_core.geometry.masks import Rle, to_rle
 
 SHAPES = {"brush": "rle", "polygon": "points", "rectangle": "width", "ellipse": "radiusX", "bitmask": "imageDataURL"}
@@ -69,7 +69,7 @@ def _read_bitmask(address: str, size_hw: tuple[int, int]) -> Rle:
         raise ValueError("a bitmask whose PNG cannot be read") from error
 
 
-def _read_ellipse(value: Mapping[str, Any], scale: Float[ndarray, "2"], size_hw: tuple[int, int]) -> Rle:
+def _read_ellipse(value: Mapping[str, Any], scale: Float[Array, "2"], size_hw: tuple[int, int]) -> Rle:
     """The pixels whose centres lie inside; a turned ellipse turns about its centre."""
     centre = np.array([float(value["x"]), float(value["y"])]) * scale
     radii = np.array([float(value["radiusX"]), float(value["radiusY"])]) * scale
@@ -82,20 +82,22 @@ def _read_ellipse(value: Mapping[str, Any], scale: Float[ndarray, "2"], size_hw:
     return to_rle((along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1)
 
 
-def _polygon(value: Mapping[str, Any], scale: Float[ndarray, "2"]) -> Float[ndarray, "n 2"]:
+def _polygon(value: Mapping[str, Any], scale: Float[Array, "2"]) -> Float[Array, "n 2"]:
     corners = np.array(value["points"], float)
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
         raise ValueError(f"a polygon of {len(corners)} points")
-    return corners * scale
+    scaled: Array = corners * scale
+    return scaled
 
 
-def _rectangle(value: Mapping[str, Any], scale: Float[ndarray, "2"]) -> Float[ndarray, "4 2"]:
+def _rectangle(value: Mapping[str, Any], scale: Float[Array, "2"]) -> Float[Array, "4 2"]:
     """Corners; a turned rectangle turns about its first one."""
     sides = np.array([[float(value["x"]), float(value["y"])], [float(value["width"]), float(value["height"])]])
     (x, y), (width, height) = sides * scale
     angle = np.deg2rad(float(value.get("rotation") or 0))
     turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ turned + (x, y)
+    around: Array = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ turned + (x, y)
+    return around
 
 
 def _size(result: Mapping[str, Any]) -> tuple[int, int]:

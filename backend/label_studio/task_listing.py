@@ -11,11 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from backend.base.errors import Unreachable
+from backend.label_studio.annotation_layout import AnnotationLayout, read_layout
 from backend.label_studio.annotations import (
-    AnnotationLayout,
     AnnotationVersion,
     StoredPrediction,
-    read_layout,
     read_prediction,
     read_time,
     read_version,

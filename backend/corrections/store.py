@@ -39,6 +39,8 @@ _NOTE_READ = (
     .where((webhook.c.id == sa.bindparam("row")) & webhook.c.read_at.is_(None))
     .values(read_at=sa.bindparam("time"), problem=sa.bindparam("note"))
 )
+READING = 1
+"""Number of the way in which annotations are read. After a change each project is compared with Label Studio from its beginning once."""
 BATCH = 20
 """Raw events of one transaction. No webhook can be stored during it, and Label Studio waits one second for that."""
 
@@ -171,15 +173,16 @@ class CorrectionStore:
             return set(db.scalars(ids.where(column.not_in(stored)).distinct()))
 
     def seen_until(self, project: int) -> str | None:
-        """Label Studio's time up to which a project was reconciled; None if it never was."""
+        """Label Studio's time up to which a project was reconciled; None if it never was by this way of reading."""
         with self.reading() as db:
-            return db.scalar(sa.select(poll.c.seen_until).where(poll.c.project == project))
+            of_project = (poll.c.project == project) & (poll.c.reading == READING)
+            return db.scalar(sa.select(poll.c.seen_until).where(of_project))
 
     def set_seen_until(self, project: int, until: str) -> None:
         """Store the time up to which a project was reconciled."""
         with self.writing() as db:
             db.execute(sa.delete(poll).where(poll.c.project == project))
-            db.execute(sa.insert(poll).values(project=project, seen_until=until))
+            db.execute(sa.insert(poll).values(project=project, seen_until=until, reading=READING))
 
 
 def _read_event(body: str) -> tuple[AnnotationEvent, str | None]:

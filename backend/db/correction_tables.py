@@ -84,6 +84,7 @@ poll = sa.Table(
     metadata,
     sa.Column("project", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("seen_until", sa.Text, nullable=False),
+    sa.Column("reading", sa.Integer),
 )
 to_judge = sa.Table(
     "to_judge",

@@ -48,7 +48,7 @@ def read_labels(db: sa.Connection, project: int) -> list[str]:
 def _read_label_config(db: sa.Connection, project: int) -> object:
     """The newest label config that is known: every event brings it, as do the connection, bulk runs and requests."""
     events = sa.select(webhook.c.body).where(webhook.c.project == project).order_by(webhook.c.id.desc()).limit(1)
-    for body in db.scalars(events):
+    if body := db.scalar(events):
         about = json.loads(body)
         about = about.get("project") if isinstance(about, dict) else None
         if isinstance(about, dict) and about.get("label_config"):

@@ -79,10 +79,11 @@ def predicted_source(task: str, region: OfferedRegion, reviews: Reviews) -> Targ
 
 def _read_versions(db: sa.Connection, project: int) -> Iterator[_Row]:
     own = annotation_version.c
-    rows = db.execution_options(yield_per=ROWS_AT_ONCE).execute(
+    rows = db.execute(
         sa.select(own.task, own.annotation, own.annotator, own.regions, own.texts, own.problems)
         .where((own.project == project) & is_newest())
-        .order_by(*by_task(own.task), own.annotation)
+        .order_by(*by_task(own.task), own.annotation),
+        execution_options={"yield_per": ROWS_AT_ONCE},
     )
     yield from rows.mappings()  # type: ignore[misc]  # its keys are names of columns
 

@@ -115,6 +115,14 @@ def test_what_the_fault_let_be_purged_is_found_again(spoilt, studio, serve):
     correction_store.close()
 
 
+def test_a_project_that_an_earlier_version_compared_is_compared_from_its_beginning_once(correction_store):
+    with correction_store.writing() as db:
+        db.execute(sa.text(f"INSERT INTO poll (project, seen_until) VALUES ({PROJECT}, '{clock(5000)}')"))
+    assert correction_store.seen_until(PROJECT) is None
+    correction_store.set_seen_until(PROJECT, clock(6000))
+    assert correction_store.seen_until(PROJECT) == clock(6000)
+
+
 def test_what_an_earlier_version_read_of_an_annotation_is_read_anew_and_never_made_less(
     store, correction_store, outcomes
 ):

@@ -1,4 +1,4 @@
-"""What of an annotation could not be read."""
+"""What of an annotation could not be read, and by which way of reading a project was compared with Label Studio."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,11 +10,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column. Of earlier versions nobody noted it: each project is compared with Label Studio from its beginning once."""
+    """Add the columns. Both are empty in rows of before: each project is compared with Label Studio from its beginning once."""
     op.add_column("annotation_version", sa.Column("problems", sa.JSON(none_as_null=True)))
-    op.execute("DELETE FROM poll")
+    op.add_column("poll", sa.Column("reading", sa.Integer))
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop them."""
+    op.drop_column("poll", "reading")
     op.drop_column("annotation_version", "problems")

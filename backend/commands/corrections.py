@@ -10,7 +10,13 @@ import typer
 
 from backend.base.terminal import Progress
 from backend.commands.corrections_read import find_group, find_project, open_reconciled, split_names
-from backend.commands.corrections_text import print_corrections, print_statistics, print_versions, version_documents
+from backend.commands.corrections_text import (
+    print_corrections,
+    print_disagreements,
+    print_statistics,
+    print_versions,
+    version_documents,
+)
 from backend.commands.options import AsJsonLines, Offline, Outcomes, Project
 from backend.commands.state import open_corrections
 from backend.settings.environment import read_settings
@@ -98,6 +104,30 @@ def stats(
         print(f"lead time {name.replace('_', ' ')}: {value}")
 
 
+def disagreements(
+    project: Project,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows to print.")] = 50,
+    offline: Offline = False,
+    as_json: AsJsonLines = False,
+) -> None:
+    """List the expressions on which two people do not agree. Either their masks differ, or one says that nothing is meant."""
+    from backend.corrections.disagreements import read_disagreements, sort_widest
+    from backend.label_studio.task_page import link_to_task
+    from backend.report.data import read_studio_url
+
+    settings = read_settings()
+    correction_store = open_reconciled(settings, project, offline)
+    with Progress("Comparing what people drew"), correction_store.reading() as db:
+        found = sort_widest(read_disagreements(db, project))
+    address = read_studio_url(correction_store, project) or settings.label_studio_url or ""
+    links = [link_to_task(address, project, one.task) for one in found[:limit]]
+    print_disagreements(found[:limit], links, as_json)
+    if not found:
+        print(f"Nobody disagrees in project {project}.", file=sys.stderr)
+    if len(found) > limit:
+        print(f"{len(found) - limit:,} more rows; use --limit to print them.", file=sys.stderr)
+
+
 def dump(
     project: Project,
     out: Annotated[Path | None, typer.Option(help="A .jsonl or .parquet file; standard output if not given.")] = None,
@@ -159,5 +189,5 @@ corrections = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="What annotators did with the proposed masks."
 )
 corrections.command("list")(list_corrections)
-for command in (show, stats, dump, retention, pseudonymise):
+for command in (show, stats, disagreements, dump, retention, pseudonymise):
     corrections.command()(command)

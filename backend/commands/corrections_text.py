@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from backend.base.terminal import Column, fits, is_watched, print_table
 
 if TYPE_CHECKING:
+    from backend.corrections.disagreements import Disagreement
     from backend.corrections.queries import Correction, VersionOutcomes
 
 COLUMNS = (
@@ -34,6 +35,26 @@ def print_corrections(corrections: Iterable["Correction"], as_json: bool) -> Non
             print(json.dumps(_without_masks(correction)))
     else:
         _print_rows(COLUMNS, [_to_row(correction) for correction in corrections])
+
+
+def print_disagreements(disagreements: Sequence["Disagreement"], links: Sequence[str], as_json: bool) -> None:
+    """A row for each disagreement, with the address of its task's page."""
+    if as_json:
+        for one, link in zip(disagreements, links, strict=True):
+            print(json.dumps({**one.to_json(), "link": link or None}))
+        return
+    columns = (
+        Column("IoU", is_number=True),
+        Column("task", is_number=True),
+        Column("by"),
+        Column("expression"),
+        Column("address"),
+    )
+    rows = []
+    for one, link in zip(disagreements, links, strict=True):
+        people = " and ".join("unknown" if annotator is None else str(annotator) for annotator in one.annotators)
+        rows.append(["nothing" if one.iou is None else _number(one.iou), one.task, people, f'"{one.expression}"', link])
+    print_table(columns, rows, has_header=is_watched())
 
 
 def print_versions(versions: Iterable["VersionOutcomes"]) -> None:

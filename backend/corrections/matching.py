@@ -53,6 +53,13 @@ def boundary_overlap(first: Rle, second: Rle) -> float:
     return float((boundary & other).sum() / (boundary | other).sum())
 
 
+def unite(masks: Sequence[Rle]) -> Rle:
+    """All pixels of some masks of one size; of several sizes those of the first mask's size."""
+    fitting = [_packed(mask) for mask in masks if mask["size"] == masks[0]["size"]]
+    united = coco.merge(fitting)
+    return Rle(size=list(masks[0]["size"]), counts=united["counts"].decode("ascii"))
+
+
 def area(rle: Rle) -> int:
     """Number of pixels of a mask."""
     return int(coco.area(_packed(rle)))

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from backend.corrections.offered_regions import OfferedRegionsOfTask
 from backend.corrections.outcome_kinds import HARD_NEGATIVES
 from backend.corrections.queries import read_corrections
+from backend.corrections.wording import fold
 from backend.exporters.planning import ExportNotes, TaskPlacement
 from backend.exporters.request import ExportFilter
 from backend.exporters.targets import (
@@ -15,7 +16,6 @@ from backend.exporters.targets import (
     DatasetImage,
     DatasetTarget,
     TargetSource,
-    fold,
     make_target,
     merge,
 )

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backend.corrections.wording import fold
 from backend.exporters.categories import Categories
 from backend.exporters.instances import InstancesFile, polygons_of
-from backend.exporters.targets import AnnotatedImage, DatasetTarget, Name, Written, fold
+from backend.exporters.targets import AnnotatedImage, DatasetTarget, Name, Written
 
 IMAGES = "images"
 """Folder of the images."""

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backend.corrections.wording import fold
 from backend.exporters.categories import Categories
 from backend.exporters.instances import InstancesFile, polygons_of
 from backend.exporters.refcoco import Refs
-from backend.exporters.targets import AnnotatedImage, Name, Written, fold
+from backend.exporters.targets import AnnotatedImage, Name, Written
 
 IMAGES = "images/train2014"
 """Folder of the images, where the family's loaders look for them."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backend.corrections.matching import area, overlap
+from backend.corrections.wording import fold
 from backend.label_studio.protocol import Json
 from backend.review.decisions import State
 from ris_core.geometry.masks import Rle
@@ -103,7 +104,11 @@ class DatasetTarget:
             "model_version",
             "shape",
         )
-        sources = [{name: getattr(source, name) for name in names} for source in self.sources]
+        sources = [
+            # records of earlier versions do not say with what shape a region was drawn
+            {name: getattr(source, name) for name in names if name != "shape" or source.shape}
+            for source in self.sources
+        ]
         return {"verified": self.is_verified, "agreement": round(self.agreement, 4), "sources": sources}
 
 
@@ -190,11 +195,6 @@ def make_target(sources: Sequence[TargetSource], agreement: float) -> DatasetTar
         for sentence in source.sentences:
             sentences.setdefault(fold(sentence), sentence)
     return DatasetTarget(tuple(sources), tuple(sentences.values()), agreement)
-
-
-def fold(sentence: str) -> str:
-    """A sentence's wording: equal for sentences that differ in case and blanks only."""
-    return " ".join(sentence.casefold().split())
 
 
 def _precedence(source: TargetSource) -> tuple[bool, float, int, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from backend.corrections.disagreements import Disagreement, read_disagreements, sort_widest
 from backend.corrections.queries import Correction, read_corrections, read_images
 from backend.corrections.statistics import GROUPS, Group, LeadTimes, OutcomeSummary, lead_times
 from backend.corrections.store import CorrectionStore
@@ -28,6 +29,7 @@ class ReportData:
         worst: Corrections with their masks, the worst first.
         images: Image address by task, of the tasks in `worst`.
         reviews: How many regions are in each state of quality review; empty if nothing was reviewed.
+        disagreements: Of two people about one expression, the widest first.
     """
 
     project: int
@@ -37,6 +39,7 @@ class ReportData:
     worst: Sequence[Correction]
     images: Mapping[str, str | None]
     reviews: Mapping[str, int] = field(default_factory=dict)
+    disagreements: Sequence[Disagreement] = ()
 
 
 def read_report_data(correction_store: CorrectionStore, project: int, kind: Group | None = None) -> ReportData:
@@ -66,9 +69,10 @@ def read_report_data(correction_store: CorrectionStore, project: int, kind: Grou
         images = read_images(db, project, tasks)
         times = lead_times(db, project)
         reviews = count_states(read_regions(db, project)) if read_present(db, project) else {}
+        disagreements = sort_widest(read_disagreements(db, project))
     sorted_groups = {name: dict(sorted(summaries.items())) for name, summaries in groups.items()}
     worst = [with_masks[key] for key in worst_keys]
-    return ReportData(project, everything, sorted_groups, times, worst, images, reviews)
+    return ReportData(project, everything, sorted_groups, times, worst, images, reviews, disagreements)
 
 
 def read_studio_url(correction_store: CorrectionStore, project: int) -> str | None:

@@ -6,17 +6,18 @@ Labels, expressions and addresses in it were written by others. The templates es
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 
 from backend.base.errors import ImageUnreachable
+from backend.corrections.disagreements import Disagreement
 from backend.corrections.outcome_kinds import KINDS, NAMES, VERDICTS
 from backend.corrections.queries import Correction
 from backend.corrections.statistics import LeadTimes, OutcomeSummary
 from backend.exporters.image_files import Fetch
+from backend.label_studio.task_page import link_to_task
 from backend.report import plots
-from backend.report.data import ReportData
+from backend.report.data import WORST, ReportData
 from backend.report.html import data_uri, render_template
 from backend.report.overlays import draw_case
 from ris_core.errors import BadImage
@@ -92,6 +93,8 @@ def render(
         similarity_plot=_svg_uri(plots.histogram(similarity, "saved compared with offered", (0.0, 1.0))),
         lead_time_plot=_svg_uri(plots.histogram(seconds, "lead time in seconds")),
         reviews=_review_table(data.reviews),
+        disagreements=[_describe(one, data.project, studio_url) for one in data.disagreements[:WORST]],
+        disagreement_count=len(data.disagreements),
         lead_times=_lead_time_table(data.times),
         reliability_plot=_svg_uri(plots.reliability_diagram(summary.judged)),
         cases=[
@@ -125,6 +128,17 @@ def _review_table(reviews: Mapping[str, int]) -> ReportTable | None:
     return ReportTable(["quality review", "regions"], rows) if rows else None
 
 
+def _describe(one: Disagreement, project: int, studio_url: str) -> dict[str, str]:
+    """A disagreement as the page has it."""
+    return {
+        "iou": "nothing" if one.iou is None else f"{one.iou:.2f}",
+        "expression": one.expression,
+        "annotators": " and ".join("unknown" if annotator is None else str(annotator) for annotator in one.annotators),
+        "task": one.task,
+        "link": link_to_task(studio_url, project, one.task),
+    }
+
+
 def _divisions(data: ReportData) -> Iterator[ReportDivision]:
     outcomes = [name for name in NAMES if data.all.counts[name]]
     for name, summaries in data.groups.items():
@@ -153,10 +167,6 @@ def _case(correction: Correction, pixels: np.ndarray | None, studio_url: str) ->
     outcome = correction.outcome
     iou = "" if outcome.iou is None else f", IoU {outcome.iou:.2f}"
     score = "" if outcome.score is None else f", score {outcome.score:.2f}"
-    link = ""
-    if studio_url.lower().startswith(("http://", "https://")):  # what Label Studio calls itself may be javascript:…
-        task = quote(correction.task, safe="", errors="replace")
-        link = f"{studio_url.rstrip('/')}/projects/{correction.project}/data?task={task}"
     return WorstCase(
         picture=data_uri("image/png", draw_case(pixels, outcome.offered_mask, outcome.mask)),
         outcome=outcome.outcome,
@@ -164,7 +174,7 @@ def _case(correction: Correction, pixels: np.ndarray | None, studio_url: str) ->
         expression=outcome.expression or "-",
         task=correction.task,
         annotation=correction.annotation,
-        link=link,
+        link=link_to_task(studio_url, correction.project, correction.task),
     )
 
 

@@ -19,6 +19,7 @@ for name, command in (
     ("list", corrections.list_corrections),
     ("show", corrections.show),
     ("stats", corrections.stats),
+    ("disagreements", corrections.disagreements),
     ("dump", corrections.dump),
     ("retention", corrections.retention),
     ("pseudonymise", corrections.pseudonymise),
@@ -134,6 +135,23 @@ def test_stats_count_by_group(ris, events):
 def test_stats_by_kind_ask_the_parser(ris, events):
     groups = json.loads(ris(*project("stats", "--offline", "--by", "kind", "--json")))["groups"]
     assert {"all", "noun", "plural"} <= set(groups)
+
+
+def test_disagreements_are_listed_with_the_address_of_their_task(ris, events, store, tmp_path):
+    from backend.db.project_store import ProjectConnection
+
+    store.projects.save_connection(ProjectConnection(PROJECT, "https://studio.example/", None, "<View/>"))
+    assert ris(*project("disagreements", "--offline")) == ""
+    send(store, event(annotation(3, 5, [brush("o", box(20, 0), "red things")], completed_by=2)))
+    link = f"https://studio.example/projects/{PROJECT}/data?task=5"
+    assert ris(*project("disagreements", "--offline")).split("  ") == [
+        "0.000", "5", "1 and 2", '"red things"', f"{link}\n",
+    ]  # fmt: skip
+    [line] = ris(*project("disagreements", "--offline", "--json")).splitlines()
+    assert json.loads(line)["link"] == link
+    ris(*project("report", "--out", "a.html", "--offline", "--no-kinds"))
+    page = (tmp_path / "a.html").read_text()
+    assert f'<a href="{link}">5</a>' in page.partition("<h2>Disagreements</h2>")[2]
 
 
 def test_dump_to_a_file_and_to_standard_output(ris, events, tmp_path):

@@ -169,7 +169,10 @@ def _storable(value: Any) -> Any:
 def _make_private_file(file: Path) -> None:
     """An empty file that only its owner may read, in a folder that only its owner may enter if it is new."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(_open_private(file, os.O_CREAT | os.O_RDWR))
+    # Only one that is new: closing a file gives up all locks that this process has on it, those of open connections too. Whichever
+    # other process closes the database then takes itself for the last one, and removes the log that is written here.
+    with contextlib.suppress(FileExistsError):
+        os.close(_open_private(file, os.O_CREAT | os.O_EXCL | os.O_RDWR))
     if file.stat().st_uid == os.getuid():
         file.chmod(0o600)
 

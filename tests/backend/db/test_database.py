@@ -1,9 +1,12 @@
 """The file of a database that is in use."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from backend.base.errors import Unreachable
 from backend.db.database import open_database
@@ -82,3 +85,25 @@ def test_a_new_start_takes_the_file_that_is_there(used, file, tmp_path):
 
 def test_in_memory_there_is_no_file():
     open_database("sqlite://").dispose()
+
+
+def test_a_second_opening_in_one_process_does_not_give_up_the_locks_of_the_first(tmp_path):
+    """Closing a file gives up all POSIX locks of the process on it: another process would take the log away, with what is in it."""
+    file = tmp_path / "ris.sqlite3"
+    url = f"sqlite:///{file}"
+    first = open_database(url)
+    with first.begin() as db:
+        db.execute(sa.text("CREATE TABLE kept (number INTEGER)"))
+    log = file.with_name(f"{file.name}-wal").stat().st_ino
+    second = open_database(url)
+    other = (
+        f"import sqlite3; db = sqlite3.connect({str(file)!r}); db.execute('SELECT * FROM kept').fetchall(); db.close()"
+    )
+    subprocess.run([sys.executable, "-c", other], check=True)
+    assert file.with_name(f"{file.name}-wal").stat().st_ino == log
+    with first.begin() as db:
+        db.execute(sa.text("INSERT INTO kept VALUES (1)"))
+    with second.connect() as db:
+        assert db.scalar(sa.text("SELECT number FROM kept")) == 1
+    first.dispose()
+    second.dispose()

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backend.corrections.store import CorrectionStore
+    from backend.review.decisions import Decision
+    from backend.review.listing import ListedRegion
     from backend.review.push import Kind, PushStep
-    from backend.review.regions import ReviewedRegion
 
 COLUMNS = (
     Column("state", is_fixed=True),
@@ -63,32 +64,31 @@ def list_regions(
     as_json: AsJsonLines = False,
 ) -> None:
     """List the regions of a project with what was decided about each, in the order of a queue."""
-    from backend.review.decisions import read_states
-    from backend.review.queues import find_queue, list_queue
+    from backend.review.decisions import read_decisions, read_states
+    from backend.review.listing import RegionFilter, count_regions, read_listed
+    from backend.review.queues import QUEUES
 
-    states = read_states("--state", state)
-    chosen = find_queue(queue) if queue else None
-    regions = _read(open_reconciled(read_settings(), project, offline, with_predictions=True), project)
-    if chosen:
-        regions = list_queue(regions, chosen)
-    listed = [one for one in regions if not states or one.state in states]
+    chosen = RegionFilter(queue=queue or None, states=read_states("--state", state))
+    with _open_listed(project, offline).reading() as db:
+        listed, number = read_listed(db, project, chosen, limit), count_regions(db, project, chosen)
+        decisions = read_decisions(db, [one.decision for one in listed if one.decision is not None])
     if as_json:
-        for one in listed[:limit]:
-            print(json.dumps(_document(one)))
+        for one in listed:
+            print(json.dumps(_document(one, decisions.get(one.decision or 0))))
     else:
-        print_table(COLUMNS, [_to_row(one) for one in listed[:limit]])
-    if chosen:
-        print(f"{queue}: {chosen.formula}.", file=sys.stderr)
-    if len(listed) > limit:
-        print(f"{len(listed) - limit:,} more rows; use --limit to print them.", file=sys.stderr)
+        print_table(COLUMNS, [_to_row(one) for one in listed])
+    if queue:
+        print(f"{queue}: {QUEUES[queue].formula}.", file=sys.stderr)
+    if number > limit:
+        print(f"{number - limit:,} more rows; use --limit to print them.", file=sys.stderr)
 
 
 def stats(project: Project, overlooked: Overlooked = 0.0, offline: Offline = False, as_json: AsJson = False) -> None:
     """Count the regions of a project by state, and say how many of its proposals are wrong at most, as audited."""
-    from backend.review.queues import bound_queue, count_states
+    from backend.review.listing import bound_listed, count_listed_states
 
-    regions = _read(open_reconciled(read_settings(), project, offline, with_predictions=True), project)
-    counts, bounds = count_states(regions), bound_queue(regions, overlooked)
+    with _open_listed(project, offline).reading() as db:
+        counts, bounds = count_listed_states(db, project), bound_listed(db, project, overlooked)
     if as_json:
         print(json.dumps({"states": counts, "bounds": [vars(one) for one in bounds]}))
         return
@@ -126,8 +126,7 @@ def approve(
 
     settings = read_settings()
     who = _find_reviewer(settings, reviewer)
-    correction_store = open_reconciled(settings, project, offline, with_predictions=True)
-    with correction_store.writing() as db:
+    with _open_listed(project, offline).writing() as db:
         bound, number = approve_above(db, project, at_least or 0.0, max_error, overlooked, who)
     print(f"{bound.text}\n{number:,} regions: approved.")
 
@@ -255,16 +254,18 @@ def _find_reviewer(settings: Settings, reviewer: int | None) -> int:
     return open_review_client(settings).read_user()
 
 
-def _read(correction_store: "CorrectionStore", project: int) -> "list[ReviewedRegion]":
-    from backend.review.regions import read_regions
+def _open_listed(project: int, offline: bool) -> "CorrectionStore":
+    """The corrections of a project, up to date, with the list of its regions."""
+    from backend.review.listing import refresh
 
-    with correction_store.reading() as db:
-        return list(read_regions(db, project))
+    correction_store = open_reconciled(read_settings(), project, offline, with_predictions=True)
+    with Progress("Listing regions"):
+        refresh(correction_store, project)
+    return correction_store
 
 
-def _to_row(region: "ReviewedRegion") -> tuple[str, ...]:
-    decision = region.decision
-    reason = " ".join(filter(None, (decision.reason, decision.comment and f'"{decision.comment}"'))) if decision else ""
+def _to_row(region: "ListedRegion") -> tuple[str, ...]:
+    reason = " ".join(filter(None, (region.reason, region.comment and f'"{region.comment}"')))
     return (
         region.state,
         region.key,
@@ -277,14 +278,14 @@ def _to_row(region: "ReviewedRegion") -> tuple[str, ...]:
     )
 
 
-def _document(region: "ReviewedRegion") -> dict[str, Any]:
-    values = {name: value for name, value in vars(region).items() if name != "decision"}
-    decision = vars(region.decision) if region.decision else None
-    return {**values, "key": region.key, "state": region.state, "decision": decision}
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _document(region: "ListedRegion", decision: "Decision | None") -> dict[str, Any]:
+    left_out = ("id", "reason", "comment", "reviewer", "at")
+    values = {name: value for name, value in vars(region).items() if name not in left_out}
+    return {**values, "key": region.key, "decision": vars(decision) if decision else None}
 
 
 review = typer.Typer(

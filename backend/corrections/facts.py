@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from backend.base.errors import Unreachable
 from backend.db.correction_tables import annotation_deleted, annotation_version, outcome
+from backend.db.listing import note_tasks
 from backend.db.upsert import insert_if_absent
 from backend.label_studio.annotations import AnnotationEvent, AnnotationVersion
 
@@ -64,6 +65,8 @@ def add_event(db: sa.Connection, event: AnnotationEvent, source: Source, seen_at
         is_back = _undo_deletion(db, version, source, seen_at)
         if is_new:
             tasks.add((version.project, version.task))
+        elif is_back:
+            note_tasks(db, [(version.project, version.task)])
         facts += is_new or is_back
     for annotation in event.deleted:
         if event.project is None:
@@ -74,6 +77,7 @@ def add_event(db: sa.Connection, event: AnnotationEvent, source: Source, seen_at
             refused.append(_contradiction(annotation, f"task {', '.join(sorted(event.tasks))}", recorded))
         else:
             facts += _mark_deleted(db, annotation, event.project, source, seen_at)
+            note_tasks(db, [(row.project, row.task) for row in recorded])
     return AddedFacts(facts, frozenset(tasks), tuple(refused))
 
 

@@ -9,6 +9,7 @@ from backend.corrections.facts import Task
 from backend.corrections.offered_regions import OfferedRegionsOfTask
 from backend.corrections.outcomes import judge
 from backend.db.correction_tables import annotation_version, outcome
+from backend.db.listing import note_tasks
 from backend.label_studio.annotations import AnnotationVersion
 from backend.label_studio.drawn_regions import DrawnRegion
 
@@ -27,6 +28,7 @@ def judge_tasks(db: sa.Connection, tasks: Set[Task]) -> None:
 
     All versions are judged anew, since a fact that arrives late changes what was offered for earlier and later ones.
     """
+    note_tasks(db, sorted(tasks))
     for project, task in sorted(tasks):
         versions = _read_versions(db, project, task)
         offered = OfferedRegionsOfTask(db, project, task)

@@ -15,6 +15,7 @@ from backend.db.answer_rows import AnswerOrigin, insert_answers
 from backend.db.counters import count_rows
 from backend.db.database import Transactions, open_database
 from backend.db.lesson_store import LessonStore
+from backend.db.listing import note_tasks
 from backend.db.project_store import ProjectStore
 from backend.db.records import Answer, Json, Kind, Request, State
 from backend.db.tables import answer, region, request, webhook
@@ -174,8 +175,11 @@ class RequestStore:
         with self._transactions.writing() as db:
             if not _change_running(db, request_id, change, request.c.expires_at >= change["finished_at"]):
                 return False
-            about = db.execute(sa.select(request.c.project, request.c.task).where(request.c.id == request_id)).one()
+            columns = (request.c.project, request.c.task, request.c.kind)
+            about = db.execute(sa.select(*columns).where(request.c.id == request_id)).one()
             insert_answers(db, AnswerOrigin(about.project, about.task, request_id=request_id), records)
+            if about.kind == "open":
+                note_tasks(db, [(about.project, about.task)])
         return True
 
     def fail_request(self, request_id: str, error: str, answer: Any = None, message: Json | None = None) -> bool:

@@ -55,3 +55,52 @@ review_tab = sa.Table(
     sa.Column("view", sa.BigInteger, nullable=False),
 )
 """Tabs of the Data Manager that were made here, by their names: `view` is Label Studio's id."""
+listed_region = sa.Table(
+    "listed_region",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("project", sa.Integer, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("region", sa.Text, nullable=False),
+    sa.Column("annotation", sa.BigInteger),
+    sa.Column("saved_at", sa.Double),
+    sa.Column("mask_sha256", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("expression", sa.Text),
+    sa.Column("probability", sa.Double),
+    sa.Column("iou", sa.Double),
+    sa.Column("model_version", sa.Text),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("decision", _id),
+    sa.Column("first_look", sa.Text),
+    sa.Column("audit_order", sa.Text, nullable=False),
+    sa.Column("task_order", sa.Text, nullable=False),
+    sa.Index("listed_region_by_task", "project", "task", "region"),
+    # What counts and sorts reads indexes alone: rows are wide.
+    sa.Index("listed_region_in_order", "project", "task_order", "region"),
+    sa.Index("listed_region_by_audit", "project", "audit_order", "probability", "first_look"),
+    sa.Index(
+        "listed_region_by_state",
+        "project",
+        "state",
+        "probability",
+        "iou",
+        "first_look",
+        "outcome",
+        "model_version",
+        "id",
+    ),
+)
+"""The regions of projects as they are now, with what was decided about each: made of the other tables, so that a page reads a page of
+it. `decision` is the last row of `review` about the mask, `first_look` the state that was given when somebody first looked."""
+to_list = sa.Table(
+    "to_list",
+    metadata,
+    sa.Column("id", _id, primary_key=True),
+    sa.Column("project", sa.Integer, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Index("to_list_by_project", "project", "task"),
+)
+"""Tasks whose regions changed since they were listed. Rows are added and, when the task is listed, deleted; none is shared, so writers do
+not wait for each other."""

@@ -18,8 +18,7 @@ from backend.exporters.manifest import find_change
 from backend.exporters.request import ExportFilter
 from backend.exporters.splits import SplitShares
 from backend.review.decisions import BULK
-from backend.review.queues import bound_queue
-from backend.review.regions import ReviewedRegion, read_regions
+from backend.review.regions import ReviewedRegion, bound_regions, read_regions
 from ris_core.errors import BadInput
 
 FILE = "sign-off.json"
@@ -46,7 +45,7 @@ def make_sign_off(db: sa.Connection, export_filter: ExportFilter) -> SignOff:
         "filter": asdict(export_filter),
         "approvers": dict(Counter(str(one.reviewer) for one in decisions)),
         "in_bulk": sum(one.queue == BULK for one in decisions),
-        "sample": [asdict(one) for one in bound_queue(regions)],
+        "sample": [asdict(one) for one in bound_regions(regions)],
         "model_versions": sorted({one.model_version for one in approved if one.model_version}),
         "regions": _digest(approved),
     }

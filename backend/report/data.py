@@ -11,8 +11,7 @@ from backend.corrections.statistics import GROUPS, Group, LeadTimes, OutcomeSumm
 from backend.corrections.store import CorrectionStore
 from backend.db.tables import connection
 from backend.review.decisions import read_present
-from backend.review.queues import count_states
-from backend.review.regions import read_regions
+from backend.review.regions import count_states, read_regions
 
 WORST = 12
 """How many of the worst cases the page shows."""

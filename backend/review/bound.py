@@ -75,20 +75,32 @@ def bound_errors(
     Raises:
         ValueError: If everything wrong is overlooked.
     """
-    if not 0 <= overlooked < 1:
-        raise ValueError(f"overlooked is {overlooked:g}; give a share from 0 to below 1.")
-    bounds = []
+    counts = []
     for threshold in thresholds:
         above = is_wrong[probabilities >= threshold]
         audited = int(np.append(np.isnan(above), True).argmax())
-        wrong = int(above[:audited].sum())
-        most = 0.0
-        if len(above):
-            [errors] = bound_overlooked(
-                np.array([len(above)]), np.array([audited]), np.array([wrong]), RISK / len(thresholds), overlooked
-            )
-            most = float(errors) / len(above)
-        bounds.append(ErrorBound(threshold, len(above), audited, wrong, most))
+        counts.append((len(above), audited, int(above[:audited].sum())))
+    return bound_counts(counts, overlooked, thresholds)
+
+
+def bound_counts(
+    counts: Sequence[tuple[int, int, int]], overlooked: float = 0.0, thresholds: Sequence[float] = THRESHOLDS
+) -> list[ErrorBound]:
+    """As `bound_errors`, of regions that were counted.
+
+    Args:
+        counts: For each threshold how many regions there are, how many of them count as audited, and how many of those are wrong.
+
+    Raises:
+        ValueError: If everything wrong is overlooked.
+    """
+    if not 0 <= overlooked < 1:
+        raise ValueError(f"overlooked is {overlooked:g}; give a share from 0 to below 1.")
+    bounds = []
+    for threshold, (regions, audited, wrong) in zip(thresholds, counts, strict=True):
+        looks = np.array([regions]), np.array([audited]), np.array([wrong])
+        errors = int(bound_overlooked(*looks, RISK / len(thresholds), overlooked)[0]) if regions else 0
+        bounds.append(ErrorBound(threshold, regions, audited, wrong, errors / max(1, regions)))
     return bounds
 
 

@@ -6,13 +6,14 @@ is unseen, and one that is changed back is what it was. An undo is one more row,
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 import sqlalchemy as sa
 
 from backend.db.correction_tables import annotation_version
-from backend.db.review_tables import review
+from backend.db.review_tables import listed_region, review
 from ris_core.errors import BadInput
 from ris_core.geometry.masks import Rle
 from ris_core.output.plain_text import one_line
@@ -27,6 +28,10 @@ BULK = "bulk"
 """Queue of what was approved without being looked at, one by one."""
 LONGEST_COMMENT = 1000
 """Characters of a comment."""
+
+
+_IDS_AT_ONCE = 500
+"""The number of parameters of one statement is limited."""
 
 
 class RegionMask(NamedTuple):
@@ -131,6 +136,15 @@ def read_present(db: sa.Connection, project: int, task: str | None = None) -> di
     return {RegionMask(one.task, one.region, one.mask_sha256): one for one in map(_decision, rows)}
 
 
+def read_decisions(db: sa.Connection, ids: Sequence[int]) -> dict[int, Decision]:
+    """Decisions by their ids."""
+    found: dict[int, Decision] = {}
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        chosen = sa.select(review).where(review.c.id.in_(ids[start : start + _IDS_AT_ONCE]))
+        found |= {row["id"]: _decision(row) for row in db.execute(chosen).mappings()}
+    return found
+
+
 def read_first_looks(db: sa.Connection, project: int, task: str | None = None) -> dict[tuple[str, str], State]:
     """What was said of each region, by task and id, when somebody first looked at it, whichever mask it had then.
 
@@ -210,7 +224,13 @@ def undo(db: sa.Connection, project: int, about: RegionMask, reviewer: int | Non
 def _add(db: sa.Connection, project: int, about: RegionMask, verdict: Verdict, row: dict[str, Any]) -> None:
     comment = one_line(verdict.comment) if verdict.comment else None
     values = {**about._asdict(), **vars(verdict), "comment": comment, "project": project, "at": time.time(), **row}
-    db.execute(sa.insert(review).values(values))
+    added = db.scalar(sa.insert(review).values(values).returning(review.c.id))
+    first_look = read_first_looks(db, project, about.task).get((about.task, about.region))
+    own = listed_region.c
+    is_region = (own.project == project) & (own.task == about.task) & (own.region == about.region)
+    db.execute(sa.update(listed_region).where(is_region).values(first_look=first_look))
+    is_mask = is_region & (own.mask_sha256 == about.mask_sha256)
+    db.execute(sa.update(listed_region).where(is_mask).values(state=verdict.state, decision=added))
 
 
 def _is_about(project: int, about: RegionMask) -> sa.ColumnElement[bool]:

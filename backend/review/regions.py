@@ -4,10 +4,13 @@ They are the regions of annotations, as `backend.corrections.queries` lists them
 nobody has annotated.
 """
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 
 from backend.corrections.offered_regions import OfferedRegionsOfTask
@@ -15,7 +18,10 @@ from backend.corrections.outcomes import OfferedRegion
 from backend.corrections.predicted_tasks import read_predicted_tasks
 from backend.corrections.queries import Correction, is_newest, read_corrections
 from backend.db.correction_tables import annotation_version
+from backend.review.bound import ErrorBound, bound_errors
 from backend.review.decisions import (
+    STATES,
+    WRONG,
     Decision,
     RegionMask,
     State,
@@ -72,6 +78,12 @@ class ReviewedRegion:
         return f"{self.task}/{self.region}"
 
     @property
+    def audit_order(self) -> str:
+        """Place of a region in the audit: a hash of its name, so the same at each look, and nobody's choice."""
+        name = hashlib.sha256(f"audit {self.project} {self.key}".encode()).hexdigest()
+        return f"{name} {self.annotation or 0:020}"
+
+    @property
     def state(self) -> State:
         """What was decided about it."""
         return self.decision.state if self.decision else "unseen"
@@ -87,9 +99,9 @@ def read_regions(db: sa.Connection, project: int, task: str | None = None) -> It
     for correction in read_corrections(db, project, task=task, with_masks=True):
         if correction.outcome.mask is not None:
             yield _from_correction(correction, reviews)
-    annotated = set(
-        db.scalars(sa.select(annotation_version.c.task).where((annotation_version.c.project == project) & is_newest()))
-    )
+    own = annotation_version.c
+    is_meant = (own.project == project) & (sa.true() if task is None else own.task == task)
+    annotated = set(db.scalars(sa.select(own.task).where(is_meant & is_newest())))
     predicted = (
         [task] if task is not None else sorted(read_predicted_tasks(db, project), key=lambda one: (len(one), one))
     )
@@ -154,6 +166,23 @@ def list_finished_tasks(regions: Iterator[ReviewedRegion], states: Sequence[str]
     for one in regions:
         is_finished[one.task] = is_finished.get(one.task, True) and one.state in states
     return sorted(int(task) for task, finished in is_finished.items() if finished and task.isdecimal())
+
+
+def bound_regions(regions: Iterable[ReviewedRegion], overlooked: float = 0.0) -> list[ErrorBound]:
+    """What the audit says about a project's proposals, for each threshold.
+
+    Args:
+        overlooked: Share of the wrong regions that reviewers take for right, in [0, 1).
+    """
+    audit = sorted((one for one in regions if one.probability is not None), key=lambda one: one.audit_order)
+    found = [np.nan if one.first_look is None else float(one.first_look in WRONG) for one in audit]
+    return bound_errors(np.array([one.probability for one in audit], float), np.array(found, float), overlooked)
+
+
+def count_states(regions: Iterable[ReviewedRegion]) -> dict[str, int]:
+    """How many regions are in each state, in the order of `STATES`."""
+    counts = Counter(one.state for one in regions)
+    return {state: counts[state] for state in STATES}
 
 
 class _Reviews(NamedTuple):

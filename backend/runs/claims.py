@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from backend.db.answer_rows import AnswerOrigin, delete_run_answers, insert_answers
 from backend.db.database import Transactions
+from backend.db.listing import note_tasks
 from backend.db.records import Answer
 from backend.db.run_tables import is_in, item, run
 from backend.runs.item import MAX_ATTEMPTS, MAX_DEFERRALS, RunItem, count_answers, read_item
@@ -96,11 +97,14 @@ class ItemClaims:
         }
         task = str(claimed.task)
         with self._transactions.writing() as db:
-            if not _end_attempt(db, claimed, values):
+            state = _end_attempt(db, claimed, values)
+            if state is None:
                 return False
             if claimed.was_answered:
                 delete_run_answers(db, claimed.run, task)
             insert_answers(db, AnswerOrigin(project, task, run=claimed.run), answers)
+            if state == "done":
+                note_tasks(db, [(project, task)])
         return True
 
     def fail(self, claimed: RunItem, error: str, reason: str) -> bool:
@@ -152,12 +156,12 @@ class ItemClaims:
 
     def _end_attempt(self, claimed: RunItem, values: Mapping[str, Any]) -> bool:
         with self._transactions.writing() as db:
-            return _end_attempt(db, claimed, values)
+            return _end_attempt(db, claimed, values) is not None
 
 
-def _end_attempt(db: sa.Connection, claimed: RunItem, values: Mapping[str, Any]) -> bool:
-    """Change an item that a worker has; False, and nothing changes, if it was given to another one."""
-    return db.execute(sa.update(item).where(_is_held(claimed)).values(values)).rowcount == 1
+def _end_attempt(db: sa.Connection, claimed: RunItem, values: Mapping[str, Any]) -> str | None:
+    """Change an item that a worker has; its new state, or None, and nothing changes, if it was given to another one."""
+    return db.scalar(sa.update(item).where(_is_held(claimed)).values(values).returning(item.c.state))
 
 
 def _is_held(claimed: RunItem) -> sa.ColumnElement[bool]:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from backend.db.database import Transactions
+from backend.db.listing import note_items
 from backend.db.run_tables import item
 from backend.runs.item import OPEN, ItemState, RunItem, read_answered
 from backend.runs.items import PAGE
@@ -86,6 +87,7 @@ class ItemWrites:
             if not holds_fence(db, run_id, fence):
                 return 0
             moved = db.execute(sa.update(item).where(is_meant, item.c.state.in_((*OPEN, "done"))).values(values))
+            note_items(db, is_meant)
             if state == "done":
                 _retire_replaced(db, run_id, is_meant)
             return moved.rowcount

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 
 from backend.db.review_tables import review
 from backend.review.decisions import REASONS, Verdict, read_history
-from backend.review.queues import bound_queue, find_queue, list_queue
-from backend.review.regions import decide, find_regions, list_finished_tasks, take_back
+from backend.review.listing import RegionFilter, read_listed, refresh
+from backend.review.regions import bound_regions, decide, find_regions, list_finished_tasks, take_back
 from ris_core.errors import BadInput, UnknownName
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
 
@@ -126,7 +126,9 @@ def test_queues(store, project, regions, say):
     project.read_events()
 
     def names(queue: str) -> list[str]:
-        return [one.key for one in list_queue(regions().values(), find_queue(queue))]
+        refresh(project, PROJECT)
+        with project.reading() as db:
+            return [one.key for one in read_listed(db, PROJECT, RegionFilter(queue), limit=9)]
 
     assert names("uncertain") == ["8/c"]
     assert names("confident but edited") == ["9/d"]
@@ -137,19 +139,19 @@ def test_queues(store, project, regions, say):
     assert names("to correct") == ["9/d"]
     assert names("audit") == [key for key in order if key != "9/d"]
     with pytest.raises(UnknownName, match="'best'"):
-        find_queue("best")
+        RegionFilter("best")
 
 
 def test_an_audit_counts_what_was_found_first_and_no_bulk_approval(regions, say, save, undo):
     say("approved", "6/b", queue="bulk")
-    assert bound_queue(regions().values())[0].audited == 0
+    assert bound_regions(regions().values())[0].audited == 0
     say("rejected", "5/a", reason="wrong outline")
     save(1, at=200)
     say("approved", "5/a", "6/b")
-    found = bound_queue(regions().values())[0]
+    found = bound_regions(regions().values())[0]
     assert (found.regions, found.audited, found.wrong) == (2, 2, 1)
     undo("6/b")
-    assert bound_queue(regions().values())[0].audited < 2
+    assert bound_regions(regions().values())[0].audited < 2
 
 
 def test_a_task_is_finished_when_all_its_regions_are(regions, say):

@@ -202,6 +202,8 @@ The demo runs.
 {tries}
   3. Ask for all scenes at once, and see what became of what was proposed:
 {commands}
+  4. Decide which masks are right: {demo.backend_url}/ui
+     as {label_studio.EMAIL}, with the user {BACKEND_USER} and the password {demo.secrets.backend_password}
 The demo models know only these drawn scenes; for photographs see "Real checkpoints" in README.md.
 `make down` stops it; `make demo` brings it back with everything you did."""
 

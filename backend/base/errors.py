@@ -83,7 +83,6 @@ def too_large(name: str, max_bytes: int) -> ImageUnreachable:
 
 
 EXTRAS = {
-    "jinja2": "export",
     "matplotlib": "export",
     "pyarrow": "export",
     "psycopg": "postgres",

@@ -13,14 +13,18 @@ def serve() -> None:
     """Run the HTTP backend that Label Studio calls. Workers compute the answers."""
     import uvicorn
 
+    from backend.commands.pages import open_pages
     from backend.http import edge
     from backend.http.app import create_app
 
     settings = read_settings()
     settings.check_host()
     configure_logging(settings.log_level)
+    app = create_app(settings)
+    if settings.serves_pages:
+        app.mount("/ui", open_pages(settings))
     uvicorn.run(
-        edge.guard(create_app(settings), settings),
+        edge.guard(app, settings),
         host=settings.host,
         port=settings.port,
         http=edge.PunctualProtocol,

@@ -36,6 +36,12 @@ class ReviewClient(PredictionsClient):
         """Number of the user whom the token belongs to."""
         return int(self.request("GET", "/api/current-user/whoami")["id"])
 
+    def find_user(self, email: str) -> int | None:
+        """Number of the user with an e-mail address, among those that the token may see; None if there is none."""
+        users = self.request("GET", "/api/users/")
+        found = [one["id"] for one in users if str(one.get("email", "")).casefold() == email.casefold()]
+        return int(found[0]) if found else None
+
     def read_annotations(self, task: int) -> list[Drawing] | None:
         """The annotations of a task that are not skipped; None if the task is gone."""
         annotations: list[Json] | None = self._get(f"/api/tasks/{task}/annotations/")

@@ -110,6 +110,11 @@ class Settings(BaseSettings):
         description="Host names by which the backend may be called, separated by commas; `*` allows any. Without it: the names of this "
         "machine if no login is set, else any.",
     )
+    review_pages: bool | None = _env(
+        "REVIEW_PAGES",
+        default=None,
+        description="Whether the backend serves the pages of quality review at /ui. Without it: only if HOST is loopback.",
+    )
     log_level: str = _env(
         "LOG_LEVEL", default="INFO", description="Least severe messages in the log: DEBUG, INFO, WARNING or ERROR."
     )
@@ -282,6 +287,11 @@ class Settings(BaseSettings):
         """The backend as this machine reaches it."""
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
         return f"http://{host}:{self.port}"
+
+    @property
+    def serves_pages(self) -> bool:
+        """Whether the pages of quality review are served."""
+        return is_loopback(self.host) if self.review_pages is None else self.review_pages
 
     def check_login(self) -> None:
         """Refuse half a login, which would be none.

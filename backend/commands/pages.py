@@ -1,0 +1,36 @@
+"""The pages of quality review, with the Label Studio and the images that the settings name."""
+
+import functools
+import time
+from typing import TYPE_CHECKING
+
+from backend.settings.environment import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from backend.exporters.image_files import Fetch
+
+CONNECTION_S = 60
+"""How long a project's connection is used before it is read anew."""
+MOST_PROJECTS = 32
+
+
+def open_pages(settings: Settings) -> "FastAPI":
+    """The app.
+
+    Raises:
+        Unreachable: If the database cannot be opened.
+    """
+    from backend.commands.image_fetch import make_fetch
+    from backend.commands.studio import is_known, open_review_client
+    from backend.pages.app import create_pages
+
+    @functools.lru_cache(MOST_PROJECTS)
+    def make_for_now(project: int, _minute: int) -> "Fetch | None":
+        return make_fetch(settings, project)
+
+    def find_user(email: str) -> int | None:
+        return open_review_client(settings).find_user(email) if is_known(settings) else None
+
+    return create_pages(settings, find_user, lambda project: make_for_now(project, int(time.time() // CONNECTION_S)))

@@ -1,0 +1,27 @@
+"""Templates that escape every value; nothing is marked as safe."""
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ris_core.output.plain_text import page
+
+
+def render_template(name: str, **values: Any) -> str:
+    """A template of this room as HTML."""
+    return page(_templates().get_template(name).render(values))
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("backend.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    return environment

@@ -1,0 +1,68 @@
+"""Pictures of regions. A picture is asked for by a region of a project; where its image is, only the records say."""
+
+from functools import partial
+from typing import NamedTuple
+
+import anyio
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+
+from backend.base.errors import ImageUnreachable
+from backend.pages.context import PagesContext, context_of, in_thread, signed_in
+from backend.pages.drawing import Size, View, draw_region
+from backend.pages.overview import ProjectNumber
+from backend.review.listing import find_listed
+from backend.review.masks import RegionPicture, read_picture
+from ris_core.arrays import Array
+from ris_core.errors import BadImage, UnknownName
+from ris_core.images.decoding import read
+
+log = structlog.get_logger(__name__)
+router = APIRouter(dependencies=[Depends(signed_in)])
+
+KEPT_S = 86_400
+"""How long a browser may keep a picture: its address names the mask."""
+
+
+class _Source(NamedTuple):
+    picture: RegionPicture
+    task: str
+
+
+@router.get("/projects/{project}/regions/{id}/picture")
+async def show(
+    request: Request, project: ProjectNumber, id: str, mask: str, size: Size = "small", view: View = "overlay"
+) -> Response:
+    """A region on its image, as WebP; on grey where the image cannot be fetched."""
+    context = context_of(request)
+    source = await in_thread(request, partial(_read, context, project, id, mask))
+    content, is_whole = await anyio.to_thread.run_sync(
+        partial(_draw, context, project, source, size, view), limiter=context.drawing
+    )
+    kept = f"private, max-age={KEPT_S}" if is_whole else "no-store"
+    return Response(content, media_type="image/webp", headers={"Cache-Control": kept})
+
+
+def _read(context: PagesContext, project: int, id: str, mask: str) -> _Source:
+    with context.correction_store.reading() as db:
+        region = find_listed(db, project, id)
+        if region.mask_sha256 != mask:
+            raise UnknownName(f"The mask of {region.key} was changed. Load the page again.")
+        return _Source(read_picture(db, region), region.task)
+
+
+def _draw(context: PagesContext, project: int, source: _Source, size: Size, view: View) -> tuple[bytes, bool]:
+    """The picture, and whether the image is in it."""
+    pixels = _read_pixels(context, project, source)
+    return draw_region(pixels, source.picture.mask, source.picture.offered, size, view), pixels is not None
+
+
+def _read_pixels(context: PagesContext, project: int, source: _Source) -> Array | None:
+    fetch = context.make_fetch(project)
+    if fetch is None or not source.picture.image:
+        return None
+    try:
+        return read(fetch(source.picture.image, source.task), context.max_pixels).pixels
+    except (ImageUnreachable, BadImage) as error:
+        log.warning("an image is not shown", project=project, task=source.task, error=str(error))
+        return None

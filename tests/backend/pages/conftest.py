@@ -1,0 +1,87 @@
+"""The pages on a real database, with a project of 30 proposals in images that are there."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from backend.base.errors import ImageUnreachable
+from backend.db.project_store import ProjectConnection
+from backend.label_studio.annotations import AnnotationEvent, StoredPrediction
+from backend.pages.app import create_pages
+from backend.review.listing import refresh
+from backend.settings.environment import Settings
+from tests.backend.corrections.conftest import correction_store, fresh_file, store  # noqa: F401
+from tests.backend.corrections.made import CONFIG, HEIGHT, PROJECT, START, WIDTH, box, drawn
+
+USER, PASSWORD = "label-studio", "pässword"
+LEAD, LEAD_EMAIL = 3, "lead@example.org"
+REGIONS = 30
+
+
+def predict(correction_store, task: int, score: float, text: str = "the box", label: str = "Object") -> None:  # noqa: F811
+    regions = (drawn(f"p{task}", box(task % 20, task % 15), text, score=score, label=label),)
+    made = StoredPrediction(task, PROJECT, str(task), START, "v1", regions, {}, f"/data/{task}.png")
+    correction_store.add(AnnotationEvent(PROJECT), "api", [made])
+
+
+@pytest.fixture
+def project(store, correction_store):  # noqa: F811
+    """Tasks 1 to 30 with a proposal each; probabilities from 0.5 up to 0.79."""
+    store.projects.save_connection(ProjectConnection(PROJECT, "http://studio.example.org", "token", CONFIG))
+    for task in range(1, REGIONS + 1):
+        predict(correction_store, task, 0.49 + task / 100)
+    refresh(correction_store, PROJECT)
+    return correction_store
+
+
+def fetch(address: str, task: str) -> bytes:
+    """Each task's own image, red for uneven numbers; task 13 has none."""
+    if address != f"/data/{task}.png" or task == "13":
+        raise ImageUnreachable(f"{address} is not there.", "Put it there.")
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[..., 0 if int(task) % 2 else 2] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def make_client(project, tmp_path):
+    """Opens the pages as `ris serve` mounts them; not signed in."""
+
+    def make(**more) -> TestClient:
+        values = {"RIS_STATE_DIR": tmp_path / "state", "BASIC_AUTH_USER": USER, "BASIC_AUTH_PASS": PASSWORD, **more}
+        url = project._engine.url.render_as_string(hide_password=False)
+        settings = Settings(_env_file=None, DATABASE_URL=url, **values)
+        app = FastAPI()
+        app.mount("/ui", create_pages(settings, {LEAD_EMAIL: LEAD}.get, lambda _project: fetch))
+        return TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+
+    return make
+
+
+def sign_in(client: TestClient, name: str = LEAD_EMAIL):
+    form = {"name": name, "user": USER, "password": PASSWORD, "next": ""}
+    response = client.post("/ui/sign-in", data=form)
+    assert response.status_code == 303, response.text
+    return client
+
+
+@pytest.fixture
+def client(make_client) -> TestClient:
+    """A lead who is signed in."""
+    return sign_in(make_client())
+
+
+ARTICLE = re.compile(r'<article class="region" id="r-([0-9a-f]{32})".*?</article>', re.DOTALL)
+FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
+
+
+def read_forms(html: str) -> list[dict[str, str]]:
+    """What the form of each region of a page sends, in the page's order, without the button."""
+    return [dict(FIELD.findall(found[0].partition("</form>")[0])) for found in ARTICLE.finditer(html)]

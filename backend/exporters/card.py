@@ -99,6 +99,7 @@ class CardCounts:
     by_shape: Counter[str] = field(default_factory=Counter)
     annotators: set[int] = field(default_factory=set)
     versions: set[str] = field(default_factory=set)
+    uncalibrated: frozenset[str] = frozenset()
     newest: float = 0.0
     unnamed: int = 0
     left_out: int = 0
@@ -182,6 +183,7 @@ def _lines(request: ExportRequest, counts: CardCounts) -> Iterator[str]:
         "masks": _masks(counts),
         "images": {"copy": "copied", "link": "linked", "none": "not included"}[request.images],
         "answered by": ", ".join(sorted(counts.versions)) or "-",
+        **({"scores are no probabilities of": ", ".join(sorted(counts.uncalibrated))} if counts.uncalibrated else {}),
     }
     yield from ("| | |", "| --- | --- |", *(f"| {name} | {markdown(value)} |" for name, value in facts.items()), "")
     numbers = {

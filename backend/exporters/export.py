@@ -20,6 +20,7 @@ from backend.base.redaction import reason_of
 from backend.corrections.store import CorrectionStore
 from backend.exporters import card, sign_off
 from backend.exporters.annotated_images import read_annotated_images, read_hard_negatives
+from backend.exporters.calibration import read_uncalibrated
 from backend.exporters.categories import Categories, read_labels
 from backend.exporters.folder import new_folder
 from backend.exporters.formats import choose_format
@@ -73,6 +74,7 @@ def export(
                     folder, writer, annotated_images, request, partial(report, "Writing", total=len(placements))
                 )
                 _check_not_empty(counts, request, notes)
+                counts.uncalibrated = read_uncalibrated(db, request.filter.project, counts.versions)
                 if request.hard_negatives:
                     negatives = counts.count_negatives(read_hard_negatives(db, request.filter.project, placements))
                     _write_lines(folder / "hard-negatives.jsonl", negatives)

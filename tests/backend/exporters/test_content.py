@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from PIL import Image as Pil
 
+from backend.db.tables import answer
 from backend.exporters.categories import Categories, read_labels
 from backend.exporters.refcoco import split_words
 from backend.exporters.splits import SplitShares
@@ -297,3 +299,12 @@ def test_a_note_that_begins_like_an_expression_of_nothing_is_none(export_as, sto
     body["project"]["label_config"] = config
     add(store, correction_store, json.dumps(body))
     assert "to be checked again" not in {name for line in records(export_as("jsonl")) for name in line["sentences"]}
+
+
+@pytest.mark.parametrize(("is_calibrated", "is_told"), [(False, True), (True, False), (None, False)])
+def test_a_card_names_the_versions_whose_scores_are_no_probabilities(export_as, store, is_calibrated, is_told):
+    with store._engine.begin() as db:
+        db.execute(sa.update(answer).values(is_calibrated=is_calibrated))
+    card = (export_as("jsonl") / "README.md").read_text()
+    assert "| answered by | v1 |" in card
+    assert ("| scores are no probabilities of | v1 |" in card) is is_told

@@ -152,7 +152,7 @@ PRIORITY: Mapping[str, tuple[Kind, ...]] = {
     "what is kept or replaced": ("absent", "not_words", "worse", "replaces", "corrects", "alone", "inside"),
     "words that were not used": ("separate", "english", "unused"),
     "how it was read": ("ambiguous", "reading"),
-    "the rest": ("uncalibrated", "candidate", "instead", "others", "accept_first"),
+    "the rest": ("candidate", "instead", "others", "accept_first", "uncalibrated"),
 }
 """What is said first, and stays where there is no room for everything."""
 URGENCY: tuple[Kind, ...] = tuple(kind for kinds in PRIORITY.values() for kind in kinds)

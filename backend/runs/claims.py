@@ -161,7 +161,9 @@ class ItemClaims:
 
 def _end_attempt(db: sa.Connection, claimed: RunItem, values: Mapping[str, Any]) -> str | None:
     """Change an item that a worker has; its new state, or None, and nothing changes, if it was given to another one."""
-    return db.scalar(sa.update(item).where(_is_held(claimed)).values(values).returning(item.c.state))
+    change = sa.update(item).where(_is_held(claimed)).values(values)
+    state: str | None = db.scalar(change.returning(item.c.state))
+    return state
 
 
 def _is_held(claimed: RunItem) -> sa.ColumnElement[bool]:

@@ -1,11 +1,12 @@
 """The corrections of a small project, and the images of its tasks."""
 
+import fcntl
 import hashlib
 import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +121,13 @@ class OthersPackage:
 def _install_aside(config: pytest.Config, name: str, *pins: str) -> OthersPackage:
     """Install packages into the cache of the tests, once; the test is skipped where that is not possible."""
     folder = config.cache.mkdir(f"{name}-{hashlib.sha256(' '.join(pins).encode()).hexdigest()[:8]}")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the same run may be at it
+        _install(folder, name, pins)
+    return OthersPackage(folder)
+
+
+def _install(folder: Path, name: str, pins: Sequence[str]) -> None:
     if not (folder / "complete").exists():
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "--no-deps", "--upgrade"]
         command = [*pip, "--target", str(folder), *pins]
@@ -127,7 +135,6 @@ def _install_aside(config: pytest.Config, name: str, *pins: str) -> OthersPackag
         if done.returncode:
             pytest.skip(f"{name} cannot be installed: {done.stderr.strip()[-200:]}")
         (folder / "complete").touch()
-    return OthersPackage(folder)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Bool
 
+from backend.base.redaction import reason_of
 from backend.importers.json_stream import read_elements
 from backend.importers.source import DataSource, SourceImage, SourceObject
 from ris_core.arrays import Array
@@ -103,7 +104,7 @@ def read_coco_file(file: Path, only: Collection[int] | None = None) -> CocoFile:
                 add(element)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise BadInput(
-                    f"An element of {member!a} in {file} is not in COCO's format: {type(error).__name__} {error}.",
+                    f"An element of {member!a} in {file} is not in COCO's format: {type(error).__name__} {reason_of(error)}.",
                     "Images have id, file_name, height and width; annotations have id, image_id, category_id and segmentation.",
                 ) from error
     return content

@@ -7,6 +7,7 @@ from typing import Any
 
 import ijson
 
+from backend.base.redaction import reason_of
 from ris_core.errors import BadInput
 
 
@@ -24,5 +25,4 @@ def read_elements(file: Path, member: str) -> Iterator[Any]:
     except OSError as error:
         raise BadInput(f"The file {file} cannot be read ({error.strerror}).", "Check --root.") from error
     except (ijson.JSONError, ValueError) as error:
-        why, *_ = str(error).splitlines()
-        raise BadInput(f"The file {file} is no JSON ({why}).", "Get it again.") from error
+        raise BadInput(f"The file {file} is no JSON ({reason_of(error)}).", "Get it again.") from error

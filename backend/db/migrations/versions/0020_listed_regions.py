@@ -54,7 +54,7 @@ def upgrade() -> None:
         sa.Column("task", sa.Text, nullable=False),
     )
     op.create_index("to_list_by_project", "to_list", ["project", "task"])
-    op.execute(f"INSERT INTO to_list (project, task) {' UNION '.join(_TASKS)}")
+    op.execute(f"INSERT INTO to_list (project, task) {' UNION '.join(_TASKS)} ORDER BY 1, 2")
 
 
 def downgrade() -> None:

@@ -1,4 +1,4 @@
-"""`ris bench chaos`, `hosts` and `bulk`: bulk runs under failures and load."""
+"""`ris bench chaos`, `hosts`, `bulk` and `import`: runs under failures and load, and data sets in and out."""
 
 import shutil
 import tempfile
@@ -27,6 +27,22 @@ def chaos(
         progress.say("Running while services are killed")
         plan = LoadPlan(tasks=tasks, kills=kills, seed=seed)
         report = wreak(BenchmarkEnvironment(folder / "site", plan, studio.url, studio.token, studio.restart))
+    print(report.to_json() if as_json else report.to_markdown())
+    shutil.rmtree(folder, ignore_errors=True)  # not reached after an error: the logs are needed then
+
+
+def round_trip(
+    images: Annotated[int, typer.Option(min=1, help="Number of images of the data set.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Import a data set into a real Label Studio twice, export it, and count what is not as it was."""
+    from benchmarks import label_studio_server
+    from benchmarks.round_trip import measure
+
+    folder = Path(tempfile.mkdtemp(prefix="ris-round-trip-"))
+    with Progress("Starting Label Studio") as progress, label_studio_server.running(folder) as studio:
+        progress.say(f"Importing and exporting {images:,} images")
+        report = measure(folder, studio, images)
     print(report.to_json() if as_json else report.to_markdown())
     shutil.rmtree(folder, ignore_errors=True)  # not reached after an error: the logs are needed then
 

@@ -204,7 +204,7 @@ The demo runs.
 {commands}
   4. Decide which masks are right: {demo.backend_url}/ui
      as {label_studio.EMAIL}, with the user {BACKEND_USER} and the password {demo.secrets.backend_password}
-The demo models know only these drawn scenes; for photographs see "Real checkpoints" in README.md.
+The demo models know only these drawn scenes; for photographs see "Photographs" in README.md.
 `make down` stops it; `make demo` brings it back with everything you did."""
 
 

@@ -46,7 +46,7 @@ QUEUES: Mapping[str, Queue] = {
         (_own.iou,),
     ),
     "audit": Queue(
-        "proposals that nobody looked at yet, in an order that is random and always the same",
+        "proposals that nobody approved or rejected yet, in an order that is random and always the same",
         _own.first_look.is_(None) & _own.probability.is_not(None),
         (_own.audit_order,),
     ),

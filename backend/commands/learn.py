@@ -154,6 +154,9 @@ def _print_history(store: "RequestStore", project: int, as_json: bool) -> None:
     if as_json:
         print(json.dumps([{name: value for name, value in vars(one).items() if name != "content"} for one in changes]))
         return
+    if not changes:
+        print(f"Nothing was learnt for project {project}.")
+        return
     columns = (
         Column("at", is_fixed=True),
         Column("version"),

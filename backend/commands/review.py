@@ -75,8 +75,10 @@ def list_regions(
     if as_json:
         for one in listed:
             print(json.dumps(_document(one, decisions.get(one.decision or 0))))
-    else:
+    elif listed:
         print_table(COLUMNS, [_to_row(one) for one in listed])
+    else:
+        print("No region.")
     if queue:
         print(f"{queue}: {QUEUES[queue].formula}.", file=sys.stderr)
     if number > limit:
@@ -128,7 +130,7 @@ def approve(
     who = _find_reviewer(settings, reviewer)
     with _open_listed(project, offline).writing() as db:
         bound, number = approve_above(db, project, at_least or 0.0, max_error, overlooked, who)
-    print(f"{bound.text}\n{number:,} regions: approved.")
+    print(f"{bound.text}\n{_count(number)}: approved.")
 
 
 def reject(
@@ -240,7 +242,7 @@ def _decide(project: int, keys: list[str], offline: bool, reviewer: int | None, 
     with correction_store.writing() as db:
         regions = find_regions(db, project, keys)
         decide(db, regions, said)
-    print(f"{len(regions):,} regions: {said.state}.")
+    print(f"{_count(len(regions))}: {said.state}.")
 
 
 def _find_reviewer(settings: Settings, reviewer: int | None) -> int:
@@ -276,6 +278,10 @@ def _to_row(region: "ListedRegion") -> tuple[str, ...]:
         f'"{region.expression}"' if region.expression else "-",
         reason,
     )
+
+
+def _count(regions: int) -> str:
+    return f"{regions:,} region{'s' * (regions != 1)}"
 
 
 def _number(value: float | None) -> str:

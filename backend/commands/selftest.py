@@ -31,6 +31,8 @@ def selftest(profile: Profile = None) -> None:
     print("\nWhere this product was made, published weights could not be had: this test was never run with them there.")
     print("To tell others how it went with yours, paste this:\n")
     print(result.to_report(version("label-studio-ris"), segmenter, str(pick_device(settings.device)), digests))
+    if segmenter.warning:
+        print(f"note: {segmenter.warning}", file=sys.stderr)
     if not result.is_passed:
         print(
             "Not passed: run `ris models verify` and `ris doctor`, and look at a picture with `ris try`.",

@@ -62,6 +62,6 @@ def try_images(
             part.write_text(render_trial(facts, tried, unread), encoding="utf-8")
     except OSError as error:
         raise BadInput(f"The page cannot be written to {out} ({error.strerror}). Choose another file.") from error
-    print(f"{len(tried)} images in {out}.")
+    print(f"{len(tried)} image{'s' * (len(tried) != 1)} in {out}.")
     if not ask:
         print("Ask for something too: `--ask 'the red car'`.")

@@ -51,7 +51,7 @@ class ErrorBound:
         if not self.audited:
             return f"p >= {self.threshold:g}: nothing was audited of {self.regions:,} regions, so nothing is known of them."
         return (
-            f"p >= {self.threshold:g}: with {1 - RISK:.0%} confidence at most {100 * self.most:.1f} % of these {self.regions:,} "
+            f"p >= {self.threshold:g}: with {100 * (1 - RISK):g} % confidence at most {100 * self.most:.1f} % of these {self.regions:,} "
             f"regions are wrong ({self.audited:,} audited, {self.wrong:,} wrong)."
         )
 

@@ -47,7 +47,7 @@ def approve_above(
     bound = find_bound(db, project, threshold, overlooked)
     if bound.most > most_wrong:
         raise BadInput(
-            f"Nothing was approved: that at most {most_wrong:.1%} are wrong is not known. {bound.text}",
+            f"Nothing was approved: that at most {100 * most_wrong:.1f} % are wrong is not known. {bound.text}",
             "Decide more regions of `ris review list --queue audit`, from the top.",
         )
     unseen = RegionFilter(states=("unseen",), at_least=threshold)

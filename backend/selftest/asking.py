@@ -94,7 +94,7 @@ class SelftestResult:
             "model version": segmenter.model_version,
             "product": f"label-studio-ris {version}",
             "machine": f"{device}, {platform.machine()}, {platform.system()}, torch {torch.__version__}, "
-            f"{torch.get_num_threads()} threads",
+            f"threads {torch.get_num_threads()}",
             **{f"sha256 of {name}": digest for name, digest in digests.items()},
         }
         return "\n".join(["```text", *(f"{name}: {value}" for name, value in facts.items()), "```"])

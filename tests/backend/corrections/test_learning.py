@@ -160,6 +160,7 @@ def test_a_lead_checks_applies_and_takes_back(ris, store):
 
 def test_a_lead_is_asked_at_a_terminal(ris, store, monkeypatch):
     label(store)
+    assert ris("--history") == f"Nothing was learnt for project {PROJECT}.\n"
     monkeypatch.setattr(command, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True), stderr=sys.stderr))
     assert "Apply? [y/N]: n\nNothing is changed.\n" in ris(input="n\n")
     assert store.lessons.history(PROJECT) == []

@@ -91,7 +91,7 @@ def test_command_reads_what_it_can_and_names_the_rest(ris, tmp_path, monkeypatch
     done = ris("a.png", "b.png", "--profile", "demo", "--ask", "the red apple")
     assert done.exit_code == 0, done.output
     assert "b.png" in done.stderr
-    assert "1 images in trial.html" in done.stdout
+    assert "1 image in trial.html" in done.stdout
     assert re.search(r"<h2>a\.png</h2>", (tmp_path / "trial.html").read_text())
 
 

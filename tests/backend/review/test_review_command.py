@@ -36,6 +36,7 @@ def test_a_lead_decides_and_takes_back(ris):
         ["unseen", "6/b"],
     ]
     assert ris("approve", "5/n", "6/b", "--reviewer", "3") == "2 regions: approved.\n"
+    assert ris("list", "--queue", "to correct") == "No region.\n"
     ris("reject", "5/a", "--reviewer", "3", "--reason", "part missing", "--comment", "the \x1b[2J tail")
     [line] = ris("list", "--state", "rejected").splitlines()[1:]
     assert line.endswith('part missing "the \\x1b[2J tail"')
@@ -62,7 +63,9 @@ def test_one_wrong_name_and_nothing_is_decided(ris):
 
 
 def test_many_are_approved_at_once_only_when_the_audit_says_so(ris, project):
-    with pytest.raises(BadInput, match=r"Nothing was approved.*nothing was audited of 2 regions"):
+    with pytest.raises(
+        BadInput, match=r"Nothing was approved: that at most 2\.0 % are wrong .*nothing was audited of 2 regions"
+    ):
         ris("approve", "--at-least", "0.5", "--reviewer", "3")
     with pytest.raises(BadInput, match=r"Available: 0, 0\.3"):
         ris("approve", "--at-least", "0.55", "--reviewer", "3")
@@ -71,7 +74,7 @@ def test_many_are_approved_at_once_only_when_the_audit_says_so(ris, project):
     [first, second] = map(json.loads, ris("list", "--queue", "audit", "--json").splitlines())
     ris("approve", first["key"], "--reviewer", "3")
     assert ris("approve", "--at-least", "0.5", "--max-error", "0.5", "--reviewer", "3").endswith(
-        "1 regions: approved.\n"
+        "1 region: approved.\n"
     )
     [listed] = [one for one in map(json.loads, ris("list", "--json").splitlines()) if one["key"] == second["key"]]
     assert (listed["state"], listed["decision"]["queue"], listed["first_look"]) == ("approved", "bulk", None)

@@ -101,3 +101,4 @@ def test_a_profile_of_drawings_is_told_that_it_does_not_pass():
     assert "it takes 9: not passed." in ended.stdout
     assert "product: label-studio-ris" in ended.stdout
     assert "ris models verify" in ended.stderr
+    assert "note: The demo profile knows only its own synthetic scenes" in ended.stderr

@@ -55,7 +55,7 @@ def read_frame(
         )
     ).one()
     if not (is_connected or is_listed):
-        raise UnknownName(f"There is no project {project} here.", "Connect it: `ris connect --project NUMBER`.")
+        raise UnknownName(f"There is no project {project} here.", f"Connect it: `ris connect --project {project}`.")
     url = (context.studio_url or hostname or "").rstrip("/")
     is_web = url.lower().startswith(("http://", "https://"))  # what Label Studio calls itself may be javascript:…
     queues = count_queues(db, project) if with_queues else {}

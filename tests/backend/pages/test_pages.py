@@ -36,6 +36,16 @@ def test_the_first_page_lists_projects(client):
     assert f'href="/ui/projects/{PROJECT}"' in client.get("/ui/").text
 
 
+def test_an_empty_list_says_so_without_keys(client):
+    page = client.get(LIST, params={"queue": "to correct"}).text
+    assert "No region is in this list." in page
+    assert "<kbd>" not in page
+
+
+def test_an_unknown_project_is_named_in_the_remedy(client):
+    assert "There is no project 77 here. Connect it: `ris connect --project 77`." in client.get("/ui/projects/77").text
+
+
 def test_a_queue_is_in_its_order_in_pages(client):
     first = client.get(LIST, params={"queue": "uncertain"}).text
     assert first.index("task 1<") < first.index("task 2<") < first.index("task 24<")

@@ -102,7 +102,7 @@ def read_coco_file(file: Path, only: Collection[int] | None = None) -> CocoFile:
         for element in read_elements(file, member):
             try:
                 add(element)
-            except (KeyError, TypeError, ValueError, OverflowError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
                 raise BadInput(
                     f"An element of {member!a} in {file} is not in COCO's format: {type(error).__name__} {reason_of(error)}.",
                     "Images have id, file_name, height and width; annotations have id, image_id, category_id and segmentation.",
@@ -156,13 +156,12 @@ def describe(objects: Collection[CocoObject], sentences: Any) -> str:
 
 def _read_object(element: Mapping[str, Any]) -> CocoObject:
     sentences = element.get("sentences") or ()
-    if not all(isinstance(sentence, str) for sentence in sentences):  # RefCOCO's are in other files
-        sentences = ()
+    is_list = isinstance(sentences, list) and all(isinstance(sentence, str) for sentence in sentences)
     return CocoObject(
         id=int(element["id"]),
         category_id=int(element["category_id"]),
         segmentation=json.dumps(element["segmentation"]).encode(),
-        sentences=tuple(sentences),
+        sentences=tuple(sentences) if is_list else (),  # RefCOCO's are in other files
     )
 
 
@@ -179,7 +178,7 @@ def _check(content: Any, size_hw: tuple[int, int], what: str) -> None:
     limit = 4 * max(size_hw)
     for part in content if isinstance(content, list) else [content]:
         if isinstance(part, dict):
-            if list(part.get("size", ())) != list(size_hw):
+            if part.get("size") != list(size_hw):
                 raise BadInput(
                     f"{what} is for {part.get('size')!a} (H, W), its image is {size_hw}.", "Get the file again."
                 )

@@ -100,7 +100,7 @@ def _open_mask(root: Path, name: str) -> Pil.Image:
     file = find_file(root, name, "The file of a mask")
     try:
         mask = Pil.open(io.BytesIO(file.read_bytes()), formats=["PNG"])
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Pil.DecompressionBombError) as error:
         raise BadInput(f"The mask {file} cannot be read ({reason_of(error)}).", "Get it again.") from error
     if mask.width * mask.height > MAX_PIXELS:
         raise BadInput(f"The mask {file} has {mask.width} x {mask.height} pixels.", f"At most {MAX_PIXELS:,} are read.")

@@ -84,10 +84,14 @@ def find_file(folder: Path, name: str, what: str) -> Path:
     """A file that data names, below a folder.
 
     Raises:
-        BadInput: If it lies elsewhere, also by a link.
+        BadInput: If it lies elsewhere, also by a link, or no file can have its name.
     """
     file = inside(folder, name, what)
-    if not file.resolve().is_relative_to(folder.resolve()):
+    try:
+        place = file.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, or halves of surrogate pairs
+        raise BadInput(f"{what} is {name!a}, which cannot be opened.", "Put the file itself there.") from error
+    if not place.is_relative_to(folder.resolve()):
         raise BadInput(
             f"{what} is {name!a}, which a link leads out of {folder}.",
             "Put the file itself there; links are not followed.",

@@ -1,6 +1,7 @@
 """COCO's `instances.json`: images, annotated objects and their masks."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from pycocotools import mask as coco
 
 from ris_core.arrays import Array
 from ris_core.errors import BadInput
+
+MOST_BITS = 40
+"""Of a run length; pycocotools has 32."""
 
 
 class InstancesImage(NamedTuple):
@@ -128,7 +132,7 @@ def rasterise(
     try:
         parts = _run_lengths(segmentation, *size_hw)
         covers = coco.decode(parts).sum(axis=2) if parts else np.zeros(size_hw, int)
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise BadInput(
             f"A segmentation is {str(segmentation)[:80]!r}; it must be a list of polygons or of run lengths in COCO's format."
         ) from error
@@ -149,4 +153,24 @@ def _run_lengths(segmentation: Any, height: int, width: int) -> list[dict[str, A
             )
         elif len(part) >= 6:
             run_lengths += coco.frPyObjects([part], height, width)
+    for one in run_lengths:
+        if _count_pixels(one["counts"]) != math.prod(one["size"]):  # of the others pycocotools shows what was in memory
+            raise ValueError("the run lengths are not for all pixels")
     return run_lengths
+
+
+def _count_pixels(counts: str | bytes) -> int:
+    """How many pixels compressed run lengths are for: digits of five bits, and from the fourth on differences to the last but one."""
+    runs: list[int] = []
+    number = bits = 0
+    for byte in counts.encode("ascii") if isinstance(counts, str) else counts:
+        digit = byte - ord("0")
+        number |= (digit & 31) << bits
+        bits += 5
+        if bits > MOST_BITS:
+            raise ValueError("a run length has no end")
+        if not digit & 32:
+            signed = number - (1 << bits if digit & 16 else 0)
+            runs.append(signed + (runs[-2] if len(runs) > 2 else 0))
+            number = bits = 0
+    return sum(runs)

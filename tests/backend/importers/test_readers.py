@@ -2,7 +2,9 @@
 
 import json
 import pickle
+import struct
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +137,9 @@ HOSTILE = {
     "corners of text": [["0", "0", "4", "0", "4", "3"]],
     "a number": 7,
     "no size": {"counts": [48]},
+    "a size that is no list": {"counts": [48], "size": 48},
+    "run lengths that end early": {"counts": [3], "size": [6, 8]},
+    "run lengths below 0": {"counts": [-1, 49], "size": [6, 8]},
 }
 
 
@@ -143,6 +148,19 @@ def test_a_segmentation_that_cannot_be_drawn_is_refused(tmp_path, segmentation):
     [image] = read_data_set("coco", one_image(tmp_path, segmentation=segmentation)).images()
     with pytest.raises(BadInput, match=r"segmentation|run lengths"):
         image.objects[0].draw()
+
+
+def test_nested_without_end_is_not_the_format(tmp_path):
+    root = one_image(tmp_path)
+    file = root / "annotations" / "instances.json"
+    file.write_text(file.read_text().replace("[[0, 0, 4, 0, 4, 3]]", "[" * 3000 + "]" * 3000))
+    with pytest.raises(BadInput, match="not in COCO's format"):
+        read_data_set("coco", root)
+
+
+def test_a_text_is_not_a_list_of_sentences(tmp_path):
+    [image] = read_data_set("coco", one_image(tmp_path, sentences="dog")).images()
+    assert image.objects[0].sentences == ()
 
 
 def test_crowds_and_uncompressed_run_lengths_are_read(tmp_path):
@@ -162,6 +180,23 @@ def test_no_file_outside_of_the_folder_is_opened(tmp_path, name):
     [image] = read_data_set("coco", root).images()
     with pytest.raises(BadInput, match=r"no file below|leads out"):
         find_file(image.folder, image.name, "The file")
+
+
+@pytest.mark.parametrize("name", ["circle.png", "half \ud800.png"], ids=ascii)
+def test_a_name_that_cannot_be_opened_is_told(tmp_path, name):
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    with pytest.raises(BadInput, match="cannot be opened"):
+        find_file(tmp_path, name, "The file")
+
+
+def test_a_mask_of_billions_of_pixels_is_refused(tmp_path, export_as):
+    folder = export_as("masks")
+    file = folder / lines(folder / "index.jsonl")[0]["mask"]
+    content = file.read_bytes()
+    header = b"IHDR" + struct.pack(">II", 60_000, 60_000) + content[24:29]
+    file.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    with pytest.raises(BadInput, match=r"60000|3600000000"):
+        list(read_data_set("masks", folder).images())
 
 
 def test_no_mask_outside_of_the_folder_is_opened(tmp_path, export_as):

@@ -42,10 +42,35 @@ def test_nothing_drawn_is_an_empty_mask():
     assert not rasterise([], SIZE_HW).any()
 
 
-@pytest.mark.parametrize("segmentation", [7, [["a"] * 6], {"size": [40, 60]}, [None]], ids=str)
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        7,
+        [["a"] * 6],
+        {"size": [40, 60]},
+        [None],
+        {"size": [40, 60], "counts": [-1, 2401]},
+        {"size": [40, 60], "counts": "o" * 1000},
+    ],
+    ids=lambda one: str(one)[:40],
+)
 def test_no_segmentation_is_refused(segmentation):
     with pytest.raises(BadInput, match="must be a list of polygons or of run lengths"):
         rasterise(segmentation, SIZE_HW)
+
+
+@pytest.mark.parametrize("counts", [[], [5], [2399], "", "0", "5"], ids=str)
+def test_run_lengths_that_end_early_are_refused(counts):
+    """What they do not cover would be what was in memory."""
+    with pytest.raises(BadInput, match="must be a list of polygons or of run lengths"):
+        rasterise({"size": [40, 60], "counts": counts}, (40, 60))
+
+
+def test_run_lengths_of_any_mask_are_taken():
+    rng = np.random.default_rng(5)
+    for share in (0.0, 0.01, 0.5, 0.99, 1.0):
+        mask = np.repeat(rng.random((40, 60)) < share, 50, axis=0)
+        assert (rasterise(to_rle(mask), mask.shape) == mask).all()
 
 
 def test_run_lengths_of_another_size_are_refused():

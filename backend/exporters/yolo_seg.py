@@ -26,6 +26,8 @@ from ris_core.output.plain_text import one_line, to_json, whole
 IMAGES = "images"
 """Folder of the images' folders, one for each split."""
 DEFAULT_SPLIT = "train"
+RESERVED = ("path", "names", "nc", "download", "channels", "kpt_shape", "flip_idx")
+"""Words of `data.yaml` that say something else; a split that is called so stands in a comment."""
 STEPS = 10**6
 """Coordinates are written in this fraction of a side."""
 
@@ -65,7 +67,9 @@ class YoloSegWriter:
                 lines.append(f"# There is no split {role!r}. Readers ask for one, so this is {splits[0]!r}.")
             lines.append(f"{role}: {_quote(f'{IMAGES}/{role if role in splits else splits[0]}')}")
         lines += [
-            f"{_quote(split)}: {_quote(f'{IMAGES}/{split}')}" for split in splits if split not in ("train", "val")
+            f"{'# ' * (split in RESERVED)}{_quote(split)}: {_quote(f'{IMAGES}/{split}')}"
+            for split in splits
+            if split not in ("train", "val")
         ]
         names = enumerate(self._categories.list_names())
         lines += ["names:", *(f"  {number}: {_quote(name)}" for number, name in names)]

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """What moves a cursor, ends a line, turns the direction of what follows, or is no character."""
 _LINE_ENDS = re.compile("[\x7f-\x9f\u2028\u2029]")
 """What some readers of lines take for the end of one, and JSON does not escape of itself."""

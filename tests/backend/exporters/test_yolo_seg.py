@@ -138,11 +138,16 @@ def test_a_data_set_without_splits_is_train_and_says_that_val_is_the_same(export
     assert "# There is no split 'val'. Readers ask for one, so this is 'train'.\nval: \"images/train\"" in text
 
 
-def test_splits_of_other_names_are_no_keys_of_the_configuration(export_as, store, correction_store):
-    send(store, event(annotation(30, 30, [brush("n", box(4, 4), "n")]), data={"image": "/30.png", "p": "names"}))
+@pytest.mark.parametrize("word", ["names", "path", "download"])
+def test_splits_of_other_names_are_no_keys_of_the_configuration(export_as, store, correction_store, word):
+    """A reader would look for all images in the folder that `path` says, or run what `download` says."""
+    send(store, event(annotation(30, 30, [brush("n", box(4, 4), "n")]), data={"image": "/30.png", "p": word}))
     correction_store.read_events()
-    data = yaml.safe_load((export_as("yolo-seg", split_field="p") / "data.yaml").read_text())
+    text = (export_as("yolo-seg", split_field="p") / "data.yaml").read_text()
+    data = yaml.safe_load(text)
     assert data["names"] == {0: "Object", 1: "Dog"}
+    assert set(data) == {"train", "val", "names"}
+    assert f'# "{word}": "images/{word}"' in text
 
 
 def test_an_image_of_a_hard_negative_alone_is_no_background(export_as):
@@ -171,3 +176,10 @@ def test_shares_of_a_split_and_images_go_together(export_as):
     for file in root.glob("labels/*/*.txt"):
         [image] = (root / "images" / file.parent.name).glob(f"{file.stem}.*")
         assert image.stem == file.stem
+
+
+def test_a_label_may_hold_what_yaml_does_not(export_as, store, correction_store):
+    send(store, event(annotation(30, 30, [brush("n", box(4, 4), "n", label="a\uffffb\ufffe")])))
+    correction_store.read_events()
+    data = yaml.safe_load((export_as("yolo-seg") / "data.yaml").read_text(encoding="utf-8"))
+    assert r"a\uffffb\ufffe" in data["names"].values()

@@ -13,7 +13,7 @@ ANY = st.text(st.characters(codec=None))
 def test_nothing_reaches_a_terminal_but_text(text):
     shown = one_line(text)
     shown.encode()
-    assert not any(ord(one) < 32 or 127 <= ord(one) < 160 or one in "\u2028\u2029\u202e" for one in shown)
+    assert not any(ord(one) < 32 or 127 <= ord(one) < 160 or one in "\u2028\u2029\u202e\ufffe\uffff" for one in shown)
     assert one_line("a" + shown) == "a" + shown
 
 
@@ -31,6 +31,7 @@ def test_text_of_every_script_stays(text):
 
 def test_what_commands_a_terminal_is_written_out():
     assert one_line("a\x1b[2Jb\rc\nd\u202ee\ud800\x9b") == r"a\x1b[2Jb\rc\nd\u202ee\ud800\x9b"
+    assert one_line("a\uffff\ufffe") == r"a\uffff\ufffe"
     assert lines("a\r\nb\x07\nc") == "a\nb\\x07\nc"
 
 

@@ -128,8 +128,8 @@ def check_origin(request: Request) -> None:
     Raises:
         Refused: If it says that it does.
     """
-    origin = request.headers.get("origin")
-    is_other = origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    origin, host = request.headers.get("origin"), request.headers.get("host", "").lower()
+    is_other = origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}")
     if is_other or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Refused("Another page sent this: nothing was recorded.", "Use the form of this page.")
 
@@ -147,14 +147,11 @@ def address_of(request: Request, path: str = "/", query: Mapping[str, Any] | Non
 def is_own_address(request: Request, address: str) -> bool:
     """Whether an address is one of these pages, and not of another site."""
     root = address_of(request)
+    if not address.startswith(root) or address.startswith("//"):
+        return False
     parts = urlsplit(address)
     is_plain = not (parts.scheme or parts.netloc) and "\\" not in address and address.isprintable()
-    return (
-        is_plain
-        and address.startswith(root)
-        and not address.startswith("//")
-        and ".." not in PurePosixPath(parts.path).parts
-    )
+    return is_plain and ".." not in PurePosixPath(parts.path).parts
 
 
 def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:

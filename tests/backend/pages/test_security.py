@@ -87,6 +87,7 @@ def test_without_credentials_only_the_name_is_asked(make_client):
         ("/ui/../predict", "/ui/"),
         ("/ui/\\evil", "/ui/"),
         ("/ui/\r\nX: y", "/ui/"),
+        ("http://[", "/ui/"),
     ],
 )
 def test_signing_in_leads_nowhere_else(make_client, after, goes):
@@ -114,6 +115,7 @@ def test_a_form_of_another_session_is_refused(client, project, change):
     [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],

@@ -172,7 +172,8 @@ def _make_private_file(file: Path) -> None:
     # Only one that is new: closing a file gives up all locks that this process has on it, those of open connections too. Whichever
     # other process closes the database then takes itself for the last one, and removes the log that is written here.
     with contextlib.suppress(FileExistsError):
-        os.close(_open_private(file, os.O_CREAT | os.O_EXCL | os.O_RDWR))
+        # O_EXCL takes a link for a file, also one whose target is not there yet
+        os.close(_open_private(os.path.realpath(file), os.O_CREAT | os.O_EXCL | os.O_RDWR))
     if file.stat().st_uid == os.getuid():
         file.chmod(0o600)
 

@@ -83,6 +83,15 @@ def test_a_new_start_takes_the_file_that_is_there(used, file, tmp_path):
     assert write(open_request_store(f"sqlite:///{file}"))
 
 
+def test_a_link_may_name_a_file_that_is_not_there_yet(tmp_path):
+    target, link = tmp_path / "disk" / "ris.sqlite3", tmp_path / "ris.sqlite3"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    open_database(f"sqlite:///{link}").dispose()
+    assert target.stat().st_size
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
 def test_in_memory_there_is_no_file():
     open_database("sqlite://").dispose()
 

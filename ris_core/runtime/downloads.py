@@ -32,7 +32,7 @@ TIMEOUT_S = 30.0
 PAUSES_S = (1.0, 2.0, 4.0)
 """Waits after a cut, before it is tried to go on; then it is given up. They begin anew when more bytes have come."""
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)", re.IGNORECASE)
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})", re.IGNORECASE)
 
 Progress = Callable[[str, int, int], None]
 """Called as (name of the weights, bytes so far, bytes in all or 0 if unknown)."""

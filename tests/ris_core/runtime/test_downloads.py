@@ -69,6 +69,7 @@ def test_a_later_call_goes_on_where_an_earlier_one_ended(origin: str, tmp_path: 
     [
         pytest.param("no-range", [None, f"bytes={CUT_AT}-"], id="sends all again"),
         pytest.param("shifted", [None, f"bytes={CUT_AT}-", None], id="goes on elsewhere than it was asked to"),
+        pytest.param("digits", [None, f"bytes={CUT_AT}-", None], id="says a size that Python reads as no number"),
     ],
 )
 def test_a_server_that_does_not_resume_is_noticed(origin: str, tmp_path: Path, how: str, asked: list):

@@ -184,8 +184,12 @@ class _Uploads:
             BadInput: If its file cannot be read, or is not as its annotations say.
         """
         if self._images.url is not None:
-            inside(image.folder, image.name, f"The file of image {image.id}")  # the address must not climb either
-            return self._images.url.rstrip("/") + "/" + quote(image.name)
+            what = f"The file of image {image.id}"
+            inside(image.folder, image.name, what)  # the address must not climb either
+            try:
+                return self._images.url.rstrip("/") + "/" + quote(image.name)
+            except UnicodeEncodeError as error:
+                raise BadInput(f"{what} is {image.name!a}, which no address can hold.", "Rename it.") from error
         content, suffix = read_image(image, self._images.max_pixels)
         name = f"ris-{hashlib.sha256(content).hexdigest()[:40]}{suffix}"
         if name not in self._addresses:

@@ -99,6 +99,10 @@ def _data_of(image: SourceImage, key: str, target: ImportTarget) -> Json:
 
 
 def _regions(one: SourceObject, key: str, target: ImportTarget, problems: list[str]) -> list[Json]:
+    label = target.labels.get(one.label)
+    if label is None:
+        problems.append(f"{key}: the object {one.id} has a category that the data set does not list")
+        return []
     try:
         mask = one.draw()
     except BadInput as error:
@@ -111,7 +115,7 @@ def _regions(one: SourceObject, key: str, target: ImportTarget, problems: list[s
     for number, sentence in enumerate(one.sentences or ("",)):
         region_id = _make_id(f"{target.project} {key} {one.id} {number}")
         notes = {"import": f"{key}/{one.id}"}
-        region = make_region(mask, target.control, target.labels[one.label], region_id, 1.0, whole(sentence), notes)
+        region = make_region(mask, target.control, label, region_id, 1.0, whole(sentence), notes)
         if target.kind == "annotations":
             del region["score"]
         regions.append(region)

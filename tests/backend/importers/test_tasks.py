@@ -5,13 +5,15 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from backend.importers.importing import read_image
+from backend.importers.importing import ImageSettings, _Uploads, read_image
 from backend.importers.journal import SETTLE_S, ImportJournal
 from backend.importers.new_project import make_label_config
 from backend.importers.reading import read_data_set
@@ -19,6 +21,7 @@ from backend.importers.source import DataSource
 from backend.importers.tasks import ImportTarget, choose_labels, make_task
 from backend.label_studio.drawn_regions import read_drawn
 from backend.label_studio.label_config import read_config
+from backend.label_studio.task_import import ImportClient
 from ris_core.errors import BadInput
 from ris_core.geometry.masks import from_rle
 from tests.backend.importers.test_readers import one_image
@@ -59,6 +62,22 @@ def test_a_task_with_an_object_without_a_sentence_has_no_expression(tmp_path):
     task, _ = make_task(image, "/a", "coco", target())
     assert "expression" not in task["data"]
     assert "text" not in task["annotations"][0]["result"][0]["meta"]
+
+
+def test_a_name_that_no_address_can_hold_is_told(tmp_path):
+    [image] = images_of(tmp_path)
+    with closing(ImportClient("http://127.0.0.1:9")) as studio:
+        uploads = _Uploads(studio, 3, ImageSettings("https://host/folder", 10**6))
+        assert uploads.place(replace(image, name="a b/ü.png")) == "https://host/folder/a%20b/%C3%BC.png"
+        with pytest.raises(BadInput, match="no address can hold"):
+            uploads.place(replace(image, name="half \ud800.png"))
+
+
+def test_an_object_of_a_category_that_is_not_listed_is_told(tmp_path):
+    [image] = images_of(tmp_path, category_id=99)
+    task, [problem] = make_task(image, "/a", "coco", target())
+    assert "annotations" not in task
+    assert "category that the data set does not list" in problem
 
 
 def test_an_empty_mask_and_one_that_cannot_be_drawn_are_told(tmp_path):

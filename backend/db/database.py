@@ -5,6 +5,7 @@ import fcntl
 import functools
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ BUSY_TIMEOUT_S = 30
 """How long a writer waits for another process's transaction."""
 LOOK_TIMEOUT_S = 2
 """How long one waits who only looks whether a database is there and can be used."""
+
+_making = threading.Lock()
+"""Held until a new file is closed: another thread would open it before, and lose its locks."""
 
 
 def open_database(database_url: str) -> sa.Engine:
@@ -171,7 +175,7 @@ def _make_private_file(file: Path) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Only one that is new: closing a file gives up all locks that this process has on it, those of open connections too. Whichever
     # other process closes the database then takes itself for the last one, and removes the log that is written here.
-    with contextlib.suppress(FileExistsError):
+    with _making, contextlib.suppress(FileExistsError):
         # O_EXCL takes a link for a file, also one whose target is not there yet
         os.close(_open_private(os.path.realpath(file), os.O_CREAT | os.O_EXCL | os.O_RDWR))
     if file.stat().st_uid == os.getuid():

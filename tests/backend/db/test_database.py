@@ -1,8 +1,10 @@
 """The file of a database that is in use."""
 
+import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,27 @@ def test_a_second_opening_in_one_process_does_not_give_up_the_locks_of_the_first
         assert db.scalar(sa.text("SELECT number FROM kept")) == 1
     first.dispose()
     second.dispose()
+
+
+def test_a_new_file_is_not_closed_after_another_thread_has_opened_it(tmp_path, monkeypatch):
+    """It is closed while the other thread waits, and not later: that would give up the locks of the other's connections."""
+    file = tmp_path / "ris.sqlite3"
+    url, close, begun, has_opened = f"sqlite:///{file}", os.close, threading.Event(), threading.Event()
+
+    def close_late(number: int) -> None:
+        if not begun.is_set() and file.exists() and os.path.samestat(os.fstat(number), file.stat()):
+            begun.set()
+            assert not has_opened.wait(1.0)
+        close(number)
+
+    def open_second() -> None:
+        begun.wait()
+        open_database(url).dispose()
+        has_opened.set()
+
+    monkeypatch.setattr(os, "close", close_late)
+    other = threading.Thread(target=open_second)
+    other.start()
+    open_database(url).dispose()
+    other.join()
+    assert has_opened.is_set()

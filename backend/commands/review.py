@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backend.corrections.store import CorrectionStore
-    from backend.review.decisions import Decision
+    from backend.review.decisions import Decision, State
     from backend.review.listing import ListedRegion
     from backend.review.push import Kind, PushStep
 
@@ -48,7 +48,10 @@ Reviewer = Annotated[
 ]
 Comment = Annotated[str | None, typer.Option(help="What the annotator is told.")]
 QueueName = Annotated[
-    str, typer.Option("--queue", help="uncertain, confident but edited, audit or to correct; all regions if not given.")
+    str,
+    typer.Option(
+        "--queue", help="uncertain, confident but edited, suspicious, audit or to correct; all regions if not given."
+    ),
 ]
 Overlooked = Annotated[float, typer.Option(min=0.0, max=0.99, help="Share of wrong regions that reviewers overlook.")]
 
@@ -67,7 +70,11 @@ def list_regions(
     from backend.review.decisions import read_decisions, read_states
     from backend.review.listing import RegionFilter, count_regions, read_listed
     from backend.review.queues import QUEUES
+    from backend.review.suspects import SUSPICIOUS
 
+    if queue == SUSPICIOUS:
+        _list_suspicious(project, read_states("--state", state), limit, offline, as_json)
+        return
     chosen = RegionFilter(queue=queue or None, states=read_states("--state", state))
     with _open_listed(project, offline).reading() as db:
         listed, number = read_listed(db, project, chosen, limit), count_regions(db, project, chosen)
@@ -81,8 +88,7 @@ def list_regions(
         print("No region.")
     if queue:
         print(f"{queue}: {QUEUES[queue].formula}.", file=sys.stderr)
-    if number > limit:
-        print(f"{number - limit:,} more rows; use --limit to print them.", file=sys.stderr)
+    _tell_of_more(number - limit)
 
 
 def stats(project: Project, overlooked: Overlooked = 0.0, offline: Offline = False, as_json: AsJson = False) -> None:
@@ -220,6 +226,35 @@ def verify(
         print(f"The sign-off is void. Not as it was: {', '.join(changes)}.")
         raise typer.Exit(IS_VOID)
     print("The sign-off stands.")
+
+
+def _list_suspicious(project: int, states: "tuple[State, ...]", limit: int, offline: bool, as_json: bool) -> None:
+    """The queue that is scored while it is listed, each region with its highest score and the reason."""
+    from backend.review.decisions import read_decisions
+    from backend.review.listing import find_listed
+    from backend.review.suspects import FORMULA, SUSPICIOUS, list_suspicious
+
+    correction_store = _open_listed(project, offline)
+    with Progress("Comparing regions"), correction_store.reading() as db:
+        suspicious = list_suspicious(db, project, states)
+        shown = [(find_listed(db, project, one.id), one) for one in suspicious[:limit]]
+        decisions = read_decisions(db, [one.decision for one, _ in shown if one.decision is not None])
+    if as_json:
+        for region, one in shown:
+            scores = {each.kind: {"score": each.score, "reason": each.reason} for each in one.scores}
+            print(json.dumps({**_document(region, decisions.get(region.decision or 0)), "suspicion": scores}))
+    else:
+        columns = (Column("suspicion", is_number=True), *COLUMNS)
+        worst = [(region, one.worst) for region, one in shown]
+        rows = [(f"{one.score:.3f}", *_to_row(region)[:-1], f"{one.kind}: {one.reason}") for region, one in worst]
+        print_table(columns, rows)
+    print(f"{SUSPICIOUS}: {FORMULA}.", file=sys.stderr)
+    _tell_of_more(len(suspicious) - limit)
+
+
+def _tell_of_more(number: int) -> None:
+    if number > 0:
+        print(f"{number:,} more rows; use --limit to print them.", file=sys.stderr)
 
 
 def _print_steps(steps: "Sequence[PushStep]") -> None:

@@ -170,6 +170,12 @@ def is_listed_in(db: sa.Connection, region: ListedRegion, chosen: RegionFilter) 
     return bool(db.scalar(sa.select(sa.exists().where(chosen.matches(region.project) & (_own.id == region.id)))))
 
 
+def name_region(project: int, task: str, region: str, annotation: int | None) -> str:
+    """The id of a region in the list."""
+    name = json.dumps([project, task, region, annotation])
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
 def find_listed(db: sa.Connection, project: int, id: str) -> ListedRegion:
     """The region of an id, of this project.
 
@@ -249,8 +255,8 @@ def _select() -> sa.Select[Any]:
 
 
 def _to_row(one: ReviewedRegion) -> dict[str, Any]:
-    name = json.dumps([one.project, one.task, one.region, one.annotation])
     own = {column.name: getattr(one, column.name) for column in _own if hasattr(one, column.name)}
     decision = one.decision.id if one.decision else None
+    id = name_region(one.project, one.task, one.region, one.annotation)
     task_order = f"{one.task:>20}"  # numbers of tasks in their order
-    return {**own, "task_order": task_order, "id": hashlib.sha256(name.encode()).hexdigest()[:32], "decision": decision}
+    return {**own, "task_order": task_order, "id": id, "decision": decision}

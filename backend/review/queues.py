@@ -16,7 +16,8 @@ LIGHTLY_EDITED = 0.85
 """IoU below which a confident proposal was edited noticeably."""
 
 _own = listed_region.c
-_IS_OPEN = _own.state.in_(("unseen", "second look"))
+IS_OPEN = _own.state.in_(("unseen", "second look"))
+"""Condition on the list of regions: nothing is decided."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class Queue:
 QUEUES: Mapping[str, Queue] = {
     "uncertain": Queue(
         f"not decided, probability below {CONFIDENT:g}; those nearest to 0.5 first",
-        _IS_OPEN & (_own.probability < CONFIDENT),
+        IS_OPEN & (_own.probability < CONFIDENT),
         (sa.func.abs(_own.probability - 0.5),),
     ),
     "confident but edited": Queue(
         f"not decided, probability at least {CONFIDENT:g}, IoU with what was saved below {LIGHTLY_EDITED:g}; the lowest IoU first",
-        _IS_OPEN & (_own.probability >= CONFIDENT) & (_own.iou < LIGHTLY_EDITED),
+        IS_OPEN & (_own.probability >= CONFIDENT) & (_own.iou < LIGHTLY_EDITED),
         (_own.iou,),
     ),
     "audit": Queue(

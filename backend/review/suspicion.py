@@ -4,7 +4,6 @@ Nothing is learnt and no image is read: scores compare what was saved with what 
 said in the rest of the project.
 """
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +17,8 @@ from ris_core.output.plain_text import one_line
 
 SAME_THING = 0.5
 """IoU from which two masks count as of the same thing."""
-LIKE_ANY = 0.5
-"""Count that each word has beforehand for each label, so that one example decides nothing."""
+LIKE_ANY = 1.0
+"""Regions of no label that each word has beforehand, so that one example decides nothing."""
 
 Kind = Literal["wrong thing", "wrong outline", "wrong label", "wrong words"]
 
@@ -97,37 +96,28 @@ class WordCounts:
     """How often each word is said of each label of a project; a word counts once for each expression."""
 
     def __init__(self) -> None:
-        self._regions: Counter[str] = Counter()
-        self._words: dict[str, Counter[str]] = {}
+        self._labels: dict[str, Counter[str]] = {}
 
     def add(self, label: str, expression: str) -> None:
         """Count a region."""
-        if words := split_words(expression):
-            self._regions[label] += 1
-            self._words.setdefault(label, Counter()).update(words)
+        for word in split_words(expression):
+            self._labels.setdefault(word, Counter())[label] += 1
 
-    def guess_labels(self, label: str, expression: str) -> Mapping[str, float]:
-        """The probability of each label by the words of a region that was counted, which itself counts for nothing.
+    def point_at_labels(self, label: str, expression: str) -> Mapping[str, tuple[float, str]]:
+        """How surely some word of a region that was counted points at each label, in [0, 1), and which word.
 
-        Naive Bayes over the words that the rest of the project has; empty if that has none of them.
+        It is the share of the label among the other regions of which the word is said, and of `LIKE_ANY` more. The word that
+        points best counts alone: "the dog left of the guitar" names another thing too.
         """
-        words = split_words(expression)
-        logs: dict[str, float] = {}
-        seen = False
-        for name, own in self._words.items():
-            is_own = name == label
-            regions = self._regions[name] - is_own
-            likelihood = math.log(regions + LIKE_ANY)
-            for word in words:
-                count = own[word] - is_own
-                seen |= count > 0
-                likelihood += math.log((count + LIKE_ANY) / (regions + 2 * LIKE_ANY))
-            logs[name] = likelihood
-        if not seen:
-            return {}
-        highest = max(logs.values())
-        total = sum(math.exp(value - highest) for value in logs.values())
-        return {name: math.exp(value - highest) / total for name, value in logs.items()}
+        surest: dict[str, tuple[float, str]] = {}
+        for word in sorted(split_words(expression)):
+            own = self._labels[word]
+            rest = own.total() - 1 + LIKE_ANY
+            for name, count in own.items():
+                share = (count - (name == label)) / rest
+                if share > surest.get(name, (0.0, ""))[0]:
+                    surest[name] = share, word
+        return surest
 
 
 def split_words(expression: str) -> frozenset[str]:
@@ -148,7 +138,8 @@ def _compare_with_proposal(region: SuspectRegion) -> tuple[Suspicion, Suspicion]
         ), outline
     if score := probability * (1 - boundary_iou):
         outline = outline._replace(
-            score=score, reason=f"its outline is not the proposal's (p {probability:.2f}, boundary IoU {boundary_iou:.2f})"
+            score=score,
+            reason=f"its outline is not the proposal's (p {probability:.2f}, boundary IoU {boundary_iou:.2f})",
         )
     return thing, outline
 
@@ -175,10 +166,11 @@ def _fits_other_words(task: Sequence[SuspectRegion]) -> list[Suspicion]:
 
 
 def _judge_label(counts: WordCounts, label: str, expression: str) -> Suspicion:
-    """Suspicion of a wrong label: in the rest of the project such words have another one."""
-    guess = counts.guess_labels(label, expression)
-    likeliest = max(guess, key=guess.__getitem__, default=label)
-    if likeliest == label:
+    """Suspicion of a wrong label: in the rest of the project some word of it has another one, and none has this one."""
+    surest = counts.point_at_labels(label, expression)
+    own, _ = surest.get(label, (0.0, ""))
+    likeliest = max(surest, key=lambda name: surest[name], default=label)
+    share, word = surest.get(likeliest, (0.0, ""))
+    if share <= own:
         return Suspicion("wrong label", 0.0, "")
-    score = 1 - guess[label]
-    return Suspicion("wrong label", score, f'such words mostly have the label "{one_line(likeliest)}"')
+    return Suspicion("wrong label", share - own, f'"{one_line(word)}" mostly has the label "{one_line(likeliest)}"')

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from backend.base.errors import BadSettings
 from backend.commands.cli import app
 from ris_core.errors import BadInput, RisError
-from tests.backend.corrections.made import PROJECT
+from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
 
 
 @pytest.fixture
@@ -88,3 +88,17 @@ def test_a_run_leaves_out_what_is_approved(ris, store):
     assert find_reviewed(read_settings(), PROJECT, "approved") == (6,)
     with pytest.raises(BadInput, match="--not-reviewed has 'good'"):
         find_reviewed(read_settings(), PROJECT, "good")
+
+
+def test_suspicious_regions_come_with_their_reason(ris, store, project):
+    hand_out(store, 21, [("s", 1)], [rle(0, 0)])
+    send(store, event(annotation(7, 21, [brush("s", box(0, 3), "the box")])))
+    project.read_events()
+    [line] = ris("list", "--queue", "suspicious").splitlines()[1:]
+    assert line.split()[1:3] == ["unseen", "21/s"]
+    assert "wrong outline: its outline is not the proposal's" in " ".join(line.split())
+    [listed] = map(json.loads, ris("list", "--queue", "suspicious", "--json").splitlines())
+    assert listed["suspicion"]["wrong outline"]["score"] == pytest.approx(float(line.split()[0]), abs=1e-3)
+    assert set(listed["suspicion"]) == {"wrong thing", "wrong outline", "wrong label", "wrong words"}
+    ris("approve", "21/s", "--queue", "suspicious", "--reviewer", "3")
+    assert len(ris("list", "--queue", "suspicious").splitlines()) <= 1

@@ -8,14 +8,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Bool
 
 from backend.corrections.matching import boundary_overlap, overlap
-from backend.review.suspicion import Kind, SuspectRegion, score_regions
+from backend.review.suspicion import KINDS, Kind, SuspectRegion, score_regions
 from benchmarks.simulated_annotator import ACCEPTED_IOU, measure_iou
 from demo.benchmark import draw_case, draw_other_case
 from demo.other_worlds import make_other_scene
@@ -39,7 +39,6 @@ LOOKED_AT = 0.15
 """Share of the queue that is looked at."""
 WANTED, WANTED_OF_A_KIND = 0.8, 0.6
 """Shares of the planted errors that are to be found there."""
-KINDS: tuple[Kind, ...] = get_args(Kind)
 ORDERS = ("suspicious", "lowest probability first", "random")
 RESAMPLES = 2_000
 
@@ -113,7 +112,6 @@ def spoil_outline(mask: Bool[Array, "h w"], generator: np.random.Generator) -> B
     return _cut(mask, wanted)
 
 
-
 def _measure(world: str, scenes: Sequence["_Scene"], projects: int) -> list[FoundErrors]:
     images = {scene.image: number for number, scene in enumerate(scenes)}
     planted = np.zeros((len(images), len(KINDS)))
@@ -153,9 +151,11 @@ def _look(project: Sequence[_Made], generator: np.random.Generator) -> Iterator[
     """Which regions are looked at, by each of `ORDERS`; equal ones are in a random order."""
     regions = [one.region for one in project]
     chance = generator.random(len(regions))
-    suspicion = np.array([one.worst.score for one in score_regions(regions)])
+    orders = [one.order for one in score_regions(regions)]
+    place = {order: number for number, order in enumerate(sorted(set(orders)))}
+    suspicion = np.array([place[order] for order in orders])
     probability = np.array([-1.0 if one.probability is None else one.probability for one in regions])
-    for values in (-suspicion, probability, np.zeros(len(regions))):
+    for values in (suspicion, probability, np.zeros(len(regions))):
         is_seen = np.zeros(len(regions), bool)
         is_seen[np.lexsort((chance, values))[: int(LOOKED_AT * len(regions))]] = True
         yield is_seen

@@ -22,7 +22,7 @@ from backend.review.suspicion import SuspectRegion, SuspiciousRegion, score_regi
 
 SUSPICIOUS = "suspicious"
 """Name of the queue. Its order is not one of SQL, so it is apart from `backend.review.queues`."""
-FORMULA = "not decided, a score of suspicion above 0; the highest of the four scores first"
+FORMULA = "not decided, a score of suspicion above 0; the highest of each of the four scores in turn"
 
 
 def list_suspicious(db: sa.Connection, project: int, states: Sequence[State] = ()) -> list[SuspiciousRegion]:
@@ -34,7 +34,7 @@ def list_suspicious(db: sa.Connection, project: int, states: Sequence[State] = (
     condition = RegionFilter(states=tuple(states)).matches(project) & IS_OPEN
     is_open = set(db.scalars(sa.select(listed_region.c.id).where(condition)))
     scored = [one for one in score_regions(read_suspects(db, project)) if one.id in is_open and one.worst.score > 0]
-    return sorted(scored, key=lambda one: (-one.worst.score, one.id))
+    return sorted(scored, key=lambda one: (*one.order, one.id))
 
 
 def read_suspects(db: sa.Connection, project: int) -> Iterator[SuspectRegion]:

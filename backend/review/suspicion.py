@@ -6,10 +6,12 @@ said in the rest of the project.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
 
 from backend.corrections.matching import overlaps
 from ris_core.geometry.masks import Rle
@@ -21,6 +23,7 @@ LIKE_ANY = 1.0
 """Regions of no label that each word has beforehand, so that one example decides nothing."""
 
 Kind = Literal["wrong thing", "wrong outline", "wrong label", "wrong words"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,25 @@ class Suspicion(NamedTuple):
 
 
 class SuspiciousRegion(NamedTuple):
-    """A region with its four scores."""
+    """A region with its four scores.
+
+    Attributes:
+        places: Of each score, how many regions have a higher one; the number of all regions if it is 0.
+    """
 
     id: str
     scores: tuple[Suspicion, ...]
+    places: tuple[int, ...]
 
     @property
     def worst(self) -> Suspicion:
-        """The highest score."""
-        return max(self.scores, key=lambda one: one.score)
+        """The score by which the region is nearest to the top of its queue."""
+        return min(zip(self.places, self.scores, strict=True), key=lambda one: (one[0], -one[1].score))[1]
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """Sort key: the four scores take turns, since they do not measure the same."""
+        return min(self.places), -self.worst.score
 
 
 def score_regions(regions: Iterable[SuspectRegion]) -> list[SuspiciousRegion]:
@@ -86,9 +99,13 @@ def score_regions(regions: Iterable[SuspectRegion]) -> list[SuspiciousRegion]:
         for region, words in zip(task, elsewhere, strict=True):
             counts.add(region.label, region.expression)
             known.append((region.id, region.label, region.expression, (*_compare_with_proposal(region), words)))
+    rows = [(*scores, counts.judge(label, expression)) for _, label, expression, scores in known]
+    values = np.array([[one.score for one in row] for row in rows]).reshape(len(rows), len(KINDS))  # (N, 4)
+    places = np.stack([np.searchsorted(np.sort(-one), -one) for one in values.T], axis=1)
+    places[values == 0] = len(rows)
     return [
-        SuspiciousRegion(id, (*scores, _judge_label(counts, label, expression)))
-        for id, label, expression, scores in known
+        SuspiciousRegion(id, row, tuple(place))
+        for (id, *_), row, place in zip(known, rows, places.tolist(), strict=True)
     ]
 
 
@@ -97,27 +114,36 @@ class WordCounts:
 
     def __init__(self) -> None:
         self._labels: dict[str, Counter[str]] = {}
+        self._usual: dict[str, tuple[int, list[tuple[str, int]]]] = {}
 
     def add(self, label: str, expression: str) -> None:
-        """Count a region."""
+        """Count a region. All are counted before any is judged."""
         for word in split_words(expression):
             self._labels.setdefault(word, Counter())[label] += 1
 
-    def point_at_labels(self, label: str, expression: str) -> Mapping[str, tuple[float, str]]:
-        """How surely some word of a region that was counted points at each label, in [0, 1), and which word.
+    def judge(self, label: str, expression: str) -> Suspicion:
+        """Suspicion of a wrong label of a region that was counted: some word has another one elsewhere, and none has this one.
 
-        It is the share of the label among the other regions of which the word is said, and of `LIKE_ANY` more. The word that
-        points best counts alone: "the dog left of the guitar" names another thing too.
+        A word has a label as surely as its share is among the other regions of which it is said, and of `LIKE_ANY` more. The
+        word that points best counts alone: "the dog left of the guitar" names another thing too.
         """
-        surest: dict[str, tuple[float, str]] = {}
+        own, other, reason = 0.0, 0.0, ""
         for word in sorted(split_words(expression)):
+            total, usual = self._find_usual(word)
+            rest = total - 1 + LIKE_ANY
+            own = max(own, (self._labels[word][label] - 1) / rest)
+            for name, count in usual:
+                if name != label and count / rest > other:
+                    other = count / rest
+                    reason = f'"{one_line(word)}" mostly has the label "{one_line(name)}"'
+        return Suspicion("wrong label", other - own, reason) if other > own else Suspicion("wrong label", 0.0, "")
+
+    def _find_usual(self, word: str) -> tuple[int, list[tuple[str, int]]]:
+        """Of how many regions a word is said, and its two most frequent labels: one of them is another than a region's."""
+        if word not in self._usual:
             own = self._labels[word]
-            rest = own.total() - 1 + LIKE_ANY
-            for name, count in own.items():
-                share = (count - (name == label)) / rest
-                if share > surest.get(name, (0.0, ""))[0]:
-                    surest[name] = share, word
-        return surest
+            self._usual[word] = own.total(), own.most_common(2)
+        return self._usual[word]
 
 
 def split_words(expression: str) -> frozenset[str]:
@@ -163,14 +189,3 @@ def _fits_other_words(task: Sequence[SuspectRegion]) -> list[Suspicion]:
         reason = f'it is what was proposed for "{one_line(expression)}"' if score else ""
         found.append(Suspicion("wrong words", score, reason))
     return found
-
-
-def _judge_label(counts: WordCounts, label: str, expression: str) -> Suspicion:
-    """Suspicion of a wrong label: in the rest of the project some word of it has another one, and none has this one."""
-    surest = counts.point_at_labels(label, expression)
-    own, _ = surest.get(label, (0.0, ""))
-    likeliest = max(surest, key=lambda name: surest[name], default=label)
-    share, word = surest.get(likeliest, (0.0, ""))
-    if share <= own:
-        return Suspicion("wrong label", 0.0, "")
-    return Suspicion("wrong label", share - own, f'"{one_line(word)}" mostly has the label "{one_line(likeliest)}"')

@@ -73,5 +73,13 @@ def test_a_label_that_such_words_do_not_have_is_suspicious():
 def test_one_example_decides_nothing():
     counts = WordCounts()
     counts.add("car", "car")
-    assert counts.point_at_labels("car", "car") == {}
+    assert counts.judge("car", "car").score == 0.0
     assert scores_of(region("a", rle(0, 0), rle(0, 0), label="x", words=""))["a"]["wrong label"].score == 0.0
+
+
+def test_the_scores_take_turns():
+    things = [region(f"thing{i}", rle(0, 0), rle(0, 15), p=0.9 - i / 10, task=f"t{i}") for i in range(3)]
+    scored = score_regions([*things, region("outline", rle(0, 1), rle(0, 0), p=0.3, task="o")])
+    assert [one.id for one in sorted(scored, key=lambda one: one.order)] == ["thing0", "outline", "thing1", "thing2"]
+    assert [one.worst.kind for one in scored] == [*["wrong thing"] * 3, "wrong outline"]
+    assert score_regions([]) == []

@@ -14,7 +14,7 @@ from backend.base.redaction import hide
 from backend.corrections.store import open_correction_store
 from backend.exporters.image_files import Fetch
 from backend.http.app import STATUS
-from backend.pages import bulk, overview, pictures, queue, sign_in
+from backend.pages import bulk, overview, pictures, queue, region, sign_in
 from backend.pages.context import Overtaken, PagesContext, Refused, SignInNeeded, address_of, render
 from backend.pages.lister import Lister
 from backend.pages.sessions import open_sessions
@@ -63,7 +63,7 @@ def create_pages(
         asking=CapacityLimiter(ASKING_THREADS),
         drawing=CapacityLimiter(DRAWING_THREADS),
     )
-    for room in (sign_in, overview, queue, pictures, bulk):
+    for room in (sign_in, overview, queue, region, pictures, bulk):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     app.add_exception_handler(SignInNeeded, _send_to_sign_in)

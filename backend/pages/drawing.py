@@ -12,7 +12,7 @@ from ris_core.arrays import Array
 from ris_core.geometry.masks import Rle, from_rle
 from ris_core.output.overlay import Rgb, paint_mask
 
-View = Literal["overlay", "plain"]
+View = Literal["overlay", "saved", "offered", "plain"]
 Size = Literal["small", "large"]
 
 OUTLINE_RGB: Rgb = (255, 214, 10)
@@ -41,7 +41,7 @@ def draw_region(
     Args:
         pixels: The image in [0, 255]; the background is grey without it, and if its size is not that of the mask.
         offered: The mask that was proposed; left out if its size is not that of the mask.
-        view: "plain" leaves out everything that is drawn.
+        view: "saved" and "offered" outline one of the two masks only; "plain" leaves out everything that is drawn.
     """
     region = from_rle(mask)
     proposal = from_rle(offered) if offered and offered["size"] == mask["size"] else region
@@ -49,11 +49,13 @@ def draw_region(
         pixels = np.full((*region.shape, 3), GREY, np.uint8)
     window = _window(region | proposal, MARGIN[size])
     canvas = _fit(pixels[window], SIDE_PX[size])
+    saved, first = (_shrink(one[window], canvas) for one in (region, proposal))
     if view == "overlay":
-        saved, first = (_shrink(one[window], canvas) for one in (region, proposal))
         paint_mask(canvas, first & ~saved, REMOVED_RGB, opacity=CHANGE_OPACITY)
         paint_mask(canvas, saved & ~first, ADDED_RGB, opacity=CHANGE_OPACITY)
-        paint_mask(canvas, saved, OUTLINE_RGB, outline_px=2 if size == "small" else 3)
+    if view != "plain":
+        outlined = first if view == "offered" else saved
+        paint_mask(canvas, outlined, OUTLINE_RGB, outline_px=2 if size == "small" else 3)
     buffer = io.BytesIO()
     Pil.fromarray(canvas).save(buffer, "WEBP", quality=QUALITY)
     return buffer.getvalue()

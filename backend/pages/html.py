@@ -1,5 +1,6 @@
 """Templates that escape every value; nothing is marked as safe."""
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -23,5 +24,6 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["moment"] = lambda at: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     return environment

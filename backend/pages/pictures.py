@@ -1,16 +1,18 @@
 """Pictures of regions. A picture is asked for by a region of a project; where its image is, only the records say."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import anyio
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from backend.base.errors import ImageUnreachable
 from backend.pages.context import PagesContext, context_of, in_thread, signed_in
 from backend.pages.drawing import Size, View, draw_region
 from backend.pages.overview import ProjectNumber
+from backend.review.answers import read_answer
 from backend.review.listing import find_listed
 from backend.review.masks import RegionPicture, read_picture
 from ris_core.arrays import Array
@@ -24,31 +26,50 @@ KEPT_S = 86_400
 """How long a browser may keep a picture: its address names the mask."""
 
 
+class PictureQuery(BaseModel):
+    """What is asked of a picture.
+
+    Attributes:
+        mask: Digest of the region's mask.
+        answer, candidate: Draw this candidate, by its rank, of this answer in place of what was offered.
+    """
+
+    mask: str
+    size: Size = "small"
+    view: View = "overlay"
+    answer: int | None = Field(default=None, ge=0, lt=2**63)
+    candidate: int = Field(default=1, ge=1, lt=2**31)
+
+
 class _Source(NamedTuple):
     picture: RegionPicture
     task: str
 
 
 @router.get("/projects/{project}/regions/{id}/picture")
-async def show(
-    request: Request, project: ProjectNumber, id: str, mask: str, size: Size = "small", view: View = "overlay"
-) -> Response:
+async def show(request: Request, project: ProjectNumber, id: str, query: Annotated[PictureQuery, Query()]) -> Response:
     """A region on its image, as WebP; on grey where the image cannot be fetched."""
     context = context_of(request)
-    source = await in_thread(request, partial(_read, context, project, id, mask))
+    source = await in_thread(request, partial(_read, context, project, id, query))
     content, is_whole = await anyio.to_thread.run_sync(
-        partial(_draw, context, project, source, size, view), limiter=context.drawing
+        partial(_draw, context, project, source, query.size, query.view), limiter=context.drawing
     )
     kept = f"private, max-age={KEPT_S}" if is_whole else "no-store"
     return Response(content, media_type="image/webp", headers={"Cache-Control": kept})
 
 
-def _read(context: PagesContext, project: int, id: str, mask: str) -> _Source:
+def _read(context: PagesContext, project: int, id: str, query: PictureQuery) -> _Source:
     with context.correction_store.reading() as db:
         region = find_listed(db, project, id)
-        if region.mask_sha256 != mask:
+        if region.mask_sha256 != query.mask:
             raise UnknownName(f"The mask of {region.key} was changed. Load the page again.")
-        return _Source(read_picture(db, region), region.task)
+        picture = read_picture(db, region)
+        if query.answer is not None:
+            masks = read_answer(db, project, region.task, query.answer).masks[query.candidate - 1 : query.candidate]
+            if not masks or list(masks[0]["size"]) != list(picture.mask["size"]):
+                raise UnknownName(f"The candidate {query.candidate} of the answer {query.answer} cannot be drawn here.")
+            picture = picture._replace(offered=masks[0])
+        return _Source(picture, region.task)
 
 
 def _draw(context: PagesContext, project: int, source: _Source, size: Size, view: View) -> tuple[bytes, bool]:

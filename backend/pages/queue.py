@@ -100,7 +100,10 @@ async def decide(request: Request, project: ProjectNumber, session: ReviewSessio
     decided = await in_thread(request, partial(_decide, context_of(request), project, session, form, query))
     if "x-fragment" in request.headers:
         return render(request, "_region.html", query=query, reasons=REASONS, **decided._asdict())
-    address = address_of(request, f"/projects/{project}/regions", query.written(done=decided.region.id))
+    path, shown = f"/projects/{project}/regions", query.written(done=decided.region.id)
+    if form.get("alone"):  # the page of one region sent it
+        path, shown = f"{path}/{decided.region.id}", query.written()
+    address = address_of(request, path, shown)
     return RedirectResponse(address, 303)
 
 

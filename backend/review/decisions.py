@@ -169,6 +169,13 @@ def read_history(db: sa.Connection, project: int, about: RegionMask) -> list[Dec
     return list(map(_decision, rows))
 
 
+def read_region_history(db: sa.Connection, project: int, task: str, region: str) -> list[Decision]:
+    """Every decision about a region, whichever mask it had, oldest first."""
+    own = review.c
+    chosen = (own.project == project) & (own.task == task) & (own.region == region)
+    return list(map(_decision, db.execute(sa.select(review).where(chosen).order_by(own.id)).mappings()))
+
+
 def add_decision(
     db: sa.Connection,
     project: int,

@@ -2,6 +2,7 @@
 // Keys for lists of regions. Everything also works as links and forms without this script.
 const regions = () => [...document.querySelectorAll(".region")];
 const current = () => document.activeElement.closest(".region") ?? regions().find(one => one.id === lastId);
+const isAlone = document.querySelector(".regions[data-alone]") !== null; // its history is on the page too: that is loaded anew
 const large = document.getElementById("large");
 let lastId = null, isBusy = false, isPlain = false, undoId = null;
 
@@ -41,6 +42,7 @@ function turn(link, step) { // regions that left the list make the next page beg
 
 async function send(form, button, moves) {
   if (isBusy) return;
+  if (isAlone) return form.requestSubmit(button);
   isBusy = true;
   const region = form.closest(".region"), body = new URLSearchParams(new FormData(form, button));
   try {
@@ -69,7 +71,7 @@ function press(region, key, moves) {
 }
 
 document.addEventListener("submit", event => {
-  if (!event.target.closest(".region")) return;
+  if (isAlone || !event.target.closest(".region")) return;
   event.preventDefault();
   send(event.target, event.submitter, event.submitter.value !== "undo");
 });
@@ -86,6 +88,7 @@ document.addEventListener("keydown", event => {
     k: () => move(-1), ArrowLeft: () => move(-1), ArrowUp: () => move(-1),
     a: () => press(region, "a", true), d: () => press(region, "d", true), u: () => press(undo, "u", false),
     r: () => { if (details) { details.open = !details.open; goTo(region); } },
+    i: () => region?.querySelector('a[data-key="i"]')?.click(),
     o: () => region?.querySelector('a[data-key="o"]')?.click(),
     v: () => { isPlain = !isPlain; if (large.open) show(region); },
     " ": () => { if (large.open) large.close(); else if (region) { large.show(); show(region); } },

@@ -72,8 +72,8 @@ def test_it_compares_what_was_offered_with_what_was_saved(client, edited):
     assert "IoU of the two masks</th><td>0.500<" in page
     assert "area</th><td>-50.0 % of the offered one<" in page
     assert "Candidates: 3" in page
-    assert re.search(r"<b>1</b> score 0\.900 · IoU 0\.50 · <b>handed out</b>", page)
-    assert re.search(r"<b>2</b> score 0\.700 · IoU 0\.00\s*</figcaption>", page)
+    assert re.search(r"<b>#1</b> score 0\.900 · IoU 0\.50 · <b>handed out</b>", page)
+    assert re.search(r"<b>#2</b> score 0\.700 · IoU 0\.00\s*</figcaption>", page)
     assert "not on record" in page  # how it was read: `hand_out` does not say
 
 

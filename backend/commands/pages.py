@@ -23,6 +23,7 @@ def open_pages(settings: Settings) -> "FastAPI":
         Unreachable: If the database cannot be opened.
     """
     from backend.commands.image_fetch import make_fetch
+    from backend.commands.run_status import count_workers
     from backend.commands.studio import is_known, open_review_client
     from backend.pages.app import create_pages
 
@@ -33,4 +34,7 @@ def open_pages(settings: Settings) -> "FastAPI":
     def find_user(email: str) -> int | None:
         return open_review_client(settings).find_user(email) if is_known(settings) else None
 
-    return create_pages(settings, find_user, lambda project: make_for_now(project, int(time.time() // CONNECTION_S)))
+    def make_fetch_now(project: int) -> "Fetch | None":
+        return make_for_now(project, int(time.time() // CONNECTION_S))
+
+    return create_pages(settings, find_user, make_fetch_now, lambda: count_workers(settings))

@@ -1,1 +1,1 @@
-"""The pages of quality review at `/ui`: an overview, the queues, one region, approval in bulk. What they show and change is in `review`."""
+"""The pages of leads at `/ui`: an overview, the queues, one region, approval in bulk, runs. They show and change `review` and `runs`."""

@@ -14,10 +14,11 @@ from backend.base.redaction import hide
 from backend.corrections.store import open_correction_store
 from backend.exporters.image_files import Fetch
 from backend.http.app import STATUS
-from backend.pages import bulk, overview, pictures, queue, region, sign_in
+from backend.pages import bulk, overview, pictures, queue, region, runs, sign_in
 from backend.pages.context import Overtaken, PagesContext, Refused, SignInNeeded, address_of, render
 from backend.pages.lister import Lister
 from backend.pages.sessions import open_sessions
+from backend.runs.store import open_run_store
 from backend.settings.environment import Settings
 from ris_core.errors import RisError, UnknownName
 
@@ -38,12 +39,15 @@ HEADERS = {
 
 
 def create_pages(
-    settings: Settings, find_user: Callable[[str], int | None], make_fetch: Callable[[int], Fetch | None]
+    settings: Settings,
+    find_user: Callable[[str], int | None],
+    make_fetch: Callable[[int], Fetch | None],
+    count_workers: Callable[[], int | None],
 ) -> FastAPI:
     """The app.
 
     Args:
-        find_user, make_fetch: As `PagesContext` has them.
+        find_user, make_fetch, count_workers: As `PagesContext` has them.
 
     Raises:
         BadSettings: If a setting cannot be used.
@@ -53,17 +57,19 @@ def create_pages(
     correction_store = open_correction_store(settings.sql_url)
     app.state.context = PagesContext(
         correction_store=correction_store,
+        run_store=open_run_store(settings.sql_url),
         lister=Lister(correction_store),
         sessions=open_sessions(settings.state_dir, settings.credentials),
         credentials=settings.credentials,
         studio_url=settings.label_studio_url,
         find_user=find_user,
         make_fetch=make_fetch,
+        count_workers=count_workers,
         max_pixels=settings.max_image_pixels,
         asking=CapacityLimiter(ASKING_THREADS),
         drawing=CapacityLimiter(DRAWING_THREADS),
     )
-    for room in (sign_in, overview, queue, region, pictures, bulk):
+    for room in (sign_in, overview, queue, region, pictures, bulk, runs):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")))
     app.add_exception_handler(SignInNeeded, _send_to_sign_in)

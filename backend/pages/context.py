@@ -17,6 +17,7 @@ from backend.http.bodies import read_body
 from backend.pages.html import render_template
 from backend.pages.lister import Lister
 from backend.pages.sessions import COOKIE, ReviewSession, Sessions
+from backend.runs.store import RunStore
 from ris_core.errors import BadInput, RisError
 
 Result = TypeVar("Result")
@@ -47,17 +48,20 @@ class PagesContext:
         studio_url: Label Studio's address for people; None if the settings do not say it.
         find_user: Label Studio's number of the user with an e-mail address; None if it has none.
         make_fetch: Returns what fetches a project's images; None where no Label Studio is known.
+        count_workers: How many workers are ready; None if Redis does not answer.
         max_pixels: Largest image that is opened.
         asking, drawing: Limit the threads that ask the database, and that draw.
     """
 
     correction_store: CorrectionStore
+    run_store: RunStore
     lister: Lister
     sessions: Sessions
     credentials: tuple[str, str] | None
     studio_url: str | None
     find_user: Callable[[str], int | None]
     make_fetch: Callable[[int], Fetch | None]
+    count_workers: Callable[[], int | None]
     max_pixels: int
     asking: CapacityLimiter
     drawing: CapacityLimiter

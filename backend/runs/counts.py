@@ -1,5 +1,6 @@
 """Counts of runs and items, for people, for Prometheus and for the supervisor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -44,6 +45,16 @@ class RunCounts:
         wanted = sa.select(item_count.c.state, _NUMBER).where(item_count.c.run == run_id).group_by(item_count.c.state)
         with self._transactions.reading() as db:
             return {state: int(number) for state, number in db.execute(wanted) if number}
+
+    def by_run(self, run_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+        """How many items of each run are in each state; runs without items are left out."""
+        keys = (item_count.c.run, item_count.c.state)
+        counts: dict[str, dict[str, int]] = {}
+        with self._transactions.reading() as db:
+            for id, state, number in db.execute(sa.select(*keys, _NUMBER).where(keys[0].in_(run_ids)).group_by(*keys)):
+                if number:
+                    counts.setdefault(id, {})[state] = int(number)
+        return counts
 
     def count_all(self) -> dict[tuple[str, str], int]:
         """How many items there are, by state and reason of failure."""

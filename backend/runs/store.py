@@ -117,13 +117,26 @@ class RunStore:
             raise BadRun(f"{run_id!r} names several runs: {runs}{more}.", "Give the id of one.")
         return read_run(rows[0])
 
-    def list_runs(self, states: Iterable[RunState] | None = None, project: int | None = None) -> list[Run]:
-        """Runs, newest first."""
+    def list_runs(
+        self,
+        states: Iterable[RunState] | None = None,
+        project: int | None = None,
+        limit: int | None = None,
+        start: int = 0,
+    ) -> list[Run]:
+        """Runs, newest first.
+
+        Args:
+            states, project: Only runs with these; all if None.
+            limit, start: At most so many, after so many; all if None.
+        """
         wanted = sa.select(run).order_by(run.c.created_at.desc(), run.c.id.desc())
         if states is not None:
             wanted = wanted.where(run.c.state.in_(tuple(states)))
         if project is not None:
             wanted = wanted.where(run.c.project == project)
+        if limit is not None:
+            wanted = wanted.limit(limit).offset(start)
         with self._transactions.reading() as db:
             return [read_run(row) for row in db.execute(wanted).mappings()]
 

@@ -93,33 +93,39 @@ class RunStatus:
         """For people."""
         run = self.run
         name = f" ({run.spec.name})" if run.spec.name else ""
-        states = ", ".join(f"{number} {_NAMES.get(state, state)}" for state, number in sorted(self.items.items()))
+        told = [*self.to_facts(), *(("failed", f"task {one.task}: {one.error}") for one in self.failures)]
         lines = [
             f"run {run.id}{name}, project {run.project}: {self.state}",
-            f"  asks       {run.spec.about}",
-            f"  version    {run.model_version}{self._earlier()}",
-            f"  tasks      {states or 'none'}" + (f"; {run.skipped} answered before" if run.skipped else ""),
-            *self._found(),
-            *self._watches(),
-            f"  rate       {self._rate()}",
+            *(f"  {of:<10} {text}" for of, text in told),
         ]
-        if run.note:
-            lines.append(f"  note       {run.note}")
-        lines += [f"  failed     task {one.task}: {one.error}" for one in self.failures]
         return "\n".join(map(one_line, lines))
 
-    def _found(self) -> list[str]:
+    def to_facts(self) -> list[tuple[str, str]]:
+        """What there is to say of it besides its failures: what about, and in words."""
+        run = self.run
+        states = ", ".join(f"{number} {_NAMES.get(state, state)}" for state, number in sorted(self.items.items()))
+        facts = [
+            ("asks", run.spec.about),
+            ("version", f"{run.model_version}{self._earlier()}"),
+            ("tasks", (states or "none") + (f"; {run.skipped} answered before" if run.skipped else "")),
+            *self._found(),
+            *self._watches(),
+            ("rate", self._rate()),
+        ]
+        return [*facts, ("note", run.note)] if run.note else facts
+
+    def _found(self) -> list[tuple[str, str]]:
         """Of how many tasks the answer wants a look."""
         counts = ((self.nothing_found, "nothing found"), (self.unsure, "unsure"))
         text = ", ".join(f"{number} {what}" for number, what in counts if number)
-        lines = [f"  answers    {text}"] if text else []
-        return [*lines, f"  scores     {UNCALIBRATED}"] if self.is_uncalibrated else lines
+        facts = [("answers", text)] if text else []
+        return [*facts, ("scores", UNCALIBRATED)] if self.is_uncalibrated else facts
 
-    def _watches(self) -> list[str]:
+    def _watches(self) -> list[tuple[str, str]]:
         """That later tasks join."""
         if not self.run.spec.watch or self.run.state in OVER:
             return []
-        return [f"  watches    tasks that are imported later join, until `ris run finish {self.run.id}`"]
+        return [("watches", f"tasks that are imported later join, until `ris run finish {self.run.id}`")]
 
     def _earlier(self) -> str:
         """What other versions have answered, if the run went on with another one."""

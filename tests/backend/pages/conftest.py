@@ -59,7 +59,7 @@ def make_client(project, tmp_path):
         url = project._engine.url.render_as_string(hide_password=False)
         settings = Settings(_env_file=None, DATABASE_URL=url, **values)
         app = FastAPI()
-        app.mount("/ui", create_pages(settings, {LEAD_EMAIL: LEAD}.get, lambda _project: fetch))
+        app.mount("/ui", create_pages(settings, {LEAD_EMAIL: LEAD}.get, lambda _project: fetch, lambda: 1))
         return TestClient(app, raise_server_exceptions=False, follow_redirects=False)
 
     return make

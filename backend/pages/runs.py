@@ -1,0 +1,147 @@
+"""A project's bulk runs: their list, and one run with its status, its failures and what people do with it."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, Field
+
+from backend.http.runs import CONTROLS
+from backend.pages.context import PagesContext, address_of, context_of, in_thread, read_own_form, render, signed_in
+from backend.pages.frame import ProjectFrame, read_frame
+from backend.pages.overview import ProjectNumber
+from backend.pages.sessions import ReviewSession
+from backend.runs import control, summary
+from backend.runs.run import OVER, Run
+from backend.runs.spec import BadRun
+from backend.runs.summary import RunStatus
+from ris_core.errors import BadInput, UnknownName
+
+log = structlog.get_logger(__name__)
+router = APIRouter(dependencies=[Depends(signed_in)])
+
+Verb = Literal["pause", "resume", "finish", "cancel", "retry"]
+
+PER_PAGE = 50
+FAILURES = 100
+"""Failed tasks that a page shows, the latest."""
+
+
+class RunsQuery(BaseModel):
+    """Where a page of the list begins."""
+
+    start: int = Field(default=0, ge=0, le=10**9)
+
+
+class DoneQuery(BaseModel):
+    """What was done just now, and for how many tasks."""
+
+    did: Verb | None = None
+    number: int | None = Field(default=None, ge=0)
+
+
+@router.get("/projects/{project}/runs")
+async def list_runs(request: Request, project: ProjectNumber, query: Annotated[RunsQuery, Query()]) -> Response:
+    """The runs of a project, newest first."""
+    values = await in_thread(request, partial(_read_list, context_of(request), project, query.start))
+    return render(request, "runs.html", start=query.start, per_page=PER_PAGE, **values)
+
+
+@router.get("/projects/{project}/runs/{id}")
+async def show(request: Request, project: ProjectNumber, id: str, query: Annotated[DoneQuery, Query()]) -> Response:
+    """One run."""
+    values = await in_thread(request, partial(_read, context_of(request), project, id, query))
+    return render(request, "run.html", did=query.did, limit=FAILURES, **values)
+
+
+@router.post("/projects/{project}/runs/{id}/{verb}")
+async def act(
+    request: Request, project: ProjectNumber, id: str, verb: Verb, session: ReviewSession = Depends(signed_in)
+) -> Response:
+    """Pause, resume, finish or cancel a run, or try its failed tasks again; as `ris run` does."""
+    form = await read_own_form(request, session)
+    how = _read_how(form, verb)
+    number = await in_thread(request, partial(_act, context_of(request), project, id, verb, how))
+    log.info("a run was changed", run=id, verb=verb, user=session.reviewer)
+    address = address_of(request, f"/projects/{project}/runs/{id}", {"did": verb, "number": number})
+    return RedirectResponse(address, 303)
+
+
+def list_verbs(status: RunStatus) -> tuple[Verb, ...]:
+    """What can be done with a run as it is."""
+    state, failed = status.run.state, status.items.get("failed", 0)
+    may: dict[Verb, bool] = {
+        "pause": state in ("running", "preview"),
+        "resume": state in ("paused", "preview"),
+        "retry": failed > 0 and state in ("done", "running", "paused"),
+        "finish": status.run.spec.watch and state not in OVER,
+        "cancel": state in ("planning", "preview", "running", "paused"),
+    }
+    return tuple(verb for verb, is_possible in may.items() if is_possible)
+
+
+def _read_list(context: PagesContext, project: int, start: int) -> dict[str, Any]:
+    frame = _read_frame(context, project)
+    runs = context.run_store.list_runs(project=project, limit=PER_PAGE + 1, start=start)
+    shown = runs[:PER_PAGE]
+    return {
+        "frame": frame,
+        "runs": shown,
+        "counts": context.run_store.counts.by_run([run.id for run in shown]),
+        "has_more": len(runs) > PER_PAGE,
+    }
+
+
+def _read(context: PagesContext, project: int, id: str, query: DoneQuery) -> dict[str, Any]:
+    frame, run = _read_frame(context, project), _find(context, project, id)
+    status = summary.look(context.run_store, run.id, context.count_workers())
+    told = None
+    if query.number is not None and query.did is not None:
+        told = control.describe_result(context.run_store, run, query.did, query.number)
+    return {
+        "frame": frame,
+        "run_status": status,
+        "verbs": list_verbs(status),
+        "failures": context.run_store.counts.failures(run.id, FAILURES),
+        "told": told,
+    }
+
+
+def _act(context: PagesContext, project: int, id: str, verb: Verb, how: Mapping[str, float]) -> int | None:
+    return CONTROLS[verb](context.run_store, _find(context, project, id), **how)
+
+
+def _find(context: PagesContext, project: int, id: str) -> Run:
+    """The run of an id, of this project; never by its name or the beginning of its id.
+
+    Raises:
+        UnknownName: If there is none.
+    """
+    try:
+        run = context.run_store.get(id)
+        if (run.id, run.project) == (id, project):
+            return run
+    except BadRun:
+        pass
+    raise UnknownName(f"Project {project} has no such run. Open its list again.")
+
+
+def _read_frame(context: PagesContext, project: int) -> ProjectFrame:
+    with context.correction_store.reading() as db:
+        return read_frame(db, context, project)
+
+
+def _read_how(form: Mapping[str, str], verb: Verb) -> dict[str, float]:
+    """The threshold from now on, if the form names one.
+
+    Raises:
+        BadInput: If it is no number.
+    """
+    text = form.get("min_score", "").strip() if verb == "resume" else ""
+    try:
+        return {"min_score": float(text)} if text else {}
+    except ValueError:
+        raise BadInput(f"The threshold is {text[:40]!r}. Give a number from 0 to 1.") from None

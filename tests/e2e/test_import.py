@@ -25,9 +25,7 @@ from backend.importers.reading import read_data_set
 from backend.importers.tasks import IDENTITY, ImportTarget, make_task
 from backend.label_studio.label_config import read_config
 from backend.label_studio.task_import import ImportClient
-from benchmarks import label_studio_server
-from benchmarks.label_studio_server import LabelStudioServer
-from demo import label_studio
+from demo.up import Demo
 from ris_core.geometry.masks import from_rle, to_rle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -51,31 +49,23 @@ Ris = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
-    if not label_studio.is_installed():
-        pytest.skip("Label Studio is not installed in .venv-ls; `make test` installs it")
-    with label_studio_server.running(tmp_path_factory.mktemp("studio")) as server:
-        yield server
+def client(demo: Demo) -> ImportClient:
+    return ImportClient(demo.url, demo.secrets.token)
 
 
-@pytest.fixture(scope="module")
-def client(studio: LabelStudioServer) -> ImportClient:
-    return ImportClient(studio.url, studio.token)
-
-
-def arguments(studio: LabelStudioServer, state: Path, *words: object) -> dict[str, Any]:
-    settings = {"LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": studio.token, "RIS_STATE_DIR": str(state)}
+def arguments(demo: Demo, state: Path, *words: object) -> dict[str, Any]:
+    settings = {"LABEL_STUDIO_URL": demo.url, "LABEL_STUDIO_API_KEY": demo.secrets.token, "RIS_STATE_DIR": str(state)}
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     env = {**kept, **settings, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RIS_PROFILE": "demo"}
     return {"args": [sys.executable, "-m", "backend", *map(str, words)], "env": env, "cwd": state, "text": True}
 
 
 @pytest.fixture
-def ris(studio: LabelStudioServer, tmp_path: Path) -> Ris:
+def ris(demo: Demo, tmp_path: Path) -> Ris:
     open_database(f"sqlite:///{tmp_path / 'ris.sqlite3'}").dispose()  # as `ris up` would have made it
 
     def run(*words: object, exits: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(**arguments(studio, tmp_path, *words), capture_output=True, timeout=300)
+        done = subprocess.run(**arguments(demo, tmp_path, *words), capture_output=True, timeout=300)
         assert done.returncode == exits, done.stdout + done.stderr
         return done
 
@@ -203,22 +193,22 @@ def from_rle_any(counts: str) -> bool:
 
 
 @contextmanager
-def started(studio: LabelStudioServer, state: Path, *words: object) -> Iterator[subprocess.Popen[str]]:
+def started(demo: Demo, state: Path, *words: object) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        **arguments(studio, state, *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        **arguments(demo, state, *words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         yield process
         process.kill()
 
 
-def test_a_killed_import_and_a_second_run_make_each_task_once(ris, studio, client, tmp_path):
+def test_a_killed_import_and_a_second_run_make_each_task_once(ris, demo, client, tmp_path):
     count = 3 * BATCH
     root = make_grefcoco(tmp_path / "source", count)
     words = ("import", "grefcoco", "--root", root, "--new-project", "Killed")
     chance = np.random.default_rng(0)
     sizes = []
     for _ in range(3):
-        with started(studio, tmp_path, *words) as process:
+        with started(demo, tmp_path, *words) as process:
             before = len(sizes_of(client, "Killed"))
             while process.poll() is None and len(sizes_of(client, "Killed")) <= before:
                 time.sleep(0.02)
@@ -244,7 +234,7 @@ def sizes_of(client: ImportClient, title: str) -> list[str]:
     return identities(client, projects[0]) if projects else []
 
 
-def test_a_batch_that_comes_late_is_not_made_again(ris, studio, client, tmp_path):
+def test_a_batch_that_comes_late_is_not_made_again(ris, demo, client, tmp_path):
     """Label Studio makes it after the second run has begun."""
     root = make_grefcoco(tmp_path / "source", 2)
     words = ("import", "grefcoco", "--root", root, "--new-project", "Late")
@@ -253,9 +243,9 @@ def test_a_batch_that_comes_late_is_not_made_again(ris, studio, client, tmp_path
     config = read_config(client.read_label_config(project))
     target = ImportTarget(project, config, "annotations", "source", {label: label for label in source.labels})
     tasks = [make_task(image, "/data/upload/x.png", "grefcoco", target)[0] for image in source.images()]
-    with ImportJournal(tmp_path / "imports", studio.url, project) as journal:
+    with ImportJournal(tmp_path / "imports", demo.url, project) as journal:
         journal.begin([task["data"][IDENTITY].partition("#")[0] for task in tasks])
-    with started(studio, tmp_path, *words) as process:
+    with started(demo, tmp_path, *words) as process:
         time.sleep(4)
         assert process.poll() is None
         assert identities(client, project) == []

@@ -14,12 +14,30 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from ris_core.arrays import Array
-from ris_core.types.prompts import Prompts
+from ris_core.errors import BadInput
+from ris_core.types.prompts import PromptEmbedding, Prompts
 
 Decode = Callable[[Any, Any, Any, bool], tuple[Tensor, Tensor]]
 """`decode` with a network and an image."""
 CERTAIN = 8.0
 """Logit of a pixel of a mask that is given, and of the pixels beside it with the sign turned: about what SAM itself says."""
+
+
+def check(embedding: PromptEmbedding, prompts: Prompts, embed_fp: str) -> None:
+    """Refuse what a proposer cannot answer.
+
+    Args:
+        embed_fp: Of the proposer.
+
+    Raises:
+        BadInput: If another one made the embedding, or a mask is given that is not of the image's size.
+    """
+    if prompts.mask is not None and prompts.mask.shape != embedding.size_hw:
+        raise BadInput(f"The mask is {prompts.mask.shape} (H, W), the image is {embedding.size_hw}. Resize the mask.")
+    if embedding.embed_fp != embed_fp:
+        raise BadInput(
+            f"The image was embedded as {embedding.embed_fp}, this is {embed_fp}. Embed it with this proposer."
+        )
 
 
 def answer(

@@ -217,14 +217,7 @@ class SamProposer:
             BadInput: If the embedding was made by other weights, or in another way; if a mask is given that is not of the image's
                 size.
         """
-        if prompts.mask is not None and prompts.mask.shape != embedding.size_hw:
-            raise BadInput(
-                f"The mask is {prompts.mask.shape} (H, W), the image is {embedding.size_hw}. Resize the mask."
-            )
-        if embedding.embed_fp != self.embed_fp:
-            raise BadInput(
-                f"The image was embedded as {embedding.embed_fp}, this is {self.embed_fp}. Embed it with this proposer."
-            )
+        _prompting.check(embedding, prompts, self.embed_fp)
         work_hw = self._work_hw(embedding.size_hw)
         if not self._can_see(work_hw):
             return to_proposals([], embedding.size_hw)

@@ -132,14 +132,7 @@ class Sam2Proposer:
             BadInput: If the embedding was made by other weights, or in another way; if a mask is given that is not of the image's
                 size.
         """
-        if prompts.mask is not None and prompts.mask.shape != embedding.size_hw:
-            raise BadInput(
-                f"The mask is {prompts.mask.shape} (H, W), the image is {embedding.size_hw}. Resize the mask."
-            )
-        if embedding.embed_fp != self.embed_fp:
-            raise BadInput(
-                f"The image was embedded as {embedding.embed_fp}, this is {self.embed_fp}. Embed it with this proposer."
-            )
+        _prompting.check(embedding, prompts, self.embed_fp)
         levels = [torch.from_numpy(embedding.arrays[name])[None].float().to(self.device) for name in LEVELS]
         scale_xy = self.size_px / np.array(
             embedding.size_hw[::-1], float

@@ -172,7 +172,7 @@ def test_without_javascript(browser: Browser, demo: Demo, project: Project, stat
 
 @pytest.mark.parametrize(("width", "scheme"), [(800, "light"), (1920, "dark")])
 def test_no_page_is_wider_than_the_window(browser: Browser, demo: Demo, project: Project, width: int, scheme: str):
-    context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]
+    context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]  # light or dark
     page = context.new_page()
     sign_in(page, demo, f"/projects/{project.id}")
     for name, path in (("overview", ""), ("queue", "/regions?queue=audit"), ("bulk", "/bulk?threshold=0.5")):

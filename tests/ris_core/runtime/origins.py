@@ -118,7 +118,7 @@ class _Tunnel(socketserver.StreamRequestHandler):
         verb, target, _ = self.rfile.readline().decode().split()
         while self.rfile.readline().strip():
             pass
-        self.server.asked.append(f"{verb} {target}")  # type: ignore[attr-defined]
+        self.server.asked.append(f"{verb} {target}")  # type: ignore[attr-defined]  # the server of this handler lists what it was asked
         host, _, port = target.rpartition(":")
         with socket.create_connection((host, int(port))) as upstream:
             self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")

@@ -36,7 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_store(folder: Path, url: str, *, mirrors: tuple[str, ...] = (), **changes: object) -> WeightStore:
     weight = Weight("thing", "thing.pth", sha256=SHA256, size_bytes=len(CONTENT), url=url, profile="base")
-    changed = replace(weight, **changes)  # type: ignore[arg-type]
+    changed = replace(weight, **changes)  # type: ignore[arg-type]  # fields of a weight
     return WeightStore(folder, offline=False, registry={"thing": changed}, mirrors=mirrors)
 
 

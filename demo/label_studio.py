@@ -14,6 +14,7 @@ from backend.base.errors import Unreachable
 from backend.base.processes import Program
 from backend.base.redaction import reason_of
 from backend.label_studio.client import LabelStudioClient
+from backend.label_studio.label_config import MESSAGE_NAME
 from demo.gallery import GALLERY, Exhibit
 
 VERSION = "1.23.2"
@@ -132,7 +133,7 @@ def ask(label_studio: LabelStudioClient, backend: int, task: int, expression: st
         backend: Label Studio's id of the ML backend.
 
     Raises:
-        Unreachable: If the backend did not answer Label Studio.
+        Unreachable: If the backend did not answer Label Studio, or answered without a region; says what it told.
     """
     typed = {
         "value": {"text": [expression]},
@@ -149,9 +150,14 @@ def ask(label_studio: LabelStudioClient, backend: int, task: int, expression: st
             raise Unreachable(
                 f"Label Studio got no answer from the backend: {errors[0]}. Look into backend.log and worker.log."
             )
-        if regions := [result for result in answer["data"]["result"] if result["type"] != "textarea"]:
+        results = answer["data"]["result"]
+        if regions := [result for result in results if result["type"] != "textarea"]:
             return regions
-    return []
+    told = [text for result in results if result["from_name"] == MESSAGE_NAME for text in result["value"]["text"]]
+    raise Unreachable(
+        f'"{expression}" got no mask in task {task}. The backend told: {" ".join(told) or "nothing"} '
+        "Look into worker.log and backend.log."
+    )
 
 
 def _task_ids(label_studio: LabelStudioClient, project: int) -> dict[Exhibit, int]:

@@ -18,9 +18,8 @@ from spacy.language import Language
 from spacy.scorer import PRFScore, Scorer
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import fix_random_seed
 from spacy.vocab import Vocab
-from thinc.api import Adam, Optimizer
+from thinc.api import Adam, Optimizer, fix_random_seed
 
 from demo.phrases import make_phrases
 from demo.ud_to_clear import Token, convert, read_treebank

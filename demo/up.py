@@ -157,10 +157,6 @@ def _check(client: LabelStudioClient, backend: int, tasks: dict[Exhibit, int]) -
     """Ask for the first expression through Label Studio; IoU of the answer with the truth."""
     exhibit = GALLERY[0]
     regions = label_studio.ask(client, backend, tasks[exhibit], exhibit.expression)
-    if not regions:
-        raise Unreachable(
-            f'"{exhibit.expression}" got no mask in task {tasks[exhibit]}. Look into worker.log and backend.log.'
-        )
     overlap = measure_overlap(np.logical_or.reduce([decode_mask(region) for region in regions]), exhibit.truth())
     if overlap < MIN_OVERLAP:
         raise Unreachable(

@@ -13,7 +13,8 @@ from alembic.script import ScriptDirectory
 from backend.base.redaction import mask_url, reason_of
 from backend.db import database
 from backend.db.counters import find_drift
-from backend.db.database import MIGRATIONS, open_existing
+from backend.db.database import open_existing
+from backend.db.snapshot import MIGRATIONS
 from backend.db.tables import request
 from backend.doctor.context import DoctorContext
 from backend.doctor.finding import BAD, UNREACHABLE, Finding, fail, ok, warn

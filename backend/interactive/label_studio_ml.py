@@ -29,7 +29,7 @@ def _predict_service() -> predict.PredictService:
     return predict.open_predict_service()
 
 
-class RisBackend(LabelStudioMLBase):
+class RisBackend(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml has no types
     """Hands Label Studio's requests to the predict service.
 
     Args:

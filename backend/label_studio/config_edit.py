@@ -14,8 +14,8 @@ from string import Template
 from xml.sax.saxutils import escape
 
 from backend.base.errors import BadConfig
+from backend.label_studio.config_tags import KINDS
 from backend.label_studio.label_config import (
-    KINDS,
     MESSAGE_NAME,
     LabelConfig,
     NoControl,

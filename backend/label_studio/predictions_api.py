@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import httpx
 
 from backend.base.errors import Unreachable
+from backend.base.redaction import reason_of
 from backend.label_studio import protocol
-from backend.label_studio.client import LabelStudioClient, RequestRefused, reason_of
+from backend.label_studio.client import LabelStudioClient, RequestRefused
 from backend.label_studio.protocol import Json, Task
 from backend.label_studio.task_query import make_condition, make_query, tasks_path
 

@@ -69,7 +69,7 @@ def enqueue(
             at_front=is_next,
             description=f"{function_name}({request_id})",
         )
-    return cast(str, job.id)
+    return job.id
 
 
 def fill(conn: redis.Redis, function_name: str, job_ids: Sequence[str], queue: str, timeout_s: float) -> int:

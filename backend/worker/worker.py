@@ -27,7 +27,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 
 from backend.base import redaction
-from backend.base.errors import BadInput, Unreachable
+from backend.base.errors import Unreachable
 from backend.db.snapshot import keep_copies_in
 from backend.inference import gpu
 from backend.inference.state_format import refuse_beside_others, state_format
@@ -35,6 +35,7 @@ from backend.settings.environment import Settings, read_settings
 from backend.transport import queueing, redis_client, redis_server, worker_registry
 from backend.transport.worker_registry import WorkerInfo
 from backend.worker import jobs, wiring
+from ris_core.errors import BadInput
 
 log = structlog.get_logger(__name__)
 
@@ -257,7 +258,7 @@ class RisWorker(SimpleWorker):
             log.warning("overdue requests cannot be closed now", error=str(error))
         if time.monotonic() - self._tidied_at >= TIDY_REGISTRIES_S:
             self.heartbeat()
-            super().run_maintenance_tasks()
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ gives it no type
             self._tidied_at = time.monotonic()
         self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ declares None and asks it for the next time
 
@@ -269,7 +270,7 @@ class RisWorker(SimpleWorker):
     def teardown(self) -> None:
         """Give back what was taken and not begun, then sign off."""
         queueing.put_back(self.connection, self.name)
-        super().teardown()
+        super().teardown()  # type: ignore[no-untyped-call]  # RQ gives it no type
 
     def _fetch(self, queue_name: str, job_id: str) -> tuple[Job, Queue] | None:
         queue = next(queue for queue in self.queues if queue.name == queue_name)

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from backend.base.errors import Unreachable
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.connect import ANNOTATION_EVENTS, connect
 from demo import label_studio
@@ -22,6 +23,12 @@ def test_expression_is_answered_with_the_mask_it_refers_to(demo: Demo, client: L
     assert measure_overlap(decode_mask(region), exhibit.truth()) >= 0.8
     assert (region["type"], region["from_name"], region["to_name"]) == ("brushlabels", "brush", "image")
     assert region["meta"]["text"] == [exhibit.expression]
+
+
+def test_asking_for_what_is_not_there_says_what_the_backend_told(demo: Demo, client: LabelStudioClient):
+    exhibit = GALLERY[0]
+    with pytest.raises(Unreachable, match=r'got no mask in task \d+\. The backend told: .*"the purple zebra"'):
+        label_studio.ask(client, demo.backend, demo.tasks[exhibit], "the purple zebra")
 
 
 def test_region_ids_are_fresh_and_recorded(demo: Demo, client: LabelStudioClient, state_dir: Path):

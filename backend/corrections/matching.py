@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 from pycocotools import mask as coco
-from scipy.optimize import linear_sum_assignment
 
 from ris_core.geometry.masks import Rle, from_rle
 
@@ -72,6 +71,8 @@ def assign(similarity: Float[ndarray, "n m"], minimum: float) -> list[tuple[int,
         similarity: In [0, 1].
         minimum: Pairs with a lower similarity are not made.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     allowed = np.where(similarity >= minimum, similarity, 0.0)
     rows, columns = linear_sum_assignment(allowed, maximize=True)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if allowed[i, j] > 0]

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from backend.exporters.image_files import Fetch
 
 CONNECTION_S = 60
-"""How long a project's connection is used before it is read anew."""
+"""How long a project's connection, and the number of a user, are used before they are read anew."""
 MOST_PROJECTS = 32
+MOST_PEOPLE = 256
 
 
 def open_pages(settings: Settings) -> "FastAPI":
@@ -31,8 +32,12 @@ def open_pages(settings: Settings) -> "FastAPI":
     def make_for_now(project: int, _minute: int) -> "Fetch | None":
         return make_fetch(settings, project)
 
-    def find_user(email: str) -> int | None:
+    @functools.lru_cache(MOST_PEOPLE)
+    def find_for_now(email: str, _minute: int) -> int | None:
         return open_review_client(settings).find_user(email) if is_known(settings) else None
+
+    def find_user(email: str) -> int | None:
+        return find_for_now(email, int(time.time() // CONNECTION_S))
 
     def make_fetch_now(project: int) -> "Fetch | None":
         return make_for_now(project, int(time.time() // CONNECTION_S))

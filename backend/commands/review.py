@@ -228,6 +228,13 @@ def verify(
     print("The sign-off stands.")
 
 
+def password() -> None:
+    """Ask for a password, and print what the file of REVIEW_ACCESS has in its place."""
+    from backend.pages.access import hash_password
+
+    print(hash_password(typer.prompt("Password", hide_input=True, confirmation_prompt=True)))
+
+
 def _list_suspicious(project: int, states: "tuple[State, ...]", limit: int, offline: bool, as_json: bool) -> None:
     """The queue that is scored while it is listed, each region with its highest score and the reason."""
     from backend.review.decisions import read_decisions
@@ -343,5 +350,6 @@ for name, command in (
     ("undo", undo),
     ("push", push),
     ("verify", verify),
+    ("password", password),
 ):
     review.command(name)(command)

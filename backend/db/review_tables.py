@@ -32,6 +32,19 @@ review = sa.Table(
 )
 """Decisions about a mask of a region. `version_id` is the `annotation_version` that was seen, which may be deleted since; `undoes` is the
 decision that this one takes back."""
+review_action = sa.Table(
+    "review_action",
+    metadata,
+    sa.Column("id", _id, primary_key=True),
+    sa.Column("project", sa.Integer, nullable=False),
+    sa.Column("reviewer", sa.BigInteger, info=PERSON),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("target", sa.Text),
+    sa.Column("detail", sa.Text),
+    sa.Index("review_action_by_project", "project", "target"),
+)
+"""What people did with more than a region: approvals in bulk, and runs, which are the `target`. Rows are only ever added."""
 review_push = sa.Table(
     "review_push",
     metadata,

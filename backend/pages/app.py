@@ -15,6 +15,7 @@ from backend.corrections.store import open_correction_store
 from backend.exporters.image_files import Fetch
 from backend.http.app import STATUS
 from backend.pages import bulk, overview, pictures, queue, region, runs, sign_in
+from backend.pages.access import read_access
 from backend.pages.context import Overtaken, PagesContext, Refused, SignInNeeded, address_of, render
 from backend.pages.lister import Lister
 from backend.pages.sessions import open_sessions
@@ -54,12 +55,14 @@ def create_pages(
         Unreachable: If the database cannot be opened.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    access = read_access(settings.review_access) if settings.review_access else None
     correction_store = open_correction_store(settings.sql_url)
     app.state.context = PagesContext(
         correction_store=correction_store,
         run_store=open_run_store(settings.sql_url),
         lister=Lister(correction_store),
-        sessions=open_sessions(settings.state_dir, settings.credentials),
+        sessions=open_sessions(settings.state_dir, settings.credentials, access.fingerprint if access else ""),
+        access=access,
         credentials=settings.credentials,
         studio_url=settings.label_studio_url,
         find_user=find_user,

@@ -12,6 +12,7 @@ from backend.pages.context import (
     Overtaken,
     PagesContext,
     address_of,
+    at_least,
     context_of,
     in_thread,
     read_own_form,
@@ -22,6 +23,7 @@ from backend.pages.frame import read_frame
 from backend.pages.overview import ProjectNumber
 from backend.pages.queue import ListQuery
 from backend.pages.sessions import ReviewSession
+from backend.review.actions import read_actions
 from backend.review.bound import THRESHOLDS
 from backend.review.bulk import approve_above
 from backend.review.decisions import REASONS
@@ -59,7 +61,9 @@ async def show(request: Request, project: ProjectNumber, query: Annotated[BulkQu
 
 
 @router.post("/projects/{project}/bulk")
-async def approve(request: Request, project: ProjectNumber, session: ReviewSession = Depends(signed_in)) -> Response:
+async def approve(
+    request: Request, project: ProjectNumber, session: ReviewSession = Depends(at_least("lead"))
+) -> Response:
     """Approve them."""
     form = await read_own_form(request, session)
     try:
@@ -79,6 +83,7 @@ def _read(context: PagesContext, project: int, query: BulkQuery) -> dict[str, An
             "frame": read_frame(db, context, project, waiting),
             "bounds": {one.threshold: one for one in bound_listed(db, project, query.overlooked / 100)},
             "number": count_regions(db, project, unseen),
+            "actions": read_actions(db, project),
             "regions": read_sample(db, project, unseen, SHOWN),
         }
 

@@ -1,7 +1,8 @@
 """What the pages work with, and how a request gets to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -14,6 +15,7 @@ from fastapi.responses import HTMLResponse
 from backend.corrections.store import CorrectionStore
 from backend.exporters.image_files import Fetch
 from backend.http.bodies import read_body
+from backend.pages.access import Access, Role
 from backend.pages.html import render_template
 from backend.pages.lister import Lister
 from backend.pages.sessions import COOKIE, ReviewSession, Sessions
@@ -25,6 +27,9 @@ Result = TypeVar("Result")
 MAX_FORM_BYTES = 16 << 10
 MAX_FIELDS = 20
 """Of a form; the largest has 8."""
+LONGEST_NAME = 254
+"""Characters of an e-mail address."""
+_MOST = 2**63
 
 
 class SignInNeeded(RisError):
@@ -32,7 +37,7 @@ class SignInNeeded(RisError):
 
 
 class Refused(BadInput):
-    """A request that may not be made so: from another page, or with a form of another session."""
+    """A request that may not be made so: from another page, with a form of another session, or by somebody of another role."""
 
 
 class Overtaken(BadInput):
@@ -44,6 +49,7 @@ class PagesContext:
     """What the pages work with.
 
     Attributes:
+        access: Who may do what; None where whoever signs in is a lead.
         credentials: User and password of the backend; None where none are set.
         studio_url: Label Studio's address for people; None if the settings do not say it.
         find_user: Label Studio's number of the user with an e-mail address; None if it has none.
@@ -57,6 +63,7 @@ class PagesContext:
     run_store: RunStore
     lister: Lister
     sessions: Sessions
+    access: Access | None
     credentials: tuple[str, str] | None
     studio_url: str | None
     find_user: Callable[[str], int | None]
@@ -78,21 +85,57 @@ async def in_thread(request: Request, work: Callable[[], Result]) -> Result:
     return await anyio.to_thread.run_sync(work, limiter=context_of(request).asking)
 
 
-def find_session(request: Request) -> ReviewSession | None:
-    """The session of a request; None without one."""
-    return context_of(request).sessions.read(request.cookies.get(COOKIE, ""))
-
-
 async def signed_in(request: Request) -> ReviewSession:
-    """The session of a request.
+    """The session of a request, by the proxy or by a cookie.
 
     Raises:
         SignInNeeded: Without one.
+        Refused: If the proxy names somebody who may not be here.
     """
-    session = find_session(request)
+    session = await in_thread(request, partial(_find_session, request))
     if session is None:
         raise SignInNeeded("You are not signed in, or your session is over: nothing was recorded.", "Sign in.")
+    request.state.session = session
     return session
+
+
+def at_least(role: Role) -> Callable[[Request], Awaitable[ReviewSession]]:
+    """As `signed_in`, for what needs a role.
+
+    Raises:
+        Refused: If they have another one.
+    """
+
+    async def find_session(request: Request) -> ReviewSession:
+        session: ReviewSession = getattr(request.state, "session", None) or await signed_in(request)
+        if not session.may(role):
+            raise Refused(f"This is for a {role}; you are a {session.role}: nothing was recorded.", "Ask a lead.")
+        return session
+
+    return find_session
+
+
+def find_reviewer(context: PagesContext, name: str, number: int | None = None) -> int:
+    """Label Studio's number of the user who is meant.
+
+    Args:
+        number: It, if somebody has said it already.
+
+    Raises:
+        BadInput: If nobody is.
+    """
+    if number is not None:
+        return number
+    if not name or len(name) > LONGEST_NAME:
+        raise BadInput("Nobody is named.", "Give your e-mail address or your number in Label Studio.")
+    if name.isdecimal() and name.isascii():
+        if 0 < int(name) < _MOST:
+            return int(name)
+        raise BadInput(f"No user has the number {name[:20]}.", "Give your number in Label Studio.")
+    known = context.find_user(name)
+    if known is None:
+        raise BadInput(f"Label Studio knows nobody as {name!r}.", "Give your e-mail address or number in Label Studio.")
+    return known
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -160,11 +203,30 @@ def is_own_address(request: Request, address: str) -> bool:
 
 def render(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page from its template, with what every page shows."""
-    session = find_session(request)
+    session: ReviewSession | None = getattr(request.state, "session", None)
     token = context_of(request).sessions.form_token(session) if session else ""
 
     def address(path: str = "/", **query: Any) -> str:
         return address_of(request, path, query)
 
-    html = render_template(name, session=session, token=token, address=address, **values)
+    def may(role: Role) -> bool:
+        return session is not None and session.may(role)
+
+    html = render_template(name, session=session, token=token, address=address, may=may, **values)
     return HTMLResponse(html, status)
+
+
+def _find_session(request: Request) -> ReviewSession | None:
+    context = context_of(request)
+    by_cookie = context.sessions.read(request.cookies.get(COOKIE, ""))
+    if context.access is None:
+        return by_cookie
+    headers = {name: request.headers.getlist(name) for name in request.headers}
+    try:
+        found = context.access.from_proxy(headers)
+        if found is None:
+            return by_cookie
+        name, person = found
+        return context.sessions.of_proxy(find_reviewer(context, name, person.number), name, person.role)
+    except BadInput as error:
+        raise Refused(str(error)) from None

@@ -14,6 +14,7 @@ from backend.pages.context import (
     Overtaken,
     PagesContext,
     address_of,
+    at_least,
     context_of,
     in_thread,
     read_own_form,
@@ -93,7 +94,9 @@ async def show(request: Request, project: ProjectNumber, query: Annotated[ListQu
 
 
 @router.post("/projects/{project}/decisions")
-async def decide(request: Request, project: ProjectNumber, session: ReviewSession = Depends(signed_in)) -> Response:
+async def decide(
+    request: Request, project: ProjectNumber, session: ReviewSession = Depends(at_least("reviewer"))
+) -> Response:
     """Record a decision, or take one back."""
     form = await read_own_form(request, session)
     query = _read_list(form.get("list", ""))

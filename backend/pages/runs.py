@@ -10,15 +10,25 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
 from backend.http.runs import CONTROLS
-from backend.pages.context import PagesContext, address_of, context_of, in_thread, read_own_form, render, signed_in
+from backend.pages.context import (
+    PagesContext,
+    address_of,
+    at_least,
+    context_of,
+    in_thread,
+    read_own_form,
+    render,
+    signed_in,
+)
 from backend.pages.frame import ProjectFrame, read_frame
 from backend.pages.overview import ProjectNumber
 from backend.pages.sessions import ReviewSession
+from backend.review.actions import note_action, read_actions
 from backend.runs import control, summary
 from backend.runs.run import OVER, Run
 from backend.runs.spec import BadRun
 from backend.runs.summary import RunStatus
-from ris_core.errors import BadInput, UnknownName
+from ris_core.errors import BadInput, RisError, UnknownName
 
 log = structlog.get_logger(__name__)
 router = APIRouter(dependencies=[Depends(signed_in)])
@@ -59,13 +69,12 @@ async def show(request: Request, project: ProjectNumber, id: str, query: Annotat
 
 @router.post("/projects/{project}/runs/{id}/{verb}")
 async def act(
-    request: Request, project: ProjectNumber, id: str, verb: Verb, session: ReviewSession = Depends(signed_in)
+    request: Request, project: ProjectNumber, id: str, verb: Verb, session: ReviewSession = Depends(at_least("lead"))
 ) -> Response:
     """Pause, resume, finish or cancel a run, or try its failed tasks again; as `ris run` does."""
     form = await read_own_form(request, session)
     how = _read_how(form, verb)
-    number = await in_thread(request, partial(_act, context_of(request), project, id, verb, how))
-    log.info("a run was changed", run=id, verb=verb, user=session.reviewer)
+    number = await in_thread(request, partial(_act, context_of(request), project, id, verb, how, session))
     address = address_of(request, f"/projects/{project}/runs/{id}", {"did": verb, "number": number})
     return RedirectResponse(address, 303)
 
@@ -96,13 +105,16 @@ def _read_list(context: PagesContext, project: int, start: int) -> dict[str, Any
 
 
 def _read(context: PagesContext, project: int, id: str, query: DoneQuery) -> dict[str, Any]:
-    frame, run = _read_frame(context, project), _find(context, project, id)
+    run = _find(context, project, id)
+    with context.correction_store.reading() as db:
+        frame, actions = read_frame(db, context, project), read_actions(db, project, id)
     status = summary.look(context.run_store, run.id, context.count_workers())
     told = None
     if query.number is not None and query.did is not None:
         told = control.describe_result(context.run_store, run, query.did, query.number)
     return {
         "frame": frame,
+        "actions": actions,
         "run_status": status,
         "verbs": list_verbs(status),
         "failures": context.run_store.counts.failures(run.id, FAILURES),
@@ -110,8 +122,24 @@ def _read(context: PagesContext, project: int, id: str, query: DoneQuery) -> dic
     }
 
 
-def _act(context: PagesContext, project: int, id: str, verb: Verb, how: Mapping[str, float]) -> int | None:
-    return CONTROLS[verb](context.run_store, _find(context, project, id), **how)
+def _act(
+    context: PagesContext, project: int, id: str, verb: Verb, how: Mapping[str, float], session: ReviewSession
+) -> int | None:
+    """Do it; on record before it is done, so that nothing is done without."""
+    run = _find(context, project, id)
+    detail = ", ".join(f"{name} {value:g}" for name, value in how.items())
+    _note(context, project, session, verb, id, detail)
+    try:
+        return CONTROLS[verb](context.run_store, run, **how)
+    except RisError as error:
+        _note(context, project, session, f"{verb}: not done", id, str(error))
+        raise
+
+
+def _note(context: PagesContext, project: int, session: ReviewSession, action: str, id: str, detail: str) -> None:
+    log.info("a run is changed", run=id, action=action, user=session.reviewer)
+    with context.correction_store.writing() as db:
+        note_action(db, project, session.reviewer, action, id, detail)
 
 
 def _find(context: PagesContext, project: int, id: str) -> Run:

@@ -1,4 +1,4 @@
-"""Who is signed in, by a signed cookie, and the tokens of forms. Nothing is kept on the server but a key."""
+"""Who is signed in, by a signed cookie or through the proxy, and the tokens of forms. Nothing is kept on the server but a key."""
 
 import hashlib
 import hmac
@@ -9,6 +9,8 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from backend.pages.access import ROLES, Role
 
 COOKIE = "ris_review"
 LIFETIME_S = 12 * 3600
@@ -22,15 +24,21 @@ class ReviewSession:
 
     Attributes:
         reviewer: Label Studio's number of the user.
-        name: As it was typed, for the page.
+        name: As it was typed, or as the proxy has it; for the page.
+        role: What they may do.
         nonce: Makes each session another one.
         at: When it began, seconds since 1970.
     """
 
     reviewer: int
     name: str
+    role: Role
     nonce: str
     at: float
+
+    def may(self, role: Role) -> bool:
+        """Whether they may do what needs a role."""
+        return ROLES.index(self.role) >= ROLES.index(role)
 
 
 class Sessions:
@@ -43,16 +51,20 @@ class Sessions:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def begin(self, reviewer: int, name: str) -> str:
+    def begin(self, reviewer: int, name: str, role: Role) -> str:
         """The cookie of a new session."""
-        session = ReviewSession(reviewer, name, secrets.token_urlsafe(16), time.time())
+        session = ReviewSession(reviewer, name, role, secrets.token_urlsafe(16), time.time())
         payload = urlsafe_b64encode(json.dumps(asdict(session)).encode()).decode()
-        return f"{payload}.{self._sign('cookie', payload)}"
+        return f"{payload}.{self._sign('session', payload)}"
+
+    def of_proxy(self, reviewer: int, name: str, role: Role) -> ReviewSession:
+        """The session of whom the proxy names; the same with each request, so that forms stay theirs."""
+        return ReviewSession(reviewer, name, role, self._sign("proxy", f"{reviewer} {name}"), 0.0)
 
     def read(self, cookie: str) -> ReviewSession | None:
         """The session of a cookie; None if it was not made here, or is over."""
         payload, _, signature = cookie.rpartition(".")
-        if not _is_same(signature, self._sign("cookie", payload)):
+        if not _is_same(signature, self._sign("session", payload)):
             return None
         session = ReviewSession(**json.loads(urlsafe_b64decode(payload)))
         return session if 0 <= time.time() - session.at < LIFETIME_S else None
@@ -69,11 +81,12 @@ class Sessions:
         return hmac.new(self._key, f"{purpose} {text}".encode(), hashlib.sha256).hexdigest()
 
 
-def open_sessions(state_dir: Path, credentials: tuple[str, str] | None) -> Sessions:
-    """Sessions that outlive a restart. Another password ends them all.
+def open_sessions(state_dir: Path, credentials: tuple[str, str] | None, access: str = "") -> Sessions:
+    """Sessions that outlive a restart. Another password, or a change of who may do what, ends them all.
 
     Args:
         state_dir: Where the key is kept; only its owner can read the file.
+        access: Fingerprint of who may do what.
     """
     file = state_dir / "pages.key"
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,7 +99,7 @@ def open_sessions(state_dir: Path, credentials: tuple[str, str] | None) -> Sessi
         pass
     finally:
         part.unlink()
-    login = json.dumps(credentials).encode()
+    login = json.dumps([credentials, access]).encode()
     return Sessions(hmac.new(file.read_bytes(), login, hashlib.sha256).digest())
 
 

@@ -1,6 +1,6 @@
-"""Signing in: with the backend's user and password, where they are set, and as a user of Label Studio, who is recorded as who decides."""
+"""Signing in, as a user of Label Studio, who is recorded as who decides: with a password of one's own, or with the backend's."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from hmac import compare_digest
 
 import anyio
@@ -8,9 +8,12 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
+from backend.pages.access import Person
 from backend.pages.context import (
+    PagesContext,
     address_of,
     context_of,
+    find_reviewer,
     in_thread,
     is_own_address,
     read_form,
@@ -19,16 +22,15 @@ from backend.pages.context import (
     signed_in,
 )
 from backend.pages.sessions import COOKIE, LIFETIME_S, ReviewSession
-from ris_core.errors import BadInput, RisError
+from ris_core.errors import RisError
 
 log = structlog.get_logger(__name__)
 router = APIRouter()
 
 REFUSAL_S = 0.5
 """How long a wrong password is answered later."""
-LONGEST_NAME = 254
-"""Characters of an e-mail address."""
-_MOST = 2**63
+WRONG = "The user or the password is wrong. They are BASIC_AUTH_USER and BASIC_AUTH_PASS."
+WRONG_OWN = "The name or the password is wrong. Ask whoever keeps the file of REVIEW_ACCESS."
 
 
 @router.get("/sign-in")
@@ -42,26 +44,27 @@ async def sign_in(request: Request) -> Response:
     """Begin a session."""
     form = await read_form(request)
     context, after = context_of(request), form.get("next", "")
-    if context.credentials and not _is_known(context.credentials, form.get("user", ""), form.get("password", "")):
+    name = form.get("name", "").strip()
+    person = await in_thread(request, lambda: _find_person(context, name, form))
+    if person is None:
         log.warning("refused", path=request.url.path, client=request.client.host if request.client else None)
         await anyio.sleep(REFUSAL_S)
-        return _form(request, after, "The user or the password is wrong. They are BASIC_AUTH_USER and BASIC_AUTH_PASS.")
-    name = form.get("name", "").strip()
+        return _form(request, after, WRONG_OWN if context.access else WRONG)
     try:
-        reviewer = await in_thread(request, lambda: _find_reviewer(context.find_user, name))
+        reviewer = await in_thread(request, lambda: find_reviewer(context, name, person.number))
     except RisError as error:
         return _form(request, after, str(error))
     response = RedirectResponse(after if is_own_address(request, after) else address_of(request), 303)
     response.set_cookie(
         COOKIE,
-        context.sessions.begin(reviewer, name),
+        context.sessions.begin(reviewer, name, person.role),
         max_age=LIFETIME_S,
         path=address_of(request),
         secure=request.url.scheme == "https",
         httponly=True,
         samesite="lax",
     )
-    log.info("signed in", reviewer=reviewer)
+    log.info("signed in", reviewer=reviewer, role=person.role)
     return response
 
 
@@ -75,30 +78,30 @@ async def sign_out(request: Request, session: ReviewSession = Depends(signed_in)
 
 
 def _form(request: Request, after: str, problem: str = "") -> Response:
-    needs_password = context_of(request).credentials is not None
-    status = 400 if problem else 200
-    return render(request, "sign_in.html", status, problem=problem, next=after, needs_password=needs_password)
+    context, status = context_of(request), 400 if problem else 200
+    needs_password = context.access.asks_password if context.access else context.credentials is not None
+    return render(
+        request,
+        "sign_in.html",
+        status,
+        problem=problem,
+        next=after,
+        needs_user=needs_password and context.access is None,
+        needs_password=needs_password,
+        has_proxy=bool(context.access and context.access.proxy),
+    )
+
+
+def _find_person(context: PagesContext, name: str, form: Mapping[str, str]) -> Person | None:
+    """Who signs in; None if the password is wrong."""
+    if context.access:
+        return context.access.sign_in(name, form.get("password", ""))
+    if context.credentials and not _is_known(context.credentials, form.get("user", ""), form.get("password", "")):
+        return None
+    return Person(role="lead")
 
 
 def _is_known(credentials: tuple[str, str], user: str, password: str) -> bool:
     """All of it is compared, always: the time tells nobody what was wrong."""
     given, expected = f"{user}:{password}", ":".join(credentials)
     return compare_digest(given.encode("utf-8", "replace"), expected.encode())
-
-
-def _find_reviewer(find_user: Callable[[str], int | None], name: str) -> int:
-    """Label Studio's number of the user who is meant.
-
-    Raises:
-        BadInput: If nobody is.
-    """
-    if not name or len(name) > LONGEST_NAME:
-        raise BadInput("Nobody is named.", "Give your e-mail address or your number in Label Studio.")
-    if name.isdecimal() and name.isascii():
-        if 0 < int(name) < _MOST:
-            return int(name)
-        raise BadInput(f"No user has the number {name[:20]}.", "Give your number in Label Studio.")
-    number = find_user(name)
-    if number is None:
-        raise BadInput(f"Label Studio knows nobody as {name!r}.", "Give your e-mail address or number in Label Studio.")
-    return number

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from backend.db.correction_tables import annotation_version
 from backend.db.review_tables import listed_region, review
+from backend.review.actions import note_action
 from backend.review.bound import THRESHOLDS, ErrorBound
 from backend.review.decisions import BULK
 from backend.review.listing import RegionFilter, bound_listed, count_regions
@@ -62,6 +63,8 @@ def approve_above(
     approval = _approval(at)
     is_approved = (_own.project == project) & (_own.state == "unseen") & approval.is_not(None)
     db.execute(sa.update(listed_region).where(is_approved).values(state="approved", decision=approval))
+    detail = f"p >= {threshold:g}, at most {100 * most_wrong:g} % wrong accepted: {number} regions. {bound.text}"
+    note_action(db, project, reviewer, "approved in bulk", detail=detail)
     return bound, number
 
 

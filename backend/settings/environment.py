@@ -115,6 +115,12 @@ class Settings(BaseSettings):
         default=None,
         description="Whether the backend serves the pages of quality review at /ui. Without it: only if HOST is loopback.",
     )
+    review_access: Path | None = _env(
+        "REVIEW_ACCESS",
+        default=None,
+        description="File that names the people of the pages, their roles and passwords, and the proxy that signs them in. Without it, "
+        "whoever signs in with BASIC_AUTH_USER and BASIC_AUTH_PASS is a lead.",
+    )
     log_level: str = _env(
         "LOG_LEVEL", default="INFO", description="Least severe messages in the log: DEBUG, INFO, WARNING or ERROR."
     )

@@ -12,6 +12,7 @@ from backend.corrections.statistics import GROUPS, lead_times, summarise
 from backend.db.correction_tables import annotation_version, outcome
 from backend.db.tables import metadata, request, standing, webhook
 from backend.exporters.dump import write_dump, write_lines
+from backend.review.actions import note_action
 from backend.review.decisions import RegionMask, Verdict, add_decision
 from ris_core.errors import BadInput, UnknownName
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, deletion, event, hand_out, rle, send
@@ -150,13 +151,20 @@ def everywhere(store, correction_store):
     with correction_store.writing() as db:
         db.execute(sa.insert(standing).values(kept))
         add_decision(db, PROJECT, RegionMask("5", "a", "0"), Verdict("approved", 12))
+        note_action(db, PROJECT, 12, "approved in bulk")
     return correction_store, asked
 
 
 def test_a_pseudonym_reaches_every_column_that_holds_persons(everywhere):
     correction_store, asked = everywhere
     numbers, inside = columns_of("number"), columns_of("inside")
-    persons = {"request.user", "standing.user", "annotation_version.annotator", "review.reviewer"}
+    persons = {
+        "request.user",
+        "standing.user",
+        "annotation_version.annotator",
+        "review.reviewer",
+        "review_action.reviewer",
+    }
     assert {str(column) for column in numbers} == persons
     assert {str(column) for column in inside} == {"request.body", "webhook.body"}
     pseudonym = pseudonymise(correction_store, 12)

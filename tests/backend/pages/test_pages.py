@@ -235,4 +235,6 @@ def test_bulk_approval_is_off_until_the_audit_allows_it(client, project):
     answer = client.post(bulk, data={**fields, "number": "10", "token": token})
     assert "10 regions: approved." in client.get(answer.headers["location"]).text
     assert [row["queue"] for row in rows(project)][20:] == ["bulk"] * 10
+    [action] = re.findall(r"approved in bulk: ([^<]*)", client.get(bulk).text)
+    assert action.startswith("p &gt;= 0.5, at most 20 % wrong accepted: 10 regions.")
     assert f"<b>{REGIONS}</b> approved" in client.get(f"/ui/projects/{PROJECT}").text

@@ -217,7 +217,7 @@ def test_signing_out_needs_the_form_and_ends_the_session(client):
 
 def test_a_session_that_was_changed_or_is_old_is_none(monkeypatch):
     sessions = Sessions(b"k" * 32)
-    cookie = sessions.begin(LEAD, "lead")
+    cookie = sessions.begin(LEAD, "lead", "lead")
     session = sessions.read(cookie)
     assert session is not None
     assert session.reviewer == LEAD
@@ -230,10 +230,11 @@ def test_a_session_that_was_changed_or_is_old_is_none(monkeypatch):
 
 
 def test_sessions_outlive_a_restart_and_no_change_of_the_password(tmp_path):
-    cookie = open_sessions(tmp_path, ("u", "p")).begin(LEAD, "lead")
+    cookie = open_sessions(tmp_path, ("u", "p")).begin(LEAD, "lead", "lead")
     assert open_sessions(tmp_path, ("u", "p")).read(cookie) is not None
     assert open_sessions(tmp_path, ("u", "q")).read(cookie) is None
     assert open_sessions(tmp_path, None).read(cookie) is None
+    assert open_sessions(tmp_path, ("u", "p"), "others").read(cookie) is None
     assert (tmp_path / "pages.key").stat().st_mode & 0o777 == 0o600
 
 

@@ -98,6 +98,7 @@ def _approve(
     """
     waiting = context.lister.catch_up(project)
     with context.correction_store.writing() as db:
+        read_frame(db, context, project, with_queues=False)  # raises if there is no such project
         number = count_regions(db, project, RegionFilter(states=("unseen",), at_least=query.threshold))
         if waiting or form.get("number") != str(number):
             raise Overtaken("The regions changed meanwhile: nothing was approved.", "Load the page again.")

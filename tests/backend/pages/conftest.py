@@ -23,9 +23,17 @@ LEAD, LEAD_EMAIL = 3, "lead@example.org"
 REGIONS = 30
 
 
-def predict(correction_store, task: int, score: float, text: str = "the box", label: str = "Object") -> None:  # noqa: F811
+def predict(
+    correction_store,  # noqa: F811
+    task: int,
+    score: float,
+    text: str = "the box",
+    label: str = "Object",
+    image: str = "",
+    version: str = "v1",
+) -> None:
     regions = (drawn(f"p{task}", box(task % 20, task % 15), text, score=score, label=label),)
-    made = StoredPrediction(task, PROJECT, str(task), START, "v1", regions, {}, f"/data/{task}.png")
+    made = StoredPrediction(task, PROJECT, str(task), START, version, regions, {}, image or f"/data/{task}.png")
     correction_store.add(AnnotationEvent(PROJECT), "api", [made])
 
 

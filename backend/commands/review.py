@@ -69,8 +69,7 @@ def list_regions(
     """List the regions of a project with what was decided about each, in the order of a queue."""
     from backend.review.decisions import read_decisions, read_states
     from backend.review.listing import RegionFilter, count_regions, read_listed
-    from backend.review.queues import QUEUES
-    from backend.review.suspects import SUSPICIOUS
+    from backend.review.queues import QUEUES, SUSPICIOUS
 
     if queue == SUSPICIOUS:
         _list_suspicious(project, read_states("--state", state), limit, offline, as_json)
@@ -239,7 +238,8 @@ def _list_suspicious(project: int, states: "tuple[State, ...]", limit: int, offl
     """The queue that is scored while it is listed, each region with its highest score and the reason."""
     from backend.review.decisions import read_decisions
     from backend.review.listing import find_listed
-    from backend.review.suspects import FORMULA, SUSPICIOUS, list_suspicious
+    from backend.review.queues import QUEUES, SUSPICIOUS
+    from backend.review.suspects import list_suspicious
 
     correction_store = _open_listed(project, offline)
     with Progress("Comparing regions"), correction_store.reading() as db:
@@ -255,7 +255,7 @@ def _list_suspicious(project: int, states: "tuple[State, ...]", limit: int, offl
         worst = [(region, one.worst) for region, one in shown]
         rows = [(f"{one.score:.3f}", *_to_row(region)[:-1], f"{one.kind}: {one.reason}") for region, one in worst]
         print_table(columns, rows)
-    print(f"{SUSPICIOUS}: {FORMULA}.", file=sys.stderr)
+    print(f"{SUSPICIOUS}: {QUEUES[SUSPICIOUS].formula}.", file=sys.stderr)
     _tell_of_more(len(suspicious) - limit)
 
 
@@ -331,7 +331,7 @@ def _number(value: float | None) -> str:
 
 
 def _document(region: "ListedRegion", decision: "Decision | None") -> dict[str, Any]:
-    left_out = ("id", "reason", "comment", "reviewer", "at")
+    left_out = ("id", "reason", "comment", "reviewer", "at", "suspicion", "suspicion_reason")
     values = {name: value for name, value in vars(region).items() if name not in left_out}
     return {**values, "key": region.key, "decision": vars(decision) if decision else None}
 

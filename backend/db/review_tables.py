@@ -89,6 +89,9 @@ listed_region = sa.Table(
     sa.Column("first_look", sa.Text),
     sa.Column("audit_order", sa.Text, nullable=False),
     sa.Column("task_order", sa.Text, nullable=False),
+    sa.Column("suspicion", sa.Double),
+    sa.Column("suspicion_place", sa.Integer),
+    sa.Column("suspicion_reason", sa.Text),
     sa.Index("listed_region_by_task", "project", "task", "region"),
     # What counts and sorts reads indexes alone: rows are wide.
     sa.Index("listed_region_in_order", "project", "task_order", "region"),
@@ -102,11 +105,20 @@ listed_region = sa.Table(
         "first_look",
         "outcome",
         "model_version",
+        "suspicion",
+        "suspicion_place",
         "id",
+    ),
+    sa.Index(
+        "listed_region_to_score",
+        "project",
+        sqlite_where=sa.text("suspicion IS NULL"),
+        postgresql_where=sa.text("suspicion IS NULL"),
     ),
 )
 """The regions of projects as they are now, with what was decided about each: made of the other tables, so that a page reads a page of
-it. `decision` is the last row of `review` about the mask, `first_look` the state that was given when somebody first looked."""
+it. `decision` is the last row of `review` about the mask, `first_look` the state that was given when somebody first looked.
+`suspicion` is the highest score, None until the region is scored, and `suspicion_place` how many regions have a higher one of its kind."""
 to_list = sa.Table(
     "to_list",
     metadata,

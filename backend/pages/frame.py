@@ -19,12 +19,14 @@ class ProjectFrame:
     Attributes:
         queues: How many regions stand in each.
         waiting: Tasks whose regions are not listed yet.
+        has_unscored: Whether some regions have no score of suspicion yet.
         studio_url: Label Studio's address for people; empty if it is not known.
     """
 
     project: int
     queues: dict[str, int]
     waiting: int
+    has_unscored: bool
     studio_url: str
 
     def task_link(self, task: str) -> str:
@@ -47,11 +49,12 @@ def read_frame(
     """
     of_project = connection.c.project == project
     has_regions = sa.exists().where(listed_region.c.project == project)
-    hostname, is_connected, is_listed = db.execute(
+    hostname, is_connected, is_listed, is_unscored = db.execute(
         sa.select(
             sa.select(connection.c.hostname).where(of_project).scalar_subquery(),
             sa.exists().where(of_project),
             has_regions,
+            has_regions.where(listed_region.c.suspicion.is_(None)),
         )
     ).one()
     if not (is_connected or is_listed):
@@ -59,4 +62,4 @@ def read_frame(
     url = (context.studio_url or hostname or "").rstrip("/")
     is_web = url.lower().startswith(("http://", "https://"))  # what Label Studio calls itself may be javascript:…
     queues = count_queues(db, project) if with_queues else {}
-    return ProjectFrame(project, queues, waiting, url if is_web else "")
+    return ProjectFrame(project, queues, waiting, is_unscored, url if is_web else "")

@@ -7,7 +7,7 @@ the list has the noted tasks listed anew first. A decision changes the list at o
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -34,6 +34,8 @@ class ListedRegion:
     Attributes:
         id: Its name in addresses: a digest of project, task, region and annotation.
         decision: Id of the last decision; None if there is none.
+        suspicion: Its highest score, in [0, 1]; None if it is not scored yet.
+        suspicion_reason: Of which kind it is, and why, in words; None if the score is 0.
     """
 
     id: str
@@ -56,6 +58,8 @@ class ListedRegion:
     comment: str | None = None
     reviewer: int | None = None
     at: float | None = None
+    suspicion: float | None = None
+    suspicion_reason: str | None = None
 
     @property
     def about(self) -> RegionMask:
@@ -140,8 +144,10 @@ def list_task(db: sa.Connection, project: int, task: str) -> None:
     notes = db.scalars(sa.select(to_list.c.id).where(is_meant)).all()  # later ones are about what is not read yet
     if not notes:
         return
-    rows = [_to_row(one) for one in read_regions(db, project, task)]
-    db.execute(sa.delete(listed_region).where((_own.project == project) & (_own.task == task)))
+    listed = (_own.project == project) & (_own.task == task)
+    scores = {tuple(row[:-3]): row[-3:] for row in db.execute(sa.select(*_COMPARED, *_SCORES).where(listed))}
+    rows = [_to_row(one, scores) for one in read_regions(db, project, task)]
+    db.execute(sa.delete(listed_region).where(listed))
     if rows:
         db.execute(sa.insert(listed_region), rows)
     for start in range(0, len(notes), 500):  # the number of parameters of one statement is limited
@@ -254,9 +260,21 @@ def _select() -> sa.Select[Any]:
     return sa.select(*own, *about).outerjoin(review, review.c.id == _own.decision)
 
 
-def _to_row(one: ReviewedRegion) -> dict[str, Any]:
+_COMPARED = tuple(_own[name] for name in ("id", "mask_sha256", "label", "expression", "probability", "iou"))
+"""What the scores of suspicion are about: a region in which one of these is another has none yet."""
+_SCORES = (_own.suspicion, _own.suspicion_place, _own.suspicion_reason)
+
+
+def _to_row(one: ReviewedRegion, scores: Mapping[tuple[Any, ...], Sequence[Any]]) -> dict[str, Any]:
+    """Its row.
+
+    Args:
+        scores: Of the regions as they were listed, by `_COMPARED`.
+    """
     own = {column.name: getattr(one, column.name) for column in _own if hasattr(one, column.name)}
     decision = one.decision.id if one.decision else None
     id = name_region(one.project, one.task, one.region, one.annotation)
     task_order = f"{one.task:>20}"  # numbers of tasks in their order
-    return {**own, "task_order": task_order, "id": id, "decision": decision}
+    row = {**own, "task_order": task_order, "id": id, "decision": decision}
+    known = scores.get(tuple(row[column.name] for column in _COMPARED), (None, None, None))
+    return {**row, **{column.name: value for column, value in zip(_SCORES, known, strict=True)}}

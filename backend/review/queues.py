@@ -15,6 +15,9 @@ CONFIDENT = 0.8
 LIGHTLY_EDITED = 0.85
 """IoU below which a confident proposal was edited noticeably."""
 
+SUSPICIOUS = "suspicious"
+"""Name of the queue whose order is that of scores that need the whole project; `backend.review.suspects` keeps them in the list."""
+
 _own = listed_region.c
 IS_OPEN = _own.state.in_(("unseen", "second look"))
 """Condition on the list of regions: nothing is decided."""
@@ -45,6 +48,11 @@ QUEUES: Mapping[str, Queue] = {
         f"not decided, probability at least {CONFIDENT:g}, IoU with what was saved below {LIGHTLY_EDITED:g}; the lowest IoU first",
         IS_OPEN & (_own.probability >= CONFIDENT) & (_own.iou < LIGHTLY_EDITED),
         (_own.iou,),
+    ),
+    SUSPICIOUS: Queue(
+        "not decided, a score of suspicion above 0; the highest of each of the four scores in turn",
+        IS_OPEN & (_own.suspicion > 0),
+        (_own.suspicion_place, _own.suspicion.desc()),
     ),
     "audit": Queue(
         "proposals that nobody approved or rejected yet, in an order that is random and always the same",

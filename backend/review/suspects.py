@@ -1,10 +1,11 @@
-"""Reads the regions of a project for the scores of suspicion, and lists the suspicious ones.
+"""Reads the regions of a project for the scores of suspicion, lists the suspicious ones, and keeps their scores in the list of regions.
 
-Each list scores the whole project anew, since a label is judged by all the others; nothing is stored.
+A label is judged by all the others, so the whole project is scored at a time.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,6 +14,7 @@ from backend.corrections.offered_regions import OfferedRegionsOfTask
 from backend.corrections.outcomes import RegionOutcome
 from backend.corrections.predicted_tasks import read_predicted_tasks
 from backend.corrections.queries import Correction, is_newest, read_corrections
+from backend.corrections.store import CorrectionStore
 from backend.db.correction_tables import annotation_version
 from backend.db.review_tables import listed_region
 from backend.review.decisions import State
@@ -20,9 +22,8 @@ from backend.review.listing import RegionFilter, name_region
 from backend.review.queues import IS_OPEN
 from backend.review.suspicion import SuspectRegion, SuspiciousRegion, score_regions, split_words
 
-SUSPICIOUS = "suspicious"
-"""Name of the queue. Its order is not one of SQL, so it is apart from `backend.review.queues`."""
-FORMULA = "not decided, a score of suspicion above 0; the highest of each of the four scores in turn"
+ROWS_AT_ONCE = 1000
+"""Scores that are written in one transaction, during which nobody else can write."""
 
 
 def list_suspicious(db: sa.Connection, project: int, states: Sequence[State] = ()) -> list[SuspiciousRegion]:
@@ -35,6 +36,31 @@ def list_suspicious(db: sa.Connection, project: int, states: Sequence[State] = (
     is_open = set(db.scalars(sa.select(listed_region.c.id).where(condition)))
     scored = [one for one in score_regions(read_suspects(db, project)) if one.id in is_open and one.worst.score > 0]
     return sorted(scored, key=lambda one: (*one.order, one.id))
+
+
+def has_unscored(db: sa.Connection, project: int) -> bool:
+    """Whether the list of a project has a region without scores: a new one, or one that was changed."""
+    unscored = (listed_region.c.project == project) & listed_region.c.suspicion.is_(None)
+    return bool(db.scalar(sa.select(sa.exists().where(unscored))))
+
+
+def score_listed(correction_store: CorrectionStore, project: int) -> None:
+    """Score a project and keep the scores in its list of regions. What was changed meanwhile is left for the next time."""
+    own = listed_region.c
+    known = sa.select(own.id, own.mask_sha256, own.suspicion, own.suspicion_place, own.suspicion_reason)
+    with correction_store.reading() as db:
+        listed = db.execute(known.where(own.project == project)).all()
+        scored = {one.id: _to_row(one) for one in score_regions(read_suspects(db, project))}
+    rows = [
+        {"row": id, "mask": mask, **new}
+        for id, mask, *old in listed
+        if (new := scored.get(id, _NO_SCORE)) != dict(zip(_NO_SCORE, old, strict=True))
+    ]
+    same = (own.id == sa.bindparam("row")) & (own.mask_sha256 == sa.bindparam("mask"))
+    keep = sa.update(listed_region).where(same).values({name: sa.bindparam(name) for name in _NO_SCORE})
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        with correction_store.writing() as db:
+            db.execute(keep, rows[start : start + ROWS_AT_ONCE])
 
 
 def read_suspects(db: sa.Connection, project: int) -> Iterator[SuspectRegion]:
@@ -50,6 +76,17 @@ def read_suspects(db: sa.Connection, project: int) -> Iterator[SuspectRegion]:
         for one in OfferedRegionsOfTask(db, project, task).newest_bulk():
             id = name_region(project, task, one.region, None)
             yield SuspectRegion(id, task, one.label, one.expression, one.score, None, None, one.mask, one.mask)
+
+
+_NO_SCORE: dict[str, Any] = {"suspicion": 0.0, "suspicion_place": None, "suspicion_reason": None}
+
+
+def _to_row(one: SuspiciousRegion) -> dict[str, Any]:
+    """The columns of the list with its highest score."""
+    place, kind, score, reason = min(one.places), *one.worst
+    if not score:
+        return _NO_SCORE
+    return {"suspicion": float(score), "suspicion_place": int(place), "suspicion_reason": f"{kind}: {reason}"}
 
 
 def _read_annotation(corrections: Sequence[Correction]) -> Iterator[SuspectRegion]:

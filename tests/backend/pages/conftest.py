@@ -14,6 +14,7 @@ from backend.db.project_store import ProjectConnection
 from backend.label_studio.annotations import AnnotationEvent, StoredPrediction
 from backend.pages.app import create_pages
 from backend.review.listing import refresh
+from backend.review.suspects import score_listed
 from backend.settings.environment import Settings
 from tests.backend.corrections.conftest import correction_store, fresh_file, store  # noqa: F401
 from tests.backend.corrections.made import CONFIG, HEIGHT, PROJECT, START, WIDTH, box, drawn
@@ -44,6 +45,7 @@ def project(store, correction_store):  # noqa: F811
     for task in range(1, REGIONS + 1):
         predict(correction_store, task, 0.49 + task / 100)
     refresh(correction_store, PROJECT)
+    score_listed(correction_store, PROJECT)
     return correction_store
 
 

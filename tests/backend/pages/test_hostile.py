@@ -3,7 +3,9 @@
 import time
 
 import pytest
+import sqlalchemy as sa
 
+from backend.db.review_tables import listed_region
 from backend.pages.context import MAX_FORM_BYTES
 from backend.pages.sessions import LIFETIME_S
 from backend.review.listing import RegionFilter, read_listed, refresh
@@ -47,11 +49,14 @@ def shape_of(html: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def test_a_hostile_text_makes_the_same_elements_as_a_harmless_one(client, project, make_run):  # noqa: F811
-    """Expressions, labels, file names, model versions, comments, names and errors of runs."""
+    """Expressions, labels, file names, model versions, comments, reasons of suspicion, names and errors of runs."""
     for number, text in enumerate(TEXTS):
         predict(project, 400 + number, 0.9, "the box", version="harmless")
         predict(project, 600 + number, 0.9, text, label=text, image=text, version=f"hostile {TEXTS[1]}")
     refresh(project, PROJECT)
+    with project.writing() as db:
+        reason = {"suspicion": 0.5, "suspicion_reason": listed_region.c.expression}
+        db.execute(sa.update(listed_region).values(reason))
     versions = ("harmless", f"hostile {TEXTS[1]}")
     for version, texts in zip(versions, (["fine"] * len(TEXTS), TEXTS), strict=True):
         forms = read_forms(client.get(LIST, params={"model_version": version}).text)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from backend.db.review_tables import review
 from backend.review.listing import RegionFilter, read_listed, refresh
+from backend.review.suspects import score_listed
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, send
 from tests.backend.pages.conftest import LEAD, REGIONS, predict, read_forms, sign_in
 from tests.backend.review.test_listing import counted
@@ -86,6 +87,18 @@ def test_a_deferred_region_stays_in_its_queue(client):
     [form, *_] = read_forms(client.get(LIST, params={"queue": "uncertain"}).text)
     fragment = client.post(DECISIONS, data={**form, "state": "second look"}, headers={"X-Fragment": "1"}).text
     assert 'data-stays="1"' in fragment
+
+
+def test_the_queue_of_suspicion_says_why(client, store, project):
+    send(store, event(annotation(1, 1, [brush("p1", box(3, 3), "the box")], parent_prediction=1)))
+    project.read_events()
+    page = client.get(LIST, params={"queue": "suspicious"}).text
+    assert len(read_forms(page)) == 1
+    assert re.search(
+        r'<b title="score of suspicion">0\.\d\d</b> wrong thing: the proposal is another thing \(p 0\.50', page
+    )
+    assert "not scored" not in page
+    assert "score of suspicion" not in client.get(LIST, params={"queue": "audit"}).text  # whoever audits looks first
 
 
 def test_whoever_is_later_is_told_and_nothing_is_recorded(client, make_client, project):
@@ -204,12 +217,14 @@ def test_what_was_changed_is_drawn_in_two_colours(store, project, picture):
 def test_statements_of_a_page_are_few_and_do_not_grow(client, make_client, project):
     def count(path: str) -> int:
         refresh(project, PROJECT)
+        score_listed(project, PROJECT)
         engine = client.app.routes[-1].app.state.context.correction_store
         with counted(engine) as statements:
             assert client.get(path).status_code == 200
         return len([one for one in statements if one.lstrip().startswith("SELECT")])
 
-    paths = ("/ui/", f"/ui/projects/{PROJECT}", f"{LIST}?queue=uncertain", f"/ui/projects/{PROJECT}/bulk?threshold=0.5")
+    paths = ("/ui/", f"/ui/projects/{PROJECT}", f"{LIST}?queue=uncertain", f"{LIST}?queue=suspicious")
+    paths = (*paths, f"/ui/projects/{PROJECT}/bulk?threshold=0.5")
     before = [count(path) for path in paths]
     for task in range(200, 260):
         predict(project, task, 0.6)

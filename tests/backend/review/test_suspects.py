@@ -5,7 +5,8 @@ import pytest
 from backend.review.decisions import Verdict
 from backend.review.listing import RegionFilter, read_listed, refresh
 from backend.review.regions import decide, find_regions
-from backend.review.suspects import list_suspicious, read_suspects
+from backend.review.queues import SUSPICIOUS
+from backend.review.suspects import has_unscored, list_suspicious, read_suspects, score_listed
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
 
 pytestmark = pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
@@ -56,3 +57,50 @@ def test_what_is_drawn_by_hand_is_compared_with_the_deleted_proposal_for_its_wor
     send(store, event(annotation(7, 21, [brush("new", box(0, 15), "The box")])))
     project.read_events()
     assert queue() == [("21/new", "wrong thing")]
+
+
+@pytest.fixture
+def suspicious(store, project):
+    """A project whose list is scored: region `s` of task 21 has another outline than its proposal."""
+    hand_out(store, 21, [("s", 1)], [rle(0, 0)])
+    send(store, event(annotation(7, 21, [brush("s", box(0, 3), "the box")])))
+    project.read_events()
+    refresh(project, PROJECT)
+    score_listed(project, PROJECT)
+    return project
+
+
+def read_queue(project) -> list:
+    with project.reading() as db:
+        return read_listed(db, PROJECT, RegionFilter(queue=SUSPICIOUS), 1000)
+
+
+def test_kept_scores_give_the_queue_its_order_and_reasons(suspicious):
+    with suspicious.reading() as db:
+        assert not has_unscored(db, PROJECT)
+        expected = [(one.id, one.worst.score) for one in list_suspicious(db, PROJECT)]
+    kept = read_queue(suspicious)
+    assert [(one.id, one.suspicion) for one in kept] == expected
+    assert kept[0].suspicion_reason.startswith("wrong outline: its outline is not the proposal's")
+    with suspicious.writing() as db:
+        decide(db, find_regions(db, PROJECT, ["21/s"]), Verdict("approved", 3))
+    assert read_queue(suspicious) == []
+
+
+def test_a_changed_mask_has_no_score_and_an_unchanged_one_keeps_its_own(store, suspicious):
+    def save(version: int, *masks) -> None:
+        results = [brush(f"s{n}" if n else "s", mask, "the box") for n, mask in enumerate(masks)]
+        send(store, event(annotation(7, 21, results, at=200.0 + version), "ANNOTATION_UPDATED"))
+        suspicious.read_events()
+        refresh(suspicious, PROJECT)
+
+    before = [(one.key, one.suspicion, one.suspicion_reason) for one in read_queue(suspicious)]
+    save(1, box(0, 3), box(9, 9))
+    scored = [(one.key, one.suspicion, one.suspicion_reason) for one in read_queue(suspicious)]
+    assert scored == before  # the new one has none yet
+    with suspicious.reading() as db:
+        assert has_unscored(db, PROJECT)
+    save(2, box(0, 4))
+    assert read_queue(suspicious) == []
+    score_listed(suspicious, PROJECT)
+    assert [one.key for one in read_queue(suspicious)] == ["21/s"]

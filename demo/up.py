@@ -24,12 +24,14 @@ from backend.label_studio.connect import connect
 from backend.local import stack
 from backend.local.progress import Steps
 from backend.settings.environment import DEMO_FILE, Settings
-from demo import label_studio
+from demo import label_studio, review
 from demo.gallery import GALLERY, Exhibit
 from demo.label_studio import Secrets
 from ris_core.errors import RisError
 
 STEPS = (*stack.STEPS, "Label Studio", "Project", "Scenes", "Connection", "Check")
+REVIEW = "Corrections"
+"""A further step: a second project with corrections to review."""
 LABEL_STUDIO_PORT, BACKEND_PORT = 8080, 9090
 """Ports that are used if they are free."""
 LABEL_STUDIO_TIMEOUT_S = 300.0
@@ -48,6 +50,7 @@ class Demo:
 
     Attributes:
         overlap: IoU of the checked answer with the scene's truth.
+        review: Project with corrections to review; None if there is none.
         tasks: Label Studio's task ids by scene.
     """
 
@@ -58,19 +61,27 @@ class Demo:
     backend: int
     tasks: dict[Exhibit, int]
     overlap: float
+    review: int | None = None
 
 
-def start(state_dir: Path, label_studio_port: int = LABEL_STUDIO_PORT, backend_port: int = BACKEND_PORT) -> Demo:
+def start(
+    state_dir: Path,
+    label_studio_port: int = LABEL_STUDIO_PORT,
+    backend_port: int = BACKEND_PORT,
+    *,
+    with_review: bool = False,
+) -> Demo:
     """Start what is not running yet, reusing everything that is; prints a line a step.
 
     Args:
         label_studio_port, backend_port: Used if free, else others are; 0 for any.
+        with_review: Also make the second project, with corrections to review.
 
     Raises:
         RisError: If a step fails; says why and what to do.
     """
     state_dir = state_dir.resolve()
-    steps = Steps(STEPS)
+    steps = Steps((*STEPS, REVIEW) if with_review else STEPS)
     with stack.lock(state_dir):
         known = label_studio.load_secrets(state_dir)
         program = label_studio.make_program(
@@ -101,7 +112,25 @@ def start(state_dir: Path, label_studio_port: int = LABEL_STUDIO_PORT, backend_p
         with steps.take("Check") as step:
             overlap = _check(client, connection.backend, tasks)
             step.note = f'"{GALLERY[0].expression}" found, IoU {overlap:.2f}'
-    return Demo(studio.address, running.backend_url, known, project, connection.backend, tasks, overlap)
+        to_review = _ensure_review(steps, client, tasks, running.backend_url, known) if with_review else None
+    return Demo(studio.address, running.backend_url, known, project, connection.backend, tasks, overlap, to_review)
+
+
+def _ensure_review(
+    steps: Steps, client: LabelStudioClient, tasks: dict[Exhibit, int], backend_url: str, known: Secrets
+) -> int:
+    """The project with corrections to review, made if it is not there: what people change in it stays."""
+    login = (BACKEND_USER, known.backend_password)
+    with steps.take(REVIEW) as step:
+        project = review.find(client)
+        if project is not None:
+            step.note = f"project {project}, already there"
+            return project
+        project = review.make(client, tasks)
+        connect(client, project, backend_url, login, known.webhook_secret)
+        offered, annotated = review.seed(client, project, backend_url, login)
+        step.note = f"project {project}: {offered} tasks with proposals, {annotated} annotated"
+    return project
 
 
 def decode_mask(region: dict) -> np.ndarray:
@@ -198,7 +227,7 @@ The demo runs.
 {tries}
   3. Ask for all scenes at once, and see what became of what was proposed:
 {commands}
-  4. Decide which masks are right: {demo.backend_url}/ui
+  4. Decide which masks are right: {demo.backend_url}/ui{f"/projects/{demo.review}" if demo.review else ""}
      as {label_studio.EMAIL}, with the user {BACKEND_USER} and the password {demo.secrets.backend_password}
 The demo models know only these drawn scenes; for photographs see "Photographs" in README.md.
 `make down` stops it; `make demo` brings it back with everything you did."""
@@ -214,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging("WARNING")
     report_crashes()
     try:
-        demo = start(options.state_dir, options.label_studio_port, options.backend_port)
+        demo = start(options.state_dir, options.label_studio_port, options.backend_port, with_review=True)
     except RisError as error:
         print(
             f"\n{hide(str(error))}\nWhat was started goes on running: try again with `make demo`, or stop it with `make down`.",

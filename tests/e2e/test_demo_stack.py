@@ -10,9 +10,9 @@ import pytest
 
 from backend.base import processes
 from backend.label_studio.client import LabelStudioClient
-from demo import label_studio
+from demo import label_studio, review
 from demo.gallery import GALLERY
-from demo.up import STEPS, Demo, decode_mask, measure_overlap
+from demo.up import REVIEW, STEPS, Demo, decode_mask, measure_overlap
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,9 @@ def test_killed_worker_is_replaced_and_answers(demo: Demo, client: LabelStudioCl
     assert processes.find("worker", state_dir) == supervisor
 
 
-def test_second_start_reuses_everything(demo: Demo, state_dir: Path):
+def test_second_start_reuses_everything_and_has_corrections_to_review(
+    demo: Demo, client: LabelStudioClient, state_dir: Path
+):
     before = {child.name: child.pid for child in processes.children(state_dir)}
     command = [sys.executable, "-m", "demo.up", "--state-dir", str(state_dir)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -37,8 +39,16 @@ def test_second_start_reuses_everything(demo: Demo, state_dir: Path):
     assert {child.name: child.pid for child in processes.children(state_dir)} == before
     lines = done.stdout.splitlines()
     assert [line.split(" … ")[0] for line in lines[: len(STEPS)]] == [
-        f"{i}/8 {name}" for i, name in enumerate(STEPS, 1)
+        f"{i}/9 {name}" for i, name in enumerate(STEPS, 1)
     ]
+    project = review.find(client)
+    assert f"{demo.backend_url}/ui/projects/{project}\n" in done.stdout
+    assert f"9/9 {REVIEW} … project {project}: 24 tasks with proposals, 20 annotated" in done.stdout
+    stats = [sys.executable, "-m", "backend", "corrections", "stats", "--project", str(project), "--json"]
+    own = {**os.environ, "RIS_STATE_DIR": str(state_dir)}
+    told = subprocess.run(stats, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert '"accepted"' in told
+    assert '"edited"' in told
     assert all("already" in line for line in lines[:6])
     for said in (demo.url, label_studio.EMAIL, demo.secrets.password, *(exhibit.expression for exhibit in GALLERY[:3])):
         assert said in done.stdout

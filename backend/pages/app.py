@@ -17,8 +17,11 @@ from backend.http.app import STATUS
 from backend.pages import bulk, overview, pictures, queue, region, runs, sign_in
 from backend.pages.access import read_access
 from backend.pages.context import Overtaken, PagesContext, Refused, SignInNeeded, address_of, render
+from backend.pages.kept import KeptBytes
 from backend.pages.lister import Lister
 from backend.pages.sessions import open_sessions
+from backend.runs.run import Run
+from backend.runs.spec import RunSpec
 from backend.runs.store import open_run_store
 from backend.settings.environment import Settings
 from ris_core.errors import RisError, UnknownName
@@ -28,6 +31,10 @@ log = structlog.get_logger(__name__)
 ASKING_THREADS = 8
 DRAWING_THREADS = 2
 """Each may hold a decoded image."""
+FETCHED_BYTES = 64 << 20
+"""Of image files that are kept: the page of a region draws one many times."""
+DRAWN_BYTES = 32 << 20
+"""Of pictures that are kept, some 1,500 small ones."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -43,12 +50,13 @@ def create_pages(
     settings: Settings,
     find_user: Callable[[str], int | None],
     make_fetch: Callable[[int], Fetch | None],
+    start_run: Callable[[RunSpec], Run],
     count_workers: Callable[[], int | None],
 ) -> FastAPI:
     """The app.
 
     Args:
-        find_user, make_fetch, count_workers: As `PagesContext` has them.
+        find_user, make_fetch, start_run, count_workers: As `PagesContext` has them.
 
     Raises:
         BadSettings: If a setting cannot be used.
@@ -67,8 +75,11 @@ def create_pages(
         studio_url=settings.label_studio_url,
         find_user=find_user,
         make_fetch=make_fetch,
+        start_run=start_run,
         count_workers=count_workers,
         max_pixels=settings.max_image_pixels,
+        fetched=KeptBytes(FETCHED_BYTES),
+        drawn=KeptBytes(DRAWN_BYTES),
         asking=CapacityLimiter(ASKING_THREADS),
         drawing=CapacityLimiter(DRAWING_THREADS),
     )

@@ -17,8 +17,11 @@ from backend.exporters.image_files import Fetch
 from backend.http.bodies import read_body
 from backend.pages.access import Access, Role
 from backend.pages.html import render_template
+from backend.pages.kept import KeptBytes
 from backend.pages.lister import Lister
 from backend.pages.sessions import COOKIE, ReviewSession, Sessions
+from backend.runs.run import Run
+from backend.runs.spec import RunSpec
 from backend.runs.store import RunStore
 from ris_core.errors import BadInput, RisError
 
@@ -54,8 +57,10 @@ class PagesContext:
         studio_url: Label Studio's address for people; None if the settings do not say it.
         find_user: Label Studio's number of the user with an e-mail address; None if it has none.
         make_fetch: Returns what fetches a project's images; None where no Label Studio is known.
+        start_run: Records a run, which a worker plans.
         count_workers: How many workers are ready; None if Redis does not answer.
         max_pixels: Largest image that is opened.
+        fetched, drawn: Image files and pictures that were used last.
         asking, drawing: Limit the threads that ask the database, and that draw.
     """
 
@@ -68,8 +73,11 @@ class PagesContext:
     studio_url: str | None
     find_user: Callable[[str], int | None]
     make_fetch: Callable[[int], Fetch | None]
+    start_run: Callable[[RunSpec], Run]
     count_workers: Callable[[], int | None]
     max_pixels: int
+    fetched: KeptBytes
+    drawn: KeptBytes
     asking: CapacityLimiter
     drawing: CapacityLimiter
 

@@ -13,6 +13,7 @@ from backend.pages.context import PagesContext, context_of, in_thread, signed_in
 from backend.pages.drawing import Size, View, draw_region
 from backend.pages.overview import ProjectNumber
 from backend.review.answers import read_answer
+from backend.review.decisions import digest_mask
 from backend.review.listing import find_listed
 from backend.review.masks import RegionPicture, read_picture
 from ris_core.arrays import Array
@@ -73,17 +74,28 @@ def _read(context: PagesContext, project: int, id: str, query: PictureQuery) -> 
 
 
 def _draw(context: PagesContext, project: int, source: _Source, size: Size, view: View) -> tuple[bytes, bool]:
-    """The picture, and whether the image is in it."""
+    """The picture, and whether the image is in it; then it is kept."""
+    picture = source.picture
+    masks = [None if mask is None else digest_mask(mask) for mask in (picture.mask, picture.offered)]
+    key = (project, source.task, picture.image, *masks, size, view)
+    if (kept := context.drawn.find(key)) is not None:
+        return kept, True
     pixels = _read_pixels(context, project, source)
-    return draw_region(pixels, source.picture.mask, source.picture.offered, size, view), pixels is not None
+    drawn = draw_region(pixels, picture.mask, picture.offered, size, view)
+    if pixels is not None:
+        context.drawn.keep(key, drawn)
+    return drawn, pixels is not None
 
 
 def _read_pixels(context: PagesContext, project: int, source: _Source) -> Array | None:
     fetch = context.make_fetch(project)
-    if fetch is None or not source.picture.image:
+    image = source.picture.image
+    if fetch is None or not image:
         return None
     try:
-        return read(fetch(source.picture.image, source.task), context.max_pixels).pixels
+        return read(
+            context.fetched.get((project, source.task, image), lambda: fetch(image, source.task)), context.max_pixels
+        ).pixels
     except (ImageUnreachable, BadImage) as error:
         log.warning("an image is not shown", project=project, task=source.task, error=str(error))
         return None

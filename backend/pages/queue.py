@@ -28,6 +28,7 @@ from backend.review.decisions import REASONS, State, Verdict, undo
 from backend.review.listing import (
     ListedRegion,
     RegionFilter,
+    count_queues,
     count_regions,
     decide_listed,
     find_listed,
@@ -45,12 +46,16 @@ UNDO = "undo"
 """In place of a state: take the last decision back."""
 
 
+RegionId = Annotated[str | None, Field(pattern="^[0-9a-f]{32}$")]
+
+
 class ListQuery(BaseModel):
     """What the address of a list says; as `RegionFilter` has it.
 
     Attributes:
         start: How many regions come before the page.
         done: Id of the region that was decided just now.
+        before, after: Ids of the neighbours of the region whose page it is, as they were when it stood in the list.
     """
 
     queue: str | None = None
@@ -60,7 +65,9 @@ class ListQuery(BaseModel):
     at_least: float | None = Field(default=None, ge=0, le=1)
     below: float | None = Field(default=None, ge=0)
     start: int = Field(default=0, ge=0, le=10**9)
-    done: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
+    done: RegionId = None
+    before: RegionId = None
+    after: RegionId = None
 
     @property
     def chosen(self) -> RegionFilter:
@@ -70,7 +77,7 @@ class ListQuery(BaseModel):
 
     def written(self, **changes: Any) -> dict[str, Any]:
         """The query of another page of the list."""
-        values = {**self.model_dump(exclude={"done"}), **changes}
+        values = {**self.model_dump(exclude={"done", "before", "after"}), **changes}
         return {name: value for name, value in values.items() if value not in (None, 0)}
 
 
@@ -79,10 +86,12 @@ class DecidedRegion(NamedTuple):
 
     Attributes:
         stays: Whether it still stands in the list in which it was decided.
+        changes: By how much the decision changed the number of regions in each queue.
     """
 
     region: ListedRegion
     stays: bool
+    changes: dict[str, int]
     frame: ProjectFrame
 
 
@@ -105,7 +114,8 @@ async def decide(
         return render(request, "_region.html", query=query, reasons=REASONS, **decided._asdict())
     path, shown = f"/projects/{project}/regions", query.written(done=decided.region.id)
     if form.get("alone"):  # the page of one region sent it
-        path, shown = f"{path}/{decided.region.id}", query.written()
+        shown = query.written(before=query.before, after=query.after)
+        path = f"{path}/{decided.region.id}"
     address = address_of(request, path, shown)
     return RedirectResponse(address, 303)
 
@@ -143,13 +153,16 @@ def _decide(
         list_task(db, project, find_listed(db, project, id).task)
         region = find_listed(db, project, id)
         _check_seen(region, form, session)
+        before = count_queues(db, project, region.about)
         if form.get("state") == UNDO:
             undo(db, project, region.about, session.reviewer)
         else:
             decide_listed(db, region, _read_verdict(form, session, query))
         decided = find_listed(db, project, id)
         frame = read_frame(db, context, project, with_queues=False)
-        return DecidedRegion(decided, is_listed_in(db, decided, query.chosen), frame)
+        after = count_queues(db, project, region.about)
+        changes = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+        return DecidedRegion(decided, is_listed_in(db, decided, query.chosen), changes, frame)
 
 
 def _check_seen(region: ListedRegion, form: Mapping[str, str], session: ReviewSession) -> None:

@@ -26,7 +26,7 @@ from backend.pages.sessions import ReviewSession
 from backend.review.actions import note_action, read_actions
 from backend.runs import control, summary
 from backend.runs.run import OVER, Run
-from backend.runs.spec import BadRun
+from backend.runs.spec import LONGEST_NAME, BadRun, RunSpec
 from backend.runs.summary import RunStatus
 from ris_core.errors import BadInput, RisError, UnknownName
 
@@ -57,7 +57,7 @@ class DoneQuery(BaseModel):
 async def list_runs(request: Request, project: ProjectNumber, query: Annotated[RunsQuery, Query()]) -> Response:
     """The runs of a project, newest first."""
     values = await in_thread(request, partial(_read_list, context_of(request), project, query.start))
-    return render(request, "runs.html", start=query.start, per_page=PER_PAGE, **values)
+    return render(request, "runs.html", start=query.start, per_page=PER_PAGE, longest_name=LONGEST_NAME, **values)
 
 
 @router.get("/projects/{project}/runs/{id}")
@@ -65,6 +65,16 @@ async def show(request: Request, project: ProjectNumber, id: str, query: Annotat
     """One run."""
     values = await in_thread(request, partial(_read, context_of(request), project, id, query))
     return render(request, "run.html", did=query.did, limit=FAILURES, **values)
+
+
+@router.post("/projects/{project}/runs")
+async def start(
+    request: Request, project: ProjectNumber, session: ReviewSession = Depends(at_least("lead"))
+) -> Response:
+    """Record a run, which a worker plans."""
+    spec = _read_spec(project, await read_own_form(request, session))
+    id = await in_thread(request, partial(_start, context_of(request), spec, session))
+    return RedirectResponse(address_of(request, f"/projects/{project}/runs/{id}"), 303)
 
 
 @router.post("/projects/{project}/runs/{id}/{verb}")
@@ -122,6 +132,15 @@ def _read(context: PagesContext, project: int, id: str, query: DoneQuery) -> dic
     }
 
 
+def _start(context: PagesContext, spec: RunSpec, session: ReviewSession) -> str:
+    """Start it; on record before, and with its id after."""
+    _read_frame(context, spec.project)  # raises if there is no such project
+    _note(context, spec.project, session, "start a run", None, spec.about)
+    run = context.start_run(spec)
+    _note(context, spec.project, session, "start", run.id, spec.about)
+    return run.id
+
+
 def _act(
     context: PagesContext, project: int, id: str, verb: Verb, how: Mapping[str, float], session: ReviewSession
 ) -> int | None:
@@ -136,7 +155,9 @@ def _act(
         raise
 
 
-def _note(context: PagesContext, project: int, session: ReviewSession, action: str, id: str, detail: str) -> None:
+def _note(
+    context: PagesContext, project: int, session: ReviewSession, action: str, id: str | None, detail: str
+) -> None:
     log.info("a run is changed", run=id, action=action, user=session.reviewer)
     with context.correction_store.writing() as db:
         note_action(db, project, session.reviewer, action, id, detail)
@@ -162,14 +183,44 @@ def _read_frame(context: PagesContext, project: int) -> ProjectFrame:
         return read_frame(db, context, project)
 
 
+def _read_spec(project: int, form: Mapping[str, str]) -> RunSpec:
+    """What is asked of a run.
+
+    Raises:
+        BadInput: If a field has a value that cannot be used.
+    """
+    lines = tuple(line.strip() for line in form.get("expressions", "").splitlines() if line.strip())
+    preview = form.get("preview", "").strip() or "0"
+    if not (preview.isascii() and preview.isdecimal() and len(preview) < 7):
+        raise BadInput(f"The number of tasks is {preview[:40]!r}. Give a whole number.")
+    return RunSpec(
+        project,
+        expressions=lines,
+        expression_field=form.get("field", "").strip() or None,
+        name=form.get("name", "").strip(),
+        min_score=_read_score(form.get("min_score", "")),
+        preview=int(preview),
+        only_unlabelled=form.get("only_unlabelled") == "1",
+    )
+
+
 def _read_how(form: Mapping[str, str], verb: Verb) -> dict[str, float]:
     """The threshold from now on, if the form names one.
 
     Raises:
         BadInput: If it is no number.
     """
-    text = form.get("min_score", "").strip() if verb == "resume" else ""
+    score = _read_score(form.get("min_score", "")) if verb == "resume" else None
+    return {} if score is None else {"min_score": score}
+
+
+def _read_score(text: str) -> float | None:
+    """A threshold; None if the field is empty.
+
+    Raises:
+        BadInput: If it is no number.
+    """
     try:
-        return {"min_score": float(text)} if text else {}
+        return float(text) if text.strip() else None
     except ValueError:
         raise BadInput(f"The threshold is {text[:40]!r}. Give a number from 0 to 1.") from None

@@ -171,6 +171,18 @@ def read_sample(db: sa.Connection, project: int, chosen: RegionFilter, limit: in
     return _read_page(db, chosen.matches(project), (_own.audit_order,), limit)
 
 
+def find_neighbours(
+    db: sa.Connection, project: int, chosen: RegionFilter, id: str
+) -> tuple[str | None, str | None] | None:
+    """Ids of the regions before and after one in a list, None at its ends; None if the region is not in it."""
+    places = {"before": sa.func.lag(_own.id), "after": sa.func.lead(_own.id)}
+    named = [place.over(order_by=chosen.order).label(name) for name, place in places.items()]
+    ids = sa.select(_own.id, *named).outerjoin(review, review.c.id == _own.decision)
+    page = ids.where(chosen.matches(project)).subquery()
+    row = db.execute(sa.select(page.c.before, page.c.after).where(page.c.id == id)).first()
+    return None if row is None else (row[0], row[1])
+
+
 def is_listed_in(db: sa.Connection, region: ListedRegion, chosen: RegionFilter) -> bool:
     """Whether a region matches."""
     return bool(db.scalar(sa.select(sa.exists().where(chosen.matches(region.project) & (_own.id == region.id)))))
@@ -215,10 +227,17 @@ def count_listed_states(db: sa.Connection, project: int) -> dict[str, int]:
     return {state: counts.get(state, 0) for state in STATES}
 
 
-def count_queues(db: sa.Connection, project: int) -> dict[str, int]:
-    """How many regions stand in each queue."""
+def count_queues(db: sa.Connection, project: int, about: RegionMask | None = None) -> dict[str, int]:
+    """How many regions stand in each queue.
+
+    Args:
+        about: Only those that a decision about this one changes; all if None.
+    """
+    meant = _own.project == project
+    if about is not None:
+        meant &= (_own.task == about.task) & (_own.region == about.region)
     sums = [_count_if(queue.has) for queue in QUEUES.values()]
-    return dict(zip(QUEUES, db.execute(sa.select(*sums).where(_own.project == project)).one(), strict=True))
+    return dict(zip(QUEUES, db.execute(sa.select(*sums).where(meant)).one(), strict=True))
 
 
 def bound_listed(db: sa.Connection, project: int, overlooked: float = 0.0) -> list[ErrorBound]:

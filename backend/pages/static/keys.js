@@ -27,17 +27,28 @@ function show(region) {
 }
 
 function move(step) {
+  if (isAlone) return turn(document.getElementById(step > 0 ? "next" : "previous"), step);
   const all = regions(), here = current(), at = here ? all.indexOf(here) + step : 0;
   if (all[at]) return goTo(all[at]);
   const link = document.getElementById(step > 0 ? "next" : "previous");
-  if (link) turn(link, step);
-  else if (step > 0) say("This is the end of the list.");
+  turn(link, step);
 }
 
 function turn(link, step) { // regions that left the list make the next page begin earlier
+  if (!link) return say(step > 0 ? "This is the end of the list." : "This is the beginning of the list.");
+  if (isAlone) return location.assign(link.href);
   const list = document.querySelector(".regions"), url = new URL(link.href);
   if (step > 0) url.searchParams.set("start", Number(list.dataset.start) + regions().filter(one => one.dataset.stays === "1").length);
   location.assign(url);
+}
+
+function count(changes) { // the numbers of the queues at the top
+  for (const [name, by] of Object.entries(changes)) {
+    const place = document.querySelector(`[data-queue="${CSS.escape(name)}"]`);
+    if (!place) continue;
+    place.dataset.number = Number(place.dataset.number) + by;
+    place.textContent = Number(place.dataset.number).toLocaleString("en");
+  }
 }
 
 async function send(form, button, moves) {
@@ -55,6 +66,7 @@ async function send(form, button, moves) {
     }
     region.replaceWith(renewed);
     undoId = renewed.id;
+    count(JSON.parse(renewed.dataset.changes ?? "{}"));
     say(renewed.getAttribute("aria-label"));
     goTo(renewed);
     if (moves) move(1);

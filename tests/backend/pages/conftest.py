@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from backend.label_studio.annotations import AnnotationEvent, StoredPrediction
 from backend.pages.app import create_pages
 from backend.review.listing import refresh
 from backend.review.suspects import score_listed
+from backend.runs.run import Run
+from backend.runs.spec import RunSpec
+from backend.runs.store import open_run_store
 from backend.settings.environment import Settings
 from tests.backend.corrections.conftest import correction_store, fresh_file, store  # noqa: F401
 from tests.backend.corrections.made import CONFIG, HEIGHT, PROJECT, START, WIDTH, box, drawn
@@ -60,6 +64,15 @@ def fetch(address: str, task: str) -> bytes:
     return buffer.getvalue()
 
 
+def _start_run(url: str, spec: RunSpec) -> Run:
+    """As workers of version v1 would have it; no Redis is needed."""
+    run_store = open_run_store(url)
+    try:
+        return run_store.add_run(spec, "v1")
+    finally:
+        run_store.close()
+
+
 @pytest.fixture
 def make_client(project, tmp_path):
     """Opens the pages as `ris serve` mounts them; not signed in."""
@@ -69,7 +82,8 @@ def make_client(project, tmp_path):
         url = project._engine.url.render_as_string(hide_password=False)
         settings = Settings(_env_file=None, DATABASE_URL=url, **values)
         app = FastAPI()
-        app.mount("/ui", create_pages(settings, {LEAD_EMAIL: LEAD}.get, lambda _project: fetch, lambda: 1))
+        start_run = partial(_start_run, url)
+        app.mount("/ui", create_pages(settings, {LEAD_EMAIL: LEAD}.get, lambda _project: fetch, start_run, lambda: 1))
         return TestClient(app, raise_server_exceptions=False, follow_redirects=False)
 
     return make

@@ -24,6 +24,7 @@ NEEDS = {
     "/sign-out": "viewer",
     "/projects/{project}/decisions": "reviewer",
     "/projects/{project}/bulk": "lead",
+    "/projects/{project}/runs": "lead",
     "/projects/{project}/runs/{id}/{verb}": "lead",
 }
 """The role that each route needs that changes something; None if anybody may."""

@@ -1,6 +1,7 @@
 """Everything at once that a page must bear: hostile texts, ids, forms and sessions, on every route."""
 
 import time
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
@@ -66,8 +67,11 @@ def test_a_hostile_text_makes_the_same_elements_as_a_harmless_one(client, projec
             assert client.post(DECISIONS, data=said, headers={"X-Fragment": "1"}).status_code == 200
     with project.reading() as db:
         pairs = zip(*(read_listed(db, PROJECT, RegionFilter(model_version=one), 99) for one in versions), strict=True)
-        paths = [tuple(f"{LIST}/{one.id}" for one in pair) for pair in pairs]
-    paths.append(tuple(f"{LIST}?model_version={one}" for one in versions))
+        paths = [
+            tuple(f"{LIST}/{one.id}?model_version={quote(name)}" for one, name in zip(pair, versions, strict=True))
+            for pair in pairs
+        ]
+    paths.append(tuple(f"{LIST}?model_version={quote(one)}" for one in versions))
     quiet, loud = make_run(name="fine"), make_run(error=TEXTS[1], expressions=TEXTS[:9], name=TEXTS[1])
     paths.append(tuple(f"/ui/projects/{PROJECT}/runs/{run.id}" for run in (quiet, loud)))
     for harmless, hostile in paths:

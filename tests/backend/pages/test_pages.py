@@ -1,6 +1,8 @@
 """The pages as a browser without JavaScript sees them."""
 
+import html
 import io
+import json
 import re
 
 import numpy as np
@@ -9,6 +11,9 @@ import sqlalchemy as sa
 from PIL import Image
 
 from backend.db.review_tables import review
+from backend.pages import pictures
+from backend.pages.drawing import draw_region
+from backend.pages.kept import KeptBytes
 from backend.review.listing import RegionFilter, read_listed, refresh
 from backend.review.suspects import score_listed
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, send
@@ -99,6 +104,46 @@ def test_the_queue_of_suspicion_says_why(client, store, project):
     )
     assert "not scored" not in page
     assert "score of suspicion" not in client.get(LIST, params={"queue": "audit"}).text  # whoever audits looks first
+
+
+def test_a_decision_says_by_how_much_each_queue_changed(client):
+    def numbers() -> dict[str, int]:
+        page = client.get(LIST).text
+        return {name: int(n) for name, n in re.findall(r'data-queue="([^"]+)" data-number="(\d+)"', page)}
+
+    before = numbers()
+    [form, *_] = read_forms(client.get(LIST, params={"queue": "uncertain"}).text)
+    decided = client.post(DECISIONS, data={**form, "state": "rejected"}, headers={"X-Fragment": "1"}).text
+    changes = json.loads(html.unescape(re.search(r'data-changes="([^"]*)"', decided)[1]))
+    assert changes == {"uncertain": -1, "audit": -1, "to correct": 1}
+    assert {name: before[name] + changes.get(name, 0) for name in before} == numbers()
+
+
+def test_an_image_is_fetched_once_and_a_picture_drawn_once(client, project, monkeypatch):
+    context = client.app.routes[-1].app.state.context
+    asked: list[str] = []
+    get, drawn = context.fetched.get, []
+    monkeypatch.setattr(context.fetched, "get", lambda key, make: get(key, lambda: asked.append(key[1]) or make()))
+    monkeypatch.setattr(pictures, "draw_region", lambda *values: drawn.append(values[4]) or draw_region(*values))
+    with project.reading() as db:
+        regions = read_listed(db, PROJECT, RegionFilter(), limit=2)
+    for view in ("overlay", "saved", "overlay", "saved"):
+        for region in regions:
+            query = {"mask": region.mask_sha256, "view": view}
+            assert client.get(f"{LIST}/{region.id}/picture", params=query).status_code == 200
+    assert asked == ["1", "2"]
+    assert drawn == ["overlay", "overlay", "saved", "saved"]
+
+
+def test_what_is_kept_is_bounded():
+    kept = KeptBytes(10)
+    for key in "abc":
+        kept.keep(key, bytes(4))
+    assert [kept.find(key) is not None for key in "abc"] == [False, True, True]
+    kept.keep("d", bytes(11))
+    assert kept.find("d") is None
+    kept.keep("b", bytes(7))
+    assert [kept.find(key) is not None for key in "bc"] == [True, False]
 
 
 def test_whoever_is_later_is_told_and_nothing_is_recorded(client, make_client, project):

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from backend.review.actions import read_actions
 from backend.runs import summary
 from backend.runs.item import PlannedItem
 from backend.runs.queries import Query
@@ -12,6 +13,7 @@ from backend.runs.run import Run
 from backend.runs.spec import RunSpec
 from backend.runs.store import open_run_store
 from tests.backend.corrections.made import PROJECT
+from tests.backend.pages.conftest import LEAD
 from tests.backend.pages.test_security import SCRIPTS, TAGS, read_elements
 from tests.backend.review.test_listing import counted
 
@@ -176,7 +178,10 @@ def test_what_others_wrote_is_text(client, make_run):
         run = make_run(error=text, expressions=(text,), name=name)
         pages += client.get(page_of(run)).text
     elements = read_elements(pages + client.get(RUNS).text)
-    assert {tag for tag, _ in elements} <= {*TAGS.split(), *["h2", "table", "thead", "tbody", "tr", "th", "td", "code"]}
+    assert {tag for tag, _ in elements} <= {
+        *TAGS.split(),
+        *["h2", "table", "thead", "tbody", "tr", "th", "td", "code", "textarea"],
+    }
     assert [one for _, one in elements if any(name.startswith("on") or name == "style" for name in one)] == []
     assert "{{ 7 * 7 }}" in pages
 
@@ -197,3 +202,41 @@ def test_statements_do_not_grow_with_runs_or_tasks(client, run_store, make_run):
         make_run()
     assert [count(RUNS), count(page_of(run))] == before
     assert max(before) <= 14
+
+
+def start(client, **fields):
+    return client.post(RUNS, data={"token": read_token(client.get(RUNS).text), **fields})
+
+
+def test_a_run_is_started_as_it_is_asked_for(client, project, run_store):
+    fields = {"expressions": "the dog\r\n\r\n the <red> cat ", "name": "first", "preview": "5", "min_score": "0.4"}
+    answer = start(client, **fields, only_unlabelled="1")
+    assert answer.status_code == 303
+    [run] = run_store.list_runs(project=PROJECT)
+    assert answer.headers["location"] == page_of(run)
+    expressions = ("the dog", "the <red> cat")
+    assert run.spec == RunSpec(
+        PROJECT, "predict", expressions, name="first", preview=5, min_score=0.4, only_unlabelled=True
+    )
+    with project.reading() as db:
+        assert [one.reviewer for one in (*read_actions(db, PROJECT), *read_actions(db, PROJECT, run.id))] == [
+            LEAD,
+            LEAD,
+        ]
+    assert f"user {LEAD}" in client.get(page_of(run)).text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"expressions": "x", "field": "try"},
+        {"expressions": "x", "preview": "-1"},
+        {"expressions": "x", "preview": "many"},
+        {"expressions": "x", "min_score": "2"},
+        {"expressions": "x", "name": "n" * 101},
+    ],
+)
+def test_a_run_that_cannot_be_is_not_started(client, run_store, fields):
+    assert start(client, **fields).status_code == 400
+    assert run_store.list_runs() == []

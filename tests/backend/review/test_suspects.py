@@ -4,8 +4,8 @@ import pytest
 
 from backend.review.decisions import Verdict
 from backend.review.listing import RegionFilter, read_listed, refresh
-from backend.review.regions import decide, find_regions
 from backend.review.queues import SUSPICIOUS
+from backend.review.regions import decide, find_regions
 from backend.review.suspects import has_unscored, list_suspicious, read_suspects, score_listed
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, hand_out, rle, send
 

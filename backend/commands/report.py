@@ -46,4 +46,9 @@ def report(
             part.write_text(page, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"The report cannot be written to {out} ({error.strerror}). Choose another file.") from error
-    print(f"{sum(data.all.counts.values()):,} regions in {out}.")
+    regions = sum(data.all.counts.values())
+    print(
+        f"{regions:,} regions in {out}."
+        if regions
+        else f"Nothing is on record of project {project} yet, as {out} says."
+    )

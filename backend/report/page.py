@@ -76,6 +76,9 @@ def render(
         max_pixels: Largest image that is opened; larger ones are drawn on grey.
     """
     summary = data.all
+    reviews = _review_table(data.reviews)
+    if not any(summary.counts.values()):
+        return render_template("report.html", title=title, project=data.project, regions=0, reviews=reviews)
     seconds = {"with proposals": data.times.with_proposals, "without": data.times.without_proposals}
     similarity = {"IoU": summary.ious, "boundary IoU": summary.boundary_ious}
     return render_template(
@@ -92,7 +95,7 @@ def render(
         divisions=list(_divisions(data)),
         similarity_plot=_svg_uri(plots.histogram(similarity, "saved compared with offered", (0.0, 1.0))),
         lead_time_plot=_svg_uri(plots.histogram(seconds, "lead time in seconds")),
-        reviews=_review_table(data.reviews),
+        reviews=reviews,
         disagreements=[_describe(one, data.project, studio_url) for one in data.disagreements[:WORST]],
         disagreement_count=len(data.disagreements),
         lead_times=_lead_time_table(data.times),

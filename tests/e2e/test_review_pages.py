@@ -24,6 +24,7 @@ from tests.e2e.conftest import RECOMMENDED, SCREENSHOTS, MakeProject, Project
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
+AXE = ROOT / "tests/data/axe/axe.min.js"
 TASKS = 26
 """More than a page has."""
 KEYS = (("a", "approved", None), ("r2", "rejected", REASONS[1]), ("a", "approved", None), ("d", "second look", None))
@@ -83,6 +84,8 @@ def test_a_lead_decides_by_keys_alone(lead: Page, project: Project, state_dir: P
     expect(cards.first).to_be_focused()
     first_picture = cards.first.locator("img")
     lead.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=first_picture.element_handle())
+    count = lead.locator('[data-queue="uncertain"]')
+    assert count.inner_text() == str(TASKS)
     expected = []
     for number in range(DECIDED):
         keys, state, reason = KEYS[number % len(KEYS)]
@@ -93,6 +96,8 @@ def test_a_lead_decides_by_keys_alone(lead: Page, project: Project, state_dir: P
         expected.append((str(project.tasks[number]), state, reason, "uncertain"))
     SCREENSHOTS.mkdir(exist_ok=True)
     lead.screenshot(path=SCREENSHOTS / "review-queue.png")
+    deferred = sum(state == "second look" for _, state, *_ in expected)
+    assert count.inner_text() == str(TASKS - DECIDED + deferred)
     rows = read_decisions(state_dir, project)
     assert [row[:4] for row in rows] == expected
     whoami = client.request("GET", "/api/current-user/whoami")["id"]
@@ -170,13 +175,60 @@ def test_without_javascript(browser: Browser, demo: Demo, project: Project, stat
     context.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(800, "light"), (1920, "dark")])
-def test_no_page_is_wider_than_the_window(browser: Browser, demo: Demo, project: Project, width: int, scheme: str):
-    context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)  # type: ignore[arg-type]  # light or dark
+PAGES = {"overview": "", "queue": "/regions?queue=audit", "bulk": "/bulk?threshold=0.5", "runs": "/runs"}
+VIOLATIONS = "axe.run().then(found => found.violations.map(one => [one.id, one.nodes.map(node => node.html)]))"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(640, "dark"), (800, "light"), (1920, "dark")])
+def test_every_page_fits_and_has_no_barrier(browser: Browser, demo: Demo, project: Project, width: int, scheme: str):
+    """640 pixels is what a window of 1,280 has at a zoom of 200 %."""
+    size = {"width": width, "height": 1000}
+    context = browser.new_context(viewport=size, color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]  # light or dark
     page = context.new_page()
-    sign_in(page, demo, f"/projects/{project.id}")
-    for name, path in (("overview", ""), ("queue", "/regions?queue=audit"), ("bulk", "/bulk?threshold=0.5")):
-        page.goto(f"{demo.backend_url}/ui/projects/{project.id}{path}")
+
+    def look(name: str) -> None:
         page.screenshot(path=SCREENSHOTS / f"review-{name}-{width}.png")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        assert page.evaluate(VIOLATIONS) == [], name
+
+    page.goto(f"{demo.backend_url}/ui/sign-in")
+    look("sign-in")
+    sign_in(page, demo, f"/projects/{project.id}")
+    for name, path in PAGES.items():
+        page.goto(f"{demo.backend_url}/ui/projects/{project.id}{path}")
+        look(name)
+    page.goto(f"{demo.backend_url}/ui/projects/{project.id}{PAGES['queue']}")
+    page.keyboard.press("r")
+    look("reject")
+    page.keyboard.press("i")
+    expect(page.locator("h1")).to_contain_text("Region")
+    look("region")
     context.close()
+
+
+def test_the_tab_key_goes_through_the_page_from_top_to_bottom(lead: Page):
+    lead.evaluate("document.activeElement.blur()")
+    places, focusable = [], "[...document.querySelectorAll('a, button, summary, input, .region')]"
+    for _ in range(30):
+        lead.keyboard.press("Tab")
+        place, outline = lead.evaluate(
+            f"[{focusable}.indexOf(document.activeElement), getComputedStyle(document.activeElement)]"
+            ".map(one => one.outlineStyle ? one.outlineStyle + one.boxShadow : one)"
+        )
+        assert outline != "nonenone", place
+        places.append(place)
+    assert places[0] >= 0
+    assert places == sorted(set(places))
+
+
+def test_keys_lead_from_region_to_region(lead: Page):
+    lead.keyboard.press("i")
+    heading = lead.locator("h1")
+    expect(heading).to_contain_text("Region")
+    first = heading.inner_text()
+    lead.keyboard.press("j")
+    expect(heading).not_to_have_text(first)
+    expect(heading).to_contain_text("Region")
+    lead.keyboard.press("k")
+    expect(heading).to_have_text(first)

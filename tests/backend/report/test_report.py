@@ -101,8 +101,9 @@ def test_the_same_corrections_give_the_same_page(correction_store):
 def test_an_empty_project_has_a_page(store, correction_store):
     page = Page(render(read_report_data(correction_store, 99), "nothing yet"))
     assert page.stack == []
-    assert "outcomes of 0 regions" in page.text
+    assert "There is nothing to report yet: no region of project 99 was annotated" in page.text
     assert "proposals that were" not in page.text
+    assert page.sources == []
 
 
 def test_the_headline_counts_what_nobody_took(store, correction_store):

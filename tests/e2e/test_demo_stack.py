@@ -42,8 +42,9 @@ def test_second_start_reuses_everything_and_has_corrections_to_review(
         f"{i}/9 {name}" for i, name in enumerate(STEPS, 1)
     ]
     project = review.find(client)
+    assert lines[len(STEPS)].startswith(f"9/9 {REVIEW} … ok")
     assert f"{demo.backend_url}/ui/projects/{project}\n" in done.stdout
-    assert f"9/9 {REVIEW} … project {project}: 24 tasks with proposals, 20 annotated" in done.stdout
+    assert f"project {project}: 24 tasks with proposals, 20 annotated" in done.stdout
     stats = [sys.executable, "-m", "backend", "corrections", "stats", "--project", str(project), "--json"]
     own = {**os.environ, "RIS_STATE_DIR": str(state_dir)}
     told = subprocess.run(stats, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120, check=True).stdout

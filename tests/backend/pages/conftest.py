@@ -13,6 +13,7 @@ from PIL import Image
 from backend.base.errors import ImageUnreachable
 from backend.db.project_store import ProjectConnection
 from backend.label_studio.annotations import AnnotationEvent, StoredPrediction
+from backend.pages import lister
 from backend.pages.app import create_pages
 from backend.review.listing import refresh
 from backend.review.suspects import score_listed
@@ -74,8 +75,9 @@ def _start_run(url: str, spec: RunSpec) -> Run:
 
 
 @pytest.fixture
-def make_client(project, tmp_path):
-    """Opens the pages as `ris serve` mounts them; not signed in."""
+def make_client(project, tmp_path, monkeypatch):
+    """Opens the pages as `ris serve` mounts them; not signed in. A page waits until all regions are scored."""
+    monkeypatch.setattr(lister, "PAGE_S", 60.0)
 
     def make(**more) -> TestClient:
         values = {"RIS_STATE_DIR": tmp_path / "state", "BASIC_AUTH_USER": USER, "BASIC_AUTH_PASS": PASSWORD, **more}

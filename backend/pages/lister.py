@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 PAGE_S = 0.3
 """How long a page waits for tasks to be listed, and for regions to be scored."""
-REST = 10
+REST = 20
 """A project is not scored anew before so many times the seconds that it took have passed."""
 
 

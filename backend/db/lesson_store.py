@@ -13,7 +13,11 @@ import sqlalchemy as sa
 from backend.db.database import Transactions
 from backend.db.tables import NOBODY, metadata
 from ris_core.errors import BadInput
-from ris_core.learning.lesson import Lesson
+from ris_core.learning.lesson import MARK, Lesson
+from ris_core.learning.words import Words
+
+UNDOES = "undoes"
+"""In what is noted about a change that took another back: the digest of that one's lesson."""
 
 _id = sa.Integer().with_variant(sa.BigInteger, "postgresql")
 
@@ -90,6 +94,12 @@ class LessonStore:
             rows = db.execute(sa.select(lesson).where(lesson.c.project == project).order_by(lesson.c.id)).mappings()
             return [LessonChange(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
 
+    def find_words(self, project: int) -> Words:
+        """The words that were accepted for a project, for whatever version they were."""
+        with self._transactions.reading() as db:
+            newest = _newest(db, project)
+        return Lesson.from_json(newest.content).words if newest and newest.content else Words()
+
     def apply(self, project: int, new: Lesson, about: Mapping[str, Any], from_project: int) -> None:
         """Let a lesson decide a project's answers from now on."""
         with self._transactions.writing() as db:
@@ -98,18 +108,35 @@ class LessonStore:
             _insert(db, project, new.base_version, new.digest, replaces, from_project, new.to_json(), about)
 
     def undo(self, project: int) -> LessonChange:
-        """Take the last change of a project back, which is a change too.
+        """Take the last change of a project back, which is a change too. Who does the same at once is refused.
 
         Returns:
             The change that was made.
 
         Raises:
-            BadInput: If there is none.
+            BadInput: If there is none, or it was taken back already.
         """
+        return self._go_back(project, is_redo=False)
+
+    def redo(self, project: int) -> LessonChange:
+        """Apply again what was taken back last.
+
+        Returns:
+            The change that was made.
+
+        Raises:
+            BadInput: If the last change of the project took nothing back.
+        """
+        return self._go_back(project, is_redo=True)
+
+    def _go_back(self, project: int, is_redo: bool) -> LessonChange:
         with self._transactions.writing() as db:
+            _lock(db, project)
             last = _newest(db, project)
             if last is None:
                 raise BadInput(f"Nothing was learnt for project {project}, so there is nothing to take back.")
+            if (UNDOES in last.about) != is_redo:
+                raise _not_last(project, last, is_redo)
             of_before = sa.select(lesson).where(
                 _is_of(project, last.base_version) & (lesson.c.digest == last.replaces) & lesson.c.content.is_not(None)
             )
@@ -122,7 +149,7 @@ class LessonStore:
                 last.digest,
                 before.from_project if before else project,
                 before.content if before else None,
-                before.about if before else {},
+                {**_without_mark(before.about if before else {}), **({} if is_redo else {UNDOES: last.digest})},
             )
         return self.history(project)[-1]
 
@@ -134,6 +161,28 @@ def _is_of(project: int | None, base_version: str) -> sa.ColumnElement[bool]:
 def _newest(db: sa.Connection, project: int, base_version: str | None = None) -> Any:
     condition = lesson.c.project == project if base_version is None else _is_of(project, base_version)
     return db.execute(sa.select(lesson).where(condition).order_by(lesson.c.id.desc()).limit(1)).first()
+
+
+def _lock(db: sa.Connection, project: int) -> None:
+    """Let other transactions that do the same wait until this one has ended; SQLite has one writer anyway."""
+    first = sa.select(lesson.c.id).where(lesson.c.project == project).order_by(lesson.c.id).limit(1)
+    db.execute(first.with_for_update())
+
+
+def _without_mark(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in about.items() if name != UNDOES}
+
+
+def _not_last(project: int, last: Any, is_redo: bool) -> BadInput:
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(last.at))
+    if is_redo:
+        return BadInput(
+            f"The last change of project {project} (at {at}) took nothing back.",
+            "Nothing is there to be applied again.",
+        )
+    return BadInput(
+        f"{last.base_version}{MARK}{last.replaces} was taken back already, at {at}.", "Apply it again with --redo."
+    )
 
 
 def _insert(

@@ -24,6 +24,7 @@ from ris_core.language import lexicon
 from ris_core.language.hypernyms import is_kind_of
 from ris_core.language.normalising import is_foreign
 from ris_core.language.spelling import suggest
+from ris_core.learning.words import Words
 from ris_core.output.documents import list_candidates
 from ris_core.output.explain import read_as
 from ris_core.segmentation.segmenter import Segmenter
@@ -84,6 +85,7 @@ class AnswerOptions:
         smooth_px: How much the outlines of masks are smoothed, in pixels.
         read_back: When an annotator is told how an expression was read.
         thresholds: What counts for a label in place of `min_score`.
+        words: What the project's people mean by some phrases.
     """
 
     top_k: int
@@ -91,6 +93,7 @@ class AnswerOptions:
     smooth_px: float = 0.0
     read_back: ReadBack = "unsure"
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    words: Words = field(default_factory=Words)
 
     def min_score_of(self, label: str) -> float | None:
         """The least score of a candidate that is handed out with a label; None for no limit."""
@@ -127,12 +130,14 @@ class QueryAnswer:
         handed_out: Indices of those that are handed out; where several instances are meant, also of some that score nearly as well.
         prediction: The candidates' masks, cleaned.
         picked: The label, and how it was chosen.
+        replaced: Phrases that others were looked for in place of, by those.
     """
 
     record: Answer
     handed_out: tuple[int, ...]
     prediction: Prediction
     picked: PickedLabel
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
 
 def answer_query(
@@ -158,9 +163,12 @@ def find_candidates(
         BadExpression: If there is nothing to read in the expression. What is to be said about its prefix is a note of it.
     """
     top_k = max(MANY, options.top_k) if query.is_many else options.top_k
+    reworded = options.words.reword(query.text)
     try:
-        return segmenter.segment(encoded, read_expression(segmenter, query.text, control), top_k)
+        return segmenter.segment(encoded, read_expression(segmenter, reworded.text, control), top_k)
     except BadInput as error:
+        if reworded.replaced:
+            error.add_note(messages.about_words(reworded.replaced).text)
         if no_label := pick_label(control, query.typed, "").no_label:
             error.add_note(messages.about_prefix(no_label, control.labels).text)
         raise
@@ -171,13 +179,23 @@ def make_answer(
 ) -> QueryAnswer:
     """The answer to a query from its candidates; needs no model. Args: as for `answer_query`."""
     prediction = _clean(prediction, options.smooth_px)
-    picked = pick_label(control, query.typed, *prediction.expression.meant)
-    if query.label is not None:
-        picked = replace(picked, label=query.label, is_guess=False)
+    picked = _pick_label(query, control, prediction.expression, options.words)
     min_score = options.min_score_of(picked.label)
     handed_out = select(prediction, query.is_many, min_score)
     others = () if query.is_many else list_others(prediction, handed_out, min_score)
-    return QueryAnswer(_make_record(prediction, encoded, picked, others), handed_out, prediction, picked)
+    replaced = options.words.reword(query.text).replaced
+    record = _make_record(prediction, encoded, picked, others, replaced)
+    return QueryAnswer(record, handed_out, prediction, picked, replaced)
+
+
+def _pick_label(query: ExpressionQuery, control: Control, expression: Expression, words: Words) -> PickedLabel:
+    """The query's label, else the one that is typed before it, else the one that its words mean, else as the control has it."""
+    picked = pick_label(control, query.typed, *expression.meant)
+    label = query.label
+    if label is None and words and split_label(control, query.typed)[0] is None:
+        learned = words.find_label(query.text, expression.meant[1])
+        label = learned if learned in control.labels else None
+    return picked if label is None else replace(picked, label=label, is_guess=False)
 
 
 def read_expression(segmenter: Segmenter, text: str, control: Control) -> Expression:
@@ -306,7 +324,13 @@ def list_others(candidates: Selectable, handed_out: Sequence[int], min_score: fl
     return tuple(others) if handed_out else ()
 
 
-def _make_record(prediction: Prediction, encoded: EncodedImage, picked: PickedLabel, others: Sequence[int]) -> Answer:
+def _make_record(
+    prediction: Prediction,
+    encoded: EncodedImage,
+    picked: PickedLabel,
+    others: Sequence[int],
+    replaced: Mapping[str, str],
+) -> Answer:
     height, width = encoded.size_hw
     return Answer(
         expression=picked.expression,
@@ -325,6 +349,7 @@ def _make_record(prediction: Prediction, encoded: EncodedImage, picked: PickedLa
             "meant": list(prediction.expression.meant),
             "unused": list(prediction.expression.unused),
             "numbers": [referent.number for referent in prediction.expression.referents],
+            **({"replaced": dict(replaced)} if replaced else {}),
         },
         is_calibrated="probability" in prediction.parts[0] if prediction.parts else None,
     )
@@ -356,6 +381,8 @@ def tell(segmenter: Segmenter, answer: QueryAnswer, control: Control, options: A
         reading=reading if is_read_back else "",
         meant=suggest(doubtful, segmenter.known_words) if doubtful else {},
     )
+    if answer.replaced and read_back != "never":
+        remarks = (*remarks, messages.about_words(answer.replaced))
     if is_foreign(expression.text):
         remarks = (*remarks, messages.say("english"))
     return (*remarks, messages.about_prefix(picked.no_label, control.labels)) if picked.no_label else remarks

@@ -15,11 +15,14 @@ from backend.label_studio import protocol
 from backend.label_studio.gestures import takes_gestures
 from backend.label_studio.label_config import LabelConfig, read_config
 from backend.settings.project import ProjectSettings
+from ris_core.learning.words import Words
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Image
 from ris_core.types.components import Promptable
 
 log = structlog.get_logger(__name__)
+
+NO_WORDS = Words()
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class InferenceContext:
 
     Attributes:
         thresholds: Least score of a candidate that runs hand out, by label.
+        words: What the project's people mean by some phrases.
         image: The task's image, once it was fetched.
         encoded: The same, encoded, if it was in the cache.
         parts_s: Seconds of the parts so far, by name.
@@ -71,8 +75,10 @@ class InferenceContext:
         settings: ProjectSettings,
         segmenter: Segmenter,
         thresholds: Mapping[str, float] = MappingProxyType({}),
+        words: Words = NO_WORDS,
     ) -> None:
-        self.source, self.settings, self.segmenter, self.thresholds = source, settings, segmenter, thresholds
+        self.source, self.settings, self.segmenter = source, settings, segmenter
+        self.thresholds, self.words = thresholds, words
         self.config: LabelConfig = read_config(source.label_config)
         self.image: Image | None = None
         self.encoded: EncodedImage | None = None
@@ -141,9 +147,10 @@ class RequestContext(InferenceContext):
         settings: ProjectSettings,
         segmenter: Segmenter,
         thresholds: Mapping[str, float] = MappingProxyType({}),
+        words: Words = NO_WORDS,
     ) -> None:
         self.asked = asked
-        super().__init__(source, settings, segmenter, thresholds)
+        super().__init__(source, settings, segmenter, thresholds, words)
 
     def log_done(self, image: str, **more: object) -> None:
         """One line a job: image, what was asked, seconds of each component."""

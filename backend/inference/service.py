@@ -26,7 +26,7 @@ from backend.inference.refinement_state import (
     RefinementStates,
     RefinementTarget,
 )
-from backend.inference.request_context import InferenceContext, RequestContext, TaskSource
+from backend.inference.request_context import NO_WORDS, InferenceContext, RequestContext, TaskSource
 from backend.inference.segmenters import Segmenters
 from backend.label_studio import messages, protocol
 from backend.label_studio.gestures import Gesture
@@ -35,6 +35,7 @@ from backend.label_studio.messages import Message
 from backend.label_studio.prompt import split_label
 from backend.settings.project import ProjectSettings, read_project_settings
 from ris_core.errors import BadExpression, BadInput, RisError
+from ris_core.learning.words import Words
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Image, Proposals
 from ris_core.types.prompts import PromptEmbedding
@@ -184,13 +185,15 @@ class InferenceService:
 
     def _choose(
         self, source: TaskSource, digest: str | None = None
-    ) -> tuple[ProjectSettings, Segmenter, Mapping[str, float]]:
-        """A project's settings, what segments by them and by what was learnt, and the thresholds of its labels."""
+    ) -> tuple[ProjectSettings, Segmenter, Mapping[str, float], Words]:
+        """A project's settings, what segments by them and by what was learnt, the thresholds of its labels, and its words."""
         settings = read_project_settings(source.extra_params)
         is_other = settings.profile not in (None, self.segmenter.profile)
         segmenter = self.segmenters.get(settings.profile) if settings.profile and is_other else self.segmenter
         lesson = self.lessons.find(segmenter, source.project, digest)
-        return (settings, lesson.apply(segmenter), lesson.thresholds) if lesson else (settings, segmenter, {})
+        if lesson is None:
+            return settings, segmenter, {}, NO_WORDS
+        return settings, lesson.apply(segmenter), lesson.thresholds, lesson.words
 
     def _segment(self, context: RequestContext) -> None:
         request, encoded = context.asked, None
@@ -316,7 +319,9 @@ class InferenceService:
         if encoded is None:
             raise BadExpression("Nothing was asked here before. Type what you mean first.")
         settings = context.settings
-        options = AnswerOptions(self.top_k, settings.min_score, settings.smooth_px, settings.read_back)
+        options = AnswerOptions(
+            self.top_k, settings.min_score, settings.smooth_px, settings.read_back, words=context.words
+        )
         own_ids = self._find_own_ids(context, query.text)
         answer = answer_expression(context.segmenter, encoded, query.text, control, task, options, own_ids)
         return answer_choice(answer.record, query.rank, control, task, answer.is_guess) if query.rank else answer

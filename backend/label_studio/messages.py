@@ -44,6 +44,7 @@ Kind = Literal[
     "reject",
     "repeated",
     "reading",
+    "words",
     "meant",
     "corrects",
     "alone",
@@ -115,6 +116,7 @@ TEXTS: Mapping[Kind, str] = {
     "accept": "Accept it with the tick; or switch Auto-Accept on, and every mask is accepted at once.",
     "reject": "Take it back with Undo (Tab, then Ctrl+Z). “next” shows another candidate in its place.",
     "reading": "Read as: {about}.",
+    "words": "Looked for {about}, as this project has learnt.",
     "sent_back": "A reviewer sent back {about}.",
     "uncalibrated": "Scores here only put candidates in order: none says how likely a mask is right.",
     "repeated": "The mask of {about} is there already. Type it again to get it once more.",
@@ -151,7 +153,7 @@ PRIORITY: Mapping[str, tuple[Kind, ...]] = {
     "a guess": ("label_guessed", "no_label"),
     "what is kept or replaced": ("absent", "not_words", "worse", "replaces", "corrects", "alone", "inside"),
     "words that were not used": ("separate", "english", "unused"),
-    "how it was read": ("ambiguous", "reading"),
+    "how it was read": ("ambiguous", "words", "reading"),
     "the rest": ("candidate", "instead", "others", "accept_first", "uncalibrated"),
 }
 """What is said first, and stays where there is no room for everything."""
@@ -309,6 +311,12 @@ def about_correction(expression: str) -> Message:
     return say("corrects", _quote(expression) if expression else "what you pointed at before")
 
 
+def about_words(replaced: Mapping[str, str]) -> Message:
+    """What is to be said where others were looked for in place of typed phrases; at least one, by phrase."""
+    pairs = (f"{_quote(meaning)} in place of {_quote(phrase)}" for phrase, meaning in replaced.items())
+    return say("words", _clip(", ".join(pairs), 2 * LISTED_LENGTH))
+
+
 def about_inside(expression: str, is_it: bool) -> Message:
     """What is to be said of what was found in a box: whether it is what the expression says."""
     return say("inside" if is_it else "not_words", _quote(expression))
@@ -368,7 +376,7 @@ def about_nothing(kind: str) -> Message:
 
 
 def about_error(error: RisError) -> Message:
-    """What is to be said about what went wrong, and about a label that does not exist, if that is a note of it."""
+    """What is to be said about what went wrong, and its notes: about a label that does not exist, or words that were replaced."""
     notes = (say("no_label", note) for note in getattr(error, "__notes__", ()))
     return join((_about_error(error), *notes)) or say("failed")
 

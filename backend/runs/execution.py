@@ -198,7 +198,8 @@ def _find(service: InferenceService, run: Run, item: RunItem, context: Inference
     spec, control = run.spec, context.config.controls[0]
     min_score = context.settings.min_score if spec.min_score is None else spec.min_score
     thresholds = context.thresholds if spec.min_score is None else {}  # what the run states itself counts
-    options = AnswerOptions(spec.top_k or service.top_k, min_score, context.settings.smooth_px, thresholds=thresholds)
+    smooth_px, words = context.settings.smooth_px, context.words
+    options = AnswerOptions(spec.top_k or service.top_k, min_score, smooth_px, thresholds=thresholds, words=words)
     predictions = [
         find_candidates(context.segmenter, encoded, answers.read_query(query), control, options)
         for query in item.queries

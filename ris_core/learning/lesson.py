@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ris_core.errors import BadInput
+from ris_core.learning.words import Words
 from ris_core.methods._calibration import Calibrator
 from ris_core.methods.guided import GuidedMethod
 from ris_core.segmentation.segmenter import Segmenter
@@ -24,17 +25,22 @@ class Lesson:
 
     Attributes:
         base_version: Version of the answers that it was learnt from; it decides answers of that version only.
+        calibrator: None for the profile's own.
         thresholds: By label, the least probability of a candidate that is handed out, in [0, 1].
+        words: What the project's people mean by some phrases.
     """
 
     base_version: str
-    calibrator: Calibrator
+    calibrator: Calibrator | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    words: Words = field(default_factory=Words)
 
     @property
     def digest(self) -> str:
         """Changes with everything that decides an answer; hexadecimal."""
-        decides = [self.base_version, self.calibrator.digest, dict(self.thresholds)]
+        digest = self.calibrator.digest if self.calibrator else None
+        decides: list[Any] = [self.base_version, digest, dict(self.thresholds)]
+        decides += [self.words.to_json()] if self.words else []
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:_DIGEST_LENGTH]
 
     @property
@@ -48,26 +54,35 @@ class Lesson:
         Raises:
             BadInput: If the segmenter answers with another version than the one that this was learnt from.
         """
-        if not isinstance(segmenter.method, GuidedMethod) or segmenter.model_version != self.base_version:
+        if segmenter.model_version != self.base_version:
             raise BadInput(
                 f"This was learnt from answers of {self.base_version}; the worker answers with {segmenter.model_version}.",
                 "Run `ris learn` again.",
             )
-        method = segmenter.method.with_calibrator(self.calibrator)
+        method = segmenter.method
+        if self.calibrator and isinstance(method, GuidedMethod):  # of another method nothing but words is learnt
+            method = method.with_calibrator(self.calibrator)
         return replace(segmenter, method=method, learned_version=self.model_version)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {
             "base_version": self.base_version,
-            "calibrator": self.calibrator.to_json(),
+            "calibrator": self.calibrator.to_json() if self.calibrator else None,
             "thresholds": dict(self.thresholds),
+            "words": self.words.to_json(),
         }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Lesson":
         """Read `to_json`'s values."""
-        return cls(stored["base_version"], Calibrator.from_json(stored["calibrator"]), stored["thresholds"])
+        calibrator, words = stored["calibrator"], stored.get("words")  # older ones have no words
+        return cls(
+            stored["base_version"],
+            Calibrator.from_json(calibrator) if calibrator else None,
+            stored["thresholds"],
+            Words.from_json(words) if words else Words(),
+        )
 
 
 def split_version(model_version: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from ris_core.errors import BadInput, RisError
 from ris_core.geometry.masks import from_rle
 from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, brush, clock, event, rle, send
 from tests.ris_core.learning.made import draw
+from tests.toy import toy_lesson
 
 VERSION = "base.guided.12345678"
 LATER = 2e9
@@ -215,3 +217,23 @@ def test_actions_exclude_each_other_and_a_method_without_calibrator_is_named(ris
         ris("--apply", "--undo")
     with pytest.raises(BadInput, match="only guided can learn"):
         read_prior("paper")
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
+def test_of_two_who_take_back_at_once_one_is_refused_and_redo_applies_again(store):
+    lessons, first, second = store.lessons, toy_lesson(0.1), toy_lesson(0.2)
+    for one in (first, second):
+        lessons.apply(1, one, {"answers": 120}, 1)
+    with pytest.raises(BadInput, match="took nothing back"):
+        lessons.redo(1)
+    with ThreadPoolExecutor(4) as pool:
+        errors = [done.exception() for done in [pool.submit(lessons.undo, 1) for _ in range(4)]]
+    assert [type(one) for one in errors].count(BadInput) == 3
+    assert f"{second.model_version} was taken back already" in str(next(filter(None, errors)))
+    assert lessons.history(1)[-1].lesson == first
+    assert lessons.redo(1).lesson == second
+    with pytest.raises(BadInput, match="took nothing back"):
+        lessons.redo(1)
+    assert lessons.undo(1).lesson == first  # what was applied again can be taken back again
+    lessons.apply(1, second, {}, 1)
+    assert lessons.undo(1).lesson == first

@@ -6,6 +6,8 @@ import pytest
 
 from backend.inference.request_context import TaskSource
 from ris_core.errors import BadInput
+from ris_core.learning.lesson import Lesson
+from ris_core.learning.words import Words
 from tests.backend.inference.test_service import CONFIG, ask, make_service
 from tests.toy import guided_toy, toy_lesson, toy_segmenter
 
@@ -74,6 +76,15 @@ def test_undo_goes_back_to_the_lesson_before_and_the_history_keeps_all(service):
         (second.digest, first.digest, 9, 150),
         (first.digest, second.digest, 1, 120),
     ]
+
+
+def test_accepted_words_are_found_for_whatever_version_they_were(service):
+    lessons, words = service.store.lessons, Words({"mug": "Cup"}, {})
+    assert lessons.find_words(1) == Words()
+    lessons.apply(1, Lesson("demo.guided.00000001", words=words), {}, 1)
+    assert lessons.find_words(1) == words
+    lessons.undo(1)
+    assert lessons.find_words(1) == Words()
 
 
 def test_the_digest_follows_everything_that_decides():

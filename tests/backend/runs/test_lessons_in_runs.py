@@ -8,6 +8,8 @@ from backend.runs import control
 from backend.runs.spec import RunSpec
 from backend.transport import worker_registry
 from tests.backend.runs.fake_studio import PROJECT
+from ris_core.learning.lesson import Lesson
+from ris_core.learning.words import Words
 from tests.toy import guided_toy, toy_lesson
 
 RED = "Red: the red square"
@@ -26,7 +28,10 @@ def rig(rig):
 def create(rig, **spec):
     """A run as people create it, planned."""
     made = control.create(
-        rig.run_store, rig.service.store, rig.conn, RunSpec(PROJECT, expressions=(RED,), **{"mode": "replace", **spec})
+        rig.run_store,
+        rig.service.store,
+        rig.conn,
+        RunSpec(PROJECT, **{"expressions": (RED,), "mode": "replace", **spec}),
     )
     rig.supervisor.tick()
     return rig.run_store.get(made.id)
@@ -86,3 +91,15 @@ def test_a_label_has_its_threshold_unless_the_run_states_one(rig, thresholds, mi
     run = rig.carry_on(create(rig, min_score=min_score))
     [item] = rig.items.in_state(run.id, "done")
     assert sum(len(one.selected) for one in item.answers) == masks
+
+
+def test_a_run_looks_for_accepted_words_and_says_so_in_its_answers(rig):
+    rig.add_tasks(1)
+    words = Words({"the crimson square": "Red"}, {"crimson": "red"})
+    rig.service.store.lessons.apply(PROJECT, Lesson(rig.segmenter.model_version, words=words), {}, PROJECT)
+    plain = rig.carry_on(create(rig, push=False))
+    learned = rig.carry_on(create(rig, push=False, expressions=("Red: the crimson square",)))
+    [[before], [after]] = [rig.items.in_state(run.id, "done")[0].answers for run in (plain, learned)]
+    assert after.candidates == before.candidates
+    assert (after.expression, after.reading["replaced"]) == ("the crimson square", {"crimson": "red"})
+    assert "replaced" not in before.reading

@@ -31,6 +31,7 @@ from backend.commands.services import down, serve, up, worker
 from backend.commands.try_images import try_images
 from backend.commands.verify import verify
 from backend.commands.warm import warm
+from backend.commands.words import words
 from backend.commands.workers import workers
 from ris_core.errors import RisError
 from ris_core.output.plain_text import lines
@@ -56,6 +57,7 @@ for command in (
     replay,
     report,
     learn,
+    words,
     backup,
     restore,
 ):

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,10 @@ from backend.settings.environment import Settings, read_settings
 from ris_core.errors import BadInput
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from backend.corrections.learning import Study
+    from backend.corrections.words import WordRow
     from backend.db.request_store import RequestStore
 
 NO_GAIN = 1
@@ -31,6 +35,7 @@ def learn(
     ] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Apply it without asking, if a gain is sure.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last change back.")] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Apply again what was taken back last.")] = False,
     history: Annotated[bool, typer.Option("--history", help="List what was applied and taken back.")] = False,
     from_project: Annotated[
         int | None, typer.Option("--from", help="Learn from the corrections of this other project.")
@@ -44,51 +49,85 @@ def learn(
     as_json: AsJson = False,
 ) -> None:
     """Learn from a project's corrections how probable its answers are, and when nothing matches. Trains no model."""
-    if check + apply + undo + history > 1:
-        raise BadInput("--check, --apply, --undo and --history exclude each other.", "Give one of them.")
+    if check + apply + undo + redo + history > 1:
+        raise BadInput("--check, --apply, --undo, --redo and --history exclude each other.", "Give one of them.")
     settings = read_settings()
     store = open_requests(settings)
-    if undo:
-        change = store.lessons.undo(project)
-        print(f"Taken back. Project {project} answers with {_version(change.base_version, change.digest)} from now on.")
+    if undo or redo:
+        _go_back(store, project, is_redo=redo)
         return
     if history:
         _print_history(store, project, as_json)
         return
     source = project if from_project is None else from_project
-    learnt = _study(settings, store, project, source, offline, max_error)
+    learnt, words = _study(settings, store, project, source, offline, max_error)
     print(json.dumps(learnt.to_json())) if as_json else _print(learnt)
+    if new := sum(not one.is_in(learnt.lesson.words) for one in words):
+        print(f"{new:,} words are proposed too: ris words --project {project}.", file=sys.stderr)
     if out:
-        _write_page(out, learnt, project, source)
+        _write_page(out, learnt, project, source, words)
     if apply or not (check or as_json):
         _apply(store, project, source, learnt, is_asked=apply)
 
 
 def _study(
     settings: Settings, store: "RequestStore", project: int, source: int, offline: bool, max_error: float | None
-) -> "Study":
-    from backend.corrections.judged_answers import find_base_version, read_judged
+) -> "tuple[Study, list[WordRow]]":
+    """What can be learnt, with the words that were accepted before, and what corrections propose for words."""
+    from backend.corrections.judged_answers import read_judged
     from backend.corrections.learning import read_prior, study
-    from backend.settings.project import read_project_settings
+    from backend.corrections.words import list_rows
+
+    look, prior = read_prior(_find_profile(settings, store, project))
+    accepted = store.lessons.find_words(project)
+    with open_reconciled(settings, source, offline).reading() as db:
+        base_version = find_answering_version(settings, store, db, project, source)
+        judged = list(read_judged(db, source, base_version))
+        words = list_rows(db, project, accepted)
+    learnt = study(judged, base_version, look, prior, max_error)
+    return replace(learnt, lesson=replace(learnt.lesson, words=accepted)), words
+
+
+def find_answering_version(
+    settings: Settings, store: "RequestStore", db: "sa.Connection", project: int, source: int
+) -> str:
+    """The version that answers a project, without what was learnt.
+
+    Args:
+        source: The project whose corrections are learnt from.
+
+    Raises:
+        BadInput: If nothing was answered yet, or by another profile.
+    """
+    from backend.corrections.judged_answers import find_base_version
     from ris_core.profiles import read_profile
 
+    profile = _find_profile(settings, store, project)
+    base_version = find_base_version(db, project) or find_base_version(db, source)
+    if base_version is None:
+        raise BadInput(
+            f"Nothing was answered in project {source} yet.", "Ask expressions, or start a run, and correct."
+        )
+    if not base_version.startswith(f"{read_profile(profile)['version_prefix']}."):
+        raise BadInput(
+            f"The newest answer is of {base_version}, but project {project} is answered by the profile {profile} now.",
+            "Ask expressions with it and correct them first.",
+        )
+    return base_version
+
+
+def _find_profile(settings: Settings, store: "RequestStore", project: int) -> str:
+    from backend.settings.project import read_project_settings
+
     connection = store.projects.get_connection(project)
-    profile = read_project_settings(connection.extra_params if connection else {}).profile or profile_of(settings)
-    look, prior = read_prior(profile)
-    versions = f"{read_profile(profile)['version_prefix']}."
-    with open_reconciled(settings, source, offline).reading() as db:
-        base_version = find_base_version(db, project) or find_base_version(db, source)
-        if base_version is None:
-            raise BadInput(
-                f"Nothing was answered in project {source} yet.", "Ask expressions, or start a run, and correct."
-            )
-        if not base_version.startswith(versions):
-            raise BadInput(
-                f"The newest answer is of {base_version}, but project {project} is answered by the profile {profile} now.",
-                "Ask expressions with it and correct them first.",
-            )
-        judged = list(read_judged(db, source, base_version))
-    return study(judged, base_version, look, prior, max_error)
+    return read_project_settings(connection.extra_params if connection else {}).profile or profile_of(settings)
+
+
+def _go_back(store: "RequestStore", project: int, is_redo: bool) -> None:
+    change = store.lessons.redo(project) if is_redo else store.lessons.undo(project)
+    before, now = (_version(change.base_version, digest) for digest in (change.replaces, change.digest))
+    done = "Applied again" if is_redo else f"{before} is taken back"
+    print(f"{done}. Project {project} answers with {now} from now on.")
 
 
 def _apply(store: "RequestStore", project: int, source: int, learnt: "Study", is_asked: bool) -> None:
@@ -117,12 +156,12 @@ def _apply(store: "RequestStore", project: int, source: int, learnt: "Study", is
     )
 
 
-def _write_page(out: Path, learnt: "Study", project: int, source: int) -> None:
+def _write_page(out: Path, learnt: "Study", project: int, source: int, words: "list[WordRow]") -> None:
     from backend.report.learning_page import render_learning
 
     try:
         with replacing(out) as part:
-            part.write_text(render_learning(learnt, project, source), encoding="utf-8")
+            part.write_text(render_learning(learnt, project, source, words, learnt.lesson.words), encoding="utf-8")
     except OSError as error:
         raise BadInput(f"The page cannot be written to {out} ({error.strerror}). Choose another file.") from error
     print(f"The page is in {out}.", file=sys.stderr)
@@ -162,6 +201,7 @@ def _print_history(store: "RequestStore", project: int, as_json: bool) -> None:
         Column("version"),
         Column("from", is_number=True),
         Column("answers", is_number=True),
+        Column("words", is_number=True),
     )
     rows = [
         (
@@ -169,6 +209,7 @@ def _print_history(store: "RequestStore", project: int, as_json: bool) -> None:
             _version(one.base_version, one.digest),
             str(one.from_project),
             f"{one.about.get('answers', 0):,}",
+            str(one.lesson.words.number if one.lesson else 0),
         )
         for one in changes
     ]

@@ -94,6 +94,11 @@ class LessonStore:
             rows = db.execute(sa.select(lesson).where(lesson.c.project == project).order_by(lesson.c.id)).mappings()
             return [LessonChange(**{name: value for name, value in row.items() if name != "id"}) for row in rows]
 
+    def describe(self, project: int, digest: str) -> dict[str, Any]:
+        """What was measured of a project's lesson when it was applied; empty if nothing was."""
+        changes = (one for one in reversed(self.history(project)) if digest and one.digest == digest)
+        return next((_without_mark(one.about) for one in changes), {})
+
     def find_words(self, project: int) -> Words:
         """The words that were accepted for a project, for whatever version they were."""
         with self._transactions.reading() as db:

@@ -1,22 +1,34 @@
 """What can be learnt from a project's corrections as one HTML page that needs no other file."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from backend.corrections.learning import Study
 from backend.corrections.statistics import JudgedProposal
+from backend.corrections.words import WordRow
 from backend.report import plots
 from backend.report.html import data_uri, render_template
 from backend.report.page import ReportTable
 from ris_core.learning.figures import LEVEL, MEANINGS, Figure, Verdicts
 from ris_core.learning.thresholds import LabelThreshold
+from ris_core.learning.words import Words
+
+WORD_COLUMNS = ("id", "accepted", "phrase", "means", "times", "people", "otherwise")
+"""Of the table of words: the last three are how often it was said, by how many annotators, and how often it was not."""
 
 
-def render_learning(learnt: Study, project: int, source: int) -> str:
+def render_learning(
+    learnt: Study, project: int, source: int, words: Sequence[WordRow] = (), accepted: Words | None = None
+) -> str:
     """The whole page as HTML.
 
     Args:
         source: The project whose corrections it was learnt from.
+        words: What the corrections of the project propose for its words.
+        accepted: Those that were accepted.
     """
+    accepted = accepted or Words()
     return render_template(
         "learning.html",
         project=project,
@@ -24,6 +36,7 @@ def render_learning(learnt: Study, project: int, source: int) -> str:
         learnt=learnt,
         figures=_figure_table(learnt),
         thresholds=_threshold_table(learnt),
+        words=ReportTable(WORD_COLUMNS, [format_word(one, accepted) for one in words]) if words else None,
         diagrams=[
             (name, _diagram(learnt, verdicts))
             for name, verdicts in (("Before", learnt.before), ("After", learnt.after))
@@ -41,6 +54,13 @@ def format_threshold(one: LabelThreshold) -> tuple[str, str, str, str, str]:
     """The label, its threshold, the answers from there on, how many of them are wrong, and the bound of that share."""
     threshold = "-" if one.threshold is None else f"{one.threshold:.2f}"
     return (one.label, threshold, f"{one.answers:,}", f"{one.wrong:,}", f"{one.most:.1%}")
+
+
+def format_word(row: WordRow, accepted: Words) -> tuple[str, ...]:
+    """A row of the table of words, as `WORD_COLUMNS` has it."""
+    meaning = f"label {row.meaning}" if row.kind == "label" else row.meaning
+    numbers = (f"{number:,}" for number in (row.times, row.people, row.others))
+    return (row.id, "yes" if row.is_in(accepted) else "", row.phrase, meaning, *numbers)
 
 
 def _figure_table(learnt: Study) -> ReportTable:

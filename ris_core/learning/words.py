@@ -43,8 +43,13 @@ class Words:
     labels: Mapping[str, str] = field(default_factory=dict)
     phrases: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return len(self.labels) + len(self.phrases)
+
     def __bool__(self) -> bool:
-        return bool(self.labels or self.phrases)
+        return self.number > 0
 
     def find_label(self, *phrases: str) -> str | None:
         """The label of the first of these phrases that has one."""

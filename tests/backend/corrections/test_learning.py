@@ -118,8 +118,8 @@ def ris(store, tmp_path, monkeypatch):
     monkeypatch.setenv("RIS_PROFILE", "base")
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str, code: int = 0, input: str = "") -> str:
-        done = CliRunner().invoke(app, ["learn", "--project", str(PROJECT), "--offline", *arguments], input=input)
+    def run(*arguments: str, code: int = 0, input: str = "", command: str = "learn") -> str:
+        done = CliRunner().invoke(app, [command, "--project", str(PROJECT), "--offline", *arguments], input=input)
         if isinstance(done.exception, RisError):
             raise done.exception
         assert done.exit_code == code, done.output
@@ -155,9 +155,14 @@ def test_a_lead_checks_applies_and_takes_back(ris, store):
     assert lesson.model_version in applied
     assert f"Project {PROJECT} answers with this already: {lesson.model_version}." in ris("--apply")
     assert store.lessons.name_version(PROJECT, VERSION) == lesson.model_version
-    assert f"answers with {VERSION} from now on" in ris("--undo")
+    taken_back = ris("--undo")
+    assert f"{lesson.model_version} is taken back. Project {PROJECT} answers with {VERSION} from now on" in taken_back
+    with pytest.raises(BadInput, match=rf"{lesson.model_version} was taken back already, at .* --redo"):
+        ris("--undo")
+    assert f"Applied again. Project {PROJECT} answers with {lesson.model_version}" in ris("--redo")
+    ris("--undo")
     assert store.lessons.name_version(PROJECT, VERSION) == VERSION
-    assert [line.split()[2] for line in ris("--history").splitlines()[1:]] == [lesson.model_version, VERSION]
+    assert [line.split()[2] for line in ris("--history").splitlines()[1:]] == [lesson.model_version, VERSION] * 2
 
 
 def test_a_lead_is_asked_at_a_terminal(ris, store, monkeypatch):

@@ -1,13 +1,17 @@
 """Which words corrections propose, and how often and by how many people."""
 
+import json
+
 import pytest
 import sqlalchemy as sa
 
 from backend.corrections.words import WordRow, accept, find_substitution, list_rows, propose, remove
 from backend.db.tables import answer
+from ris_core.errors import BadInput
 from ris_core.geometry.masks import from_rle
 from ris_core.learning.words import Words
 from tests.backend.corrections.made import PROJECT, annotation, brush, event, hand_out, rle, send
+from tests.backend.corrections.test_learning import VERSION, label, ris  # noqa: F401  (a fixture)
 from tests.backend.corrections.test_offered_regions import pushed  # noqa: F401  (a fixture)
 
 MASK, OTHER = rle(0, 0), rle(20, 0)
@@ -106,3 +110,75 @@ def test_the_table_has_what_was_accepted_also_if_nothing_proposes_it_any_more(st
     assert accept(words, rows[:1]) == Words({"mug": "Cup"}, {"tap": "faucet"})
     assert remove(words, rows) == Words()
     assert remove(words, [WordRow("label", "mug", "Other")]) == words
+
+
+@pytest.fixture
+def words(store, ris):  # noqa: F811
+    """`ris words` in a project of two tasks whose annotator writes "faucet" for "tap", and labels it Cup."""
+    for task, saved, label_ in ((901, "the faucet", "Object"), (902, "the tap", "Cup")):
+        save(store, task, saved, offered="the tap", label=label_)
+    with store._engine.begin() as db:
+        db.execute(sa.update(answer).values(model_version=VERSION))
+    return lambda *arguments: ris(*arguments, command="words")
+
+
+def ids_of(output: str) -> dict[str, str]:
+    """The ids of the rows by their phrase and meaning."""
+    rows = [line.split("  ") for line in output.split("\n\n")[0].splitlines()[1:]]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    return {" -> ".join(cell for cell in row[1:-3] if cell != "yes"): row[0] for row in cells}
+
+
+def test_a_lead_accepts_and_removes_words(store, words, ris):  # noqa: F811
+    ids = ids_of(words())
+    assert set(ids) == {"tap -> faucet", "tap -> label Cup"}
+    said = words("--accept", f"{ids['tap -> faucet']}, {ids['tap -> label Cup']}")
+    lesson = store.lessons.history(PROJECT)[-1].lesson
+    assert (lesson.words, lesson.calibrator) == (Words({"tap": "Cup"}, {"tap": "faucet"}), None)
+    assert f"answers with {lesson.model_version} from now on, with 2 accepted words" in said
+    assert store.lessons.name_version(PROJECT, VERSION) == lesson.model_version
+    assert ids_of(words()) == ids
+    assert [row["is_accepted"] for row in json.loads(words("--json"))] == [True, True]
+    assert "Nothing is changed: 2 words" in words("--accept", ids["tap -> faucet"])
+    words("--remove", ids["tap -> faucet"])
+    assert store.lessons.find_words(PROJECT) == Words({"tap": "Cup"})
+    ris("--undo")
+    assert store.lessons.find_words(PROJECT) == lesson.words
+    assert [line.split()[-1] for line in ris("--history").splitlines()[1:]] == ["2", "1", "2"]
+
+
+def test_what_cannot_be_accepted_is_refused(store, words):
+    save(store, 903, "the spigot", offered="the tap")
+    with store._engine.begin() as db:
+        db.execute(sa.update(answer).values(model_version=VERSION))
+    ids = ids_of(words())
+    with pytest.raises(BadInput, match=f"No rows of project {PROJECT} have the id 'tap'.*first column"):
+        words("--accept", "tap")
+    with pytest.raises(BadInput, match=r"'tap' cannot mean '.*' and '.*'\. Accept one"):
+        words("--accept", f"{ids['tap -> faucet']},{ids['tap -> spigot']}")
+    with pytest.raises(BadInput, match="to be accepted and to be removed"):
+        words("--accept", ids["tap -> faucet"], "--remove", ids["tap -> faucet"])
+    assert store.lessons.history(PROJECT) == []
+
+
+def test_what_is_learnt_keeps_the_words_and_the_page_has_them(store, words, ris, tmp_path):  # noqa: F811
+    save(store, 903, "the <script>alert(1)</script> \x1b[31m", offered="the mug <script> alert")
+    with store._engine.begin() as db:
+        db.execute(sa.update(answer).values(model_version=VERSION))
+    assert "\x1b" not in words()
+    words("--accept", ids_of(words())["tap -> faucet"])
+    label(store)
+    ris("--apply", "--out", "page.html")
+    lesson = store.lessons.history(PROJECT)[-1].lesson
+    assert (lesson.words, lesson.calibrator is None) == (Words({}, {"tap": "faucet"}), False)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(f"<td>{cell}</td>" in page for cell in ("tap", "faucet", "yes", "label Cup"))
+    assert "<script>" not in page
+    words("--accept", ids_of(words())["tap -> label Cup"])
+    change = store.lessons.history(PROJECT)[-1]
+    assert (change.lesson.calibrator, change.about["answers"]) == (lesson.calibrator, 150)
+
+
+def test_without_changed_words_it_says_so(store, ris):  # noqa: F811
+    label(store, 1)
+    assert "propose no words" in ris(command="words")

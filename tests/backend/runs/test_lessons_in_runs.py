@@ -7,9 +7,9 @@ import pytest
 from backend.runs import control
 from backend.runs.spec import RunSpec
 from backend.transport import worker_registry
-from tests.backend.runs.fake_studio import PROJECT
 from ris_core.learning.lesson import Lesson
 from ris_core.learning.words import Words
+from tests.backend.runs.fake_studio import PROJECT
 from tests.toy import guided_toy, toy_lesson
 
 RED = "Red: the red square"

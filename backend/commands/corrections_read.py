@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from backend.base.terminal import Progress
 from backend.commands.state import open_corrections, profile_of
 from backend.commands.studio import is_known, open_label_studio
+from backend.label_studio.client import RequestRefused
+from backend.label_studio.task_listing import NOT_FOUND
 from backend.settings.environment import Settings
 from ris_core.errors import BadInput, UnknownName
 
@@ -27,6 +29,7 @@ def open_reconciled(
     Raises:
         BadSettings: If there is no database where the settings point.
         Unreachable: If Label Studio is set but does not answer.
+        BadInput: If it has no such project.
     """
     correction_store = open_corrections(settings)
     if offline:
@@ -42,8 +45,25 @@ def open_reconciled(
 
     with Progress(f"Comparing the records with project {project} in Label Studio"):
         studio = open_label_studio(settings)
-        reconcile(studio, correction_store, project, is_thorough=True, with_predictions=with_predictions)
+        try:
+            reconcile(studio, correction_store, project, is_thorough=True, with_predictions=with_predictions)
+        except RequestRefused as error:
+            if error.status != NOT_FOUND:
+                raise
+            raise _no_project(correction_store, studio.url, project) from error
     return correction_store
+
+
+def _no_project(correction_store: "CorrectionStore", url: str, project: int) -> BadInput:
+    from backend.corrections.queries import list_projects
+
+    with correction_store.reading() as db:
+        recorded = [str(one) for one in list_projects(db) if one != project]
+    known = f"Annotations are recorded of {', '.join(recorded)}. " if recorded else ""
+    return BadInput(
+        f"Label Studio at {url} has no project {project} that the owner of LABEL_STUDIO_API_KEY may see.",
+        f"{known}Take the number from the project's address, as the 3 in {url}/projects/3/data.",
+    )
 
 
 def find_project(settings: Settings, task: str, offline: bool) -> int:

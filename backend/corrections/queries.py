@@ -133,6 +133,11 @@ def read_past(db: sa.Connection, project: int, task: str) -> list[VersionOutcome
     ]
 
 
+def list_projects(db: sa.Connection) -> list[int]:
+    """The projects that have annotations."""
+    return sorted(db.scalars(sa.select(annotation_version.c.project).distinct()))
+
+
 def find_projects(db: sa.Connection, task: str) -> list[int]:
     """The projects that have annotations of a task with this number."""
     own = annotation_version.c

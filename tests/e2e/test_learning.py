@@ -190,7 +190,7 @@ def test_what_was_corrected_decides_the_next_answers_until_it_is_taken_back(
     assert answered >= 0.8
     assert told >= 0.6
 
-    assert "Taken back." in learn("--undo")
+    assert "is taken back." in learn("--undo")
     again = ask_the_others()
     assert again == before
     store.close()

@@ -16,6 +16,7 @@ from backend.corrections.learning import read_prior
 from backend.db.records import Answer, Region
 from ris_core.errors import BadInput, RisError
 from ris_core.geometry.masks import from_rle
+from tests.backend.corrections.fake_tasks import FakeTasks
 from tests.backend.corrections.made import HEIGHT, PROJECT, WIDTH, annotation, brush, clock, event, rle, send
 from tests.ris_core.learning.made import draw
 from tests.toy import toy_lesson
@@ -242,3 +243,18 @@ def test_of_two_who_take_back_at_once_one_is_refused_and_redo_applies_again(stor
     assert lessons.undo(1).lesson == first  # what was applied again can be taken back again
     lessons.apply(1, second, {}, 1)
     assert lessons.undo(1).lesson == first
+
+
+@pytest.mark.parametrize("line", [["learn"], ["words"], ["review", "list"]])
+def test_a_project_that_label_studio_does_not_have_is_named_with_those_that_are_recorded(
+    ris, store, correction_store, serve, monkeypatch, line
+):
+    hand_out(store, 1, "r1")
+    save(store, 1, 1, brush("r1", from_rle(RIGHT), "the box"))
+    correction_store.read_events()
+    monkeypatch.setenv("LABEL_STUDIO_URL", serve(FakeTasks(PROJECT)).url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token")
+    done = CliRunner().invoke(app, [*line, "--project", "99"])
+    assert isinstance(done.exception, BadInput)
+    assert "has no project 99 that the owner of LABEL_STUDIO_API_KEY may see" in str(done.exception)
+    assert f"Annotations are recorded of {PROJECT}." in str(done.exception)

@@ -98,7 +98,7 @@ def measure(
         projects: Simulated projects of each kind.
         report: Is told what is being done.
     """
-    answers = {style: _load(folder, style, report) for style in SEEDS}
+    answers = {style: load_answers(folder, style, report) for style in SEEDS}
     results = []
     for source, target in PAIRS:
         for number, prior in enumerate((None, Calibrator.load(PROFILE))):
@@ -112,14 +112,14 @@ def measure(
 
 
 @dataclass(frozen=True, eq=False)
-class _Answers:
+class AnswerSet:
     """The answers of a profile to the expressions of many scenes, all judged; which of them are about hard negatives."""
 
     judged: JudgedAnswers
     is_hard: Bool[Array, "m"]
 
-    def take(self, chosen: Bool[Array, "m"]) -> "_Answers":
-        return _Answers(self.judged.take(chosen), self.is_hard[chosen])
+    def take(self, chosen: Bool[Array, "m"]) -> "AnswerSet":
+        return AnswerSet(self.judged.take(chosen), self.is_hard[chosen])
 
 
 def to_json(results: Sequence[LearningResult]) -> str:
@@ -145,17 +145,17 @@ def to_markdown(results: Sequence[LearningResult]) -> str:
 
 
 def _measure(
-    source: str, target: str, own: JudgedAnswers, other: _Answers, prior: Calibrator | None, projects: int
+    source: str, target: str, own: JudgedAnswers, other: AnswerSet, prior: Calibrator | None, projects: int
 ) -> LearningResult:
     look = prior.look if prior else UNFITTED
     rows, refused = [], 0
     for seed in range(projects):
         try:
-            rows.append(_judge(fit(_annotate(own, seed), look, prior).calibrator, other))
+            rows.append(judge(fit(annotate(own, seed), look, prior).calibrator, other))
         except TooLittle:
             refused += 1
     after: Float[Array, "p c"] = np.array(rows or [(np.nan,) * 6])
-    before = _judge(prior, other)
+    before = judge(prior, other)
     means = after.mean(axis=0)
     return LearningResult(
         learnt_from=source,
@@ -180,27 +180,27 @@ def _measure(
     )
 
 
-def _annotate(every: JudgedAnswers, seed: int) -> JudgedAnswers:
-    """The outcomes of an annotator who does a few expressions of each image, and mistakes some."""
+def annotate(every: JudgedAnswers, seed: int, outcomes: int = OUTCOMES) -> JudgedAnswers:
+    """So many outcomes of an annotator who does a few expressions of each image, and mistakes some."""
     rng = np.random.default_rng(seed)
     chosen: list[int] = []
     for image in rng.permutation(np.unique(every.image)).tolist():
         chosen += rng.permutation(np.flatnonzero(every.image == image))[:PER_IMAGE].tolist()
     taken = np.zeros(len(every), bool)
-    taken[chosen[:OUTCOMES]] = True
-    outcomes = every.take(taken)
-    mistaken = rng.random(len(outcomes)) < MISTAKES
-    _, image = np.unique(outcomes.image, return_inverse=True)
+    taken[chosen[:outcomes]] = True
+    own = every.take(taken)
+    mistaken = rng.random(len(own)) < MISTAKES
+    _, image = np.unique(own.image, return_inverse=True)
     return JudgedAnswers(
-        features=outcomes.features,
-        is_right=outcomes.is_right ^ mistaken,
-        has_target=outcomes.has_target ^ mistaken,
-        knows_target=outcomes.knows_target,
+        features=own.features,
+        is_right=own.is_right ^ mistaken,
+        has_target=own.has_target ^ mistaken,
+        knows_target=own.knows_target,
         image=image.reshape(-1),
     )
 
 
-def _judge(calibrator: Calibrator | None, answers: _Answers) -> tuple[float, ...]:
+def judge(calibrator: Calibrator | None, answers: AnswerSet) -> tuple[float, ...]:
     """ECE, T-acc, N-acc, MCC, N-acc at `WANTED_T`, and N-acc of hard negatives; without a calibrator of shares, which always answer."""
     judged = answers.judged
     presence: Float[Array, "m"]
@@ -220,7 +220,7 @@ def _judge(calibrator: Calibrator | None, answers: _Answers) -> tuple[float, ...
     return error, found, told, float(correlation), told_at_t, float((presence[answers.is_hard] < threshold).mean())
 
 
-def _join(parts: Sequence[_Answers]) -> _Answers:
+def _join(parts: Sequence[AnswerSet]) -> AnswerSet:
     judged = [one.judged for one in parts]
     first = np.cumsum([0, *(int(one.image.max()) + 1 for one in judged)]).tolist()
     joined = JudgedAnswers(
@@ -230,10 +230,10 @@ def _join(parts: Sequence[_Answers]) -> _Answers:
         knows_target=np.concatenate([one.knows_target for one in judged]),
         image=np.concatenate([one.image + start for one, start in zip(judged, first, strict=False)]),
     )
-    return _Answers(joined, np.concatenate([one.is_hard for one in parts]))
+    return AnswerSet(joined, np.concatenate([one.is_hard for one in parts]))
 
 
-def _load(folder: Path, style: str, report: Callable[[str], None]) -> tuple[_Answers, _Answers]:
+def load_answers(folder: Path, style: str, report: Callable[[str], None]) -> tuple[AnswerSet, AnswerSet]:
     """The answers of a generator's scenes: without a calibrator, and with the profile's own."""
     file = folder / f"{style}.json"
     seeds = SEEDS[style]
@@ -283,7 +283,7 @@ def _answer(
     return rows
 
 
-def _as_arrays(rows: Sequence[Mapping[str, Any]], name: str) -> _Answers:
+def _as_arrays(rows: Sequence[Mapping[str, Any]], name: str) -> AnswerSet:
     own = [row[name] for row in rows]
     _, image = np.unique([row["image"] for row in rows], return_inverse=True)
     judged = JudgedAnswers(
@@ -293,4 +293,4 @@ def _as_arrays(rows: Sequence[Mapping[str, Any]], name: str) -> _Answers:
         knows_target=np.ones(len(rows), bool),
         image=image.reshape(-1),
     )
-    return _Answers(judged, np.array([row["is_hard"] for row in rows], bool))
+    return AnswerSet(judged, np.array([row["is_hard"] for row in rows], bool))

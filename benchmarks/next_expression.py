@@ -112,11 +112,11 @@ def measure(
         WeightsMissing: If its weights are not here and none are made up.
     """
     with ExitStack() as stack:
-        segmenter = _build(profile, device, random_weights, stack)
+        segmenter = build_segmenter(profile, device, random_weights, stack)
         costs = []
         for size_hw, count in itertools.product(SIZES_HW, COUNTS):
             tell(f"{size_hw[0]} x {size_hw[1]} with {count} proposals")
-            encoded = _make_encoded(segmenter, size_hw, count)
+            encoded = make_encoded(segmenter, size_hw, count)
             costs += [_cost(segmenter, encoded, kind, repeats) for kind in SENTENCES]
     return ExpressionReport(profile, random_weights, tuple(costs))
 
@@ -130,7 +130,8 @@ class _NoProposer:
         raise NotImplementedError("The proposals are made.")
 
 
-def _build(profile: str, device: str, random_weights: bool, stack: ExitStack) -> Segmenter:
+def build_segmenter(profile: str, device: str, random_weights: bool, stack: ExitStack) -> Segmenter:
+    """The components of a profile but for its proposer. Made weights lie in a folder that goes with `stack`."""
     sections, store = read_profile(profile), weights.WeightStore()
     parser = load_parser(profile, store, "")
     if random_weights:
@@ -141,9 +142,9 @@ def _build(profile: str, device: str, random_weights: bool, stack: ExitStack) ->
     return Segmenter(profile, sections["method"]["name"], _NoProposer(), encoder, method, parser, profile)
 
 
-def _make_encoded(segmenter: Segmenter, size_hw: tuple[int, int], count: int) -> EncodedImage:
-    """As it comes from the cache, with features of random directions."""
-    rng = np.random.default_rng(0)
+def make_encoded(segmenter: Segmenter, size_hw: tuple[int, int], count: int, seed: int = 0) -> EncodedImage:
+    """An image with `count` proposals as it comes from the cache, with features of random directions."""
+    rng = np.random.default_rng(seed)
     width = segmenter.encoder.encode_texts(["a thing"]).shape[1]
     features = {name: rng.standard_normal((count, width)).astype(np.float32) for name in segmenter.method.features}
     proposals = Proposals.from_masks(_make_ellipses(count, size_hw, rng))
@@ -194,6 +195,13 @@ def _nouns() -> Iterator[str]:
     """Words that were never asked before, of the length of usual ones."""
     for number in _numbers:
         yield "".join("bdfgklmnprstvz"[number // 14**place % 14] + "aeiou"[(number + place) % 5] for place in range(3))
+
+
+def make_sentences() -> Iterator[str]:
+    """Expressions of each kind by turns, that were never asked before."""
+    words = _nouns()
+    for kind in itertools.cycle(SENTENCES):
+        yield _fill(kind, words)
 
 
 def _fill(kind: str, words: Iterator[str]) -> str:

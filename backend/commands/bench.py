@@ -155,14 +155,40 @@ def audit(
 
 def learning(
     projects: Annotated[int, typer.Option(min=1, help="Number of simulated projects of each kind.")] = 20,
+    plots: Annotated[Path | None, typer.Option(help="Draw learning curves instead, into this folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure what a calibrator learnt from 200 simulated corrections is worth. The first time takes minutes."""
+    from benchmarks import learning_plots
     from benchmarks.learning import measure, to_json, to_markdown
 
+    folder = read_settings().state_dir / "bench-learning"
     with Progress("Reading answers") as progress:
-        results = measure(read_settings().state_dir / "bench-learning", projects, progress.say)
+        if plots:
+            drawn = learning_plots.measure(folder, projects, progress.say)
+            file = drawn.write(plots)
+            print(f"{drawn.to_markdown()}\n\nDrawn in {file}.")
+            return
+        results = measure(folder, projects, progress.say)
     print(to_json(results) if as_json else to_markdown(results))
+
+
+def replay(
+    profile: Profile = None,
+    prompts: Annotated[int, typer.Option(min=5, help="Number of past prompts, five on an image.")] = 1_000,
+    random_weights: Annotated[
+        bool, typer.Option(help="Use random weights of the true size; nothing is downloaded.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what answering past prompts again takes, from features that are in the cache."""
+    from benchmarks.replaying import measure
+
+    settings = read_settings()
+    name = profile or profile_of(settings)
+    with Progress(f"Replaying with the profile {name}") as progress:
+        report = measure(name, settings.device, prompts, random_weights, progress.say)
+    print(report.to_json() if as_json else report.to_markdown())
 
 
 def suspicion(
@@ -195,6 +221,7 @@ for command in (
     ledger,
     audit,
     learning,
+    replay,
     suspicion,
 ):
     bench.command()(command)

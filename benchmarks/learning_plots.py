@@ -43,12 +43,10 @@ _BEFORE, _AFTER = "#999999", "#3d7fc4"
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What is learnt from so many outcomes: means over projects, and of the ECE the best and the worst project."""
+    """What is learnt from so many outcomes: the ECE of each project, and means over projects."""
 
     outcomes: int
-    ece: float
-    best_ece: float
-    worst_ece: float
+    eces: Sequence[float]
     t_acc: float
     n_acc: float
 
@@ -81,11 +79,10 @@ class LearningPlots:
 
     def to_markdown(self) -> str:
         """Both tables."""
-        lines = ["| outcomes | ECE (best to worst) | T-acc | N-acc |", "| ---: | ---: | ---: | ---: |"]
-        lines += [
-            f"| {one.outcomes} | {one.ece:.3f} ({one.best_ece:.3f} to {one.worst_ece:.3f}) | {one.t_acc:.2f} | {one.n_acc:.2f} |"
-            for one in self.curve
-        ]
+        lines = ["| outcomes | ECE, median (best to worst) | T-acc | N-acc |", "| ---: | ---: | ---: | ---: |"]
+        for one in self.curve:
+            ece = f"{np.median(one.eces):.3f} ({min(one.eces):.3f} to {max(one.eces):.3f})"
+            lines.append(f"| {one.outcomes} | {ece} | {one.t_acc:.2f} | {one.n_acc:.2f} |")
         lines += ["", "| learnt | answered | of these wrong | right answers kept |", "| --- | ---: | ---: | ---: |"]
         lines += [f"| {one.part} | {one.handed_out:.0%} | {one.wrong:.1%} | {one.kept:.0%} |" for one in self.parts]
         return "\n".join(lines)
@@ -107,9 +104,9 @@ class LearningPlots:
 
     def _draw_curve(self, axes: Any) -> None:
         x = [one.outcomes for one in self.curve]
-        best, worst = [one.best_ece for one in self.curve], [one.worst_ece for one in self.curve]
-        axes.fill_between(x, best, worst, color=_AFTER, alpha=0.2, label="best to worst project")
-        axes.plot(x, [one.ece for one in self.curve], marker="o", color=_AFTER, label="mean")
+        for one in self.curve:
+            axes.plot([one.outcomes] * len(one.eces), one.eces, ".", color=_AFTER, alpha=0.4, label="a project")
+        axes.plot(x, [np.median(one.eces) for one in self.curve], color=_AFTER, label="median")
         axes.set_ylim(0, None)
         _name(axes, "How many outcomes", "judged answers", "calibration error (ECE)")
 
@@ -146,11 +143,7 @@ def measure(folder: Path, projects: int = 20, report: Callable[[str], None] = la
             [judge(_learn(own.judged, seed, outcomes).calibrator, other) for seed in range(projects)]
         )
         ece, t_acc, n_acc = rows[:, 0], rows[:, 1], rows[:, 2]
-        curve.append(
-            CurvePoint(
-                outcomes, *(float(one) for one in (ece.mean(), ece.min(), ece.max(), t_acc.mean(), n_acc.mean()))
-            )
-        )
+        curve.append(CurvePoint(outcomes, ece.tolist(), float(t_acc.mean()), float(n_acc.mean())))
     learnt = [(annotate(own.judged, seed, STANDARD), _learn(own.judged, seed, STANDARD)) for seed in range(projects)]
     return LearningPlots(
         curve=curve,
@@ -201,4 +194,6 @@ def _name(axes: Any, title: str, x: str, y: str) -> None:
     axes.set_title(title, fontsize=9)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.legend(fontsize=8, frameon=False)
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    axes.legend(once.values(), once, fontsize=8, frameon=False)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from backend.corrections.words import WordRow
     from backend.db.request_store import RequestStore
+    from ris_core.learning.lesson import Lesson
     from ris_core.learning.words import Words
 
 SHOWN = 50
@@ -50,6 +51,8 @@ def words(
         print(json.dumps([{"id": row.id, **vars(row), "is_accepted": row.is_in(before)} for row in rows]))
     else:
         _print(rows, before, project)
+        if before and _current(store, project, base_version).words != before:
+            print(f"The accepted words do not count for {base_version} yet: accept one of them again.")
 
 
 def _choose(rows: "Sequence[WordRow]", ids: str, project: int) -> "list[WordRow]":
@@ -78,20 +81,25 @@ def _refuse_contradictions(accepted: "Sequence[WordRow]", removed: "Sequence[Wor
 
 
 def _apply(store: "RequestStore", project: int, base_version: str, now: "Words") -> None:
-    from ris_core.learning.lesson import Lesson
-
-    digest = store.lessons.find_digest(project, base_version)
-    current = store.lessons.get(project, base_version, digest) or Lesson(base_version)
+    current = _current(store, project, base_version)
     lesson = replace(current, words=now)
     number = now.number
     if lesson == current:
         print(f"Nothing is changed: {number} words are accepted already.")
         return
-    store.lessons.apply(project, lesson, store.lessons.describe(project, digest), project)
+    store.lessons.apply(project, lesson, store.lessons.describe(project, current.digest), project)
     print(
         f"Project {project} answers with {lesson.model_version} from now on, with {number} accepted words; runs that have "
         f"begun go on as they began. Take it back with ris learn --project {project} --undo."
     )
+
+
+def _current(store: "RequestStore", project: int, base_version: str) -> "Lesson":
+    """What decides the project's answers of a version; without a calibrator and words if nothing was learnt."""
+    from ris_core.learning.lesson import Lesson
+
+    digest = store.lessons.find_digest(project, base_version)
+    return store.lessons.get(project, base_version, digest) or Lesson(base_version)
 
 
 def _print(rows: "Sequence[WordRow]", accepted: "Words", project: int) -> None:

@@ -97,6 +97,12 @@ class Team:
         body = {"result": [typed, *kept], "lead_time": 5.0}
         self._client.request("POST", f"/api/tasks/{task}/annotations/", body)
 
+    def reword(self, task: int, asked: str, saved: str) -> None:
+        """Ask, keep the mask, and write something else over it."""
+        [region, *_] = self.ask(task, [asked])
+        body = {"result": [_prompt([asked]), {**region, "meta": {**region["meta"], "text": [saved]}}], "lead_time": 5.0}
+        self._client.request("POST", f"/api/tasks/{task}/annotations/", body)
+
 
 def choose_samples(case: EvaluationImage) -> list[EvaluationSample]:
     """A few expressions of different things, and a few that mean nothing."""
@@ -193,6 +199,19 @@ def test_what_was_corrected_decides_the_next_answers_until_it_is_taken_back(
     assert "is taken back." in learn("--undo")
     again = ask_the_others()
     assert again == before
+
+    task = project.tasks[-1]
+    team.reword(task, "the thing", "the car")
+    [row] = json.loads(learn("--json", command="words"))
+    assert (row["kind"], row["phrase"], row["meaning"], row["times"]) == ("phrase", "thing", "car", 1)
+    assert "with 1 accepted words" in learn("--accept", row["id"], command="words")
+    team.ask(task, ["the car"])
+    team.ask(task, ["the thing"])
+    with store.reading() as db:
+        newest = sa.select(answer).where(answer.c.task == str(task)).order_by(answer.c.id.desc()).limit(2)
+        learned, plain = db.execute(newest).mappings().all()
+    assert (learned["expression"], learned["candidates"]) == ("the thing", plain["candidates"])
+    assert learned["model_version"].startswith(f"{base}.learned-")
     store.close()
 
 

@@ -9,6 +9,7 @@ from backend.corrections.words import WordRow, accept, find_substitution, list_r
 from backend.db.tables import answer
 from ris_core.errors import BadInput
 from ris_core.geometry.masks import from_rle
+from ris_core.learning.lesson import Lesson
 from ris_core.learning.words import Words
 from tests.backend.corrections.made import PROJECT, annotation, brush, event, hand_out, rle, send
 from tests.backend.corrections.test_learning import VERSION, label, ris  # noqa: F401  (a fixture)
@@ -177,6 +178,16 @@ def test_what_is_learnt_keeps_the_words_and_the_page_has_them(store, words, ris,
     words("--accept", ids_of(words())["tap -> label Cup"])
     change = store.lessons.history(PROJECT)[-1]
     assert (change.lesson.calibrator, change.about["answers"]) == (lesson.calibrator, 150)
+
+
+def test_words_of_another_version_count_once_they_are_accepted_again(store, words):
+    accepted = Words({}, {"tap": "faucet"})
+    store.lessons.apply(PROJECT, Lesson("base.guided.00000001", words=accepted), {}, PROJECT)
+    shown = words()
+    assert f"do not count for {VERSION} yet: accept one of them again" in shown
+    words("--accept", ids_of(shown)["tap -> faucet"])
+    assert store.lessons.history(PROJECT)[-1].lesson == Lesson(VERSION, words=accepted)
+    assert "do not count" not in words()
 
 
 def test_without_changed_words_it_says_so(store, ris):  # noqa: F811

@@ -6,6 +6,7 @@ a profile whose own calibrator was taken away. Words have no figure: a phrase is
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from benchmarks.learning import AnswerSet, annotate, judge, load_answers
 from ris_core.arrays import Array
 from ris_core.evaluation.confidence import reliability, risk_at_coverage
 from ris_core.learning.evidence import JudgedAnswers
-from ris_core.learning.fitting import Fit, fit
+from ris_core.learning.fitting import Fit, TooLittle, fit
 from ris_core.learning.thresholds import choose_threshold
 from ris_core.methods._calibration import Calibrator
 from ris_core.methods.guided import UNFITTED
@@ -139,12 +140,11 @@ def measure(folder: Path, projects: int = 20, report: Callable[[str], None] = la
     curve = []
     for outcomes in OUTCOMES:
         report(f"learning from {outcomes} outcomes")
-        rows: Float[Array, "p c"] = np.array(
-            [judge(_learn(own.judged, seed, outcomes).calibrator, other) for seed in range(projects)]
-        )
+        learnt = _learn(own.judged, projects, outcomes)
+        rows: Float[Array, "p c"] = np.array([judge(fitted.calibrator, other) for _, fitted in learnt])
         ece, t_acc, n_acc = rows[:, 0], rows[:, 1], rows[:, 2]
         curve.append(CurvePoint(outcomes, ece.tolist(), float(t_acc.mean()), float(n_acc.mean())))
-    learnt = [(annotate(own.judged, seed, STANDARD), _learn(own.judged, seed, STANDARD)) for seed in range(projects)]
+    learnt = _learn(own.judged, projects, STANDARD)
     return LearningPlots(
         curve=curve,
         parts=_measure_parts(learnt, other),
@@ -154,8 +154,14 @@ def measure(folder: Path, projects: int = 20, report: Callable[[str], None] = la
     )
 
 
-def _learn(every: JudgedAnswers, seed: int, outcomes: int) -> Fit:
-    return fit(annotate(every, seed, outcomes), UNFITTED, None)
+def _learn(every: JudgedAnswers, projects: int, outcomes: int) -> list[tuple[JudgedAnswers, Fit]]:
+    """The outcomes of each project and what is learnt from them; without projects that have too little."""
+    learnt = []
+    for seed in range(projects):
+        own = annotate(every, seed, outcomes)
+        with suppress(TooLittle):
+            learnt.append((own, fit(own, UNFITTED, None)))
+    return learnt
 
 
 def _shares(judged: JudgedAnswers) -> Float[Array, "m"]:

@@ -62,6 +62,7 @@ def proposed(correction_store):
         }
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 def test_a_relabelled_phrase_proposes_its_label(store, correction_store):
     for task, annotator in ((1, 1), (2, 1), (3, 2)):
         save(store, task, "the mug", annotator=annotator, label="Cup")
@@ -85,6 +86,7 @@ def test_a_reworded_sentence_proposes_what_stands_in_its_place(store, correction
     assert proposed(correction_store) == {("phrase", "tap", "faucet"): (2, 2, 1)}
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
 def test_answers_of_runs_count_too_and_other_projects_do_not(store, correction_store, pushed):  # noqa: F811
     first = pushed[0]
     region = brush(first, from_rle(MASK), "the container", "Cup")

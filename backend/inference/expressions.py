@@ -24,7 +24,7 @@ from ris_core.language import lexicon
 from ris_core.language.hypernyms import is_kind_of
 from ris_core.language.normalising import is_foreign
 from ris_core.language.spelling import suggest
-from ris_core.learning.words import Words
+from ris_core.learning.words import ARTICLES, Words
 from ris_core.output.documents import list_candidates
 from ris_core.output.explain import read_as
 from ris_core.segmentation.segmenter import Segmenter
@@ -34,7 +34,6 @@ SAME_INSTANCE_IOU = 0.5
 """Candidates that overlap more than this are taken for the same instance."""
 SHARE_OF_BEST = 0.8
 """Of several instances, those are handed out that score at least this share of the best, unless a `min_score` is set."""
-_ARTICLES = frozenset(("the", "a", "an"))
 MANY = 20
 """Candidates that are considered where several instances may be meant."""
 
@@ -184,7 +183,9 @@ def make_answer(
     handed_out = select(prediction, query.is_many, min_score)
     others = () if query.is_many else list_others(prediction, handed_out, min_score)
     replaced = options.words.reword(query.text).replaced
-    record = _make_record(prediction, encoded, picked, others, replaced)
+    record = _make_record(prediction, encoded, picked, others)
+    if replaced:
+        record = replace(record, reading={**(record.reading or {}), "replaced": dict(replaced)})
     return QueryAnswer(record, handed_out, prediction, picked, replaced)
 
 
@@ -324,13 +325,7 @@ def list_others(candidates: Selectable, handed_out: Sequence[int], min_score: fl
     return tuple(others) if handed_out else ()
 
 
-def _make_record(
-    prediction: Prediction,
-    encoded: EncodedImage,
-    picked: PickedLabel,
-    others: Sequence[int],
-    replaced: Mapping[str, str],
-) -> Answer:
+def _make_record(prediction: Prediction, encoded: EncodedImage, picked: PickedLabel, others: Sequence[int]) -> Answer:
     height, width = encoded.size_hw
     return Answer(
         expression=picked.expression,
@@ -349,7 +344,6 @@ def _make_record(
             "meant": list(prediction.expression.meant),
             "unused": list(prediction.expression.unused),
             "numbers": [referent.number for referent in prediction.expression.referents],
-            **({"replaced": dict(replaced)} if replaced else {}),
         },
         is_calibrated="probability" in prediction.parts[0] if prediction.parts else None,
     )
@@ -390,7 +384,7 @@ def tell(segmenter: Segmenter, answer: QueryAnswer, control: Control, options: A
 
 def _words_of(text: str) -> frozenset[str]:
     """The words that say something, in the singular."""
-    return frozenset(lexicon.singular(word) for word in split_words(text)) - _ARTICLES
+    return frozenset(lexicon.singular(word) for word in split_words(text)) - ARTICLES
 
 
 def _order_labels(segmenter: Segmenter, meant: tuple[str, str], labels: Sequence[str]) -> Sequence[str]:

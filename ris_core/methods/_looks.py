@@ -41,7 +41,9 @@ class Wordings:
                 yield from (thing.phrase, *self.nouns(thing.phrase), *self.recoloured(thing.phrase))
 
     def nouns(self, phrase: str) -> list[str]:
-        """The phrase without its colour, and the nouns that compete with it."""
+        """The phrase without its colour, then the nouns that compete with it; none if no nouns do."""
+        if not self.negatives:
+            return []
         own = " ".join(word for word in phrase.split() if word not in self.colours) or phrase
         return [own, *(noun for noun in self.negatives if not set(noun.split()) <= set(own.split()))]
 
@@ -90,15 +92,19 @@ class Appearance:
         """What tells whether a proposal shows a phrase.
 
         "similarity" is a logit; the others are logarithms of shares: "standing" among the proposals, "noun" of the phrase's noun
-        among the nouns that compete, "colour" of its colour among the colours, 0 without one.
+        among the nouns that compete, "colour" of its colour among the colours; 0 where nothing competes.
         """
-        similarity, recoloured = self.similarity([phrase]), self.wordings.recoloured(phrase)
+        similarity = self.similarity([phrase])
         return {
             "similarity": similarity[:, 0],
             "standing": log_share(similarity, axis=0)[:, 0],
-            "noun": log_share(self.similarity(self.wordings.nouns(phrase)), axis=1)[:, 0],
-            "colour": log_share(self.similarity(recoloured), axis=1)[:, 0] if recoloured else np.zeros(len(similarity)),
+            "noun": self._contrast(self.wordings.nouns(phrase)),
+            "colour": self._contrast(self.wordings.recoloured(phrase)),
         }
+
+    def _contrast(self, phrases: Sequence[str]) -> Float[Array, "n"]:
+        """Logarithm of the first one's share among the phrases; 0 without phrases."""
+        return log_share(self.similarity(phrases), axis=1)[:, 0] if phrases else np.zeros(len(self.visual))
 
 
 def log_share(logits: Float[Array, "n m"], axis: int) -> Float[Array, "n m"]:

@@ -262,6 +262,18 @@ def test_rival_nouns_and_colours_are_asked_for_only_if_they_count():
     }
 
 
+@pytest.mark.parametrize(
+    ("referent", "count"),
+    [
+        pytest.param(thing("dog"), 1, id="a phrase"),
+        pytest.param(thing("dog", Clause("relation", "left", "left of the cat", (CAT,))), 2, id="two phrases"),
+        pytest.param(thing("red dog"), 11, id="a phrase in each of eleven colours"),
+    ],
+)
+def test_without_rival_nouns_only_phrases_and_colours_are_asked_for(referent, count):
+    assert len(GuidedMethod().texts(asked(referent))) == count
+
+
 def test_templates_dress_every_phrase():
     texts = GuidedMethod(templates=["{}", "a photo of a {}"], without=["colours"]).texts(asked(thing("red dog")))
     assert set(texts) == {"red dog", "a photo of a red dog"}

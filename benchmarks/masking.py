@@ -76,7 +76,7 @@ def to_markdown(costs: Sequence[MaskingCost]) -> str:
 
 @torch.inference_mode()
 def _compare(tower: VisionTower, picture: Tensor, count: int) -> MaskingCost:
-    share = torch.from_numpy(to_grid(_make_ellipses(count), tower.grid)).flatten(1)
+    share = torch.from_numpy(to_grid(make_ellipses(count), tower.grid)).flatten(1)
     tokens, shared_s = _timed(lambda: tower.early(picture))
     expected, all_s = _timed(lambda: _mask_all(tower, tokens, share))
     found, counted_s = _timed(lambda: tower.mask_tokens(tokens, share))
@@ -104,7 +104,7 @@ def _timed(step: Callable[[], Tensor]) -> tuple[Tensor, float]:
     return made, time.process_time() - started
 
 
-def _make_ellipses(count: int) -> Bool[Array, "n h w"]:
+def make_ellipses(count: int) -> Bool[Array, "n h w"]:
     """With radii from a thirtieth to a quarter of the sides."""
     rng, side = np.random.default_rng(0), 448
     y, x = np.mgrid[:side, :side] / side

@@ -64,6 +64,20 @@ def masking(as_json: AsJson = False) -> None:
     print(masking.to_json(costs) if as_json else masking.to_markdown(costs))
 
 
+def crops(
+    scenes: Annotated[int, typer.Option(min=1, help="Number of synthetic scenes of each kind.")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what answers lose, and pictures save, where only some proposals get a crop. It takes minutes."""
+    from benchmarks import crops
+
+    with Progress("Timing crops") as progress:
+        costs = crops.measure_cost()
+        segmenter = crops.load()
+        losses = crops.measure_loss(segmenter, crops.read_crowded(segmenter, scenes, progress.say))
+    print(crops.to_json(losses, costs) if as_json else crops.to_markdown(losses, costs))
+
+
 def proposals(as_json: AsJson = False) -> None:
     """Compare the parts of SAM's proposals, in the ways of the proposer, with those of the package."""
     from benchmarks import proposing
@@ -210,6 +224,7 @@ for command in (
     speed,
     expression,
     masking,
+    crops,
     proposals,
     annotators,
     page,

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from ris_core.methods.guided import GuidedMethod
 from ris_core.profiles import read_profile
 from ris_core.segmentation.segmenter import Segmenter
 from ris_core.types import EncodedImage, Expression, Scores
+from ris_core.types.components import ExpressionParser
 
 PROFILE = "demo"
 """The only one whose models know the scenes."""
@@ -49,7 +51,6 @@ SHARES = (1 / 8, 1 / 4, 1 / 2)
 """Of the proposals, those that get a crop."""
 MODEL = "ViT-B-16"
 COUNTS = (60, 100)
-CROPS_AT_ONCE = 20
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,16 @@ class CropCost:
 
     Attributes:
         global_s: "global" of all masks.
-        local_s: Crops of all masks.
-        some_s: Crops of the share of them, by share.
+        local_s: Crops of a share of them, by share.
     """
 
     masks: int
     global_s: float
-    local_s: float
-    some_s: Mapping[float, float]
+    local_s: Mapping[float, float]
 
     def ratio(self, share: float) -> float:
         """How many times less a picture takes with crops of that share."""
-        return (self.global_s + self.local_s) / (self.global_s + self.some_s[share])
+        return (self.global_s + self.local_s[1.0]) / (self.global_s + self.local_s[share])
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,39 +165,40 @@ def load() -> Segmenter:
     return load_segmenter(PROFILE, proposer=WIDENED)
 
 
-def measure_loss(segmenter: Segmenter, scenes: Iterable[CrowdedScene]) -> list[CropLoss]:
-    """Compare answers from some crops with those from all, by the profile's own settings of the method and by those of `base`."""
-    settings = {name: read_profile(name)["method"]["settings"] for name in (PROFILE, "base")}
+def measure_loss(
+    segmenter: Segmenter, scenes: Iterable[CrowdedScene], names: Sequence[str] = (PROFILE, "base")
+) -> list[CropLoss]:
+    """Compare answers from some crops with those from all, by the settings that profiles give the method."""
+    settings = {name: read_profile(name)["method"]["settings"] for name in names}
     ways = {
-        (name, share): replace(segmenter, method=PartlyLocalMethod(share, settings[name]))
-        for name in settings
-        for share in (*SHARES, 1.0)
+        (name, share): replace(segmenter, method=PartlyLocalMethod(share, own))
+        for name, own in settings.items()
+        for share in SHARES
     }
-    ious: dict[tuple[str, float], list[float]] = {way: [] for way in ways}
+    ways |= {(name, 1.0): replace(segmenter, method=GuidedMethod(**own)) for name, own in settings.items()}
+    rows: list[list[float]] = []
     images: list[int] = []
     for image, scene in enumerate(scenes):
-        for way, other in ways.items():
-            ious[way] += _ask(other, scene)
-        images += [image] * (len(ious[PROFILE, 1.0]) - len(images))
+        rows += _ask(scene, segmenter.parser, list(ways.values()))
+        images += [image] * (len(rows) - len(images))
     bootstrap = Bootstrap(np.array(images, int), 1 + max(images, default=-1))
-    return [
-        _compare(bootstrap, name, share, np.array(some), np.array(ious[name, 1.0]))
-        for (name, share), some in ious.items()
-    ]
+    ious = dict(zip(ways, np.array(rows).T, strict=True))
+    return [_compare(bootstrap, name, share, some, ious[name, 1.0]) for (name, share), some in ious.items()]
 
 
-def _ask(segmenter: Segmenter, scene: CrowdedScene) -> Iterator[float]:
-    """IoU of each expression that means something; 0 of one that cannot be read."""
+def _ask(scene: CrowdedScene, parser: ExpressionParser, segmenters: Sequence[Segmenter]) -> Iterator[list[float]]:
+    """For each expression that means something the IoU of each segmenter's answer; 0 of one that cannot be read."""
     for sample in scene.case.samples:
         if not sample.targets:
             continue
         truth = scene.case.truth(sample)
         try:
-            answer = segmenter.segment(scene.encoded, sample.text, top_k=1).answer
+            expression = parser.parse(sample.text)
+            answers = [segmenter.segment(scene.encoded, expression, top_k=1).answer for segmenter in segmenters]
         except BadExpression:
-            yield 0.0
+            yield [0.0] * len(segmenters)
         else:
-            yield float((answer & truth).sum() / (answer | truth).sum())
+            yield [float((answer & truth).sum() / (answer | truth).sum()) for answer in answers]
 
 
 def _compare(
@@ -220,18 +220,14 @@ def measure_cost(counts: Sequence[int] = COUNTS, model: str = MODEL) -> list[Cro
 
 @torch.inference_mode()
 def _cost(tower: VisionTower, picture: torch.Tensor, count: int) -> CropCost:
-    share = torch.from_numpy(to_grid(make_ellipses(count), tower.grid)).flatten(1)
-
-    def crops(wanted: int) -> float:
-        return sum(
-            _cpu_s(lambda size=size: tower.plain(picture.expand(size, -1, -1, -1)))
-            for size in [*[CROPS_AT_ONCE] * (wanted // CROPS_AT_ONCE), wanted % CROPS_AT_ONCE]
-            if size
-        )
-
-    global_s = _cpu_s(lambda: tower.mask_tokens(tower.early(picture), share))
-    some_s = {one: crops(math.ceil(one * count)) for one in SHARES}
-    return CropCost(count, global_s, crops(count), some_s)
+    grids = torch.from_numpy(to_grid(make_ellipses(count), tower.grid)).flatten(1)
+    global_s = _cpu_s(lambda: tower.mask_tokens(tower.early(picture), grids))
+    local_s, done, spent_s = {}, 0, 0.0
+    for share in (*SHARES, 1.0):
+        wanted = math.ceil(share * count)
+        spent_s += _cpu_s(partial(tower.plain, picture.expand(wanted - done, -1, -1, -1)))
+        local_s[share], done = spent_s, wanted
+    return CropCost(count, global_s, local_s)
 
 
 def _cpu_s(step: Callable[[], object]) -> float:
@@ -262,8 +258,8 @@ def to_markdown(losses: Sequence[CropLoss], costs: Sequence[CropCost]) -> str:
 def _cost_table(costs: Sequence[CropCost]) -> list[str]:
     shares = " | ".join(f"crops of {share:.3g} N, s | times less in all" for share in SHARES)
     rows = [
-        f"| {one.masks} | {one.global_s:.1f} | {one.local_s:.1f} | "
-        + " | ".join(f"{one.some_s[share]:.1f} | {one.ratio(share):.1f}" for share in SHARES)
+        f"| {one.masks} | {one.global_s:.1f} | {one.local_s[1.0]:.1f} | "
+        + " | ".join(f"{one.local_s[share]:.1f} | {one.ratio(share):.1f}" for share in SHARES)
         + " |"
         for one in costs
     ]

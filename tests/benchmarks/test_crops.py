@@ -21,6 +21,6 @@ def test_losses_and_costs_make_a_report(scene):
     assert [one.difference for one in losses if one.share == 1] == [0, 0]
     assert {one.miou for one in losses} == {100}
     costs = crops.measure_cost((3,), "ViT-B-32")
-    assert costs[0].some_s[1 / 2] < costs[0].local_s
+    assert costs[0].local_s[1 / 2] < costs[0].local_s[1]
     for table in crops.to_markdown(losses, costs).split("\n\n"):
         assert len({line.count("|") for line in table.splitlines()}) == 1

@@ -268,6 +268,11 @@ def test_rival_nouns_and_colours_are_asked_for_only_if_they_count():
         pytest.param(thing("dog"), 1, id="a phrase"),
         pytest.param(thing("dog", Clause("relation", "left", "left of the cat", (CAT,))), 2, id="two phrases"),
         pytest.param(thing("red dog"), 11, id="a phrase in each of eleven colours"),
+        pytest.param(
+            thing("red dog", Clause("relation", "left", "left of the blue cat", (thing("blue cat"),))),
+            22,
+            id="two such",
+        ),
     ],
 )
 def test_without_rival_nouns_only_phrases_and_colours_are_asked_for(referent, count):

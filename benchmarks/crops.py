@@ -55,7 +55,7 @@ COUNTS = (60, 100)
 
 @dataclass(frozen=True)
 class CropLoss:
-    """One point of the curve.
+    """What answers lose with crops of one share of the proposals.
 
     Attributes:
         settings: Whose settings of the method.
@@ -170,19 +170,18 @@ def measure_loss(
 ) -> list[CropLoss]:
     """Compare answers from some crops with those from all, by the settings that profiles give the method."""
     settings = {name: read_profile(name)["method"]["settings"] for name in names}
-    ways = {
-        (name, share): replace(segmenter, method=PartlyLocalMethod(share, own))
-        for name, own in settings.items()
-        for share in SHARES
-    }
-    ways |= {(name, 1.0): replace(segmenter, method=GuidedMethod(**own)) for name, own in settings.items()}
+    methods: dict[tuple[str, float], Any] = {}
+    for name, own in settings.items():
+        methods |= {(name, share): PartlyLocalMethod(share, own) for share in SHARES}
+        methods[name, 1.0] = GuidedMethod(**own)
+    segmenters = [replace(segmenter, method=method) for method in methods.values()]
     rows: list[list[float]] = []
     images: list[int] = []
     for image, scene in enumerate(scenes):
-        rows += _ask(scene, segmenter.parser, list(ways.values()))
+        rows += _ask(scene, segmenter.parser, segmenters)
         images += [image] * (len(rows) - len(images))
     bootstrap = Bootstrap(np.array(images, int), 1 + max(images, default=-1))
-    ious = dict(zip(ways, np.array(rows).T, strict=True))
+    ious = dict(zip(methods, np.array(rows).T, strict=True))
     return [_compare(bootstrap, name, share, some, ious[name, 1.0]) for (name, share), some in ious.items()]
 
 

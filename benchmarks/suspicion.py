@@ -16,7 +16,9 @@ from jaxtyping import Bool
 
 from backend.corrections.matching import boundary_overlap, overlap
 from backend.review.suspicion import KINDS, Kind, SuspectRegion, score_regions
+from benchmarks import suspicion_boxes
 from benchmarks.simulated_annotator import ACCEPTED_IOU, measure_iou
+from benchmarks.suspicion_boxes import BoxedRegion
 from demo.benchmark import draw_case, draw_other_case
 from demo.other_worlds import make_other_scene
 from demo.scenes import make_scene
@@ -39,7 +41,8 @@ LOOKED_AT = 0.15
 """Share of the queue that is looked at."""
 WANTED, WANTED_OF_A_KIND = 0.8, 0.6
 """Shares of the planted errors that are to be found there."""
-ORDERS = ("suspicious", "lowest probability first", "random")
+ORDERS = ("suspicious", "lowest probability first", "random", "cleanlab's boxes")
+"""The last one where cleanlab is installed."""
 RESAMPLES = 2_000
 
 
@@ -96,6 +99,8 @@ def to_markdown(results: Sequence[FoundErrors]) -> str:
         row = results[start : start + 1 + len(KINDS)]
         cells = [f"{one.found:.2f} ({one.low:.2f} to {one.high:.2f}) of {one.planted:,}" for one in row]
         lines.append(f"| {row[0].world} | {row[0].regions:,} | {row[0].order} | {' | '.join(cells)} |")
+    if not suspicion_boxes.is_installed():
+        lines += ["", f"cleanlab's order is left out: it is not installed ({suspicion_boxes.INSTALL})."]
     return "\n".join(lines)
 
 
@@ -115,7 +120,8 @@ def spoil_outline(mask: Bool[Array, "h w"], generator: np.random.Generator) -> B
 def _measure(world: str, scenes: Sequence["_Scene"], projects: int) -> list[FoundErrors]:
     images = {scene.image: number for number, scene in enumerate(scenes)}
     planted = np.zeros((len(images), len(KINDS)))
-    found = np.zeros((len(ORDERS), *planted.shape))
+    orders = ORDERS if suspicion_boxes.is_installed() else ORDERS[:-1]
+    found = np.zeros((len(orders), *planted.shape))
     size = 0
     for seed in range(projects):
         generator = np.random.default_rng(seed)
@@ -129,7 +135,7 @@ def _measure(world: str, scenes: Sequence["_Scene"], projects: int) -> list[Foun
                     found[(order, *place)] += is_found
     draws = np.random.default_rng(0).multinomial(len(images), np.full(len(images), 1 / len(images)), RESAMPLES)
     results = []
-    for order, name in enumerate(ORDERS):
+    for order, name in enumerate(orders):
         for kind in ("all", *KINDS):
             columns = [i for i, one in enumerate(KINDS) if kind in ("all", one)]
             hits, errors = found[order][:, columns].sum(1), planted[:, columns].sum(1)
@@ -141,9 +147,10 @@ def _measure(world: str, scenes: Sequence["_Scene"], projects: int) -> list[Foun
 
 
 class _Made(NamedTuple):
-    """A region of a simulated project, and what is wrong with it; None if nothing is."""
+    """A region of a simulated project, the label of what its words mean, and what is wrong with it; None if nothing is."""
 
     region: SuspectRegion
+    meant: str
     spoilt: Kind | None
 
 
@@ -155,7 +162,10 @@ def _look(project: Sequence[_Made], generator: np.random.Generator) -> Iterator[
     place = {order: number for number, order in enumerate(sorted(set(orders)))}
     suspicion = np.array([place[order] for order in orders])
     probability = np.array([-1.0 if one.probability is None else one.probability for one in regions])
-    for values in (suspicion, probability, np.zeros(len(regions))):
+    values_of = [suspicion, probability, np.zeros(len(regions))]
+    if suspicion_boxes.is_installed():
+        values_of.append(suspicion_boxes.score_boxes([BoxedRegion(one.region, one.meant) for one in project]))
+    for values in values_of:
         is_seen = np.zeros(len(regions), bool)
         is_seen[np.lexsort((chance, values))[: int(LOOKED_AT * len(regions))]] = True
         yield is_seen
@@ -207,7 +217,7 @@ def _spoil(
     region = SuspectRegion(
         id, str(scene.image), label, answer.text, answer.probability, iou, boundary_iou, mask, answer.proposed
     )
-    return _Made(region, kind)
+    return _Made(region, scene.labels[answer.thing], kind)
 
 
 def _enlarge(mask: Bool[Array, "h w"], step: int) -> Bool[Array, "h w"]:

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import suspicion
+from benchmarks import suspicion, suspicion_boxes
 from benchmarks.simulated_annotator import measure_iou
+from benchmarks.suspicion_boxes import BoxedRegion
 from ris_core.geometry.masks import to_rle
 
 
@@ -44,3 +45,17 @@ def test_errors_are_found_where_all_else_is_right(scenes):
     assert found["suspicious", "all"].planted == 12
     assert found["random", "all"].found < 0.6
     assert json.loads(suspicion.to_json(results))[0]["world"] in suspicion.to_markdown(results)
+
+
+def test_boxes_are_those_of_masks_and_proposals_under_the_label_that_the_words_mean():
+    mask, proposed = to_rle(rectangle(5)), to_rle(rectangle(70))
+    region = suspicion.SuspectRegion("1", "7", "car", "the bus", 0.9, 0.0, 0.0, mask, proposed)
+    lonely = suspicion.SuspectRegion("2", "7", "bus", "", None, None, None, proposed, None)
+    boxed = [BoxedRegion(region, "bus"), BoxedRegion(lonely, "bus")]
+    classes = {"bus": 0, "car": 1}
+    annotated = suspicion_boxes._annotated(boxed, classes)
+    assert annotated["bboxes"].tolist() == [[5, 10, 35, 40], [70, 10, 100, 40]]
+    assert annotated["labels"].tolist() == [1, 0]
+    buses, cars = suspicion_boxes._predicted(boxed, classes)
+    assert buses.tolist() == [[70, 10, 100, 40, 0.9]]
+    assert cars.shape == (0, 5)

@@ -1,5 +1,6 @@
 """Synthetic scenes with exact masks: sprites on a background, the same bytes for the same seed."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,14 +61,22 @@ class Scene:
     objects: tuple[SceneObject, ...]
 
 
-def make_scene(seed: int, *, held_out: bool = False, size_hw: tuple[int, int] | None = None) -> Scene:
+def make_scene(
+    seed: int,
+    *,
+    held_out: bool = False,
+    size_hw: tuple[int, int] | None = None,
+    drawings: Mapping[str, Sequence[Sprite]] | None = None,
+) -> Scene:
     """Draw the scene of a seed.
 
     Args:
         seed: Any non-negative integer.
         held_out: Also use the sprites that training never sees.
         size_hw: Canvas size; drawn from `SIZES_HW` if not given.
+        drawings: By noun, instead of the sprites.
     """
+    drawings = drawings or sprites()
     rng = np.random.default_rng(seed)
     drawn_hw = SIZES_HW[rng.integers(len(SIZES_HW))]
     h, w = size_hw or drawn_hw
@@ -79,7 +88,7 @@ def make_scene(seed: int, *, held_out: bool = False, size_hw: tuple[int, int] | 
     for _ in range(wanted * 4):
         if len(placed) == wanted:
             break
-        sprite, tint = _choose(rng, [sprite for sprite, _ in placed], held_out)
+        sprite, tint = _choose(rng, drawings, [sprite for sprite, _ in placed], held_out)
         drawing = _pose(rng, sprite.rgba, tint, scale=(h * w) ** 0.5 / 320)
         dh, dw = drawing.shape[:2]
         if dh >= h or dw >= w:
@@ -117,17 +126,19 @@ def _describe(sprite: Sprite, tint: str | None, mask: np.ndarray) -> SceneObject
     )
 
 
-def _choose(rng: np.random.Generator, before: list[Sprite], held_out: bool) -> tuple[Sprite, str | None]:
-    nouns = list(sprites())
+def _choose(
+    rng: np.random.Generator, drawings: Mapping[str, Sequence[Sprite]], before: list[Sprite], held_out: bool
+) -> tuple[Sprite, str | None]:
+    nouns = list(drawings)
     noun = (
         before[rng.integers(len(before))].noun
         if before and rng.random() < REPEATED
         else nouns[rng.integers(len(nouns))]
     )
-    drawings = [sprite for sprite in sprites()[noun] if held_out or not sprite.held_out]
+    allowed = [sprite for sprite in drawings[noun] if held_out or not sprite.held_out]
     tints = list(vocabulary()["tints"])
     tint = tints[rng.integers(len(tints))] if rng.random() < TINTED else None
-    return drawings[rng.integers(len(drawings))], tint
+    return allowed[rng.integers(len(allowed))], tint
 
 
 def _pose(rng: np.random.Generator, rgba: np.ndarray, tint: str | None, scale: float) -> np.ndarray:

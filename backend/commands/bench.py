@@ -205,6 +205,22 @@ def replay(
     print(report.to_json() if as_json else report.to_markdown())
 
 
+def memory(
+    orders: Annotated[int, typer.Option(min=1, help="In how many orders the scenes of a project are labelled.")] = 20,
+    scenes: Annotated[int, typer.Option(min=1, help="Ordinary scenes on which harm is measured.")] = 475,
+    trials: Annotated[int, typer.Option(min=1, help="Poisoned ledgers of each kind.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what `ris learn --memory` is worth on things never seen, and what it harms. The first time takes minutes."""
+    from benchmarks.region_memory import measure, poison, read_cases, to_json, to_markdown
+
+    with Progress("Reading scenes") as progress:
+        folder = read_settings().state_dir / "bench-memory"
+        results = measure(folder, orders, scenes, progress.say)
+        poisoned = poison(read_cases(folder, "ordinary", min(scenes, 150), is_named=False), trials)
+    print(to_json(results, poisoned) if as_json else to_markdown(results, poisoned))
+
+
 def suspicion(
     projects: Annotated[int, typer.Option(min=1, help="Number of simulated projects of each kind of scenes.")] = 20,
     as_json: AsJson = False,
@@ -237,6 +253,7 @@ for command in (
     audit,
     learning,
     replay,
+    memory,
     suspicion,
 ):
     bench.command()(command)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.base.terminal import Column, print_table
+from backend.base.terminal import Column, Progress, print_table
 from backend.commands.corrections_read import open_reconciled
 from backend.commands.options import AsJson, Offline, Project
 from backend.commands.state import open_requests, profile_of
@@ -20,6 +20,7 @@ from ris_core.errors import BadInput
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from backend.corrections.judged_answers import PastPrompt
     from backend.corrections.learning import Study
     from backend.corrections.words import WordRow
     from backend.db.request_store import RequestStore
@@ -44,13 +45,22 @@ def learn(
         float | None,
         typer.Option(min=0.001, max=0.999, help="Also choose a threshold for each label: the share that may be wrong."),
     ] = None,
+    memory: Annotated[
+        bool,
+        typer.Option("--memory", help="Also remember what corrected things look like, by noun, if that surely helps."),
+    ] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Take remembered regions out of all that was learnt, now and before.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Also write it as a page: the .html file.")] = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn from a project's corrections how probable its answers are, and when nothing matches. Trains no model."""
-    if check + apply + undo + redo + history > 1:
-        raise BadInput("--check, --apply, --undo, --redo and --history exclude each other.", "Give one of them.")
+    if check + apply + undo + redo + history + forget > 1:
+        raise BadInput(
+            "--check, --apply, --undo, --redo, --history and --forget exclude each other.", "Give one of them."
+        )
     settings = read_settings()
     store = open_requests(settings)
     if undo or redo:
@@ -59,8 +69,12 @@ def learn(
     if history:
         _print_history(store, project, as_json)
         return
+    if forget:
+        number = store.lessons.forget_regions(project)
+        print(f"Forgotten. {number:,} of the changes of project {project} had remembered regions; now none has.")
+        return
     source = project if from_project is None else from_project
-    learnt, words = _study(settings, store, project, source, offline, max_error)
+    learnt, words = _study(settings, store, project, source, offline, max_error, memory)
     print(json.dumps(learnt.to_json())) if as_json else _print(learnt)
     if new := sum(not one.is_in(learnt.lesson.words) for one in words):
         print(f"{new:,} words are proposed too: ris words --project {project}.", file=sys.stderr)
@@ -71,21 +85,30 @@ def learn(
 
 
 def _study(
-    settings: Settings, store: "RequestStore", project: int, source: int, offline: bool, max_error: float | None
+    settings: Settings,
+    store: "RequestStore",
+    project: int,
+    source: int,
+    offline: bool,
+    max_error: float | None,
+    memory: bool,
 ) -> "tuple[Study, list[WordRow]]":
     """What can be learnt, with the words that were accepted before, and what corrections propose for words."""
-    from backend.corrections.judged_answers import read_judged
+    from backend.corrections.judged_answers import read_judged, read_past_prompts
     from backend.corrections.learning import read_prior, study
     from backend.corrections.words import list_rows
 
-    look, prior = read_prior(_find_profile(settings, store, project))
+    profile = _find_profile(settings, store, project)
+    look, prior = read_prior(profile)
     accepted = store.lessons.find_words(project)
     with open_reconciled(settings, source, offline).reading() as db:
         base_version = find_answering_version(settings, store, db, project, source)
         judged = list(read_judged(db, source, base_version))
         words = list_rows(db, project, accepted)
-    learnt = study(judged, base_version, look, prior, max_error)
-    return replace(learnt, lesson=replace(learnt.lesson, words=accepted)), words
+        past = list(read_past_prompts(db, source, with_pseudonyms=False)) if memory else []
+    learnt = study(judged, base_version, look, prior, max_error, keeps_prior=memory)
+    learnt = replace(learnt, lesson=replace(learnt.lesson, words=accepted))
+    return (_remember(settings, learnt, profile, past) if memory else learnt), words
 
 
 def find_answering_version(
@@ -130,6 +153,29 @@ def _go_back(store: "RequestStore", project: int, is_redo: bool) -> None:
     print(f"{done}. Project {project} answers with {now} from now on.")
 
 
+def _remember(settings: Settings, learnt: "Study", profile: str, past: "list[PastPrompt]") -> "Study":
+    """Also learn a memory of regions, from features in the cache."""
+    from backend.corrections.memory_examples import read_examples
+    from backend.inference.feature_cache import FeatureCache
+    from ris_core import load_segmenter
+    from ris_core.learning.memory_fitting import fit_memory
+    from ris_core.runtime.weights import WeightStore
+
+    with Progress(f"Loading the models of the profile {profile}"):
+        store = WeightStore(settings.model_dir, mirrors=settings.model_mirrors)
+        loaded = load_segmenter(profile, device=settings.device, store=store, **settings.component_overrides)
+    segmenter = learnt.lesson.apply(loaded)
+    cache = FeatureCache(settings.state_dir / "features", settings.cache_bytes, settings.click_cache_bytes)
+    with Progress("Remembering regions"):
+        examples = list(read_examples(past, segmenter, lambda image: cache.get(segmenter.encode_fp, image)))
+        if not examples:
+            raise BadInput(
+                f"None of the {len({one.image for one in past}):,} corrected images has features of the profile {profile}.",
+                "Encode them with `ris replay --encode`, or learn without --memory.",
+            )
+        return learnt.with_memory(fit_memory(examples))
+
+
 def _apply(store: "RequestStore", project: int, source: int, learnt: "Study", is_asked: bool) -> None:
     """Apply what was learnt if a gain is sure and somebody wants it.
 
@@ -168,7 +214,7 @@ def _write_page(out: Path, learnt: "Study", project: int, source: int, words: "l
 
 
 def _print(learnt: "Study") -> None:
-    from backend.report.learning_page import format_figure, format_threshold
+    from backend.report.learning_page import format_figure, format_memory, format_threshold
 
     print(
         f"Learnt from {learnt.answers:,} judged answers on {learnt.images:,} images of {learnt.lesson.base_version}. Figures are of "
@@ -185,6 +231,8 @@ def _print(learnt: "Study") -> None:
             (Column("label"), *(Column(name, is_number=True) for name in columns)),
             [format_threshold(one) for one in learnt.thresholds],
         )
+    if learnt.remembered:
+        print(format_memory(learnt))
     print("A gain is sure." if learnt.is_gain else "No gain is sure.")
 
 

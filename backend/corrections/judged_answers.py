@@ -110,9 +110,13 @@ def read_judged(db: sa.Connection, project: int, base_version: str) -> Iterator[
         yield from newest.values()
 
 
-def read_past_prompts(db: sa.Connection, project: int) -> Iterator[PastPrompt]:
-    """The judged prompts of a project, of any version; of words asked again in a task the newest."""
-    for task, work in _read_works(db, project).items():
+def read_past_prompts(db: sa.Connection, project: int, with_pseudonyms: bool = True) -> Iterator[PastPrompt]:
+    """The judged prompts of a project, of any version; of words asked again in a task the newest.
+
+    Args:
+        with_pseudonyms: Also those that people corrected whose number was replaced by a pseudonym, which is negative.
+    """
+    for task, work in _read_works(db, project, with_pseudonyms).items():
         newest: dict[str, PastPrompt] = {}
         for row, ids in _read_answers(db, project, task):
             truth = _find_truth(row, ids, work)
@@ -139,11 +143,11 @@ class _Work:
     absent: set[str] = field(default_factory=set)
 
 
-def _read_works(db: sa.Connection, project: int) -> dict[str, _Work]:
+def _read_works(db: sa.Connection, project: int, with_pseudonyms: bool = True) -> dict[str, _Work]:
     works: dict[str, _Work] = {}
     corrections = read_corrections(db, project, with_masks=True)
     for task, of_task in groupby(corrections, key=lambda one: one.task):
-        works[task] = _Work([one.outcome for one in of_task])
+        works[task] = _Work([one.outcome for one in of_task if with_pseudonyms or (one.annotator or 0) >= 0])
     own = annotation_version.c
     rows = db.execute(
         sa.select(own.task, own.texts).where((own.project == project) & is_newest()).order_by(*by_task(own.task))

@@ -1,11 +1,12 @@
-"""What was learnt from the corrections of each project. Rows are only ever added: who takes a lesson back adds another row.
+"""What was learnt from the corrections of each project. Rows are only ever added: who takes a lesson back adds another row. Only
+remembered regions are taken out of them, when somebody wants them forgotten.
 
 A change of the table needs a migration; a test compares the two.
 """
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -157,6 +158,28 @@ class LessonStore:
                 {**_without_mark(before.about if before else {}), **({} if is_redo else {UNDOES: last.digest})},
             )
         return self.history(project)[-1]
+
+    def forget_regions(self, project: int) -> int:
+        """Take the remembered regions out of all that was learnt for a project, now and before; how many changes had some.
+
+        The digests change with that, so that workers take what is left with the next task.
+        """
+        with self._transactions.writing() as db:
+            rows = db.execute(sa.select(lesson).where((lesson.c.project == project) & lesson.c.content.is_not(None)))
+            remembering = [row for row in rows if "memory" in row.content]
+            for row in remembering:
+                rest = replace(Lesson.from_json(row.content), memory=None)
+                db.execute(
+                    sa.update(lesson)
+                    .where(lesson.c.id == row.id)
+                    .values(digest=rest.digest, content=rest.to_json(), about={**row.about, "memory": None})
+                )
+                db.execute(
+                    sa.update(lesson)
+                    .where((lesson.c.project == project) & (lesson.c.replaces == row.digest))
+                    .values(replaces=rest.digest)
+                )
+        return len(remembering)
 
 
 def _is_of(project: int | None, base_version: str) -> sa.ColumnElement[bool]:

@@ -37,6 +37,7 @@ def render_learning(
         figures=_figure_table(learnt),
         thresholds=_threshold_table(learnt),
         words=ReportTable(WORD_COLUMNS, [format_word(one, accepted) for one in words]) if words else None,
+        remembered=format_memory(learnt),
         diagrams=[
             (name, _diagram(learnt, verdicts))
             for name, verdicts in (("Before", learnt.before), ("After", learnt.after))
@@ -61,6 +62,24 @@ def format_word(row: WordRow, accepted: Words) -> tuple[str, ...]:
     meaning = f"label {row.meaning}" if row.kind == "label" else row.meaning
     numbers = (f"{number:,}" for number in (row.times, row.people, row.others))
     return (row.id, "yes" if row.is_in(accepted) else "", row.phrase, meaning, *numbers)
+
+
+def format_memory(learnt: Study) -> str:
+    """What remembering regions is worth, as a sentence; empty if nobody asked."""
+    one = learnt.remembered
+    if one is None:
+        return ""
+    if not one.touched:
+        return "Remembered: nothing, since no answer about a thing with a saved region was wrong."
+    measured = (
+        f"{one.touched:,} held-out answers on {one.images:,} images overlap what is meant by {one.before:.3f} without a memory "
+        f"and {one.after:.3f} with one; lower bound of the gain: {one.low:+.3f}."
+    )
+    if one.memory is None:
+        return f"Remembered: nothing, since no gain is sure. {measured}"
+    regions = sum(map(len, one.memory.prototypes.values()))
+    nouns = ", ".join(ascii(noun)[1:-1] for noun in sorted(one.memory.prototypes))
+    return f"Remembered: {regions:,} regions of {nouns}. {measured}"
 
 
 def _figure_table(learnt: Study) -> ReportTable:

@@ -12,6 +12,7 @@ from typing import Any
 from ris_core.errors import BadInput
 from ris_core.learning.words import Words
 from ris_core.methods._calibration import Calibrator
+from ris_core.methods._region_memory import RegionMemory
 from ris_core.methods.guided import GuidedMethod
 from ris_core.segmentation.segmenter import Segmenter
 
@@ -28,12 +29,14 @@ class Lesson:
         calibrator: None for the profile's own.
         thresholds: By label, the least probability of a candidate that is handed out, in [0, 1].
         words: What the project's people mean by some phrases.
+        memory: Remembered regions, if any are.
     """
 
     base_version: str
     calibrator: Calibrator | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     words: Words = field(default_factory=Words)
+    memory: RegionMemory | None = None
 
     @property
     def digest(self) -> str:
@@ -41,6 +44,7 @@ class Lesson:
         digest = self.calibrator.digest if self.calibrator else None
         decides: list[Any] = [self.base_version, digest, dict(self.thresholds)]
         decides += [self.words.to_json()] if self.words else []
+        decides += [{"memory": self.memory.digest}] if self.memory else []
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:_DIGEST_LENGTH]
 
     @property
@@ -60,8 +64,9 @@ class Lesson:
                 "Run `ris learn` again.",
             )
         method = segmenter.method
-        if self.calibrator and isinstance(method, GuidedMethod):  # of another method nothing but words is learnt
-            method = method.with_calibrator(self.calibrator)
+        if isinstance(method, GuidedMethod):  # of another method nothing but words is learnt
+            method = method.with_calibrator(self.calibrator) if self.calibrator else method
+            method = method.with_memory(self.memory)
         return replace(segmenter, method=method, learned_version=self.model_version)
 
     def to_json(self) -> dict[str, Any]:
@@ -71,6 +76,7 @@ class Lesson:
             "calibrator": self.calibrator.to_json() if self.calibrator else None,
             "thresholds": dict(self.thresholds),
             "words": self.words.to_json(),
+            **({"memory": self.memory.to_json()} if self.memory else {}),
         }
 
     @classmethod
@@ -82,6 +88,7 @@ class Lesson:
             Calibrator.from_json(calibrator) if calibrator else None,
             stored["thresholds"],
             Words.from_json(words) if words else Words(),
+            RegionMemory.from_json(stored["memory"]) if "memory" in stored else None,
         )
 
 

@@ -16,6 +16,7 @@ from ris_core.geometry import duplicates, placement
 from ris_core.language import lexicon
 from ris_core.language.values import Clause, Referent
 from ris_core.methods._looks import Appearance
+from ris_core.methods._region_memory import RegionMemory
 
 FLOOR = 1e-4
 """Least value of a factor, and of a look: nothing alone decides that something is impossible."""
@@ -62,6 +63,7 @@ class Judge:
         quality: The proposer's estimates, features of the look besides those of `looks`.
         probability: From the features of a look to the probability that it shows the phrase.
         ignores: Kinds of clauses that count for nothing; "negation" for what is excluded.
+        memory: What things of some nouns looked like.
     """
 
     looks: Appearance
@@ -71,6 +73,7 @@ class Judge:
     quality: Mapping[str, Float[Array, "n"]]
     probability: Probability
     ignores: frozenset[str] = frozenset()
+    memory: RegionMemory | None = None
 
     def judge(self, referent: Referent) -> Judgement:
         """Judge every proposal; ranks come last, since only what fits the rest is put in order."""
@@ -96,7 +99,10 @@ class Judge:
     def _look(self, referent: Referent) -> Float[Array, "n"]:
         if not referent.phrase:
             return np.full(len(self.same), NAMELESS)
-        return np.clip(self.probability(self.features(referent.phrase)), FLOOR, 1 - FLOOR)
+        look = self.probability(self.features(referent.phrase))
+        if self.memory:
+            look = self.memory.adjust(look, referent.head, self.looks.visual)
+        return np.clip(look, FLOOR, 1 - FLOOR)
 
     def _where(self, landmark: Referent) -> Float[Array, "n"]:
         """How well each thing fits as the landmark."""

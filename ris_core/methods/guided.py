@@ -20,6 +20,7 @@ from ris_core.language.values import Referent
 from ris_core.methods._calibration import Calibrator, Logistic
 from ris_core.methods._judging import Judge, Judgement
 from ris_core.methods._looks import Appearance, Wordings
+from ris_core.methods._region_memory import RegionMemory
 from ris_core.methods._settings import check_weights
 from ris_core.methods._similarity import unit
 from ris_core.types import NO_CHANCE, Decision, EncodedImage, Expression, Scores
@@ -84,6 +85,7 @@ class GuidedMethod:
             colours=() if "colours" in self.without else COLOURS,
         )
         self.calibrator = Calibrator.load(calibration) if calibration else None
+        self.memory: RegionMemory | None = None
         self.settings = {
             "visual_mix": visual_mix,
             "templates": list(templates),
@@ -105,9 +107,23 @@ class GuidedMethod:
         other.settings = {**self.settings, "calibration": calibrator.digest}
         return other
 
+    def with_memory(self, memory: RegionMemory | None) -> "GuidedMethod":
+        """The same method with other remembered regions, or without any."""
+        other = copy.copy(self)
+        other.memory = memory
+        other.settings = {name: value for name, value in self.settings.items() if name != "memory"}
+        if memory:
+            other.settings["memory"] = memory.digest
+        return other
+
+    def visual(self, encoded: EncodedImage) -> Float[Array, "n e"]:
+        """Features of the proposals as they are compared with texts and with remembered regions, of length 1."""
+        whole, alone = (unit(encoded.features[name]) for name in self.features)
+        return unit(self.visual_mix * whole + (1 - self.visual_mix) * alone)
+
     def texts(self, expression: Expression) -> dict[str, str]:
         """Every wording of every phrase, each by itself."""
-        phrases = {phrase for referent in _referents(expression) for phrase in self.wordings.phrases(referent)}
+        phrases = {phrase for referent in referents_of(expression) for phrase in self.wordings.phrases(referent)}
         return {text: text for phrase in sorted(phrases) for text in self.wordings.dress(phrase)}
 
     def score(
@@ -125,7 +141,7 @@ class GuidedMethod:
         Of several referents each proposal has the parts of the one that it fits best.
         """
         judge = self.judge(encoded, texts, logit_scale, logit_bias)
-        referents = _referents(expression)
+        referents = referents_of(expression)
         answers = [self._answer(judge, referent) for referent in referents]
         values = np.stack([answer.values for answer in answers])
         return Scores(
@@ -144,11 +160,9 @@ class GuidedMethod:
     ) -> Judge:
         """What judges the proposals of an image; `texts` has the features of what `self.texts` asks for."""
         proposals = encoded.proposals
-        whole, alone = (unit(encoded.features[name]) for name in self.features)
-        visual = unit(self.visual_mix * whole + (1 - self.visual_mix) * alone)
         inside = duplicates.inside(proposals.measures.intersections)
         return Judge(
-            looks=Appearance(visual, texts, self.wordings, logit_scale, logit_bias),
+            looks=Appearance(self.visual(encoded), texts, self.wordings, logit_scale, logit_bias),
             layout=placement.ProposalLayout(
                 proposals.boxes_xywh.astype(float), proposals.measures.areas.astype(float), encoded.size_hw
             ),
@@ -157,7 +171,13 @@ class GuidedMethod:
             quality={"predicted_iou": proposals.predicted_iou, "stability": proposals.stability},
             probability=self.look,
             ignores=self.without,
+            memory=self.memory,
         )
+
+    def choose(self, judge: Judge, referent: Referent) -> tuple[int, float] | None:
+        """The proposal that answers best, and its value; None if nothing answers."""
+        answer = self._answer(judge, referent)
+        return (answer.selected[0], float(answer.values[answer.selected[0]])) if answer.selected else None
 
     def _answer(self, judge: Judge, referent: Referent) -> "_Answer":
         number = 1 if "number" in self.without else referent.number
@@ -227,7 +247,7 @@ def answer_features(judged: Judgement, same: Bool[Array, "n n"], number: int | N
     }
 
 
-def _referents(expression: Expression) -> tuple[Referent, ...]:
+def referents_of(expression: Expression) -> tuple[Referent, ...]:
     """What was read; of an expression that was not read in full its noun phrase."""
     return expression.referents or (Referent(expression.target_phrase, expression.head),)
 

@@ -101,6 +101,14 @@ class Segmenter:
             encode_fp=encode_fp,
         )
 
+    def read(self, expression: str | Expression) -> Expression:
+        """What is asked for, as far as it can be answered.
+
+        Raises:
+            BadExpression: As `segment` does.
+        """
+        return self._admit(self.parser.parse(expression) if isinstance(expression, str) else expression)
+
     def segment(self, encoded: EncodedImage, expression: str | Expression, top_k: int = 5) -> Prediction:
         """Find what an expression refers to.
 
@@ -115,9 +123,7 @@ class Segmenter:
         """
         if top_k < 1:
             raise BadInput(f"top_k is {top_k}; ask for at least 1 candidate.")
-        if isinstance(expression, str):
-            expression = self.parser.parse(expression)
-        expression = self._admit(expression)
+        expression = self.read(expression)
         if len(encoded.proposals) == 0:
             return self._prediction(encoded, expression, _no_scores(), top_k)
         if missing := sorted(set(self.method.features) - set(encoded.features)):

@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 
 from backend.commands import learn as command
 from backend.commands.cli import app
-from backend.corrections.judged_answers import as_arrays, find_base_version, read_judged
+from backend.corrections.judged_answers import as_arrays, find_base_version, read_judged, read_past_prompts
 from backend.corrections.learning import read_prior
 from backend.db.records import Answer, Region
+from backend.inference.feature_cache import FeatureCache
+from ris_core import EncodedImage, Proposals, load_segmenter
 from ris_core.errors import BadInput, RisError
 from ris_core.geometry.masks import from_rle
 from tests.backend.corrections.fake_tasks import FakeTasks
@@ -129,16 +131,17 @@ def ris(store, tmp_path, monkeypatch):
     return run
 
 
-def label(store, number=150):
+def label(store, number=150, **more):
     """A project of which the answers follow a known model: accepted where right, else said to mean nothing."""
+    words = more.get("expression", "the box")
     answers = draw(number, number, seed=3)
     for i in range(number):
         look = 1 / (1 + np.exp(-answers.features["look"][i]))
-        hand_out(store, i + 1, f"r{i + 1}", looks=(float(look), float(look / 50)), kind="interactive")
+        hand_out(store, i + 1, f"r{i + 1}", looks=(float(look), float(look / 50)), kind="interactive", **more)
         if answers.is_right[i]:
-            save(store, i + 1, i + 1, brush(f"r{i + 1}", from_rle(RIGHT), "the box"))
+            save(store, i + 1, i + 1, brush(f"r{i + 1}", from_rle(RIGHT), words))
         else:
-            save(store, i + 1, i + 1, texts=["none: the box"])
+            save(store, i + 1, i + 1, texts=[f"none: {words}"])
 
 
 def test_a_lead_checks_applies_and_takes_back(ris, store):
@@ -258,3 +261,47 @@ def test_a_project_that_label_studio_does_not_have_is_named_with_those_that_are_
     assert isinstance(done.exception, BadInput)
     assert "has no project 99 that the owner of LABEL_STUDIO_API_KEY may see" in str(done.exception)
     assert f"Annotations are recorded of {PROJECT}." in str(done.exception)
+
+
+def encode_ahead(folder, segmenter, tasks):
+    """Features in the cache with which the text takes the wrong one of two regions for an apple."""
+    cache = FeatureCache(folder / "features", 10**8)
+    proposals = Proposals.from_masks(np.stack([from_rle(one) for one in (RIGHT, OTHER)]))
+    [apple] = segmenter.encoder.encode_texts(["apple"])
+    other = np.random.default_rng(1).normal(size=len(apple)) * np.linalg.norm(apple) / len(apple) ** 0.5
+    seen = np.stack([apple + 0.5 * other, apple]).astype(np.float32)
+    features = {"global": seen, "local": seen}
+    for task in tasks:
+        encoded = EncodedImage(f"sha-{task}", (HEIGHT, WIDTH), proposals, features, segmenter.encode_fp)
+        cache.put(encoded)
+
+
+@pytest.mark.slow
+def test_a_lead_lets_regions_be_remembered_and_forgotten(ris, store, tmp_path, monkeypatch):
+    segmenter = load_segmenter("demo")
+    monkeypatch.setenv("RIS_PROFILE", "demo")
+    label(store, 110, expression="the apple", version=segmenter.model_version)
+    with pytest.raises(BadInput, match="None of the 110 corrected images has features of the profile demo"):
+        ris("--memory", "--check")
+    assert store.lessons.history(PROJECT) == []
+    encode_ahead(tmp_path, segmenter, range(1, 111))
+    assert "regions of apple." in ris("--memory", "--apply", "--out", "learning.html")
+    assert "What corrected things look like" in (tmp_path / "learning.html").read_text(encoding="utf-8")
+    [change] = store.lessons.history(PROJECT)
+    assert set(change.lesson.memory.prototypes) == {"apple"}
+    assert change.about["memory"]["low"] > 0
+    assert "Forgotten. 1 of the changes" in ris("--forget")
+    [forgotten] = store.lessons.history(PROJECT)
+    assert forgotten.lesson.memory is None
+    assert store.lessons.find_digest(PROJECT, segmenter.model_version) == forgotten.lesson.digest != change.digest
+    assert store.lessons.get(PROJECT, segmenter.model_version, change.digest) is None
+
+
+def test_regions_of_people_who_are_pseudonyms_now_are_not_remembered(store, correction_store):
+    for task, person in ((1, 12), (2, -12)):
+        hand_out(store, task, f"r{task}", kind="interactive")
+        save(store, task, task, brush(f"r{task}", from_rle(RIGHT), "the box"), completed_by=person)
+    correction_store.read_events()
+    with correction_store.reading() as db:
+        assert {one.task for one in read_past_prompts(db, PROJECT)} == {"1", "2"}
+        assert {one.task for one in read_past_prompts(db, PROJECT, with_pseudonyms=False)} == {"1"}

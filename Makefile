@@ -18,6 +18,8 @@ PIP := -m pip --disable-pip-version-check -qq install
 QUICK := not slow and not e2e and not browser
 PURE := tests/ris_core tests/demo $(addprefix tests/backend/,base settings label_studio local) tests/test_architecture.py tests/test_errors.py
 CORES := 2
+# Of all tests together: one of them mostly waits for Label Studio and the browser.
+PROCESSES := 3
 
 # SSE 4 at most for torch, oneDNN, OpenBLAS, OpenCV and numpy: sums are made in another order than with AVX2 or AVX-512.
 OLD_PROCESSOR := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=Nehalem OPENCV_CPU_DISABLE=AVX,AVX2,AVX512-SKX,FP16 \
@@ -67,7 +69,7 @@ coverage: $(TOOLS) ## branch coverage of what `make units` runs; fails below the
 
 test: ## everything that runs without a GPU or a model hub: real Redis, Label Studio and browser
 	@$(MAKE) --no-print-directory -j lint $(STUDIO) programs
-	$(PY) -m pytest -q -n $(CORES) --durations=10
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(PROCESSES) --durations=10
 
 test-portable: $(TOOLS) ## unit tests as on a processor of 2008: what is computed must not hang on the instructions it is computed with
 	$(OLD_PROCESSOR) $(PY) -m pytest -q -n $(CORES) -m "$(QUICK) and not gpu"

@@ -147,3 +147,10 @@ def ultralytics(pytestconfig) -> OthersPackage:
 def supervision(pytestconfig) -> OthersPackage:
     """A reader of COCO and of YOLO's labels."""
     return _install_aside(pytestconfig, "supervision", "supervision==0.31.2", "pyDeprecate==0.14.0")
+
+
+@pytest.fixture
+def datumaro(pytestconfig) -> OthersPackage:
+    """A reader of COCO that converts to CVAT's and other formats. It asks for older versions of what we use."""
+    own = ("datumaro==1.13.12", "cachetools==8.0.2", "imagesize==2.0.1", "json-stream==2.5.1", "orjson==3.13.0")
+    return _install_aside(pytestconfig, "datumaro", *own, "json-stream-rs-tokenizer==0.5.4", "shapely==2.2.0")

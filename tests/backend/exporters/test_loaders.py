@@ -19,7 +19,7 @@ READERS = {
     for reader, sentence, code in re.findall(r"^\*\*(\w+)\*\*(.*?)\n\n```python\n(.*?)```", PAGE, re.M | re.S)
 }
 """By reader: the formats that it reads, and the lines."""
-OTHERS = ("supervision", "ultralytics")
+OTHERS = ("supervision", "ultralytics", "datumaro")
 """Readers that are installed for the tests alone."""
 
 
@@ -86,3 +86,11 @@ def test_ultralytics_reads_a_polygon(export_as, ultralytics, tmp_path):
     export_as("yolo-seg", "fruit", shares=SplitShares(1.0, 0.0, 0.0))
     printed = ultralytics.run(f"{READERS['ultralytics'][1]}\nprint('READ', polygon.shape)", tmp_path)
     assert re.search(r"READ \(\d+, 2\)", printed)
+
+
+@pytest.mark.slow
+def test_datumaro_reads_and_converts(export_as, datumaro, tmp_path):
+    export_as("coco", "fruit", shares=SplitShares(1.0, 0.0, 0.0))
+    printed = datumaro.run(f"{READERS['datumaro'][1]}\nprint(sum(len(one.annotations) for one in data))", tmp_path)
+    assert printed == "14\n"  # a mask and a box for each target
+    assert (tmp_path / "fruit-cvat" / "train.xml").read_text().count("<mask ") == 7

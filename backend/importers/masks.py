@@ -18,6 +18,8 @@ from ris_core.errors import BadInput
 from ris_core.images.decoding import MAX_PIXELS
 
 INDEX = "index.jsonl"
+MAX_LINE_BYTES = 1 << 20
+"""Of a line of the index."""
 MIDDLE = 127
 """A pixel belongs to the mask if its value is above this."""
 
@@ -71,9 +73,13 @@ def _lines(index: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with index.open("rb") as stream:
             while True:
-                offset, text = stream.tell(), stream.readline()
+                offset, text = stream.tell(), stream.readline(MAX_LINE_BYTES + 1)
                 if not text:
                     return
+                if len(text) > MAX_LINE_BYTES:
+                    raise BadInput(
+                        f"The line at byte {offset} of {index} has more than {MAX_LINE_BYTES:,} bytes.", "Get it again."
+                    )
                 yield offset, _read_line(text, index, offset)
     except OSError as error:
         raise BadInput(

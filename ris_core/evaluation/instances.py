@@ -105,7 +105,7 @@ def read_json(file: Path) -> Any:
     """The values of a JSON file.
 
     Raises:
-        BadInput: If it is missing or no JSON.
+        BadInput: If it is missing, no JSON, or nested too deep.
     """
     try:
         return json.loads(file.read_bytes())
@@ -113,6 +113,8 @@ def read_json(file: Path) -> Any:
         raise BadInput(f"The file {file} cannot be read ({error.strerror}). Check the path.") from error
     except ValueError as error:
         raise BadInput(f"The file {file} is no JSON ({error}). Get it again.") from error
+    except RecursionError as error:
+        raise BadInput(f"The file {file} is nested deeper than any data set. Get it again.") from error
 
 
 def rasterise(

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,14 @@ def load(file: Path) -> Any:
     Strings of Python 2 are read as UTF-8, and if that fails anywhere, all as Latin-1.
 
     Raises:
-        BadInput: If the file is missing, damaged, or names a class or function.
+        BadInput: If the file is missing, damaged, names a class or function, or would take memory without end.
     """
     try:
         content = file.read_bytes()
     except OSError as error:
         raise BadInput(f"The file {file} cannot be read ({error.strerror}). Check the path.") from error
     try:
+        _check_numbers(content, file)
         try:
             return _Unpickler(content, "utf-8").load()
         except UnicodeDecodeError:
@@ -48,6 +50,15 @@ def load(file: Path) -> Any:
         ) from refused
     except DAMAGE as error:
         raise BadInput(f"The file {file} is no whole pickle ({error}). Get it again.") from error
+
+
+def _check_numbers(content: bytes, file: Path) -> None:
+    """Refuse numbers of values that no writer gives: the unpickler takes memory for all numbers up to the largest."""
+    for opcode, number, _ in pickletools.genops(content):
+        if opcode.name.endswith("PUT") and isinstance(number, int) and number > len(content):
+            raise BadInput(
+                f"The pickle {file} numbers a value {number}, of {len(content)} bytes. Get the original file."
+            )
 
 
 class _Refused(Exception):

@@ -167,9 +167,16 @@ def _read_ref(ref: Mapping[str, Any], wording: str) -> Ref:
         ref_id=int(ref["ref_id"]),
         image_id=int(ref["image_id"]),
         ann_ids=tuple(int(ann_id) for ann_id in ann_ids if int(ann_id) != NOBODY),
-        split=str(ref["split"]),
-        sentences=tuple((int(s["sent_id"]), str(s[wording])) for s in ref["sentences"]),
+        split=_text(ref["split"]),
+        sentences=tuple((int(s["sent_id"]), _text(s[wording])) for s in ref["sentences"]),
     )
+
+
+def _text(value: object) -> str:
+    # not `str(value)`: lists that hold a list twice, which holds a list twice, are small in a pickle and endless as text
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} is no text")
+    return value
 
 
 def _load(

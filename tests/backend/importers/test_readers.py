@@ -81,7 +81,7 @@ def test_elements_are_those_of_the_whole_file(tmp_path, gap, mark):
 
 
 @pytest.mark.parametrize(
-    "text", ["", '{"a": [1,]}', '{"a": [1}', '{"a": [1]', '{"a" [1]}', '{"a": [1]} x', "{1: [1]}", "{" * 9999]
+    "text", ["", '{"a": [1,]}', '{"a": [1}', '{"a": [1]', '{"a" [1]}', '{"a": [1]} x', "{1: [1]}", "{" * 99]
 )
 def test_what_is_no_json_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
@@ -150,12 +150,90 @@ def test_a_segmentation_that_cannot_be_drawn_is_refused(tmp_path, segmentation):
         image.objects[0].draw()
 
 
-def test_nested_without_end_is_not_the_format(tmp_path):
+@pytest.mark.parametrize("place", ["[[0, 0, 4, 0, 4, 3]]", '"dog"', "6"])
+def test_nested_without_end_is_refused_before_it_takes_memory(tmp_path, place):
     root = one_image(tmp_path)
     file = root / "annotations" / "instances.json"
-    file.write_text(file.read_text().replace("[[0, 0, 4, 0, 4, 3]]", "[" * 3000 + "]" * 3000))
-    with pytest.raises(BadInput, match="not in COCO's format"):
+    file.write_text(file.read_text().replace(place, "[" * 100_000 + "]" * 100_000))
+    tracemalloc.start()
+    with pytest.raises(BadInput, match=r"instances.json is nested more than 100 deep.*such a depth"):
         read_data_set("coco", root)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_brackets_in_texts_are_not_nesting(tmp_path):
+    texts = ["[" * 500, '\\"' + "{" * 500, "]" * 500 + "\\", "}" * 500 + '\\\\"' * 70_001]
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"b": texts, "a": [{t: [t]} for t in texts]}))
+    assert list(read_elements(file, "a")) == [{t: [t]} for t in texts]
+
+
+@pytest.mark.parametrize("shift", range(7))
+def test_nesting_behind_texts_with_backslashes_is_found(tmp_path, shift):
+    """Wherever a block of the file ends."""
+    file = tmp_path / "a.json"
+    text = json.dumps(" " * shift + '\\"' * 40_000)
+    file.write_text(f'{{"a": [{text}, {"[" * 200}{"]" * 200}]}}')
+    with pytest.raises(BadInput, match="nested more than 100 deep"):
+        list(read_elements(file, "a"))
+
+
+@pytest.mark.parametrize("element", ['"{}"', "[{}]", '{{"b": "{}"}}', "{}"], ids=["text", "list", "object", "number"])
+def test_an_element_without_end_is_refused(tmp_path, monkeypatch, element):
+    monkeypatch.setattr("backend.importers.json_stream.MAX_BYTES", 100_000)
+    file = tmp_path / "a.json"
+    inside = ("1," * 49_990 + "1") if element == "[{}]" else "1" * 99_980
+    file.write_text('{"b": [0], "a": [0, ' + element.format(inside[: 1 if element == "{}" else None]) + ", 1]}")
+    assert len(list(read_elements(file, "a"))) == 3
+    file.write_text(
+        '{"b": [0], "a": [0, ' + element.format(inside + (",1" * 200 if element == "[{}]" else "1" * 200)) + "]}"
+    )
+    with pytest.raises(BadInput, match=r"a value of more than 100,000 bytes.*smaller"):
+        list(read_elements(file, "a"))
+
+
+def test_a_line_of_masks_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("backend.importers.masks.MAX_LINE_BYTES", 1000)
+    line = json.dumps({"mask": "m", "image": "i", "label": "x" * 1000, "sentences": []})
+    (tmp_path / "index.jsonl").write_text(line + "\n")
+    with pytest.raises(BadInput, match=r"line at byte 0 .* has more than 1,000 bytes"):
+        read_data_set("masks", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["grefcoco", "refcoco"])
+def test_refs_that_are_nested_without_end_are_refused(export_as, name):
+    folder = export_as(name)
+    file = folder / name / ("grefs(unc).json" if name == "grefcoco" else "refs(unc).p")
+    file.write_bytes(b"[" * 100_000 + b"]" * 100_000 if name == "grefcoco" else b"(l" * 100_000 + b"a" * 99_999 + b".")
+    with pytest.raises(BadInput, match=r"nested|list of refs|not in the format"):
+        read_data_set(name, folder)
+
+
+def nested(depth: int) -> list:
+    """A list that has 2^depth lists, of which few take memory."""
+    return [nested(depth - 1)] * 2 if depth else []
+
+
+@pytest.mark.parametrize("place", ["raw", "split"])
+def test_refs_whose_texts_are_lists_in_lists_are_refused_in_no_time(export_as, place):
+    folder = export_as("refcoco")
+    file = folder / "refcoco" / "refs(unc).p"
+    refs = pickle.loads(file.read_bytes())
+    (refs[0]["sentences"][0] if place == "raw" else refs[0])[place] = nested(60)
+    file.write_bytes(pickle.dumps(refs))
+    with pytest.raises(BadInput, match=r"Ref 0 of .* is not in the format: .*a list is no text"):
+        read_data_set("refcoco", folder)
+
+
+@pytest.mark.parametrize("put", [b"r\xff\xff\xff\x7f", b"p2147483647\n"], ids=["binary", "text"])
+def test_a_pickle_that_asks_for_memory_is_refused(export_as, put):
+    """The unpickler would take eight bytes for each number up to that of the value."""
+    folder = export_as("refcoco")
+    (folder / "refcoco" / "refs(unc).p").write_bytes(b"\x80\x02]" + put + b".")
+    with pytest.raises(BadInput, match=r"numbers a value 2147483647, of [0-9]+ bytes"):
+        read_data_set("refcoco", folder)
 
 
 def test_a_text_is_not_a_list_of_sentences(tmp_path):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-Name = Literal["accepted", "edited", "replaced", "rejected", "missed", "foreign", "unanswered"]
+Name = Literal["accepted", "edited", "replaced", "rejected", "missed", "imported", "foreign", "unanswered"]
 
 
 class OutcomeKind(NamedTuple):
@@ -35,6 +35,7 @@ KINDS: Mapping[Name, OutcomeKind] = {
         "predicted when the task was opened, and deleted", "#d1495b", is_verdict=True, is_hard_negative=True
     ),
     "missed": OutcomeKind("drawn by hand", "#3d7fc4"),
+    "imported": OutcomeKind("came with a data set; whether it was changed since is not known", "#8a6d3b"),
     "unanswered": OutcomeKind(
         "suggested, and not accepted; Label Studio does not report rejected suggestions", "#b5b5b5"
     ),

@@ -73,8 +73,8 @@ class RegionOutcome:
     Attributes:
         region: Its id in Label Studio; of a deleted region, the id with which it was offered.
         outcome: "accepted": saved as it was offered; "edited"; "replaced" by another candidate of the same query;
-            "rejected": of the bulk prediction, and deleted; "missed": drawn by hand; "foreign": offered for another task;
-            "unanswered": suggested, and not accepted.
+            "rejected": of the bulk prediction, and deleted; "missed": drawn by hand; "imported" with a data set;
+            "foreign": offered for another task; "unanswered": suggested, and not accepted.
         offered_region, offered_by: Id and `by` of the offered region that it is compared with; None without one.
         iou, boundary_iou: Of the saved and the offered mask, in [0, 1]; None without both.
         area_change: Change of the area as a share of the offered area; None if that is 0.
@@ -105,7 +105,7 @@ def judge(version: AnnotationVersion, offered: OfferedRegions) -> list[RegionOut
     """The outcome of every drawn region and every offered region; none for a skipped task.
 
     Each step takes the offered regions that it matched out of what the later ones see: first equal ids, then regions that
-    Label Studio marks as unchanged, then all others by their IoU.
+    Label Studio marks as unchanged, then all others by their IoU. Those that came with a data set are compared with nothing.
     """
     if version.was_cancelled:
         return []
@@ -118,10 +118,18 @@ def judge(version: AnnotationVersion, offered: OfferedRegions) -> list[RegionOut
     outcomes += _judge_unchanged(unchanged, unmatched, version)
     matched |= {outcome.offered_region for outcome in outcomes}
     unmatched = [region for region in unmatched if region.region not in matched]
-    strangers = [region for id, region in regions_by_id.items() if id not in ids and region not in unchanged]
+    imported = [region for id, region in regions_by_id.items() if id not in ids and _is_imported(region)]
+    outcomes += [_compare(region, "imported", None) for region in imported]
+    known = [*unchanged, *imported]
+    strangers = [region for id, region in regions_by_id.items() if id not in ids and region not in known]
     outcomes += _judge_strangers(strangers, unmatched)
     matched |= {outcome.offered_region for outcome in outcomes}
     return outcomes + [_judge_deleted(region) for region in unmatched if region.region not in matched]
+
+
+def _is_imported(region: DrawnRegion) -> bool:
+    """Whether it was imported as an annotation; what was imported as a prediction was offered."""
+    return region.is_imported and not region.origin.startswith("prediction")
 
 
 def _judge_by_id(region: DrawnRegion, offered: OfferedRegions) -> RegionOutcome:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend.importers.source import DataSource, SourceImage, SourceObject
+from backend.label_studio.drawn_regions import IMPORT_NOTE
 from backend.label_studio.label_config import Control, LabelConfig
 from backend.label_studio.new_tasks import Kind, make_new_task
 from backend.label_studio.protocol import Json, prompt_result
@@ -114,7 +115,7 @@ def _regions(one: SourceObject, key: str, target: ImportTarget, problems: list[s
     regions = []
     for number, sentence in enumerate(one.sentences or ("",)):
         region_id = _make_id(f"{target.project} {key} {one.id} {number}")
-        notes = {"import": f"{key}/{one.id}"}
+        notes = {IMPORT_NOTE: f"{key}/{one.id}"}
         region = make_region(mask, target.control, label, region_id, 1.0, whole(sentence), notes)
         if target.kind == "annotations":
             del region["score"]

@@ -17,6 +17,8 @@ Texts = tuple[tuple[str, tuple[str, ...]], ...]
 
 GESTURES = ("click", "box")
 """What `meta.ris.by` of a region says if clicks or a box made it."""
+IMPORT_NOTE = "import"
+"""What `meta.ris` has of a region that came with a data set: which object it is."""
 UNKNOWN_LAYOUT = AnnotationLayout()
 
 
@@ -34,6 +36,7 @@ class DrawnRegion:
         score: In [0, 1]; None if it has none.
         made_for: The task that it was handed out for, if it says so.
         is_refined: Clicks or a box made or corrected it before it was accepted.
+        is_imported: It came with a data set.
         mask: At the image's size.
         shape: A name of `drawn_shapes.SHAPES`; empty in records of versions that did not note it.
         expressions: All that it is called; empty in records of versions that kept the first only.
@@ -50,6 +53,7 @@ class DrawnRegion:
     made_for: str | None
     mask: Rle
     is_refined: bool = False
+    is_imported: bool = False
     shape: str = ""
     expressions: tuple[str, ...] = ()
     texts: Texts = ()
@@ -138,6 +142,7 @@ def _make_region(
         made_for=_made_for(result),
         mask=mask,
         is_refined=_read_notes(result).get("by") in GESTURES,
+        is_imported=IMPORT_NOTE in _read_notes(result),
         shape=shape,
         expressions=own or meta,
         texts=tuple(texts.items()),

@@ -48,6 +48,23 @@ CASES = {
     "a copy of it": ([drawn("x", box(0, 0))], [A], {"x": "accepted"}),
     "drawn anew nearly there": ([drawn("x", box(0, 0, 8))], [A], {"x": "edited"}),
     "drawn anew elsewhere": ([drawn("x", box(25, 15))], [A], {"x": "missed", "a": "rejected"}),
+    "of a data set": ([drawn("x", box(25, 15), is_imported=True)], [], {"x": "imported"}),
+    "of a data set, where something was suggested": (
+        [drawn("x", box(0, 0), is_imported=True)],
+        [A],
+        {"x": "imported", "a": "rejected"},
+    ),
+    "imported as a prediction, and taken": ([drawn("a", box(0, 0), is_imported=True)], [A], {"a": "accepted"}),
+    "imported as a prediction that nobody knows": (
+        [drawn("x", box(0, 0), is_imported=True, origin="prediction")],
+        [],
+        {"x": "accepted"},
+    ),
+    "imported as a prediction that nobody knows, and changed": (
+        [drawn("x", box(0, 0), is_imported=True, origin="prediction-changed")],
+        [],
+        {"x": "edited"},
+    ),
     "drawn where another candidate was": ([drawn("x", box(20, 15))], [B], {"x": "replaced"}),
     "kept and copied": ([drawn("a", box(0, 0)), drawn("x", box(0, 0))], [A], {"a": "accepted", "x": "missed"}),
     "as predicted, of a prediction that nobody knows": (

@@ -3,7 +3,7 @@
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,7 +26,9 @@ POOL = "images"
 
 Format = Annotated[str, typer.Option(help="refcoco, grefcoco, coco, coco-polygons, yolo-seg, hf, masks or jsonl.")]
 Out = Annotated[Path, typer.Option(help="Folder of the new data set; it must not exist.")]
-Source = Annotated[str, typer.Option(help="Export annotations, predictions, or both.")]
+Source = Annotated[
+    Literal["annotations", "predictions", "both"], typer.Option(help="Export annotations, predictions, or both.")
+]
 Review = Annotated[
     str, typer.Option(metavar="STATES", help="Only regions in these states of quality review, as in approved.")
 ]
@@ -48,7 +50,9 @@ LinkImages = Annotated[
 NoImages = Annotated[bool, typer.Option("--no-images", help="Write no image files.")]
 Title = Annotated[str, typer.Option(help="Name on the data set's card; the folder's name if not given.")]
 Licence = Annotated[str, typer.Option(help="Licence on the data set's card.")]
-Category = Annotated[str, typer.Option(help="Categories of coco and coco-polygons: label or sentence.")]
+Category = Annotated[
+    Literal["label", "sentence"], typer.Option(help="Categories of coco and coco-polygons: label or sentence.")
+]
 AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Also write a data set without targets.")]
 Replace = Annotated[
     bool, typer.Option("--replace", help="Replace an earlier export in this folder, if nobody changed its files.")
@@ -82,17 +86,13 @@ def export(
     from backend.exporters.splits import SplitShares
     from backend.review.decisions import read_states
 
-    if source not in ("annotations", "predictions", "both"):
-        raise BadInput(f"--source is {source!r}; use annotations, predictions or both.")
     if split and split_field:
         raise BadInput("--split and --split-field cannot be combined; use one of them.")
-    if category not in ("label", "sentence"):
-        raise BadInput(f"--category is {category!r}; use label or sentence.")
     settings = read_settings()
     choice = ExportFilter(
         project=project,
         only=_check_outcomes(split_names(only)),
-        source=source,  # type: ignore[arg-type]  # checked above
+        source=source,
         review=read_states("--review", review),
         min_agreement=min_agreement,
         shares=SplitShares.read(split) if split else None,
@@ -107,7 +107,7 @@ def export(
         licence=licence,
         images=_mode(copy_images, link_images, no_images),
         hard_negatives=hard_negatives,
-        category=category,  # type: ignore[arg-type]  # checked above
+        category=category,
         is_empty_allowed=allow_empty,
         is_replaced=replace,
         version=version("label-studio-ris"),

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,7 +27,8 @@ ToProject = Annotated[int | None, typer.Option(help="Number of the Label Studio 
 NewProject = Annotated[
     str | None, typer.Option(metavar="TITLE", help="Make a project with a label for each category, or continue in it.")
 ]
-Kind = Annotated[str, typer.Option("--as", help="Import masks as annotations or as predictions.")]
+Kind = Literal["annotations", "predictions"]
+As = Annotated[Kind, typer.Option("--as", help="Import masks as annotations or as predictions.")]
 Name = Annotated[
     str, typer.Option(help="Name of the data set, which tells it apart in its project; the folder's if not given.")
 ]
@@ -38,7 +39,10 @@ ImageUrl = Annotated[
         metavar="ADDRESS", help="Upload no images: their addresses begin with this, as in https://host/train2014."
     ),
 ]
-Wording = Annotated[str, typer.Option(help="Sentences of the RefCOCO family: raw, as typed, or sent, as cleaned.")]
+Wording = Annotated[
+    Literal["raw", "sent"],
+    typer.Option(help="Sentences of the RefCOCO family: raw, as typed, or sent, as cleaned."),
+]
 
 
 def import_data_set(
@@ -46,7 +50,7 @@ def import_data_set(
     root: Root,
     project: ToProject = None,
     new_project: NewProject = None,
-    kind: Kind = "annotations",
+    kind: As = "annotations",
     name: Name = "",
     images: Images = None,
     image_url: ImageUrl = None,
@@ -60,8 +64,6 @@ def import_data_set(
 
     if (project is None) == (new_project is None):
         raise BadInput("Give one of --project N and --new-project TITLE.")
-    if kind not in ("annotations", "predictions"):
-        raise BadInput(f"--as is {kind!r}; use annotations or predictions.")
     settings = read_settings()
     studio = open_import_client(settings)
     with Progress(f"Reading {root}"):
@@ -77,7 +79,7 @@ def import_data_set(
 
 
 def _target(
-    studio: "ImportClient", source: "DataSource", project: int | None, title: str | None, kind: str, name: str
+    studio: "ImportClient", source: "DataSource", project: int | None, title: str | None, kind: Kind, name: str
 ) -> "ImportTarget":
     from backend.importers.new_project import ensure_project
     from backend.importers.tasks import ImportTarget, choose_labels
@@ -89,7 +91,7 @@ def _target(
         print(f"Project {project} is {'new' if is_new else 'there already'}: {one_line(title)}.")
     config = read_config(studio.read_label_config(project))
     labels = choose_labels(source, config.controls[0], f"Project {project}")
-    return ImportTarget(project, config, kind, name, labels)  # type: ignore[arg-type]  # the kind was checked
+    return ImportTarget(project, config, kind, name, labels)
 
 
 def _print(counts: "ImportCounts", target: "ImportTarget") -> None:

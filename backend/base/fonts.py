@@ -1,7 +1,9 @@
-"""Fonts of the machine for characters that matplotlib's own font lacks."""
+"""Fonts of the machine for characters that the fonts of matplotlib and Pillow lack."""
 
 from functools import cache
 from pathlib import Path
+
+from PIL import ImageFont
 
 SCRIPTS = {"Chinese": "漢字汉语", "Japanese": "日本語ひらカタ", "Korean": "한국어"}
 """Characters of each script that labels are often in."""
@@ -29,6 +31,19 @@ def find_fonts(text: str) -> tuple[tuple[Path, ...], str]:
         fonts.append(best)
         missing -= _characters(best)
     return tuple(fonts), "".join(sorted(missing))
+
+
+def load_font(text: str, size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """A font for Pillow that draws as many characters of a text as one font can; Pillow's own if that is enough, or without matplotlib."""
+    if text.isascii():
+        return ImageFont.load_default(size_px)
+    try:
+        from matplotlib import font_manager
+
+        fonts = [Path(font_manager.findfont("DejaVu Sans")), *find_fonts(text)[0]]
+    except ImportError:
+        return ImageFont.load_default(size_px)
+    return ImageFont.truetype(str(max(fonts, key=lambda file: len(set(text) & _characters(file)))), size_px)
 
 
 @cache

@@ -79,10 +79,11 @@ def _check_options(as_json: bool, explain: bool, top_k: int, overlay: Path | Non
 
 
 def _save_overlay(image: "Image", prediction: "Prediction", file: Path) -> None:
+    from backend.base.fonts import load_font
     from ris_core.output.overlay import draw
 
     try:
-        draw(image, prediction).save(file)
+        draw(image, prediction, load_font).save(file)
     except (OSError, ValueError) as error:
         raise BadInput(
             f"The overlay cannot be written to {file} ({reason_of(error)}). Name a .png or .jpg file."

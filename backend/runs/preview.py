@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image as Pil
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
+from backend.base.fonts import load_font
 from backend.db.records import Answer
 from backend.label_studio.label_config import Control
 from backend.runs.answers import make_candidate_predictions, make_regions
@@ -122,15 +123,17 @@ def _draw_tile(item: RunItem, image: Image) -> UInt8[ndarray, "h w 3"]:
 def _with_caption(tile: UInt8[ndarray, "h w 3"], item: RunItem) -> UInt8[ndarray, "h w 3"]:
     """The task, and of its first queries the expression and the best score."""
     canvas = Pil.fromarray(tile)
-    drawing, font = ImageDraw.Draw(canvas), ImageFont.load_default(FONT_PX)
+    drawing = ImageDraw.Draw(canvas)
     for number, answer in enumerate(item.answers[:LINES]):
         scores = [answer.candidates[i]["score"] for i in answer.selected]
         score = f"{max(scores):.2f}{', unsure' if _is_unsure(answer) else ''}" if scores else "nothing found"
         text = f"{item.task}: {one_line(answer.expression)} ({score})"
         where = (4, TILE_PX + 2 + number * (FONT_PX + 4))
-        drawing.text(where, text[:LONGEST_CAPTION], COLOURS[number % len(COLOURS)], font)
+        text = text[:LONGEST_CAPTION]
+        drawing.text(where, text, COLOURS[number % len(COLOURS)], load_font(text, FONT_PX))
     if mark := _find_mark(item):
         words, colour = mark
+        font = load_font(words, FONT_PX)
         drawing.rectangle((0, 0, TILE_PX - 1, TILE_PX - 1), outline=colour, width=FRAME_PX)
         left, upper, right, lower = drawing.textbbox((2 * FRAME_PX, 2 * FRAME_PX), words, font)
         drawing.rectangle((left - 4, upper - 3, right + 4, lower + 3), fill="black", outline="white")

@@ -1,5 +1,7 @@
 """Masks painted over their image, for a person to judge: one mask, or a whole prediction."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -11,6 +13,8 @@ from ris_core.types import Image, Prediction
 
 Rgb = tuple[int, int, int]
 """A colour; each channel in [0, 255]."""
+FontLoader = Callable[[str, int], ImageFont.FreeTypeFont | ImageFont.ImageFont]
+"""A font for a text, with a height in pixels."""
 
 ANSWER_RGB: Rgb = (255, 77, 79)
 OTHER_RGB: Rgb = (24, 144, 255)
@@ -19,8 +23,17 @@ WHITE: Rgb = (255, 255, 255)
 ANSWER_OPACITY = 0.5
 
 
-def draw(image: Image, prediction: Prediction) -> Pil.Image:
-    """The image with the answer filled, all candidates outlined with their ranks, and a caption below."""
+def load_own_font(text: str, size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, which has Latin letters only."""
+    return ImageFont.load_default(size_px)
+
+
+def draw(image: Image, prediction: Prediction, load_font: FontLoader = load_own_font) -> Pil.Image:
+    """The image with the answer filled, all candidates outlined with their ranks, and a caption below.
+
+    Args:
+        load_font: The font of the caption, which has the expression.
+    """
     canvas = image.pixels.copy()
     paint_mask(canvas, prediction.answer, ANSWER_RGB, opacity=ANSWER_OPACITY)
     thickness = max(1, round(min(image.size_hw) / 200))
@@ -28,7 +41,7 @@ def draw(image: Image, prediction: Prediction) -> Pil.Image:
         is_selected = rank in prediction.selected
         colour = ANSWER_RGB if is_selected else OTHER_RGB
         paint_mask(canvas, prediction.masks[rank], colour, outline_px=thickness if is_selected else 1)
-    return _with_caption(Pil.fromarray(canvas), prediction)
+    return _with_caption(Pil.fromarray(canvas), prediction, load_font)
 
 
 def paint_mask(
@@ -56,7 +69,7 @@ def paint_mask(
             cv2.drawContours(canvas, contours, -1, colour, width_px)
 
 
-def _with_caption(image: Pil.Image, prediction: Prediction) -> Pil.Image:
+def _with_caption(image: Pil.Image, prediction: Prediction, load_font: FontLoader) -> Pil.Image:
     size_px = max(11, image.width // 32)
     font = ImageFont.load_default(size_px)
     drawing = ImageDraw.Draw(image)
@@ -76,5 +89,5 @@ def _with_caption(image: Pil.Image, prediction: Prediction) -> Pil.Image:
     framed.paste(image)
     caption = ImageDraw.Draw(framed)
     for i, (line, colour_name) in enumerate(zip(lines, ("black", "gray"), strict=True)):
-        caption.text((5, image.height + 4 + i * (size_px + 2)), line, colour_name, font)
+        caption.text((5, image.height + 4 + i * (size_px + 2)), line, colour_name, load_font(line, size_px))
     return framed

@@ -85,3 +85,38 @@ def test_the_doctor_names_the_scripts_that_no_font_draws(tmp_path, characters, s
     if characters:
         make_font(tmp_path / "tiny.ttf", characters)
     assert says in run(EXAMINE, tmp_path)
+
+
+CAPTION = """
+import numpy as np
+from PIL import Image, ImageDraw
+from backend.base.fonts import load_font
+def draw(text):
+    canvas = Image.new("L", (60, 40))
+    ImageDraw.Draw(canvas).text((2, 2), text, 255, load_font(text, 20))
+    return np.asarray(canvas)
+print(len({draw(text).tobytes() for text in TEXTS}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("texts", "count"),
+    [
+        (("dog", "cat"), 2),
+        (("Ж", "Я", "λ"), 3),  # in matplotlib's own font, and not in Pillow's
+        (("字", "犬"), 2),  # the made font has the first only
+        (("", "字\x00"), 2),
+    ],
+)
+def test_captions_are_drawn_with_a_font_that_has_their_characters(tmp_path, texts, count):
+    make_font(tmp_path / "fonts" / "tiny.ttf", "字")
+    assert int(run(CAPTION.replace("TEXTS", repr(texts)), tmp_path)) == count
+
+
+def test_captions_are_drawn_without_matplotlib():
+    code = "import sys; sys.modules['matplotlib'] = None\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code + CAPTION.replace("TEXTS", repr(("a", "字")))],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("2\n", "")

@@ -9,7 +9,7 @@ import typer
 
 from backend.base.logs import configure_logging
 from backend.base.terminal import Progress
-from backend.commands.bench_runs import bulk, chaos, hosts, ledger, round_trip
+from backend.commands.bench_runs import bulk, chaos, formats, hosts, ledger, round_trip
 from backend.commands.options import AsJson, Profile
 from backend.commands.state import profile_of
 from backend.settings.environment import read_settings
@@ -258,6 +258,7 @@ for command in (
 ):
     bench.command()(command)
 bench.command("import")(round_trip)
+bench.command("export")(formats)
 
 
 @bench.callback()

@@ -1,4 +1,4 @@
-"""`ris bench chaos`, `hosts`, `bulk` and `import`: runs under failures and load, and data sets in and out."""
+"""`ris bench chaos`, `hosts`, `bulk`, `import` and `export`: runs under failures and load, and data sets in and out."""
 
 import shutil
 import tempfile
@@ -45,6 +45,23 @@ def round_trip(
         report = measure(folder, studio, images)
     print(report.to_json() if as_json else report.to_markdown())
     shutil.rmtree(folder, ignore_errors=True)  # not reached after an error: the logs are needed then
+
+
+def formats(
+    regions: Annotated[int, typer.Option(min=20, help="Number of regions, of which each image has 20.")] = 100_000,
+    only: Annotated[str, typer.Option("--format", help="Measure this format only.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Export many regions in each format. Measures memory, time and disk space."""
+    from benchmarks.exporting import measure, to_json, to_markdown
+
+    folder = Path(tempfile.mkdtemp(prefix="ris-export-"))
+    try:
+        with Progress("Exporting") as progress:
+            costs = measure(folder, regions, (only,) if only else (), progress.say)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(to_json(costs) if as_json else to_markdown(costs))
 
 
 def hosts(

@@ -133,11 +133,16 @@ class HfWriter:
             self._write_shard(split, shards)
 
     def _write_shard(self, split: str, shards: _Shards) -> None:
+        import pyarrow
+
         part = self._data / f".{split}-{len(shards.files)}.part"
         features = self._features()
         columns = {name: [row.get(name) for row in shards.rows] for name in features}
+        # not `to_parquet(part)`: where a file cannot be written, the Parquet library ends the process
+        buffer = pyarrow.BufferOutputStream()
         with self._without_bars():
-            self._datasets.Dataset.from_dict(columns, features=features).to_parquet(part)
+            self._datasets.Dataset.from_dict(columns, features=features).to_parquet(buffer)
+        part.write_bytes(buffer.getvalue())
         shards.files.append((part, len(self._names())))
         shards.rows, shards.size = [], 0
 

@@ -2,6 +2,9 @@
 
 import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,3 +131,33 @@ def test_a_split_that_hugging_face_has_no_name_for_is_refused(export_as, store, 
 def test_what_is_linked_stays_in_the_pool(export_as, load, tmp_path):
     rows = load(export_as("hf", images="link"))["train"]
     assert {row["file_name"] for row in rows} <= {file.name for file in (tmp_path / "pool").iterdir()}
+
+
+FULL_DISK = """
+import errno, json, os, resource, signal, sys
+from pathlib import Path
+from backend.exporters.categories import Categories
+from backend.exporters.hf import HfWriter
+from backend.exporters.targets import AnnotatedImage, DatasetImage
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = Path(sys.argv[1])
+(folder / "images").mkdir()
+writer = HfWriter(folder, Categories())
+for number in range(15):
+    (folder / "images" / f"{number}.png").write_bytes(os.urandom(90_000))
+    writer.add(AnnotatedImage(DatasetImage(str(number), f"{number}.png", (1, 1), "", "train", ""), (), ("nothing",) * 20))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+try:
+    writer.close({})
+except OSError as error:
+    print(error.errno == errno.EFBIG)
+"""
+
+
+def test_a_shard_that_cannot_be_written_is_an_error_like_any_other(tmp_path):
+    """The Parquet library ends the process where the file that it writes to cannot be written."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

@@ -181,8 +181,10 @@ class _Uploads:
         """The address of an image.
 
         Raises:
-            BadInput: If its file cannot be read, or is not as its annotations say.
+            BadInput: If its file or its annotations cannot be read, or it is not as they say.
         """
+        if image.problem:
+            raise BadInput(image.problem)
         if self._images.url is not None:
             what = f"The file of image {image.id}"
             inside(image.folder, image.name, what)  # the address must not climb either

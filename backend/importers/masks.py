@@ -49,7 +49,7 @@ def _images(root: Path, folder: Path, offsets: Mapping[str, Sequence[int]]) -> I
                 stream.seek(place)
                 lines.append(json.loads(stream.readline()))
             splits = {str(line.get("split") or "") for line in lines}
-            size_hw = _read_size(root, lines[0]["mask"])
+            size_hw, problem = _read_size(root, lines[0]["mask"])
             yield SourceImage(
                 id=name,
                 folder=folder,
@@ -59,6 +59,7 @@ def _images(root: Path, folder: Path, offsets: Mapping[str, Sequence[int]]) -> I
                 objects=tuple(_object(root, line, size_hw) for line in lines),
                 absent=(),
                 content=json.dumps([[line["mask"], line["label"], line["sentences"]] for line in lines]),
+                problem=problem,
             )
 
 
@@ -113,9 +114,13 @@ def _open_mask(root: Path, name: str) -> Pil.Image:
     return mask
 
 
-def _read_size(root: Path, name: str) -> tuple[int, int]:
-    mask = _open_mask(root, name)
-    return mask.height, mask.width
+def _read_size(root: Path, name: str) -> tuple[tuple[int, int], str]:
+    """The size of a mask as (H, W), or why it cannot be read."""
+    try:
+        mask = _open_mask(root, name)
+    except BadInput as error:
+        return (0, 0), str(error)
+    return (mask.height, mask.width), ""
 
 
 def _draw(root: Path, name: str, size_hw: tuple[int, int]) -> Bool[Array, "h w"]:

@@ -45,6 +45,7 @@ class SourceImage:
         split: Name of its split; empty if it has none, or several.
         absent: Sentences that mean nothing in the image.
         content: What its objects and sentences are, as text; equal texts are equal contents.
+        problem: Why it cannot be imported, in words; empty if it can.
     """
 
     id: str
@@ -55,6 +56,7 @@ class SourceImage:
     objects: tuple[SourceObject, ...]
     absent: tuple[str, ...]
     content: str
+    problem: str = ""
 
     @property
     def digest(self) -> str:

@@ -307,7 +307,7 @@ def test_an_export_of_the_former_program_is_not_replaced_on_its_word(export_as):
     assert export_as("coco", is_replaced=True) == place
 
 
-@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "coco-polygons", "masks", "jsonl"])
+@pytest.mark.parametrize("format", ["refcoco", "grefcoco", "coco", "yolo-seg", "hf", "masks", "jsonl"])
 @pytest.mark.parametrize("images", ["copy", "link", "none"])
 def test_every_format_replaces_its_own(export_as, format, images):
     first = tree(export_as(format, images=images))

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import struct
 import tracemalloc
 import zlib
@@ -273,8 +274,7 @@ def test_a_mask_of_billions_of_pixels_is_refused(tmp_path, export_as):
     content = file.read_bytes()
     header = b"IHDR" + struct.pack(">II", 60_000, 60_000) + content[24:29]
     file.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
-    with pytest.raises(BadInput, match=r"60000|3600000000"):
-        list(read_data_set("masks", folder).images())
+    assert re.search("60000|3600000000", first_problem(folder))
 
 
 def test_no_mask_outside_of_the_folder_is_opened(tmp_path, export_as):
@@ -282,8 +282,23 @@ def test_no_mask_outside_of_the_folder_is_opened(tmp_path, export_as):
     Pil.new("L", (40, 30)).save(tmp_path / "secret.png")
     line = {**lines(folder / "index.jsonl")[0], "mask": "../secret.png"}
     (folder / "index.jsonl").write_text(json.dumps(line) + "\n")
-    with pytest.raises(BadInput, match="no file below"):
-        list(read_data_set("masks", folder).images())
+    assert "no file below" in first_problem(folder)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"], ids=["gone", "empty", "damaged"])
+def test_an_image_without_its_mask_is_left_out_and_the_others_are_read(export_as, content):
+    folder = export_as("masks")
+    mask = folder / lines(folder / "index.jsonl")[0]["mask"]
+    mask.unlink() if content is None else mask.write_bytes(content)
+    assert str(mask) in first_problem(folder)
+
+
+def first_problem(folder: Path) -> str:
+    """Why the first image cannot be imported; all others can."""
+    source = read_data_set("masks", folder)
+    problem, *others = [image.problem for image in source.images()]
+    assert others == [""] * (source.count - 1)
+    return problem
 
 
 class Run:

@@ -136,6 +136,16 @@ def test_an_image_of_another_size_is_left_out(tmp_path, size):
         read_image(image, 10**6)
 
 
+@pytest.mark.parametrize("url", [None, "https://host"])
+def test_an_image_with_a_problem_is_left_out_with_the_reason(tmp_path, url):
+    [image] = images_of(tmp_path)
+    with closing(ImportClient("http://127.0.0.1:9", "token")) as studio:
+        uploads = _Uploads(studio, 3, ImageSettings("https://host", 10**6))
+        uploads._images = ImageSettings(url, 10**6)
+        with pytest.raises(BadInput, match=r"^its mask is gone$"):
+            uploads.place(replace(image, problem="its mask is gone"))
+
+
 def test_what_a_killed_import_sent_is_waited_for(tmp_path):
     with ImportJournal(tmp_path, "http://studio", 3) as journal:
         assert journal.pending() == (frozenset(), 0.0)

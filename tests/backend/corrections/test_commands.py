@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from backend.commands import corrections
+from backend.commands import cli, corrections
 from backend.commands.export import export
 from backend.commands.report import report
 from ris_core.errors import BadInput, RisError, UnknownName
@@ -197,9 +197,26 @@ def test_export_and_report_write_what_they_say(ris, events, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("export", "--project", "7", "--format", "coco", "--out", "x", "--source", "all"),
+            "'annotations', 'predictions'",
+        ),
+        (("export", "--project", "7", "--format", "coco", "--out", "x", "--category", "all"), "'label', 'sentence'"),
+        (("import", "coco", "--root", "x", "--as", "all"), "'annotations', 'predictions'"),
+        (("import", "refcoco", "--root", "x", "--wording", "all"), "'raw', 'sent'"),
+    ],
+)
+def test_an_option_says_which_words_it_takes(arguments, words):
+    done = CliRunner().invoke(cli.app, list(arguments))
+    assert done.exit_code == 2
+    assert f"'all' is not one of {words}" in done.output
+
+
+@pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("--source", "all"), "--source"),
         (("--split", "0.5/0.5"), "--split"),
         (("--split", "0.8/0.1/0.1", "--split-field", "x"), "one of them"),
         (("--only", "good"), "--only"),

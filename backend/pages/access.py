@@ -12,7 +12,7 @@ from typing import Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from backend.base.errors import BadSettings
-from backend.base.redaction import learn
+from backend.base.redaction import learn, reason_of
 from ris_core.errors import BadInput
 
 Role = Literal["viewer", "reviewer", "lead"]
@@ -157,7 +157,7 @@ def read_access(file: Path) -> Access:
         place = ".".join(map(str, wrong["loc"])) or "the file"
         raise BadSettings(f"{SETTING} has a mistake in {file}: {place}: {wrong['msg']}.", _REMEDY) from None
     except (OSError, ValueError) as error:
-        raise BadSettings(f"{SETTING} names {file}, which cannot be read: {error}.", _REMEDY) from None
+        raise BadSettings(f"{SETTING} names {file}, which cannot be read: {reason_of(error)}.", _REMEDY) from None
     learn([access.proxy.secret] if access.proxy else [], [])
     return access
 

@@ -1,5 +1,6 @@
 """Fixtures: the real services, made small and private."""
 
+import logging
 import shutil
 import tempfile
 import uuid
@@ -93,9 +94,11 @@ def store(tmp_path: Path) -> Iterator[RequestStore]:
 @pytest.fixture(autouse=True)
 def _forget_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a command sets up in this process ends with its test; a logger that is kept could not be captured later."""
-    configure = structlog.configure
+    configure, root = structlog.configure, logging.getLogger()
+    level = root.level
     monkeypatch.setattr(structlog, "configure", lambda **how: configure(**{**how, "cache_logger_on_first_use": False}))
     yield
+    root.setLevel(level)
     structlog.reset_defaults()
 
 

@@ -21,7 +21,7 @@ SCRIPTS = [
     "' onmouseover='alert(1)",
     "</article></main><script src=//evil.example></script>",
     "javascript:alert(1)",
-    "{{ 7 * 7 }}{% raw %}",
+    "{{ 1009 * 9176 }}{% raw %}",
     "<svg/onload=alert(1)>",
     "&lt;script&gt;",
     "\u202e txt.exe <b>",
@@ -193,7 +193,7 @@ def test_what_others_wrote_is_text(client, project):
         for link in links
         if not re.match(r"/ui/|http://studio\.example\.org/projects/7/data\?task=\d+$|data:,$", link) and link
     ] == []
-    assert "49" not in re.sub(r"\d{3,}|0\.49", "", page.partition("{{")[0])
+    assert str(1009 * 9176) not in page
 
 
 def sign_out_and_try(client: TestClient, names) -> str:

@@ -184,7 +184,7 @@ def test_preview_draws_a_sheet_and_says_what_all_will_take(ris, rig, tmp_path, m
     monkeypatch.setattr("backend.commands.run.time.sleep", sleep)
     out, _ = ris(*command)
     assert cv2.imread(str(sheet)).shape == (720, 640, 3)
-    assert "6 tasks: about 0 s" in out
+    assert re.search(r"6 tasks: about \d s", out)  # longer on a busy machine
     run = rig.run_store.list_runs()[0]
     assert f"ris run resume {run.id}" in out
     assert rig.states(run) == {"ready": 3, "held": 3}

@@ -142,8 +142,17 @@ def _record_task(db: sa.Connection, task: int, masks: Sequence[Rle]) -> None:
 
 
 def _region(id: str, sentence: str, mask: Rle) -> DrawnRegion:
-    about = {"label": "Object", "wording": "meta", "origin": "manual", "score": None}
-    return DrawnRegion(id=id, from_name="brush", expression=sentence, made_for=None, mask=mask, **about)  # type: ignore[arg-type]
+    return DrawnRegion(
+        id=id,
+        from_name="brush",
+        label="Object",
+        expression=sentence,
+        wording="meta",
+        origin="manual",
+        score=None,
+        made_for=None,
+        mask=mask,
+    )
 
 
 def _draw(seed: int) -> Array:

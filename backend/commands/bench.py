@@ -14,13 +14,13 @@ from backend.commands.options import AsJson, Profile
 from backend.commands.state import profile_of
 from backend.settings.environment import read_settings
 
+RandomWeights = Annotated[bool, typer.Option(help="Use random weights of the true size; nothing is downloaded.")]
+
 
 def speed(
     profile: Profile = None,
     repeats: Annotated[int, typer.Option(min=0, help="Number of runs of each stage after the first.")] = 10,
-    random_weights: Annotated[
-        bool, typer.Option(help="Use random weights of the true size; nothing is downloaded.")
-    ] = False,
+    random_weights: RandomWeights = False,
     kept: Annotated[
         int, typer.Option(min=0, help="Switch SAM's filters off and encode so many of its masks; 0: keep the filters.")
     ] = 0,
@@ -40,9 +40,7 @@ def speed(
 def expression(
     profile: Profile = None,
     repeats: Annotated[int, typer.Option(min=1, help="Number of expressions of each kind.")] = 9,
-    random_weights: Annotated[
-        bool, typer.Option(help="Use random weights of the true size; nothing is downloaded.")
-    ] = False,
+    random_weights: RandomWeights = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure the CPU time of one more expression on a picture that is encoded already."""
@@ -190,9 +188,7 @@ def learning(
 def replay(
     profile: Profile = None,
     prompts: Annotated[int, typer.Option(min=5, help="Number of past prompts, five on an image.")] = 1_000,
-    random_weights: Annotated[
-        bool, typer.Option(help="Use random weights of the true size; nothing is downloaded.")
-    ] = False,
+    random_weights: RandomWeights = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure what answering past prompts again takes, from features that are in the cache."""

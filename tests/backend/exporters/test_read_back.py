@@ -46,7 +46,7 @@ def address_of(task: int) -> str:
 
 
 def colour_of(content: bytes) -> tuple[int, ...]:
-    return Pil.open(io.BytesIO(content)).convert("RGB").getpixel((0, 0))  # type: ignore[return-value]
+    return Pil.open(io.BytesIO(content)).convert("RGB").getpixel((0, 0))  # type: ignore[return-value]  # a tuple in mode RGB
 
 
 COLOURS = {task: colour_of(png(address_of(task), "")) for task in (31, 32)}

@@ -18,7 +18,7 @@ PIP := -m pip --disable-pip-version-check -qq install
 QUICK := not slow and not e2e and not browser
 PURE := tests/ris_core tests/demo $(addprefix tests/backend/,base settings label_studio local) tests/test_architecture.py tests/test_errors.py
 CORES := 2
-# Of all tests together: one of them mostly waits for Label Studio and the browser.
+# Of all tests together: two of them wait much, for Label Studio and the browser.
 PROCESSES := 3
 
 # SSE 4 at most for torch, oneDNN, OpenBLAS, OpenCV and numpy: sums are made in another order than with AVX2 or AVX-512.

@@ -12,25 +12,17 @@ import pytest
 import sqlalchemy as sa
 import structlog
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling
 
 from backend.base import redaction
+from backend.db import database
+from backend.db.database import open_database
 from backend.db.request_store import RequestStore, open_request_store
 from backend.transport import redis_client, redis_server
 from benchmarks import postgres
+from tests.scheduling import FileScheduling, sort_longest_first
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
-
-
-E2E = "tests/e2e"
-
-
-class FileScheduling(LoadScopeScheduling):
-    """Gives each test file to one process, and all files of `E2E` to the same one: they share one Label Studio."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return E2E if nodeid.startswith(E2E) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
@@ -42,9 +34,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduli
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `-n`, what takes longest is collected first, so that no process is left with it at the end."""
     if hasattr(config, "workerinput"):
-        items.sort(
-            key=lambda item: 0 if item.get_closest_marker("e2e") else 1 if item.get_closest_marker("slow") else 2
-        )
+        sort_longest_first(items)
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +71,33 @@ def postgres_url(_postgres_server_url: str) -> str:
     with sa.create_engine(_postgres_server_url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect() as db:
         db.exec_driver_sql(f"CREATE DATABASE {name}")
     return _postgres_server_url.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def _fresh_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A SQLite file that went through every migration."""
+    file = tmp_path_factory.mktemp("fresh") / "ris.sqlite3"
+    open_database(f"sqlite:///{file}").dispose()
+    return file.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _copy_fresh_databases(monkeypatch: pytest.MonkeyPatch, _fresh_database: bytes) -> None:
+    """A new SQLite file begins as a copy of one that was migrated; all migrations for each would take minutes in all.
+
+    `tests/backend/db` and what runs in processes of its own migrate each.
+    """
+    migrate, lock = database._migrate, database._migration_lock
+
+    def copy_and_migrate(engine: sa.Engine) -> None:
+        if engine.dialect.name == "sqlite" and engine.url.database:
+            file = Path(engine.url.database)
+            with lock(engine):
+                if file.stat().st_size == 0:
+                    file.write_bytes(_fresh_database)
+        migrate(engine)
+
+    monkeypatch.setattr(database, "_migrate", copy_and_migrate)
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """The command line as a user types it."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import structlog
 from PIL import Image as Pil
 
 from backend.commands.bench import keep_logs_apart
+from backend.commands.cli import main
 from demo.expressions import make_expressions
 from demo.scenes import make_scene
 from ris_core.geometry.masks import from_rle, iou
@@ -19,15 +23,39 @@ from tests.ris_core.runtime.origins import Origin, serve
 
 pytestmark = pytest.mark.slow
 
-RIS = [sys.executable, "-m", "backend"]
 ROOT = Path(__file__).parents[1]
+KEPT = ("PATH", "HOME", "OMP_NUM_THREADS")
+"""Of the variables that are set: the others are settings of whoever runs the tests."""
+Done = subprocess.CompletedProcess[str]
 
 
-def ris(*arguments: str, **env: str) -> subprocess.CompletedProcess:
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "OMP_NUM_THREADS")}
-    return subprocess.run(
-        [*RIS, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, env={**kept, **env}
-    )
+def ris_process(*arguments: str, **env: str) -> Done:
+    """`ris` in a process of its own."""
+    kept = {name: value for name, value in os.environ.items() if name in KEPT}
+    command = [sys.executable, "-m", "backend", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env={**kept, **env})
+
+
+@pytest.fixture
+def ris(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
+    """`ris` in this process: torch and the packages of models take eight seconds to load, once."""
+
+    def run(*arguments: str, **env: str) -> Done:
+        for name in set(os.environ) - set(KEPT):
+            monkeypatch.delenv(name)
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["ris", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), said.out, said.err)
+
+    monkeypatch.chdir(ROOT)
+    for module in (sys, threading):
+        monkeypatch.setattr(module, "excepthook", module.excepthook)  # put back in the end
+    yield run
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +73,9 @@ def scene_file(scene, tmp_path_factory):
 def test_segment_answers_with_one_document_and_a_picture(scene, scene_file, tmp_path):
     expression = make_expressions(scene, ("attribute",))[0]
     overlay = tmp_path / "answer.png"
-    done = ris("segment", str(scene_file), expression.text, "--profile", "demo", "--json", "--overlay", str(overlay))
+    done = ris_process(
+        "segment", str(scene_file), expression.text, "--profile", "demo", "--json", "--overlay", str(overlay)
+    )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["image"]["size_hw"] == list(scene.image.shape[:2])
@@ -57,7 +87,7 @@ def test_segment_answers_with_one_document_and_a_picture(scene, scene_file, tmp_
     assert "knows only its own synthetic scenes" in done.stderr
 
 
-def test_segment_prints_a_table_for_people(scene_file):
+def test_segment_prints_a_table_for_people(ris, scene_file):
     done = ris("segment", str(scene_file), "the thing", "--profile", "demo", "--top-k", "2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(("match: ", "ambiguous: "))
@@ -83,7 +113,7 @@ def test_segment_prints_a_table_for_people(scene_file):
         ),
     ],
 )
-def test_bad_input_ends_with_a_message_not_a_traceback(arguments, code, says, scene_file):
+def test_bad_input_ends_with_a_message_not_a_traceback(ris, arguments, code, says, scene_file):
     typed = [str(scene_file) if argument == "SCENE" else argument for argument in arguments]
     done = ris("segment", *(typed if "--profile" in typed else [*typed, "--profile", "demo"]))
     assert done.returncode == code
@@ -92,13 +122,13 @@ def test_bad_input_ends_with_a_message_not_a_traceback(arguments, code, says, sc
     assert "Traceback" not in done.stderr
 
 
-def test_a_device_that_is_not_there_ends_with_a_message(scene_file):
+def test_a_device_that_is_not_there_ends_with_a_message(ris, scene_file):
     done = ris("segment", str(scene_file), "dog", "--profile", "demo", DEVICE="gpu")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith("ris: The device 'gpu' cannot be used here")
 
 
-def test_missing_weights_end_with_exit_code_3(scene_file, tmp_path):
+def test_missing_weights_end_with_exit_code_3(ris, scene_file, tmp_path):
     done = ris("segment", str(scene_file), "dog", "--profile", "base", MODEL_DIR=str(tmp_path), HF_HUB_OFFLINE="1")
     assert done.returncode == 3
     assert [
@@ -106,7 +136,7 @@ def test_missing_weights_end_with_exit_code_3(scene_file, tmp_path):
     ] == []
 
 
-def test_models_list_says_what_is_there(tmp_path):
+def test_models_list_says_what_is_there(ris, tmp_path):
     done = ris("models", "list", MODEL_DIR=str(tmp_path), RIS_STATE_DIR=str(tmp_path / "state"))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -116,7 +146,7 @@ def test_models_list_says_what_is_there(tmp_path):
     assert "    first expression on an image: not measured yet on this machine" in lines
 
 
-def test_models_pull_says_before_loading_what_it_is(tmp_path):
+def test_models_pull_says_before_loading_what_it_is(ris, tmp_path):
     done = ris("models", "pull", "cpu", "--dry-run", MODEL_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     for part in (
@@ -130,7 +160,7 @@ def test_models_pull_says_before_loading_what_it_is(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_verify_names_what_is_missing_and_what_was_changed(tmp_path):
+def test_models_verify_names_what_is_missing_and_what_was_changed(ris, tmp_path):
     (tmp_path / "mobile_sam.pt").write_bytes(b"something else")
     done = ris("models", "verify", "cpu", MODEL_DIR=str(tmp_path))
     assert done.returncode == 3
@@ -141,7 +171,7 @@ def test_models_verify_names_what_is_missing_and_what_was_changed(tmp_path):
     assert ris("models", "verify", RIS_PROFILE="demo", MODEL_DIR=str(tmp_path)).returncode == 0
 
 
-def test_a_mirror_of_weights_is_asked_first(tmp_path):
+def test_a_mirror_of_weights_is_asked_first(ris, tmp_path):
     with serve() as url:
         nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # the publisher itself is not asked
         mirrors = f"{url}/a, {url}/b/"
@@ -152,18 +182,18 @@ def test_a_mirror_of_weights_is_asked_first(tmp_path):
 
 
 def test_a_bad_setting_is_named(scene_file):
-    done = ris("segment", str(scene_file), "dog", PORT="many")
+    done = ris_process("segment", str(scene_file), "dog", PORT="many")
     assert done.returncode == 2
     assert "PORT has the value 'many'" in done.stderr
 
 
-def test_the_world_is_not_served_without_credentials(tmp_path):
+def test_the_world_is_not_served_without_credentials(ris, tmp_path):
     done = ris("serve", HOST="0.0.0.0", RIS_STATE_DIR=str(tmp_path))
     assert done.returncode == 2
     assert "HOST is 0.0.0.0" in done.stderr
 
 
-def test_an_image_of_one_colour_is_answered_without_a_crash(tmp_path):
+def test_an_image_of_one_colour_is_answered_without_a_crash(ris, tmp_path):
     file = tmp_path / "plain.png"
     Pil.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(file)
     done = ris("segment", str(file), "dog", "--profile", "demo", "--json")

@@ -1,6 +1,5 @@
 """The correction store on the database of the request store: SQLite, or PostgreSQL where a module asks for both."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,22 +11,12 @@ from backend.db.correction_tables import annotation_version, outcome
 from backend.db.request_store import RequestStore, open_request_store
 
 
-@pytest.fixture(scope="session")
-def fresh_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database that is up to date: copying it takes less than making its tables."""
-    file = tmp_path_factory.mktemp("fresh") / "ris.sqlite3"
-    open_request_store(f"sqlite:///{file}").close()
-    return file
-
-
 @pytest.fixture
-def store(request: pytest.FixtureRequest, tmp_path: Path, fresh_file: Path) -> Iterator[RequestStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RequestStore]:
     """A store of its own; of the kind that a module's marks name."""
     url = f"sqlite:///{tmp_path / 'state' / 'ris.sqlite3'}"
-    (tmp_path / "state").mkdir(mode=0o700)
-    shutil.copy(fresh_file, tmp_path / "state")
     if getattr(request, "param", "sqlite") == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("migrated_postgres_url")
     opened = open_request_store(url)
     yield opened
     opened.close()

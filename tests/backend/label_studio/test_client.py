@@ -1,6 +1,7 @@
 """Label Studio's API, against real HTTP servers on loopback."""
 
 import json
+import time
 
 import pytest
 
@@ -17,6 +18,15 @@ def test_json_goes_out_and_comes_back(serve):
     api = LabelStudioClient(f"{studio.url}/sub/", LEGACY)
     assert api.request("POST", "/api/ml?x=1", json={"a": 1}) == {"path": "/sub/api/ml?x=1", "body": {"a": 1}}
     assert studio.seen[0].headers["Authorization"] == f"Token {LEGACY}"
+
+
+def test_a_client_costs_next_to_nothing():
+    """The supervisor makes one for each run every second."""
+    LabelStudioClient("http://127.0.0.1:1")
+    began = time.process_time()
+    for _ in range(40):
+        LabelStudioClient("http://127.0.0.1:1")
+    assert time.process_time() - began < 0.4  # 40 sets of authorities take a second
 
 
 def test_no_content_is_none(serve):

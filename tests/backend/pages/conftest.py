@@ -21,7 +21,7 @@ from backend.runs.run import Run
 from backend.runs.spec import RunSpec
 from backend.runs.store import open_run_store
 from backend.settings.environment import Settings
-from tests.backend.corrections.conftest import correction_store, fresh_file, store  # noqa: F401
+from tests.backend.corrections.conftest import correction_store, store  # noqa: F401
 from tests.backend.corrections.made import CONFIG, HEIGHT, PROJECT, START, WIDTH, box, drawn
 
 USER, PASSWORD = "label-studio", "pässword"

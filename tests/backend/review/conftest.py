@@ -5,7 +5,7 @@ import pytest
 from backend.corrections.store import CorrectionStore
 from backend.label_studio.annotations import AnnotationEvent, StoredPrediction
 from backend.review.regions import ReviewedRegion, read_regions
-from tests.backend.corrections.conftest import correction_store, fresh_file, store  # noqa: F401
+from tests.backend.corrections.conftest import correction_store, store  # noqa: F401
 from tests.backend.corrections.made import PROJECT, START, annotation, box, brush, drawn, event, hand_out, rle, send
 
 

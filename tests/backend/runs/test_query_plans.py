@@ -27,7 +27,7 @@ RED, DOG = "the red square", "the dog"
 def database_url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'state' / 'ris.sqlite3'}"
-    return request.getfixturevalue("postgres_url")
+    return request.getfixturevalue("migrated_postgres_url")
 
 
 @pytest.fixture(params=["without statistics", "with statistics"])

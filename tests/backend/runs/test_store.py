@@ -31,7 +31,7 @@ DOG, CAT = Query("the dog", "Dog"), Query("the cat")
 def database_url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'state' / 'ris.sqlite3'}"
-    return request.getfixturevalue("postgres_url")
+    return request.getfixturevalue("migrated_postgres_url")
 
 
 def make_run(run_store, tasks=3, state="running", **spec):
@@ -261,7 +261,9 @@ def test_processes_at_once_claim_every_item_once_and_lose_no_update(run_store, d
 
 
 @pytest.mark.slow
-def test_processes_that_open_a_fresh_database_migrate_it_once(database_url):
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_processes_that_open_a_fresh_database_migrate_it_once(kind, request, tmp_path):
+    database_url = f"sqlite:///{tmp_path / 'fresh'}" if kind == "sqlite" else request.getfixturevalue("postgres_url")
     command = [
         sys.executable,
         "-c",

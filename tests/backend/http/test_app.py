@@ -18,7 +18,7 @@ from backend.http import app as app_module
 from backend.http.app import create_app
 from backend.label_studio import protocol
 from backend.settings.environment import Settings
-from backend.transport import queueing, worker_registry
+from backend.transport import queueing, redis_client, worker_registry
 
 pytestmark = pytest.mark.slow
 
@@ -86,8 +86,9 @@ def test_health_is_up(make_client, path):
     assert make_client().get(path).json() == {"status": "UP", "model_class": "ReferringSegmenter"}
 
 
-def test_nothing_that_needs_a_redis_keeps_health_or_setup_waiting(make_client):
+def test_nothing_that_needs_a_redis_keeps_health_or_setup_waiting(make_client, monkeypatch):
     """A Redis that takes connections and never answers."""
+    monkeypatch.setattr(redis_client, "ANSWER_TIMEOUT_S", 4.0)  # longer than anybody may wait here; it passes once
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         client = make_client(REDIS_URL=f"redis://127.0.0.1:{deaf.getsockname()[1]}")
         began = time.monotonic()

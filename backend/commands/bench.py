@@ -229,6 +229,20 @@ def suspicion(
     print(to_json(results) if as_json else to_markdown(results))
 
 
+def review(
+    proposals: Annotated[int, typer.Option(min=1, help="Number of proposals that are decided in each way.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Decide proposals on the pages of quality review, by keys and without JavaScript, and count what is not kept as decided."""
+    from benchmarks.review import measure
+
+    folder = Path(tempfile.mkdtemp(prefix="ris-review-"))
+    with Progress("Starting") as progress:
+        report = measure(folder, proposals, progress.say)
+    print(report.to_json() if as_json else report.to_markdown())
+    shutil.rmtree(folder, ignore_errors=True)  # not reached after an error: the logs are needed then
+
+
 bench = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measurements that print a report; no number makes them fail."
 )
@@ -251,6 +265,7 @@ for command in (
     replay,
     memory,
     suspicion,
+    review,
 ):
     bench.command()(command)
 bench.command("import")(round_trip)

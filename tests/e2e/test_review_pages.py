@@ -16,6 +16,8 @@ from backend.label_studio import regions
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.label_config import read_config
 from backend.review.decisions import REASONS
+from benchmarks.review import WAYS, Disagreements, review
+from benchmarks.review_page import PRESSES
 from demo import label_studio
 from demo.gallery import GALLERY, Exhibit
 from demo.up import BACKEND_USER, Demo
@@ -232,3 +234,12 @@ def test_keys_lead_from_region_to_region(lead: Page):
     expect(heading).to_contain_text("Region")
     lead.keyboard.press("k")
     expect(heading).to_have_text(first)
+
+
+def test_what_is_pressed_stands_in_the_database_in_label_studio_and_in_the_data_set(
+    browser, demo: Demo, state_dir: Path
+):
+    """`ris bench review` with a few proposals: by keys alone, and without JavaScript; masks are compared pixel by pixel."""
+    report = review(browser, demo, state_dir, len(PRESSES))
+    assert dict(report.disagreements) == {way: Disagreements(0, 0, 0) for way in WAYS}
+    assert [len(seconds) for seconds in report.seconds.values()] == [len(PRESSES)] * 2

@@ -100,6 +100,7 @@ document.addEventListener("keydown", event => {
     k: () => move(-1), ArrowLeft: () => move(-1), ArrowUp: () => move(-1),
     a: () => press(region, "a", true), d: () => press(region, "d", true), u: () => press(undo, "u", false),
     r: () => { if (details) { details.open = !details.open; goTo(region); } },
+    c: () => { if (details) { details.open = true; details.querySelector("input[name=comment]").focus(); } },
     i: () => region?.querySelector('a[data-key="i"]')?.click(),
     o: () => region?.querySelector('a[data-key="o"]')?.click(),
     v: () => { isPlain = !isPlain; if (large.open) show(region); },

@@ -5,7 +5,6 @@ It is written as `sign-off.json`, which the manifest covers, and told on the car
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,11 +16,15 @@ from backend.base.redaction import reason_of
 from backend.exporters.manifest import find_change
 from backend.exporters.request import ExportFilter
 from backend.exporters.splits import SplitShares
-from backend.review.decisions import BULK
-from backend.review.regions import ReviewedRegion, bound_regions, read_regions
+from backend.review.bound import ErrorBound
+from backend.review.regions import ReviewedRegion, read_regions
+from backend.review.sign_off import ApprovalBasis, sum_up_approvals
 from ris_core.errors import BadInput
+from ris_core.output.plain_text import markdown
 
 FILE = "sign-off.json"
+ADDED = ("approved_at",)
+"""What the sign-offs of earlier versions do not have."""
 SignOff = Mapping[str, Any]
 
 
@@ -31,45 +34,25 @@ def is_signed(export_filter: ExportFilter) -> bool:
 
 
 def make_sign_off(db: sa.Connection, export_filter: ExportFilter) -> SignOff:
-    """The sign-off of a data set, as JSON values.
-
-    approvers: By number of the user in Label Studio, how many regions each approved; who takes a rejection back approves.
-    in_bulk: How many of these nobody looked at.
-    sample: What is known of the errors, as `ErrorBound` has it, for each threshold.
-    regions: Digest of every approved region, its mask and its decision.
+    """The sign-off of a data set, as JSON values: the filter, all of `ApprovalBasis`, and as `regions` a digest of every approved
+    region, its mask and its decision.
     """
     regions = list(read_regions(db, export_filter.project))
-    approved = [one for one in regions if one.state == "approved" and one.decision]
-    decisions = [one.decision for one in approved if one.decision]
-    signed = {
-        "filter": asdict(export_filter),
-        "approvers": dict(Counter(str(one.reviewer) for one in decisions)),
-        "in_bulk": sum(one.queue == BULK for one in decisions),
-        "sample": [asdict(one) for one in bound_regions(regions)],
-        "model_versions": sorted({one.model_version for one in approved if one.model_version}),
-        "regions": _digest(approved),
-    }
+    approved = [one for one in regions if one.state == "approved"]
+    signed = {"filter": asdict(export_filter), **asdict(sum_up_approvals(regions)), "regions": _digest(approved)}
     values: SignOff = json.loads(json.dumps(signed))
     return values
 
 
 def describe(sign_off: SignOff) -> Iterator[str]:
     """The sign-off in Markdown."""
-    approvers = (
-        ", ".join(f"user {user} ({number:,})" for user, number in sorted(sign_off["approvers"].items())) or "nobody"
-    )
-    yield from (
-        "## Sign-off",
-        "",
-        f"Approved by {approvers}; {sign_off['in_bulk']:,} of these regions were approved in bulk.",
-    )
-    yield f"Model versions: {', '.join(sign_off['model_versions']) or '-'}. Filter and digest: `{FILE}`."
-    yield "`ris review verify FOLDER` says whether all of this still is as it was."
-    for one in sign_off["sample"]:
-        yield (
-            f"- p >= {one['threshold']:g}: of {one['regions']:,} proposals {one['audited']:,} were audited, {one['wrong']:,} of them "
-            f"wrong; with 95 % confidence at most {100 * one['most']:.1f} % are wrong"
-        )
+    sample = [ErrorBound(**one) for one in sign_off["sample"]]
+    names = ("approvers", "approved_at", "in_bulk", "model_versions")
+    basis = ApprovalBasis(**{name: sign_off[name] for name in names}, sample=sample)
+    yield from ("## Sign-off", "", *map(markdown, basis.sentences), "", *(f"- {markdown(one)}" for one in basis.bounds))
+    chosen = "; ".join(f"{name} {_in_words(value)}" for name, value in sign_off["filter"].items() if value)
+    yield from ("", f"Filter: {markdown(chosen)}. Digest of the approved masks: `{sign_off['regions']}`.")
+    yield f"All of this is in `{FILE}`. `ris review verify FOLDER` says whether it still is as it was."
     yield ""
 
 
@@ -93,7 +76,11 @@ def find_changes(db: sa.Connection, project: int, folder: Path) -> list[str]:
         ) from error
     if given["project"] != project:
         raise BadInput(f"{folder} is of project {given['project']!r}, not of {project}. Give its number.")
-    return [name for name in now if now[name] != signed.get(name)]
+    return [name for name in now if now[name] != signed.get(name, now[name] if name in ADDED else None)]
+
+
+def _in_words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _digest(approved: list[ReviewedRegion]) -> str:

@@ -11,9 +11,10 @@ from backend.db.review_tables import listed_region
 from backend.db.tables import connection
 from backend.pages.context import PagesContext, context_of, in_thread, render, signed_in
 from backend.pages.frame import read_frame
-from backend.review.listing import bound_listed, count_listed_states
+from backend.review.listing import count_listed_states
 from backend.review.overview import read_reliability, read_seconds, read_versions, share_verdicts
 from backend.review.queues import QUEUES
+from backend.review.sign_off import read_approvals
 
 router = APIRouter(dependencies=[Depends(signed_in)])
 
@@ -55,5 +56,5 @@ def _read(context: PagesContext, project: int) -> dict[str, Any]:
             "versions": versions,
             "bins": read_reliability(db, project),
             "seconds": read_seconds(db, project),
-            "bounds": bound_listed(db, project),
+            "approvals": read_approvals(db, project),
         }

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from backend.pages.context import (
     MAX_FIELDS,
@@ -54,6 +54,7 @@ class ListQuery(BaseModel):
 
     Attributes:
         start: How many regions come before the page.
+        page: The number of the page from 1, in place of `start`.
         done: Id of the region that was decided just now.
         before, after: Ids of the neighbours of the region whose page it is, as they were when it stood in the list.
     """
@@ -65,9 +66,16 @@ class ListQuery(BaseModel):
     at_least: float | None = Field(default=None, ge=0, le=1)
     below: float | None = Field(default=None, ge=0)
     start: int = Field(default=0, ge=0, le=10**9)
+    page: int | None = Field(default=None, ge=1, le=10**7)
     done: RegionId = None
     before: RegionId = None
     after: RegionId = None
+
+    @model_validator(mode="after")
+    def _start_at_page(self) -> Self:
+        if self.page is not None:
+            self.start, self.page = (self.page - 1) * PER_PAGE, None
+        return self
 
     @property
     def chosen(self) -> RegionFilter:

@@ -10,14 +10,14 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from backend.db.review_tables import review
-from backend.pages import pictures
+from backend.db.review_tables import listed_region, review
+from backend.pages import pictures, queue
 from backend.pages.drawing import draw_region
 from backend.pages.kept import KeptBytes
 from backend.review.listing import RegionFilter, read_listed, refresh
 from backend.review.suspects import score_listed
 from tests.backend.corrections.made import PROJECT, annotation, box, brush, event, send
-from tests.backend.pages.conftest import LEAD, REGIONS, predict, read_forms, sign_in
+from tests.backend.pages.conftest import FIELD, LEAD, REGIONS, predict, read_forms, sign_in
 from tests.backend.review.test_listing import counted
 
 LIST = f"/ui/projects/{PROJECT}/regions"
@@ -59,6 +59,51 @@ def test_a_queue_is_in_its_order_in_pages(client):
     second = client.get(LIST, params={"queue": "uncertain", "start": 24}).text
     assert "25 to 30 of 30" in second
     assert len(read_forms(first) + read_forms(second)) == REGIONS
+
+
+def test_a_page_of_a_long_list_is_reached_by_its_number(client):
+    first = client.get(LIST, params={"at_least": 0.5}).text
+    assert 'name="page"' not in first  # the two pages lead to each other
+    second = client.get(LIST, params={"at_least": 0.5, "page": 2}).text
+    assert f"25 to {REGIONS} of {REGIONS}" in second
+    assert 'id="previous"' in second
+    for page in ("0", "-1", "x", str(10**9)):
+        assert client.get(LIST, params={"page": page}).status_code == 404
+
+
+def test_a_list_of_many_pages_asks_for_the_number_and_keeps_its_filter(client, monkeypatch):
+    monkeypatch.setattr(queue, "PER_PAGE", 10)
+    page = client.get(LIST, params={"queue": "uncertain", "at_least": 0.5, "start": 10}).text
+    [form] = re.findall(r'<form method="get">.*?</form>', page, re.DOTALL)
+    assert dict(FIELD.findall(form)) == {"queue": "uncertain", "at_least": "0.5"}
+    assert 'max="3" value="2"' in form
+    assert "11 to 20 of 30" in client.get(LIST, params={"page": 2}).text
+
+
+def test_words_of_other_scripts_have_a_direction_of_their_own(client, project):
+    predict(project, 2, 0.6, "القط 3", label="كائن", version="نموذج-٢")
+    client.get(LIST)  # lists and scores it
+    with project.writing() as db:
+        reason = 'wrong words: it is what was proposed for "القط 3"'
+        is_task = listed_region.c.task == "1"
+        db.execute(sa.update(listed_region).where(is_task).values(suspicion=0.5, suspicion_reason=reason))
+    assert "proposed for &#34;\u2068القط 3\u2069&#34;" in client.get(f"{LIST}?queue=suspicious").text
+    page = client.get(f"{LIST}?model_version=نموذج-٢").text
+    assert '<p class="words" dir="auto" title="القط 3">القط 3</p>' in page
+    assert '<span class="label" dir="auto">كائن</span>' in page
+    assert "model version: <b><bdi>نموذج-٢</bdi></b>." in page
+
+
+def test_the_overview_has_the_sign_off(client):
+    page = f"/ui/projects/{PROJECT}"
+    assert "Nothing is approved." in client.get(page).text
+    client.post(DECISIONS, data={**read_forms(client.get(f"{LIST}?queue=audit").text)[0], "state": "approved"})
+    said = html.unescape(client.get(page).text)
+    assert f"Approved by user {LEAD} (1), on " in said
+    assert "Of these 1 regions 1 were looked at one by one, and 0 were approved in bulk." in said
+    assert re.search(
+        r"<li>p >= 0: with 95 % confidence at most \d+\.\d % of these 30 regions are wrong \(1 audited, 0 wrong\)", said
+    )
 
 
 def test_a_decision_is_one_row_and_the_list_comes_back(client, project):
@@ -295,6 +340,6 @@ def test_bulk_approval_is_off_until_the_audit_allows_it(client, project):
     answer = client.post(bulk, data={**fields, "number": "10", "token": token})
     assert "10 regions: approved." in client.get(answer.headers["location"]).text
     assert [row["queue"] for row in rows(project)][20:] == ["bulk"] * 10
-    [action] = re.findall(r"approved in bulk: ([^<]*)", client.get(bulk).text)
+    [action] = re.findall(r"approved in bulk: <bdi>([^<]*)", client.get(bulk).text)
     assert action.startswith("p &gt;= 0.5, at most 20 % wrong accepted: 10 regions.")
     assert f"<b>{REGIONS}</b> approved" in client.get(f"/ui/projects/{PROJECT}").text

@@ -76,6 +76,15 @@ def test_a_project_without_runs_says_how_to_start_one(client):
     assert "ris run start --project 7" in client.get(RUNS).text
 
 
+def test_each_expression_of_a_run_has_a_direction_of_its_own(client, make_run):
+    words = ("القط 3", "car 7", "one", "two", "three", "four")
+    run = make_run(expressions=words, name="ليلة 1")
+    listed, page = client.get(RUNS).text, client.get(page_of(run)).text
+    assert "<b><bdi>ليلة 1</bdi></b>: <bdi>القط 3</bdi>; <bdi>car 7</bdi>" in listed
+    assert "<bdi>three</bdi>; and 1 more" in listed
+    assert "<bdi>three</bdi>; <bdi>four</bdi>" in page
+
+
 def test_the_list_has_pages(client, run_store):
     ids = [run_store.add_run(RunSpec(PROJECT, expressions=("x",))).id for _ in range(51)]
     pages = [client.get(RUNS, params={"start": start}).text for start in (0, 50)]
@@ -91,7 +100,7 @@ def test_a_run_has_every_fact_of_its_status(client, run_store, make_run):
     status = summary.look(run_store, run.id, 1)
     assert len(status.to_facts()) >= 6
     for name, text in status.to_facts():
-        assert f'<th scope="row">{name}</th><td dir="auto">{text}</td>' in page
+        assert re.search(rf'<th scope="row">{name}</th><td>\s*<bdi>{re.escape(text)}</bdi>\s*</td>', page)
         assert f"  {name:<10} {text}" in status.to_text()
     assert "The image is gone." in page
     assert 'href="http://studio.example.org/projects/7/data?task=4"' in page

@@ -56,6 +56,14 @@ def test_names_and_expressions_are_no_markup():
     assert "<script" not in page
 
 
+def test_the_page_follows_the_browser_in_the_dark_and_the_words_in_their_direction():
+    _, page, _ = render(["the red square", "المربع الأحمر 3"], name="صورة.png")
+    assert "prefers-color-scheme: dark" in page
+    assert '<meta name="viewport"' in page
+    assert '<h2 dir="auto">صورة.png</h2>' in page
+    assert "“<bdi>المربع الأحمر 3</bdi>”" in page
+
+
 def test_an_image_without_proposals_says_so():
     segmenter = toy_segmenter()
     image = Image.from_array(np.zeros((8, 8, 3), np.uint8))
@@ -92,7 +100,7 @@ def test_command_reads_what_it_can_and_names_the_rest(ris, tmp_path, monkeypatch
     assert done.exit_code == 0, done.output
     assert "b.png" in done.stderr
     assert "1 image in trial.html" in done.stdout
-    assert re.search(r"<h2>a\.png</h2>", (tmp_path / "trial.html").read_text())
+    assert re.search(r"<h2 dir="auto">a\.png</h2>", (tmp_path / "trial.html").read_text())
 
 
 def test_command_refuses_before_models_are_loaded(ris, tmp_path):

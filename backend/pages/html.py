@@ -1,6 +1,5 @@
 """Templates that escape every value; nothing is marked as safe."""
 
-import re
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -15,11 +14,6 @@ def render_template(name: str, **values: Any) -> str:
     return page(_templates().get_template(name).render(values))
 
 
-def _isolate(text: str) -> str:
-    """A sentence in which what stands between quotation marks has a direction of its own, such as Arabic words in an English reason."""
-    return re.sub(r'"([^"]+)"', '"\u2068\\1\u2069"', text)
-
-
 @cache
 def _templates() -> Environment:
     environment = Environment(
@@ -32,5 +26,4 @@ def _templates() -> Environment:
     environment.filters["count"] = lambda number: f"{number:,}"
     environment.filters["moment"] = lambda at: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    environment.filters["isolated"] = _isolate
     return environment

@@ -147,7 +147,7 @@ def test_every_answer_forbids_what_the_pages_do_not_need(client, path):
 
 TAGS = (
     "html head meta title link script body header nav ul li a b form input button main p h1 hgroup section article img span small q "
-    "details summary label kbd dialog div"
+    "details summary label kbd dialog div bdi"
 )
 
 

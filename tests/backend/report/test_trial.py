@@ -100,7 +100,7 @@ def test_command_reads_what_it_can_and_names_the_rest(ris, tmp_path, monkeypatch
     assert done.exit_code == 0, done.output
     assert "b.png" in done.stderr
     assert "1 image in trial.html" in done.stdout
-    assert re.search(r"<h2 dir="auto">a\.png</h2>", (tmp_path / "trial.html").read_text())
+    assert re.search(r'<h2 dir="auto">a\.png</h2>', (tmp_path / "trial.html").read_text())
 
 
 def test_command_refuses_before_models_are_loaded(ris, tmp_path):

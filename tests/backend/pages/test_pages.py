@@ -87,7 +87,7 @@ def test_words_of_other_scripts_have_a_direction_of_their_own(client, project):
         reason = 'wrong words: it is what was proposed for "القط 3"'
         is_task = listed_region.c.task == "1"
         db.execute(sa.update(listed_region).where(is_task).values(suspicion=0.5, suspicion_reason=reason))
-    assert "proposed for &#34;\u2068القط 3\u2069&#34;" in client.get(f"{LIST}?queue=suspicious").text
+    assert 'proposed for "<bdi>القط 3</bdi>"' in client.get(f"{LIST}?queue=suspicious").text
     page = client.get(f"{LIST}?model_version=نموذج-٢").text
     assert '<p class="words" dir="auto" title="القط 3">القط 3</p>' in page
     assert '<span class="label" dir="auto">كائن</span>' in page

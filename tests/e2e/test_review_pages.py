@@ -232,6 +232,7 @@ def test_keys_lead_from_region_to_region(lead: Page):
     lead.keyboard.press("j")
     expect(heading).not_to_have_text(first)
     expect(heading).to_contain_text("Region")
+    expect(lead.locator(".region")).to_be_focused()  # by the script that reads keys
     lead.keyboard.press("k")
     expect(heading).to_have_text(first)
 

@@ -56,7 +56,8 @@ def test_a_hostile_text_makes_the_same_elements_as_a_harmless_one(client, projec
         predict(project, 600 + number, 0.9, text, label=text, image=text, version=f"hostile {TEXTS[1]}")
     refresh(project, PROJECT)
     with project.writing() as db:
-        reason = {"suspicion": 0.5, "suspicion_reason": listed_region.c.expression}
+        told = 'wrong words: it is what was proposed for "' + listed_region.c.expression + '"'
+        reason = {"suspicion": 0.5, "suspicion_reason": told}
         db.execute(sa.update(listed_region).values(reason))
     versions = ("harmless", f"hostile {TEXTS[1]}")
     for version, texts in zip(versions, (["fine"] * len(TEXTS), TEXTS), strict=True):
@@ -72,7 +73,7 @@ def test_a_hostile_text_makes_the_same_elements_as_a_harmless_one(client, projec
             for pair in pairs
         ]
     paths.append(tuple(f"{LIST}?model_version={quote(one)}" for one in versions))
-    quiet, loud = make_run(name="fine"), make_run(error=TEXTS[1], expressions=TEXTS[:9], name=TEXTS[1])
+    quiet, loud = make_run(name="fine", expressions=("fine",) * 9), make_run(error=TEXTS[1], expressions=TEXTS[:9], name=TEXTS[1])
     paths.append(tuple(f"/ui/projects/{PROJECT}/runs/{run.id}" for run in (quiet, loud)))
     for harmless, hostile in paths:
         assert shape_of(client.get(hostile).text) == shape_of(client.get(harmless).text), hostile

@@ -81,7 +81,7 @@ def test_a_list_of_many_pages_asks_for_the_number_and_keeps_its_filter(client, m
 
 
 def test_words_of_other_scripts_have_a_direction_of_their_own(client, project):
-    predict(project, 2, 0.6, "القط 3", label="كائن", version="نموذج-٢")
+    predict(project, REGIONS + 1, 0.6, "القط 3", label="كائن", version="نموذج-٢")
     client.get(LIST)  # lists and scores it
     with project.writing() as db:
         reason = 'wrong words: it is what was proposed for "القط 3"'

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -94,6 +95,9 @@ def test_segment_prints_a_table_for_people(ris, scene_file):
     assert "#1" in done.stdout
     assert "#2" in done.stdout
     assert "look" in done.stdout
+    for row in done.stdout.splitlines()[1:]:
+        [score] = re.findall(r" p (\d\.\d{3}) ", row)
+        assert f"probability {score}" not in row  # it is said once
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from backend.commands.corrections_text import (
     print_versions,
     version_documents,
 )
-from backend.commands.options import AsJsonLines, Offline, Outcomes, Project
+from backend.commands.options import NUMBER, AsJsonLines, Offline, Outcomes, Project
 from backend.commands.state import open_corrections
 from backend.settings.environment import read_settings
 from ris_core.errors import BadInput
@@ -51,7 +51,9 @@ def list_corrections(
 
 def show(
     task: Annotated[str, typer.Argument(help="Number of a task.")],
-    project: Annotated[int | None, typer.Option(help="Number of its project; looked up if not given.")] = None,
+    project: Annotated[
+        int | None, typer.Option(help="Number of its project; looked up if not given.", **NUMBER)
+    ] = None,
     offline: Offline = False,
     as_json: AsJsonLines = False,
 ) -> None:

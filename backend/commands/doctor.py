@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from backend.base.terminal import Cell, Column, Progress, print_table
-from backend.commands.options import AsJson
+from backend.commands.options import NUMBER, AsJson
 from ris_core.output.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ FIELDS = ("section", "name", "state", "value", "origin", "remedy")
 
 
 def doctor(
-    project: Annotated[int | None, typer.Option(help="Also check this Label Studio project.")] = None,
+    project: Annotated[int | None, typer.Option(help="Also check this Label Studio project.", **NUMBER)] = None,
     as_json: AsJson = False,
     url: Annotated[
         str | None, typer.Option(help="URL where Label Studio reaches the backend, if not http://HOST:PORT.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from backend.base.terminal import Progress
+from backend.commands.options import NUMBER
 from backend.commands.studio import open_import_client
 from backend.settings.environment import read_settings
 from ris_core.errors import BadInput
@@ -23,7 +24,7 @@ JOURNALS = "imports"
 
 Format = Annotated[str, typer.Argument(help="refcoco, refcoco+, refcocog, grefcoco, coco or masks.")]
 Root = Annotated[Path, typer.Option(help="Folder of the data set.")]
-ToProject = Annotated[int | None, typer.Option(help="Number of the Label Studio project, as in its address.")]
+ToProject = Annotated[int | None, typer.Option(help="Number of the Label Studio project, as in its address.", **NUMBER)]
 NewProject = Annotated[
     str | None, typer.Option(metavar="TITLE", help="Make a project with a label for each category, or continue in it.")
 ]

@@ -11,7 +11,7 @@ import typer
 
 from backend.base.terminal import Column, Progress, print_table
 from backend.commands.corrections_read import open_reconciled
-from backend.commands.options import AsJson, Offline, Project
+from backend.commands.options import NUMBER, AsJson, Offline, Project
 from backend.commands.state import open_requests, profile_of
 from backend.exporters.files import replacing
 from backend.settings.environment import Settings, read_settings
@@ -39,7 +39,7 @@ def learn(
     redo: Annotated[bool, typer.Option("--redo", help="Apply again what was taken back last.")] = False,
     history: Annotated[bool, typer.Option("--history", help="List what was applied and taken back.")] = False,
     from_project: Annotated[
-        int | None, typer.Option("--from", help="Learn from the corrections of this other project.")
+        int | None, typer.Option("--from", help="Learn from the corrections of this other project.", **NUMBER)
     ] = None,
     max_error: Annotated[
         float | None,

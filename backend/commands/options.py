@@ -1,13 +1,34 @@
 """Options that several commands have."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
+
+from ris_core.errors import BadInput
+from ris_core.output.plain_text import one_line
+
+
+def read_project(text: str) -> int:
+    """The number of a project.
+
+    Raises:
+        BadInput: If it is none.
+    """
+    if text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 2**31:
+        return int(text)
+    raise BadInput(
+        f"{one_line(text[:40])!r} is no number of a project.",
+        "Give the one in the project's address in Label Studio: 3 of …/projects/3/data.",
+    )
+
 
 Profile = Annotated[
     str | None, typer.Option(help="Models and method: demo, base, …; the setting RIS_PROFILE if not given.")
 ]
-Project = Annotated[int, typer.Option(help="Number of the Label Studio project, as in its address.")]
+NUMBER: Mapping[str, Any] = {"parser": read_project, "metavar": "NUMBER"}
+"""Of options that take the number of a project."""
+Project = Annotated[int, typer.Option(help="Number of the Label Studio project, as in its address.", **NUMBER)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON document per line.")]
 

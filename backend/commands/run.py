@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.base.terminal import Column, Progress, is_watched, print_table
-from backend.commands.options import AsJson
+from backend.commands.options import NUMBER, AsJson
 from backend.commands.run_start import start
 from backend.commands.run_status import look, show
 from backend.commands.state import open_runs
@@ -45,7 +45,8 @@ NewMinScore = Annotated[
 
 
 def list_runs(
-    project: Annotated[int | None, typer.Option(help="Only the runs of this project.")] = None, as_json: AsJson = False
+    project: Annotated[int | None, typer.Option(help="Only the runs of this project.", **NUMBER)] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List all runs and their progress, newest first."""
     from backend.runs import summary

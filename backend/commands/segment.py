@@ -101,6 +101,11 @@ def _print_candidates(document: dict) -> None:
     for index, candidate in enumerate(document["candidates"]):
         star = "*" if index in document["selected"] else " "
         box = ", ".join(f"{side:.0f}" for side in candidate["bbox_xywh"])
-        parts = "  ".join(f"{name} {value:.3f}" for name, value in candidate["parts"].items())
-        rows.append((f"{star} #{candidate['rank']}", f"{candidate['score']:.3f}", f"box [{box}]", parts))
+        score, values = candidate["score"], dict(candidate["parts"])
+        name = "score"
+        if values.get("probability") == score:
+            name = "p"
+            del values["probability"]
+        parts = "  ".join(f"{part} {value:.3f}" for part, value in values.items())
+        rows.append((f"{star} #{candidate['rank']}", f"{name} {score:.3f}", f"box [{box}]", parts))
     print_table([Column(is_fixed=True), Column(is_fixed=True), Column(is_fixed=True), Column()], rows, has_header=False)

@@ -18,7 +18,7 @@ from backend.db.review_tables import listed_region, review, to_list
 from backend.review.bound import THRESHOLDS, ErrorBound, bound_counts
 from backend.review.decisions import STATES, WRONG, RegionMask, State, Verdict, add_decision
 from backend.review.queues import QUEUES, find_queue
-from backend.review.regions import ReviewedRegion, read_regions
+from backend.review.regions import RegionRecord, ReviewedRegion, read_regions
 from ris_core.errors import UnknownName
 
 TASKS_AT_ONCE = 20
@@ -28,8 +28,8 @@ _own = listed_region.c
 
 
 @dataclass(frozen=True)
-class ListedRegion:
-    """A region as it was listed, with the last decision about its mask; fields as `ReviewedRegion` and `Decision` have them.
+class ListedRegion(RegionRecord):
+    """A region as it was listed, with the last decision about its mask; what was decided as `Decision` has it.
 
     Attributes:
         id: Its name in addresses: a digest of project, task, region and annotation.
@@ -39,37 +39,14 @@ class ListedRegion:
     """
 
     id: str
-    project: int
-    task: str
-    region: str
-    annotation: int | None
-    saved_at: float | None
-    mask_sha256: str
-    outcome: str
-    label: str
-    expression: str | None
-    probability: float | None
-    iou: float | None
-    model_version: str | None
     state: State
     decision: int | None
-    first_look: State | None
     reason: str | None = None
     comment: str | None = None
     reviewer: int | None = None
     at: float | None = None
     suspicion: float | None = None
     suspicion_reason: str | None = None
-
-    @property
-    def about(self) -> RegionMask:
-        """What a decision about it is about."""
-        return RegionMask(self.task, self.region, self.mask_sha256)
-
-    @property
-    def key(self) -> str:
-        """How people name it: task/region."""
-        return f"{self.task}/{self.region}"
 
 
 @dataclass(frozen=True)

@@ -40,15 +40,14 @@ PREDICTED = "predicted"
 
 
 @dataclass(frozen=True)
-class ReviewedRegion:
-    """A region as it is now.
+class RegionRecord:
+    """What is on record of a region.
 
     Attributes:
         annotation, saved_at: The annotation that it is in, and when that was saved; None of a prediction.
         outcome: What the annotator did with the proposal; `PREDICTED` of a prediction.
         probability: Score of the proposal, in [0, 1]; None without one.
         iou: Of the saved and the offered mask; None without both.
-        decision: The last decision about its mask; None if there is none.
         first_look: What was said of the region when somebody first looked at it; None if nobody did.
     """
 
@@ -64,7 +63,6 @@ class ReviewedRegion:
     probability: float | None
     iou: float | None
     model_version: str | None
-    decision: Decision | None
     first_look: State | None
 
     @property
@@ -76,6 +74,17 @@ class ReviewedRegion:
     def key(self) -> str:
         """How people name it: task/region."""
         return f"{self.task}/{self.region}"
+
+
+@dataclass(frozen=True)
+class ReviewedRegion(RegionRecord):
+    """A region as it is now.
+
+    Attributes:
+        decision: The last decision about its mask; None if there is none.
+    """
+
+    decision: Decision | None
 
     @property
     def audit_order(self) -> str:

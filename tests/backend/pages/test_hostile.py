@@ -73,7 +73,10 @@ def test_a_hostile_text_makes_the_same_elements_as_a_harmless_one(client, projec
             for pair in pairs
         ]
     paths.append(tuple(f"{LIST}?model_version={quote(one)}" for one in versions))
-    quiet, loud = make_run(name="fine", expressions=("fine",) * 9), make_run(error=TEXTS[1], expressions=TEXTS[:9], name=TEXTS[1])
+    quiet, loud = (
+        make_run(name="fine", expressions=("fine",) * 9),
+        make_run(error=TEXTS[1], expressions=TEXTS[:9], name=TEXTS[1]),
+    )
     paths.append(tuple(f"/ui/projects/{PROJECT}/runs/{run.id}" for run in (quiet, loud)))
     for harmless, hostile in paths:
         assert shape_of(client.get(hostile).text) == shape_of(client.get(harmless).text), hostile

@@ -186,7 +186,7 @@ def test_the_page_shows_both_sides_and_changes_nothing(ris, store, tmp_path):
     assert "From 150 judged answers on 150 images of project 7" in page
     assert "A gain is sure" in page
     assert page.count("data:image/svg+xml") == 2
-    assert all(f"<td>{name}</td>" in page for name in ("log loss", "ECE", "T-acc", "N-acc", "MCC", "Object"))
+    assert all(f'<td dir="auto">{name}</td>' in page for name in ("log loss", "ECE", "T-acc", "N-acc", "MCC", "Object"))
     assert store.lessons.history(PROJECT) == []
     with pytest.raises(BadInput, match=r"The page cannot be written to nowhere/learning\.html"):
         ris("--apply", "--out", "nowhere/learning.html")

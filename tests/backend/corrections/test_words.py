@@ -175,7 +175,7 @@ def test_what_is_learnt_keeps_the_words_and_the_page_has_them(store, words, ris,
     lesson = store.lessons.history(PROJECT)[-1].lesson
     assert (lesson.words, lesson.calibrator is None) == (Words({}, {"tap": "faucet"}), False)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert all(f"<td>{cell}</td>" in page for cell in ("tap", "faucet", "yes", "label Cup"))
+    assert all(f'<td dir="auto">{cell}</td>' in page for cell in ("tap", "faucet", "yes", "label Cup"))
     assert "<script>" not in page
     words("--accept", ids_of(words())["tap -> label Cup"])
     change = store.lessons.history(PROJECT)[-1]

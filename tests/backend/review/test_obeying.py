@@ -57,8 +57,8 @@ def test_an_export_has_only_what_is_approved_and_its_card_says_so(exported):
 
 def test_a_report_counts_states_once_something_was_decided(approved):
     page = render(read_report_data(approved, PROJECT), "t")
-    assert "<td>approved</td><td>2</td>" in page
-    assert "<td>rejected</td><td>1</td>" in page
+    assert '<td dir="auto">approved</td><td dir="auto">2</td>' in page
+    assert '<td dir="auto">rejected</td><td dir="auto">1</td>' in page
 
 
 def test_a_report_without_decisions_says_nothing_of_them(project):

@@ -94,7 +94,7 @@ def _study(
     memory: bool,
 ) -> "tuple[Study, list[WordRow]]":
     """What can be learnt, with the words that were accepted before, and what corrections propose for words."""
-    from backend.corrections.judged_answers import read_judged, read_past_prompts
+    from backend.corrections.judged_answers import read_drawn_prompts, read_judged, read_past_prompts
     from backend.corrections.learning import read_prior, study
     from backend.corrections.words import list_rows
 
@@ -105,10 +105,13 @@ def _study(
         base_version = find_answering_version(settings, store, db, project, source)
         judged = list(read_judged(db, source, base_version))
         words = list_rows(db, project, accepted)
-        past = list(read_past_prompts(db, source, with_pseudonyms=False)) if memory else []
+        past = [*read_past_prompts(db, source, with_pseudonyms=False), *read_drawn_prompts(db, source)] if memory else []
     learnt = study(judged, base_version, look, prior, max_error, keeps_prior=memory)
     learnt = replace(learnt, lesson=replace(learnt.lesson, words=accepted))
-    return (_remember(settings, learnt, profile, past) if memory else learnt), words
+    if not memory:
+        return learnt, words
+    connection = store.projects.get_connection(source)
+    return _remember(settings, learnt, profile, past, connection.label_config if connection else ""), words
 
 
 def find_answering_version(
@@ -153,10 +156,17 @@ def _go_back(store: "RequestStore", project: int, is_redo: bool) -> None:
     print(f"{done}. Project {project} answers with {now} from now on.")
 
 
-def _remember(settings: Settings, learnt: "Study", profile: str, past: "list[PastPrompt]") -> "Study":
-    """Also learn a memory of regions, from features in the cache."""
+def _remember(
+    settings: Settings, learnt: "Study", profile: str, past: "list[PastPrompt]", label_config: str
+) -> "Study":
+    """Also learn a memory of regions, from features in the cache.
+
+    Args:
+        label_config: Of the project whose corrections are learnt from; empty if it is not known.
+    """
     from backend.corrections.memory_examples import read_examples
     from backend.inference.feature_cache import FeatureCache
+    from backend.label_studio.label_config import read_config
     from ris_core import load_segmenter
     from ris_core.learning.memory_fitting import fit_memory
     from ris_core.runtime.weights import WeightStore
@@ -167,7 +177,9 @@ def _remember(settings: Settings, learnt: "Study", profile: str, past: "list[Pas
     segmenter = learnt.lesson.apply(loaded)
     cache = FeatureCache(settings.state_dir / "features", settings.cache_bytes, settings.click_cache_bytes)
     with Progress("Remembering regions"):
-        examples = list(read_examples(past, segmenter, lambda image: cache.get(segmenter.encode_fp, image)))
+        find = lambda image: cache.get(segmenter.encode_fp, image)  # noqa: E731
+        control = read_config(label_config).controls[0] if label_config else None
+        examples = list(read_examples(past, segmenter, find, learnt.lesson.words, control))
         if not examples:
             raise BadInput(
                 f"None of the {len({one.image for one in past}):,} corrected images has features of the profile {profile}.",

@@ -135,6 +135,40 @@ def read_past_prompts(db: sa.Connection, project: int, with_pseudonyms: bool = T
         yield from newest.values()
 
 
+def read_drawn_prompts(db: sa.Connection, project: int) -> Iterator[PastPrompt]:
+    """Words that were never answered in their task and over which people drew something, or of which they said that nothing is meant.
+
+    So it is with words that a profile refuses. Only of tasks in which something else was answered: of others it is not known which image
+    they show. What pseudonyms drew is left out.
+    """
+    for task, work in _read_works(db, project, with_pseudonyms=False).items():
+        own = sa.select(answer.c.expression, answer.c.image_sha256, answer.c.height, answer.c.width)
+        rows = db.execute(own.where((answer.c.project == project) & (answer.c.task == task)).order_by(answer.c.id)).all()
+        answered = {_fold(row.expression) for row in rows}
+        drawn: dict[str, list[RegionOutcome]] = {}
+        for one in work.outcomes:
+            if one.outcome == "missed" and one.mask and _fold(one.expression) not in {*answered, *work.absent, ""}:
+                drawn.setdefault(_fold(one.expression), []).append(one)
+        truths = {words: SavedTruth(True, tuple(one.mask for one in of if one.mask)) for words, of in drawn.items()}
+        truths |= {words: SavedTruth(False) for words in work.absent - answered if not _is_saved(work, words)}
+        for words, truth in truths.items() if rows else ():
+            yield PastPrompt(
+                task=task,
+                image=rows[-1].image_sha256,
+                size_hw=(rows[-1].height, rows[-1].width),
+                label=drawn[words][0].label if words in drawn else "",
+                expression=words,
+                model_version="",
+                candidates=(),
+                handed_out=(),
+                truth=truth,
+            )
+
+
+def _is_saved(work: "_Work", words: str) -> bool:
+    return any(one.mask and _fold(one.expression) == words for one in work.outcomes)
+
+
 @dataclass
 class _Work:
     """What annotators left in a task: outcomes of regions, and expressions that mean nothing."""

@@ -206,7 +206,8 @@ def read_expression(segmenter: Segmenter, text: str, control: Control) -> Expres
     """
     expression, vocabulary = segmenter.parser.parse(text), segmenter.vocabulary
     noun = noun_of(control.labels[0]) if len(control.labels) == 1 else ""
-    is_known = vocabulary is None or all(map(vocabulary.knows, noun.split()))
+    *words, head = noun.split() or [""]
+    is_known = vocabulary is None or (vocabulary.knows_noun(head) and all(map(vocabulary.knows, words)))
     return expression.named(noun) if noun and is_known else expression
 
 

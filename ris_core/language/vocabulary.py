@@ -38,10 +38,12 @@ class Vocabulary:
     Attributes:
         nouns: In the singular; their plurals are known too.
         adjectives: Colours and the like.
+        names: Nouns that the encoder does not know, in the singular: things may be called so, and nothing is described by them.
     """
 
     nouns: frozenset[str]
     adjectives: frozenset[str]
+    names: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, name: str) -> Self:
@@ -60,20 +62,28 @@ class Vocabulary:
         stored = json.loads(file.read_text(encoding="utf-8"))
         return cls(nouns=frozenset(stored["nouns"]), adjectives=frozenset(stored["adjectives"]))
 
+    def with_names(self, names: Iterable[str]) -> Self:
+        """The same for things that may also be called by these nouns, since they are found by something else than the encoder."""
+        return replace(self, names=frozenset(names))
+
     @property
     def digest(self) -> str:
-        """Changes with the words."""
+        """Changes with the words of the encoder."""
         words = [sorted(self.nouns), sorted(self.adjectives)]
         return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
 
     @property
     def words(self) -> tuple[str, ...]:
-        """All of them, in the order of the alphabet."""
+        """Those of the encoder, in the order of the alphabet."""
         return tuple(sorted(self.nouns | self.adjectives))
 
     def knows(self, word: str) -> bool:
         """Whether a word of a look means something, in any number and spelling."""
         return bool(lexicon.forms(word) & (self.nouns | self.adjectives))
+
+    def knows_noun(self, noun: str) -> bool:
+        """Whether a thing may be called so."""
+        return noun.casefold() in self.names or self.knows(noun)
 
     def restrict(self, expression: Expression) -> Expression:
         """What can be asked of it: things of known nouns, with `unused` for the words that had to be left out.
@@ -98,7 +108,7 @@ class Vocabulary:
     def _restrict(self, referent: Referent, unknown: list[str]) -> Referent | None:
         """The referent without what is not known, which goes to `unknown`; None if its noun is not, or nothing is left."""
         head, words = referent.head, referent.phrase.split()
-        if head and not self.knows(head):
+        if head and not self.knows_noun(head):
             unknown.append(head)
             return None
         at = words.index(head or THING) if (head or THING) in words else len(words)

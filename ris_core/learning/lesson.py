@@ -63,11 +63,12 @@ class Lesson:
                 f"This was learnt from answers of {self.base_version}; the worker answers with {segmenter.model_version}.",
                 "Run `ris learn` again.",
             )
-        method = segmenter.method
+        method, vocabulary = segmenter.method, segmenter.vocabulary
         if isinstance(method, GuidedMethod):  # of another method nothing but words is learnt
             method = method.with_calibrator(self.calibrator) if self.calibrator else method
             method = method.with_memory(self.memory)
-        return replace(segmenter, method=method, learned_version=self.model_version)
+            vocabulary = vocabulary and vocabulary.with_names(self.memory.prototypes if self.memory else ())
+        return replace(segmenter, method=method, vocabulary=vocabulary, learned_version=self.model_version)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

@@ -179,6 +179,11 @@ class GuidedMethod:
         answer = self._answer(judge, referent)
         return (answer.selected[0], float(answer.values[answer.selected[0]])) if answer.selected else None
 
+    def rank(self, judge: Judge, referent: Referent) -> list[int]:
+        """All proposals in the order in which they are candidates, best first, whether anything answers or not."""
+        order: list[int] = np.argsort(-self._answer(judge, referent).values, kind="stable").tolist()
+        return order
+
     def _answer(self, judge: Judge, referent: Referent) -> "_Answer":
         number = 1 if "number" in self.without else referent.number
         judgement = judge.judge(replace(referent, number=number))

@@ -58,3 +58,11 @@ def test_a_label_that_says_nothing_or_one_of_several_does_not(parser, labels):
 @pytest.mark.parametrize(("label", "expected"), [("Goats", "goat"), ("Brown goat", "brown goat"), ("Yak", "anything")])
 def test_a_label_that_the_encoder_does_not_know_is_not_asked_for(parser, label, expected):
     assert reading(parser, "the one", label, vocabulary=SMALL) == expected
+
+
+@pytest.mark.slow
+def test_a_label_that_a_memory_knows_is_asked_for(parser):
+    named = SMALL.with_names({"yak"})
+    assert reading(parser, "the one", "Yaks", vocabulary=named) == "yak"
+    assert reading(parser, "the one", "Brown yak", vocabulary=named) == "brown yak"
+    assert reading(parser, "the one", "Yak goat", vocabulary=named) == "anything"

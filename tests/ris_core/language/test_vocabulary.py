@@ -89,6 +89,26 @@ def test_nothing_is_asked_where_nothing_is_known(referent, words):
     assert caught.value.words == words
 
 
+NAMED = KNOWN.with_names({"wug"})
+WUG = Referent("wug", "wug")
+
+
+def test_a_name_passes_as_the_noun_of_a_thing_and_says_nothing_about_others():
+    def left(*referents: Referent) -> tuple[str, tuple[str, ...]]:
+        asked = NAMED.restrict(Expression("", "", "", "", (), "none", "none", is_whole=False, referents=referents))
+        return " & ".join(outline(one) for one in asked.referents), asked.unused
+
+    assert left(Referent("shiny red wug", "wug")) == ("red wug", ("shiny",))
+    assert left(Referent("frog", "frog", (left_of(WUG),))) == ("frog: left of (wug)", ())
+    assert left(Referent("wug frog", "frog")) == ("frog", ("wug",))
+    with pytest.raises(UnknownWord) as caught:
+        left(KITTEN)
+    with pytest.raises(UnknownWord) as before:
+        restricted(KITTEN)
+    assert str(caught.value) == str(before.value)
+    assert (NAMED.words, NAMED.digest) == (KNOWN.words, KNOWN.digest)
+
+
 def test_what_was_not_read_passes():
     assert restricted() == ("", ())
 

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from ris_core import Image
+from ris_core.errors import UnknownWord
+from ris_core.language.parser import Parser
+from ris_core.language.vocabulary import Vocabulary
 from ris_core.learning.lesson import Lesson
 from ris_core.learning.memory_examples import make_example
 from ris_core.learning.memory_fitting import fit_memory
 from ris_core.methods._calibration import Calibrator, Logistic
+from ris_core.runtime.weights import BUNDLED_FOLDER
 from tests.toy import guided_toy, toy_lesson, toy_pixels
 
 BLUE = 2
@@ -61,3 +65,51 @@ def test_what_names_no_single_thing_or_has_no_proposals_is_no_example(encoded):
     empty = replace(encoded, proposals=type(encoded.proposals).from_masks(np.zeros((0, 40, 60), bool)))
     assert make_example(segmenter, empty, "the widget", np.zeros(0), True, 0) is None
     assert make_example(segmenter, encoded, "", np.zeros(4), True, 0) is None
+
+
+@pytest.fixture(scope="module")
+def refusing():
+    """A segmenter that knows few words, and what a memory of another one changes: both as `Lesson.apply` makes them."""
+    known = Vocabulary(frozenset({"square", "tree"}), frozenset({"red", "green", "blue", "yellow"}))
+    plain = replace(guided_toy(), parser=Parser(BUNDLED_FOLDER / "parser"), vocabulary=known)
+    own = replace(toy_lesson(), base_version=plain.model_version)
+    own = replace(own, calibrator=Calibrator(Logistic({"standing": 0.2}), Logistic({"look": 1.0}, bias=5.0), 0.0))
+    segmenter, encoded = own.apply(plain), plain.encode(Image.from_array(toy_pixels()))
+    texts = ["the wug", "the red wug on the left", "the wug left of the blick"]
+    examples = [make_example(segmenter, encoded, text, np.eye(4)[BLUE], True, n) for text in texts for n in range(12)]
+    assert [one.choose(None) for one in examples] == [None] * len(examples)  # refused
+    memory = fit_memory(examples).memory
+    return segmenter, replace(own, memory=memory).apply(plain), encoded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["the wug", "wugs", "the Wug at the bottom", "the wug next to the red square"])
+def test_a_noun_that_a_memory_knows_passes_the_vocabulary_and_is_found(refusing, text):
+    before, after, encoded = refusing
+    with pytest.raises(UnknownWord) as caught:
+        before.segment(encoded, text)
+    assert "wug" in caught.value.words[0]
+    answer = after.segment(encoded, text)
+    assert (answer.masks[0] == np.asarray(encoded.proposals.masks)[BLUE]).all()
+    assert not answer.expression.unused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["the red square", "the wug square", "the square left of the blick", "the one on the left"])
+def test_what_names_no_remembered_noun_is_answered_as_before_with_a_vocabulary_too(refusing, text):
+    before, after = (one.segment(refusing[2], text) for one in refusing[:2])
+    np.testing.assert_array_equal(before.scores, after.scores)
+    np.testing.assert_array_equal(before.masks, after.masks)
+    assert (before.parts, before.selected, before.decision) == (after.parts, after.selected, after.decision)
+    assert before.expression == after.expression
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["the blick", "the wag", "the red blicks"])
+def test_other_words_are_refused_with_the_same_message(refusing, text):
+    before, after, encoded = refusing
+    with pytest.raises(UnknownWord) as then:
+        before.segment(encoded, text)
+    with pytest.raises(UnknownWord) as now:
+        after.segment(encoded, text)
+    assert str(then.value) == str(now.value)

@@ -203,12 +203,13 @@ def replay(
 
 def memory(
     orders: Annotated[int, typer.Option(min=1, help="In how many orders the scenes of a project are labelled.")] = 20,
-    scenes: Annotated[int, typer.Option(min=1, help="Ordinary scenes on which harm is measured.")] = 475,
+    scenes: Annotated[int, typer.Option(min=1, help="Ordinary scenes on which harm is measured.")] = 1500,
     trials: Annotated[int, typer.Option(min=1, help="Poisoned ledgers of each kind.")] = 200,
     as_json: AsJson = False,
 ) -> None:
     """Measure what `ris learn --memory` is worth on things never seen, and what it harms. The first time takes minutes."""
-    from benchmarks.region_memory import measure, poison, read_cases, to_json, to_markdown
+    from benchmarks.memory_cases import read_cases
+    from benchmarks.region_memory import measure, poison, to_json, to_markdown
 
     with Progress("Reading scenes") as progress:
         folder = read_settings().state_dir / "bench-memory"

@@ -105,7 +105,9 @@ def _study(
         base_version = find_answering_version(settings, store, db, project, source)
         judged = list(read_judged(db, source, base_version))
         words = list_rows(db, project, accepted)
-        past = [*read_past_prompts(db, source, with_pseudonyms=False), *read_drawn_prompts(db, source)] if memory else []
+        past = (
+            [*read_past_prompts(db, source, with_pseudonyms=False), *read_drawn_prompts(db, source)] if memory else []
+        )
     learnt = study(judged, base_version, look, prior, max_error, keeps_prior=memory)
     learnt = replace(learnt, lesson=replace(learnt.lesson, words=accepted))
     if not memory:

@@ -143,7 +143,9 @@ def read_drawn_prompts(db: sa.Connection, project: int) -> Iterator[PastPrompt]:
     """
     for task, work in _read_works(db, project, with_pseudonyms=False).items():
         own = sa.select(answer.c.expression, answer.c.image_sha256, answer.c.height, answer.c.width)
-        rows = db.execute(own.where((answer.c.project == project) & (answer.c.task == task)).order_by(answer.c.id)).all()
+        rows = db.execute(
+            own.where((answer.c.project == project) & (answer.c.task == task)).order_by(answer.c.id)
+        ).all()
         answered = {_fold(row.expression) for row in rows}
         drawn: dict[str, list[RegionOutcome]] = {}
         for one in work.outcomes:

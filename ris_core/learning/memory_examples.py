@@ -49,6 +49,21 @@ class RememberingAnswers:
         method, judge, referent = reading
         return method.rank(replace(judge, memory=memory), referent)
 
+    def make_example(self, overlaps: Float[Array, "n"], has_target: bool, image: int) -> MemoryExample | None:
+        """An example; None unless one single thing with a noun is asked for. Args: as for `make_example`."""
+        if self.full is None:
+            return None
+        _, judge, referent = self.full
+        return MemoryExample(
+            noun=referent.head,
+            names=frozenset(thing.head for thing in referent.things),
+            image=image,
+            visual=judge.looks.visual,
+            overlaps=overlaps,
+            has_target=has_target,
+            choose=self.choose,
+        )
+
     @cached_property
     def full(self) -> Reading | None:
         """With every noun; None unless one single thing with a noun is asked for."""
@@ -111,16 +126,4 @@ def make_example(
         expression = segmenter.parser.parse(text) if isinstance(text, str) else text
     except BadInput:
         return None
-    answers = RememberingAnswers(segmenter, encoded, expression)
-    if answers.full is None:
-        return None
-    _, judge, referent = answers.full
-    return MemoryExample(
-        noun=referent.head,
-        names=frozenset(thing.head for thing in referent.things),
-        image=image,
-        visual=judge.looks.visual,
-        overlaps=overlaps,
-        has_target=has_target,
-        choose=answers.choose,
-    )
+    return RememberingAnswers(segmenter, encoded, expression).make_example(overlaps, has_target, image)

@@ -25,7 +25,9 @@ def test_what_is_drawn_for_words_that_were_never_answered_can_be_learnt_from(sto
     save(store, 2, 2, texts=["none: the wug"])
     save(store, 3, 3, brush("n3", from_rle(FAR), "the wug"), completed_by=-12)  # a pseudonym
     save(store, 4, 4, brush("n4", from_rle(FAR), "the wug"))  # which image it is was never recorded
-    save(store, 5, 5, brush("n5", from_rle(FAR), "the box"), brush("n6", from_rle(rle(20, 15))))  # answered; without words
+    save(
+        store, 5, 5, brush("n5", from_rle(FAR), "the box"), brush("n6", from_rle(rle(20, 15)))
+    )  # answered; without words
     correction_store.read_events()
     with correction_store.reading() as db:
         drawn = list(read_drawn_prompts(db, PROJECT))

@@ -95,7 +95,9 @@ def test_a_noun_that_a_memory_knows_passes_the_vocabulary_and_is_found(refusing,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", ["the red square", "the wug square", "the square left of the blick", "the one on the left"])
+@pytest.mark.parametrize(
+    "text", ["the red square", "the wug square", "the square left of the blick", "the one on the left"]
+)
 def test_what_names_no_remembered_noun_is_answered_as_before_with_a_vocabulary_too(refusing, text):
     before, after = (one.segment(refusing[2], text) for one in refusing[:2])
     np.testing.assert_array_equal(before.scores, after.scores)

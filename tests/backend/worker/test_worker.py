@@ -70,8 +70,10 @@ class Bench:
             )
         return process
 
-    def ask(self, kind="interactive", function_name=SEGMENT_TASK, queue="interactive", timeout_s=60) -> str:
-        request_id = self.store.add_request(kind, "5", BODY, lifetime_s=60, project=1)
+    def ask(
+        self, kind="interactive", function_name=SEGMENT_TASK, queue="interactive", timeout_s=60, text="the blue square"
+    ) -> str:
+        request_id = self.store.add_request(kind, "5", {**BODY, "expressions": [text]}, lifetime_s=60, project=1)
         return queueing.enqueue(self.conn, function_name, request_id, queue, timeout_s)
 
     def state_of(self, request_id: str) -> str:

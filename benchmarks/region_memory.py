@@ -35,6 +35,8 @@ TASKS = 100
 """Scenes that are labelled next, as far as there are so many; each is asked for `PER_IMAGE` things."""
 CANDIDATES = 5
 """Of an answer, that an annotator can look through."""
+SHARES = 4
+"""Each memory is measured on every fourth ordinary scene, all of them together on all."""
 RESAMPLES = 2000
 MAX_ERROR = 0.05
 RIGHT_IOU = 0.5
@@ -57,17 +59,17 @@ class MemoryHarm:
     Attributes:
         writer: Who wrote the expressions.
         scenes: On which there are such expressions.
-        expressions, absent: That mean one thing, and that mean nothing; means over the orders.
+        expressions, absent: Answers to those that mean one thing, and that mean nothing, of all orders.
         change, low: Of the mIoU, with the lower end of its 95 % interval; NaN where the gate let nothing pass.
         absent_change, absent_low: Of the share that is told to match nothing.
     """
 
     writer: str
     scenes: int
-    expressions: float
+    expressions: int
     change: float
     low: float
-    absent: float
+    absent: int
     absent_change: float
     absent_low: float
 
@@ -183,14 +185,14 @@ def run_trials(own: Sequence[MemoryCase], ordinary: dict[str, list[MemoryExample
         shares = [_share_untouched(*_by_task(tasks, *_judge(tasks, one))) for one in (None, memory)]
         trials.untouched.append((shares[0], shares[1]))
         for writer, examples in ordinary.items():
-            trials.harm.setdefault(writer, []).extend(_harm(examples, memory))
+            share = [one for one in examples if one.image % SHARES == seed % SHARES]
+            trials.harm.setdefault(writer, []).extend(_harm(share, memory))
     return trials
 
 
 def sum_up(part: str, naming: str, trials: Trials, power: dict[int, float | None]) -> MemoryResult:
     """Means and intervals."""
     scores, actions = np.array(trials.scores), np.array(trials.actions)
-    orders = len(trials.passed)
     unseen, untouched = (np.mean(one, axis=0).tolist() for one in (trials.unseen, trials.untouched))
     return MemoryResult(
         part=part,
@@ -204,7 +206,7 @@ def sum_up(part: str, naming: str, trials: Trials, power: dict[int, float | None
         unseen=(unseen[0], unseen[1]),
         untouched=(untouched[0], untouched[1]),
         actions=_compare(actions, TASKS),
-        harm=tuple(_sum_up_harm(writer, np.array(rows).reshape(-1, 3), orders) for writer, rows in trials.harm.items()),
+        harm=tuple(_sum_up_harm(writer, np.array(rows).reshape(-1, 3)) for writer, rows in trials.harm.items()),
     )
 
 
@@ -300,8 +302,8 @@ def to_markdown(results: Sequence[MemoryResult], poisoned: dict[str, float]) -> 
     for result in results:
         for harm in result.harm:
             lines.append(
-                f"| {result.part} | {harm.scenes:,} | {harm.writer} | {harm.expressions:,.0f} | {100 * harm.change:+.2f} "
-                f"({100 * harm.low:+.2f}) | {harm.absent:,.0f} | {100 * harm.absent_change:+.2f} ({100 * harm.absent_low:+.2f}) |"
+                f"| {result.part} | {harm.scenes:,} | {harm.writer} | {harm.expressions:,} | {100 * harm.change:+.2f} "
+                f"({100 * harm.low:+.2f}) | {harm.absent:,} | {100 * harm.absent_change:+.2f} ({100 * harm.absent_low:+.2f}) |"
             )
     lines += ["", "| poisoned ledger | applied |", "| --- | ---: |"]
     return "\n".join([*lines, *(f"| {name} | {share:.1%} |" for name, share in poisoned.items())])
@@ -364,17 +366,17 @@ def _harm(ordinary: Sequence[MemoryExample], memory: RegionMemory | None) -> lis
     return [(one.image, one.score(memory) - one.score(None), one.has_target) for one in touched]
 
 
-def _sum_up_harm(writer: str, rows: Float[Array, "m 3"], orders: int) -> MemoryHarm:
+def _sum_up_harm(writer: str, rows: Float[Array, "m 3"]) -> MemoryHarm:
     is_meant = rows[:, 2] == 1
     meant, absent = rows[is_meant], rows[~is_meant]
     changes = [float(one[:, 1].mean()) if len(one) else float("nan") for one in (meant, absent)]
     return MemoryHarm(
         writer=writer,
         scenes=len(np.unique(rows[:, 0])),
-        expressions=len(meant) / orders,
+        expressions=len(meant),
         change=changes[0],
         low=resample(meant[:, 1], meant[:, 0])[0],
-        absent=len(absent) / orders,
+        absent=len(absent),
         absent_change=changes[1],
         absent_low=resample(absent[:, 1], absent[:, 0])[0],
     )

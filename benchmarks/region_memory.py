@@ -127,8 +127,14 @@ class Trials:
 
     def join(self, other: "Trials") -> "Trials":
         """Both together; harm is of each by itself."""
-        joined = {name: [*getattr(self, name), *getattr(other, name)] for name in vars(self) if name != "harm"}
-        return Trials(**joined)
+        return Trials(
+            scores=[*self.scores, *other.scores],
+            actions=[*self.actions, *other.actions],
+            unseen=[*self.unseen, *other.unseen],
+            untouched=[*self.untouched, *other.untouched],
+            passed=[*self.passed, *other.passed],
+            oracle=[*self.oracle, *other.oracle],
+        )
 
 
 def measure(

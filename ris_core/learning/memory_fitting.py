@@ -20,6 +20,8 @@ FITTING_IOU = 0.5
 """A proposal stands for a saved region from this IoU on; below it nothing is remembered of it. Answers below it are wrong."""
 WEIGHTS = (5.0, 8.0)
 """Weights that are tried."""
+SUREST = 0.98
+"""Probability to which a memory lifts a look at most."""
 MAX_BYTES = 256 * 1024
 """What a memory may take; the newest regions are kept."""
 FOLDS = 10
@@ -139,7 +141,7 @@ def remember(
     for one in kept:
         by_noun[one.noun.casefold()].append(one.visual[int(one.overlaps.argmax())])
     prototypes = {noun: unit(np.stack(own) - centre).astype(np.float16) for noun, own in by_noun.items()}
-    return RegionMemory(centre.astype(np.float16).astype(np.float32), prototypes, weight)
+    return RegionMemory(centre.astype(np.float16).astype(np.float32), prototypes, weight, SUREST)
 
 
 def lower_bound(gains: Float[Array, "m"], image: Int[Array, "m"]) -> float:

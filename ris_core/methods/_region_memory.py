@@ -2,7 +2,8 @@
 
 The log-odds that a proposal shows a noun rise with its likeness to the nearest remembered region of that noun. Likeness is the cosine
 after the mean of the project's proposals is taken off: features of one encoder all point much the same way, and only what is left tells
-things apart. What is unlike all that is remembered is judged by the text alone: a noun may have other looks, too. Expressions that name no
+things apart. What is unlike all that is remembered is judged by the text alone: a noun may have other looks, too. A likeness says nothing of
+colours and places, so it makes nothing surer than a text does: else what stands elsewhere would be taken. Expressions that name no
 remembered noun are judged as if there were no memory.
 
 Source: ours; regions kept beside texts follow the idea of [0] Zhang et al., "Tip-Adapter", ECCV 2022, section 3.1.
@@ -37,11 +38,13 @@ class RegionMemory:
         centre: (E,), mean of the features of the project's proposals.
         prototypes: (P, E) by noun, float16: features of saved regions, centred and of length 1. Nouns are in the singular.
         weight: Log-odds for each unit of likeness above `ALIKE`.
+        surest: Probability to which the best proposal is lifted at most, the others as far below it as before; in (0, 1].
     """
 
     centre: Float[Array, "e"]
     prototypes: Mapping[str, Float[Array, "_ e"]]
     weight: float
+    surest: float = 1.0
 
     def knows(self, noun: str) -> bool:
         """Whether anything is remembered of a noun."""
@@ -58,7 +61,11 @@ class RegionMemory:
         remembered = self.prototypes[noun.casefold()].astype(np.float32)
         likeness = (unit(visual - self.centre) @ remembered.T).max(axis=1)
         sure = np.clip(probability, CERTAIN, 1 - CERTAIN)
-        logits = np.log(sure / (1 - sure)) + self.weight * np.maximum(likeness - ALIKE, 0)
+        by_text = np.log(sure / (1 - sure))
+        logits = by_text + self.weight * np.maximum(likeness - ALIKE, 0)
+        if self.surest < 1:
+            at_most = max(np.log(self.surest / (1 - self.surest)), by_text.max())
+            logits = np.maximum(by_text, logits - max(logits.max() - at_most, 0))
         adjusted: Float[Array, "n"] = 0.5 * (1 + np.tanh(logits / 2))
         return adjusted
 
@@ -78,6 +85,7 @@ class RegionMemory:
             "centre": _pack(self.centre),
             "prototypes": {noun: _pack(own) for noun, own in self.prototypes.items()},
             "weight": self.weight,
+            **({"surest": self.surest} if self.surest < 1 else {}),
         }
 
     @classmethod
@@ -85,7 +93,8 @@ class RegionMemory:
         """Read `to_json`'s values."""
         centre = _unpack(stored["centre"])
         prototypes = {noun: _unpack(own).reshape(-1, len(centre)) for noun, own in stored["prototypes"].items()}
-        return cls(centre.astype(np.float32), prototypes, stored["weight"])
+        surest = stored.get("surest", 1.0)  # the first ones had no bound
+        return cls(centre.astype(np.float32), prototypes, stored["weight"], surest)
 
 
 def _pack(values: Float[Array, "..."]) -> str:

@@ -116,3 +116,32 @@ def test_a_memory_is_stored_without_loss():
     )
     assert memory.adjust(probability, "gadget", one.visual) is probability
     assert replace(memory, weight=1.0).digest != memory.digest
+
+
+def log_odds(probability: np.ndarray) -> np.ndarray:
+    return np.log(probability / (1 - probability))
+
+
+def test_a_likeness_makes_nothing_surer_than_a_text_does_and_keeps_the_distances_below():
+    visual = np.stack([THINGS["a"], THINGS["b"], 0.8 * THINGS["a"] + 0.6 * THINGS["c"]]).astype(np.float32)
+    visual /= np.linalg.norm(visual, axis=1, keepdims=True)
+    free = RegionMemory(np.zeros(SIZE, np.float32), {"widget": visual[:1].astype(np.float16)}, 8.0)
+    bound = replace(free, surest=0.98)
+    unsure = np.array([0.5, 0.1, 0.4])
+    lifted, held = (one.adjust(unsure, "widget", visual) for one in (free, bound))
+    assert lifted[0] > 0.99
+    assert held.max() == pytest.approx(0.98)
+    assert log_odds(held)[0] - log_odds(held)[2] == pytest.approx(log_odds(lifted)[0] - log_odds(lifted)[2])
+    assert held[1] == pytest.approx(0.1)
+    sure = np.array([0.5, 0.995, 0.4])
+    assert bound.adjust(sure, "widget", visual).max() == pytest.approx(0.995)
+
+
+def test_a_memory_of_before_the_bound_is_read_and_decides_as_it_did():
+    memory = fit_memory([draw(i, "widget", "a") for i in range(20)]).memory
+    former = replace(memory, surest=1.0)
+    assert set(former.to_json()) == {"centre", "prototypes", "weight"}
+    back = RegionMemory.from_json(former.to_json())
+    assert (back.surest, back.digest) == (1.0, former.digest)
+    assert RegionMemory.from_json(memory.to_json()).surest == memory.surest < 1
+    assert memory.digest != former.digest

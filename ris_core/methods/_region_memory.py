@@ -2,7 +2,7 @@
 
 The log-odds that a proposal shows a noun rise with its likeness to the nearest remembered region of that noun. Likeness is the cosine
 after the mean of the project's proposals is taken off: features of one encoder all point much the same way, and only what is left tells
-things apart. What is unlike all that is remembered is judged by the text alone: a noun may have other looks, too. A likeness says nothing of
+things apart. What is unlike all that is remembered is judged by the text alone: a noun may have other looks, too. Likeness says nothing of
 colours and places, so it makes nothing surer than a text does: else what stands elsewhere would be taken. Expressions that name no
 remembered noun are judged as if there were no memory.
 

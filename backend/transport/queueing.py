@@ -118,10 +118,14 @@ def announce(conn: redis.Redis, request_id: str) -> None:
         Unreachable: If Redis does not answer.
     """
     with translate_errors(), conn.pipeline() as pipeline:
-        pipeline.rpush(_over_key(request_id), 1)
-        pipeline.ltrim(_over_key(request_id), -1, -1)  # jobs of runs have the same id again and again
-        pipeline.expire(_over_key(request_id), OVER_KEPT_S)
+        _announce(pipeline, request_id)
         pipeline.execute()
+
+
+def _announce(pipeline: redis.client.Pipeline, request_id: str) -> None:
+    pipeline.rpush(_over_key(request_id), 1)
+    pipeline.ltrim(_over_key(request_id), -1, -1)  # jobs of runs have the same id again and again
+    pipeline.expire(_over_key(request_id), OVER_KEPT_S)
 
 
 # For workers only. A job that is taken stays in a list of its worker until it is over, so that it outlives a worker that dies.
@@ -144,6 +148,12 @@ def take(conn: redis.Redis, worker_name: str, wait_s: float) -> tuple[str, str] 
 def drop_taken(conn: redis.Redis, worker_name: str, queue: str, job_id: str) -> None:
     """Remove a job that is over from its worker's list."""
     conn.lrem(_taken_key(queue, worker_name), 1, job_id)
+
+
+def close(pipeline: redis.client.Pipeline, worker_name: str, queue: str, job_id: str) -> None:
+    """Announce that a job is over, and remove it from its worker's list, with what else a pipeline does."""
+    _announce(pipeline, job_id)
+    pipeline.lrem(_taken_key(queue, worker_name), 1, job_id)
 
 
 def put_back(conn: redis.Redis, worker_name: str) -> list[str]:

@@ -36,6 +36,13 @@ lesson = sa.Table(
     sa.Column("about", sa.JSON, nullable=False, info=NOBODY),
     sa.Index("lesson_by_project", "project", "base_version"),
 )
+_READ_DIGEST = (
+    sa.select(lesson.c.digest)
+    .where(lesson.c.project == sa.bindparam("of"), lesson.c.base_version == sa.bindparam("by"))
+    .order_by(lesson.c.id.desc())
+    .limit(1)
+)
+"""Every task asks it, so it is made once."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,8 @@ class LessonStore:
 
     def find_digest(self, project: int | None, base_version: str) -> str:
         """The digest of the lesson that decides a project's answers now; empty if there is none."""
-        changes = sa.select(lesson.c.digest).where(_is_of(project, base_version)).order_by(lesson.c.id.desc())
         with self._transactions.reading() as db:
-            return db.scalar(changes.limit(1)) or ""
+            return db.scalar(_READ_DIGEST, {"of": project, "by": base_version}) or ""
 
     def get(self, project: int | None, base_version: str, digest: str) -> Lesson | None:
         """A project's lesson of now or before; None if it has none of that digest."""

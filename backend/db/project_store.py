@@ -15,6 +15,15 @@ from backend.db.upsert import upsert
 SOURCE_LIFETIME_S = 3600.0
 """How long the image behind a URL is assumed to stay the same."""
 
+# Statements that every request runs are made once: making one takes longer than running it.
+_READ_CONNECTION = sa.select(connection).where(connection.c.project == sa.bindparam("project"))
+_READ_IMAGE = sa.select(image_source.c.image_sha256, image_source.c.height, image_source.c.width).where(
+    image_source.c.key == sa.bindparam("key"), image_source.c.fetched_at > sa.bindparam("since")
+)
+_READ_PROMPT = sa.select(prompt.c.texts, prompt.c.told).where(
+    *(prompt.c[name] == sa.bindparam(name) for name in ("project", "task", "prompt_id"))
+)
+
 
 @dataclass(frozen=True)
 class ProjectConnection:
@@ -81,7 +90,7 @@ class ProjectStore:
     def get_connection(self, project: int | None) -> ProjectConnection | None:
         """A project's last connection."""
         with self._transactions.reading() as db:
-            row = db.execute(sa.select(connection).where(connection.c.project == project)).mappings().first()
+            row = db.execute(_READ_CONNECTION, {"project": project}).mappings().first()
         return (
             ProjectConnection(**{name: value for name, value in row.items() if name != "updated_at"}) if row else None
         )
@@ -100,12 +109,9 @@ class ProjectStore:
 
     def get_image(self, project: int | None, url: str) -> FetchedImage | None:
         """The image that was behind a URL less than `SOURCE_LIFETIME_S` ago."""
-        columns = (image_source.c.image_sha256, image_source.c.height, image_source.c.width)
-        is_fresh = (image_source.c.key == _source_key(project, url)) & (
-            image_source.c.fetched_at > time.time() - SOURCE_LIFETIME_S
-        )
+        of = {"key": _source_key(project, url), "since": time.time() - SOURCE_LIFETIME_S}
         with self._transactions.reading() as db:
-            row = db.execute(sa.select(*columns).where(is_fresh)).mappings().first()
+            row = db.execute(_READ_IMAGE, of).mappings().first()
         return FetchedImage(**row) if row else None
 
     def save_prompt(
@@ -129,9 +135,9 @@ class ProjectStore:
 
     def get_prompt(self, project: int | None, task: str, prompt_id: str) -> PromptMemory:
         """What was kept of one TextArea result; empty if it is new."""
-        same = (prompt.c.project == (project or 0)) & (prompt.c.task == str(task)) & (prompt.c.prompt_id == prompt_id)
+        of = {"project": project or 0, "task": str(task), "prompt_id": prompt_id}
         with self._transactions.reading() as db:
-            row = db.execute(sa.select(prompt.c.texts, prompt.c.told).where(same)).first()
+            row = db.execute(_READ_PROMPT, of).first()
         return PromptMemory(tuple(row.texts), tuple(row.told or ())) if row else PromptMemory()
 
     def add_webhook(self, action: str, project: int | None, body: str) -> int:

@@ -23,6 +23,28 @@ from backend.db.tables import answer, region, request, webhook
 MAX_ATTEMPTS = 3
 """A request that was started so often killed its workers, and is given up."""
 
+# Statements that every request runs are made once: making one takes longer than running it.
+_HAS_ID = request.c.id == sa.bindparam("of")
+_READ = sa.select(request).where(_HAS_ID)
+_CHANGE = sa.update(request).where(_HAS_ID)
+_CHANGE_RUNNING = _CHANGE.where(request.c.state == "running")
+_FINISH = _CHANGE_RUNNING.where(request.c.expires_at >= sa.bindparam("now")).returning(
+    request.c.project, request.c.task, request.c.kind
+)
+_SUPERSEDE = (
+    sa.update(request)
+    .where(
+        request.c.kind == "interactive",
+        request.c.state == "queued",
+        request.c.created_at
+        < sa.select(request.c.created_at).where(request.c.id == sa.bindparam("newer")).scalar_subquery(),
+        request.c.task == sa.bindparam("of_task"),
+        request.c.project.is_not_distinct_from(sa.bindparam("of_project")),
+        request.c.prompt_id.is_not_distinct_from(sa.bindparam("of_prompt")),
+    )
+    .returning(request.c.id)
+)
+
 
 @dataclass(frozen=True)
 class RequestCounts:
@@ -103,13 +125,13 @@ class RequestStore:
             "attempts": 0,
         }
         with self._transactions.writing() as db:
-            db.execute(sa.insert(request).values(row))
+            db.execute(sa.insert(request), row)
         return str(row["id"])
 
     def get_request(self, request_id: str) -> Request | None:
         """A request as it is now, or None if there is none of that id."""
         with self._transactions.reading() as db:
-            row = db.execute(sa.select(request).where(request.c.id == request_id)).mappings().first()
+            row = db.execute(_READ, {"of": request_id}).mappings().first()
         return Request(**row) if row else None
 
     def supersede(self, project: int | None, task: str, prompt_id: str | None, newer_id: str) -> list[str]:
@@ -117,39 +139,29 @@ class RequestStore:
 
         A prompt's id is made by the page: another annotator, or another tab, on the same task has another one.
         """
-        newer_at = sa.select(request.c.created_at).where(request.c.id == newer_id).scalar_subquery()
-        older = (
-            (request.c.kind == "interactive")
-            & (request.c.state == "queued")
-            & (request.c.created_at < newer_at)
-            & (request.c.task == str(task))
-            & request.c.project.is_not_distinct_from(project)
-            & request.c.prompt_id.is_not_distinct_from(prompt_id)
-        )
+        of = {"newer": newer_id, "of_task": str(task), "of_project": project, "of_prompt": prompt_id}
         change = {"state": "superseded", "error": f"superseded by {newer_id}", "finished_at": time.time()}
         with self._transactions.writing() as db:
-            return list(db.scalars(sa.update(request).where(older).values(change).returning(request.c.id)))
+            return list(db.scalars(_SUPERSEDE, {**of, **change}))
 
-    def start_request(self, request_id: str) -> bool:
-        """Begin work on a request; False if its answer is no longer wanted.
+    def start_request(self, request_id: str) -> Request | None:
+        """Begin work on a request; None if its answer is no longer wanted.
 
         A request whose worker died is still "running"; it may be started `MAX_ATTEMPTS` times.
         """
         now = time.time()
         with self._transactions.writing() as db:
-            row = db.execute(
-                sa.select(request.c.state, request.c.expires_at, request.c.attempts).where(request.c.id == request_id)
-            ).first()
-            if row is None or row.state not in ("queued", "running"):
-                return False
-            change: dict[str, Any] = {"state": "running", "attempts": row.attempts + 1}
-            if row.expires_at < now:
+            row = db.execute(_READ, {"of": request_id}).mappings().first()
+            if row is None or row["state"] not in ("queued", "running"):
+                return None
+            change: dict[str, Any] = {"state": "running", "attempts": row["attempts"] + 1}
+            if row["expires_at"] < now:
                 change = {"state": "expired", "error": "expired before it was started", "finished_at": now}
-            elif row.attempts >= MAX_ATTEMPTS:
-                error = f"given up: {row.attempts} workers died over it"
+            elif row["attempts"] >= MAX_ATTEMPTS:
+                error = f"given up: {row['attempts']} workers died over it"
                 change = {"state": "failed", "error": error, "finished_at": now}
-            db.execute(sa.update(request).where(request.c.id == request_id).values(change))
-        return change["state"] == "running"
+            db.execute(_CHANGE, {"of": request_id, **change})
+        return Request(**{**row, **change}) if change["state"] == "running" else None
 
     def finish_request(
         self,
@@ -171,12 +183,12 @@ class RequestStore:
             False, and nothing is recorded, if the request is not running (another worker was first), or nobody waits for
             it any more: the record holds only what was handed out.
         """
-        change = {"state": "done", "answer": answer, "finished_at": time.time(), "error": error, "message": message}
+        now = time.time()
+        change = {"state": "done", "answer": answer, "finished_at": now, "error": error, "message": message}
         with self._transactions.writing() as db:
-            if not _change_running(db, request_id, change, request.c.expires_at >= change["finished_at"]):
+            about = db.execute(_FINISH, {"of": request_id, "now": now, **change}).first()
+            if about is None:
                 return False
-            columns = (request.c.project, request.c.task, request.c.kind)
-            about = db.execute(sa.select(*columns).where(request.c.id == request_id)).one()
             insert_answers(db, AnswerOrigin(about.project, about.task, request_id=request_id), records)
             if about.kind == "open":
                 note_tasks(db, [(about.project, about.task)])
@@ -186,7 +198,7 @@ class RequestStore:
         """Record that a running request failed; False if it is not running."""
         change = {"state": "failed", "answer": answer, "finished_at": time.time(), "error": error, "message": message}
         with self._transactions.writing() as db:
-            return _change_running(db, request_id, change)
+            return db.execute(_CHANGE_RUNNING, {"of": request_id, **change}).rowcount == 1
 
     def give_up(self, request_id: str, error: str, message: Json | None = None) -> bool:
         """Record that nobody waits for a request any more; False, and nothing changes, if it is over already."""
@@ -230,10 +242,3 @@ class RequestStore:
                 webhooks={action: number for (action, _), number in count_rows(db, webhook).items()},
                 regions=sum(count_rows(db, region).values()),
             )
-
-
-def _change_running(
-    db: sa.Connection, request_id: str, change: Mapping[str, Any], *conditions: sa.ColumnElement[bool]
-) -> bool:
-    is_running = (request.c.id == request_id) & (request.c.state == "running")
-    return db.execute(sa.update(request).where(is_running, *conditions).values(change)).rowcount == 1

@@ -12,13 +12,19 @@ Insert = postgresql.Insert | sqlite.Insert
 
 def upsert(db: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
     """Insert a row, or replace the one that has the same primary key."""
+    db.execute(_upsert(db.dialect.name, table, tuple(row)), dict(row))
+
+
+@lru_cache  # making a statement takes longer than running it
+def _upsert(dialect: str, table: sa.Table, names: tuple[str, ...]) -> Insert:
     keys = [column.name for column in table.primary_key]
-    changes = {name: value for name, value in row.items() if name not in keys}
-    statement = _insert(db.dialect.name, table).values(dict(row))
-    db.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes))
+    new = _insert(dialect, table)
+    return new.on_conflict_do_update(
+        index_elements=keys, set_={name: new.excluded[name] for name in names if name not in keys}
+    )
 
 
-@lru_cache  # a burst of webhooks runs the same few statements thousands of times
+@lru_cache
 def insert_if_absent(dialect: str, table: sa.Table) -> Insert:
     """A statement that inserts rows, skips those that break a unique constraint, and returns the keys of the new ones.
 

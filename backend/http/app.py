@@ -3,7 +3,7 @@
 import binascii
 import time
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from hmac import compare_digest
 from typing import Any, TypeVar
 
@@ -15,6 +15,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as ASGIMessage
 
 from backend.base.errors import Busy, Unreachable
 from backend.base.redaction import hide
@@ -83,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(runs.router, dependencies=[Depends(_Guard(settings))])
     app.add_exception_handler(RisError, _answer_error)
     app.add_exception_handler(ClientDisconnect, _give_up)
-    app.middleware("http")(_count)
+    app.add_middleware(_Count, metrics=app.state.metrics)
     return app
 
 
@@ -115,7 +117,7 @@ async def setup(request: Request) -> dict[str, str]:
 
 
 @_closed_pages.post("/predict")
-async def predict(request: Request) -> dict[str, Any]:
+async def predict(request: Request) -> Response:
     """Answer for each task: the regions of what was typed, or nothing."""
     began = time.perf_counter()
     state = request.app.state
@@ -130,7 +132,7 @@ async def predict(request: Request) -> dict[str, Any]:
     log.info(
         "predict", kind=answers.kind, project=call.project, tasks=tasks, seconds=round(seconds, 3), **answers.outcomes
     )
-    return {"results": answers.results}
+    return JSONResponse({"results": answers.results})  # as it is: FastAPI would go through all run lengths first
 
 
 @_closed_pages.post("/webhook")
@@ -226,19 +228,34 @@ async def _give_up(request: Request, _error: Exception) -> Response:
     return Response(status_code=HUNG_UP)
 
 
-async def _count(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Count a request; answer an unexpected error without its details, which stand in the log."""
-    metrics: Metrics = request.app.state.metrics
-    endpoint = request.url.path if request.url.path in _PATHS else "other"
-    try:
-        response = await call_next(request)
-    except Exception:
-        log.exception("unexpected", endpoint=endpoint)
-        response = JSONResponse(
-            {"error": "InternalError", "message": "Something unexpected; the backend's log says what."}, 500
-        )
-    metrics.count_request(endpoint, response.status_code)
-    return response
+class _Count:
+    """Counts each request by its answer, and answers an unexpected error without its details, which stand in the log."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        endpoint = scope["path"] if scope["path"] in _PATHS else "other"
+        status: int | None = None
+
+        async def send_on(message: ASGIMessage) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_on)
+        except Exception:
+            log.exception("unexpected", endpoint=endpoint)
+            if status is not None:  # the answer has begun, so the server can only cut it off
+                raise
+            error = {"error": "InternalError", "message": "Something unexpected; the backend's log says what."}
+            await JSONResponse(error, 500)(scope, receive, send_on)
+        finally:
+            self._metrics.count_request(endpoint, status or 500)
 
 
 _PATHS = frozenset({"/", "/health", "/setup", "/predict", "/webhook", "/versions", "/metrics", "/openapi.json"})

@@ -7,13 +7,13 @@ it is about; the draft that comes with it does.
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from backend.db.answer_rows import read_answer
-from backend.db.database import translate_errors
+from backend.db.database import Transactions
 from backend.db.records import Answer
 from backend.db.request_store import RequestStore
 from backend.db.tables import answer, region, request, standing
@@ -137,7 +137,8 @@ class LastAnswer:
 
     def to_json(self) -> Json:
         """As JSON values."""
-        return asdict(replace(self, answer=replace(self.answer, regions=())))
+        shown, base = ([vars(one) for one in of] for of in (self.shown, self.base))
+        return {**vars(self), "answer": {**vars(self.answer), "regions": ()}, "shown": shown, "base": base}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "LastAnswer":
@@ -173,11 +174,10 @@ class RefinementStates:
     """What stands offered, by prompt; in the store's database, so it survives a restart. Raises `Unreachable` as the store does."""
 
     def __init__(self, store: RequestStore) -> None:
-        self._engine = store.engine
+        self._transactions = Transactions(store.engine)
 
     def save(self, project: int | None, task: str, state: RefinementState) -> None:
-        """Keep an offer in place of the prompt's last; what is too old to be mended goes."""
-        now = time.time()
+        """Keep an offer in place of the prompt's last."""
         row = {
             "project": project or 0,
             "task": task,
@@ -185,11 +185,15 @@ class RefinementStates:
             "user": state.user,
             "draft": state.draft,
             "offer": state.offer.to_json(),
-            "updated_at": now,
+            "updated_at": time.time(),
         }
-        with translate_errors(), self._engine.begin() as db:
-            db.execute(sa.delete(standing).where(standing.c.updated_at < now - LIFETIME_S))
+        with self._transactions.writing() as db:
             upsert(db, standing, row)
+
+    def forget_old(self) -> None:
+        """Remove what is too old to be mended."""
+        with self._transactions.writing() as db:
+            db.execute(sa.delete(standing).where(standing.c.updated_at < time.time() - LIFETIME_S))
 
     def get(self, project: int | None, task: str, prompt_id: str) -> RefinementState | None:
         """What a prompt's annotator was offered last."""
@@ -252,7 +256,7 @@ class RefinementStates:
         is_opened = answer.c.run.is_not(None) | (request.c.kind == "open")
         query = sa.select(answer).outerjoin(request, request.c.id == answer.c.request_id)
         query = query.where(same, (is_typed | is_opened) if expression else is_opened)
-        with translate_errors(), self._engine.connect() as db:
+        with self._transactions.reading() as db:
             rows = db.execute(query.order_by(answer.c.id.desc()).limit(REMEMBERED)).mappings().all()
             match = next((row for row in rows if not expression or _fold(row["expression"]) == _fold(expression)), None)
             if match is None:
@@ -265,7 +269,7 @@ class RefinementStates:
         is_fresh = standing.c.updated_at > time.time() - LIFETIME_S
         same = (standing.c.project == (project or 0)) & (standing.c.task == task) & is_fresh
         columns = tuple(standing.c[name] for name in ("prompt_id", "user", "draft", "offer", "updated_at"))
-        with translate_errors(), self._engine.connect() as db:
+        with self._transactions.reading() as db:
             rows = db.execute(sa.select(*columns).where(same).order_by(standing.c.updated_at.desc())).mappings().all()
         return [RefinementState(**{**row, "offer": LastAnswer.from_json(row["offer"])}) for row in rows]
 

@@ -159,16 +159,17 @@ class InferenceService:
             return []
 
     def expire_overdue(self) -> None:
-        """Close requests that nobody waits for any more."""
+        """Close requests that nobody waits for any more, and forget offers that cannot be mended any more."""
+        self.refinement_states.forget_old()
         if expired := self.store.expire_overdue():
             log.warning("requests expired unanswered", count=expired)
 
     def _start(self, request_id: str) -> Request | None:
-        if not self.store.start_request(request_id):
+        started = self.store.start_request(request_id)
+        if started is None:
             request = self.store.get_request(request_id)
             log.info("dropped", request=request_id, reason=request.error or request.state if request else "unknown")
-            return None
-        return self.store.get_request(request_id)
+        return started
 
     def begin(self, request: Request) -> RequestContext:
         """A request at work, by its project's settings."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from backend.base.errors import BadConfig
@@ -94,6 +95,7 @@ class NoControl(BadConfig):
     """A config without a control that a mask can be returned to."""
 
 
+@lru_cache(maxsize=64)  # every request brings its project's
 def read_config(xml: str) -> LabelConfig:
     """Read a label config.
 
@@ -143,6 +145,7 @@ def is_about_message(context: Sequence[Mapping[str, Any]]) -> bool:
     return bool(context) and context[-1].get("from_name") == MESSAGE_NAME
 
 
+@lru_cache(maxsize=64)
 def find_message_area(xml: str) -> str | None:
     """Name of the object that a label config's message TextArea belongs to; None if annotators cannot be told anything.
 

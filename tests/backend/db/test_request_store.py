@@ -216,7 +216,7 @@ def test_expired_request_is_not_started(store):
 
 def test_request_that_kills_its_workers_is_given_up(store):
     request_id = add(store)
-    assert [store.start_request(request_id) for _ in range(module.MAX_ATTEMPTS)] == [True] * module.MAX_ATTEMPTS
+    assert all(store.start_request(request_id) for _ in range(module.MAX_ATTEMPTS))
     assert not store.start_request(request_id)
     request = store.get_request(request_id)
     assert request.state == "failed"

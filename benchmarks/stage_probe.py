@@ -1,0 +1,192 @@
+"""What one version of this project takes for the stages of a prompt, in a process of its own. `benchmarks.stages` runs it.
+
+    PYTHONPATH=CHECKOUT python -P stage_probe.py GROUP
+
+It runs with the code of `CHECKOUT`, which may be of an earlier version: so it imports nothing that came later, and looks for what has
+another name now. It prints one JSON object: CPU seconds by stage.
+"""
+
+import importlib
+import inspect
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+SMALL_HW, LARGE_HW = (480, 640), (3000, 4000)
+KEPT = 60
+UNFILTERED = {
+    "pred_iou_thresh": 0.0,
+    "stability_score_thresh": 0.0,
+    "box_nms_thresh": 1.0,
+    "min_area_ratio": 0.0,
+    "max_mask_iou": 1.0,
+    "max_proposals": KEPT,
+}
+"""Settings of a SAM that drops no mask: random weights call all their masks bad."""
+EXPRESSIONS = 5
+CONFIG = """<View><Image name="image" value="$image"/><TextArea name="prompt" toName="image"/>
+<BrushLabels name="label" toName="image"><Label value="Thing"/></BrushLabels></View>"""
+
+
+def main() -> None:
+    """Measure a group of stages and print them."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory(prefix="ris-bench-") as folder:
+        stages = GROUPS[sys.argv[1]](Path(folder))
+    print(json.dumps(stages))
+
+
+def _measure_sam(folder: Path) -> dict[str, float]:
+    proposer = _build("base", folder, ("proposer",), UNFILTERED)["proposer"]
+    image = _make_image(SMALL_HW)
+    encoding = _cpu_s(lambda: proposer.embed(image))
+    return {"SAM's image encoder": encoding, "proposals at 256 points": _cpu_s(lambda: proposer.propose(image))}
+
+
+def _measure_clip(folder: Path) -> dict[str, float]:
+    encoder = _build("base", folder, ("encoder",))["encoder"]
+    image = _make_image(SMALL_HW)
+    return {
+        f"features of {count} proposals": _cpu_s(lambda: encoder.encode(image, _make_proposals(count, SMALL_HW)))  # noqa: B023
+        for count in (20, 60, 100)
+    }
+
+
+def _measure_papers(folder: Path) -> dict[str, float]:
+    stages = {}
+    for profile in ("paper-gl", "paper"):
+        encoder = _build(profile, folder, ("encoder",))["encoder"]
+        proposals = _make_proposals(5, SMALL_HW)
+        stages[f"features of 5 proposals, {profile}"] = _cpu_s(lambda: encoder.encode(_make_image(SMALL_HW), proposals))  # noqa: B023
+    return stages
+
+
+def _measure_expression(folder: Path, size_hw: tuple[int, int], count: int) -> dict[str, float]:
+    """One more expression on a picture that is encoded already, as a worker answers it: from its cache to the region."""
+    answering = _import("backend.inference.expressions", "backend.answering")
+    cache = _import("backend.inference.feature_cache", "backend.feature_cache").FeatureCache(folder / "cache", 1 << 32)
+    label_config = _import("backend.label_studio.label_config")
+    built = _build("base", folder, ("encoder", "method"))
+    segmenter = _make_segmenter(built)
+    rng = np.random.default_rng(0)
+    width = segmenter.encoder.encode_texts(["a thing"]).shape[1]
+    features = {name: rng.standard_normal((count, width)).astype(np.float32) for name in segmenter.method.features}
+    types = _import("ris_core.types")
+    behaviour = getattr(_import("ris_core.behaviour", "ris_core.errors"), "ENCODE_BEHAVIOUR", "1")
+    cache.put(
+        types.EncodedImage("0" * 64, size_hw, _make_proposals(count, size_hw), features, str(behaviour)),
+    )
+    [control] = label_config.read_config(CONFIG).controls
+    options = {"options": answering.AnswerOptions(top_k=5)} if hasattr(answering, "AnswerOptions") else {"top_k": 5}
+
+    def answer(text: str) -> None:
+        encoded = cache.get(str(behaviour), "0" * 64)
+        answering.answer_expression(segmenter, encoded, text, control, "1", **options)
+
+    answer("the dog")  # what is made once for all expressions
+    nouns = iter("horse boat lamp chair clock plate shirt fence river wheel glove truck".split())
+    seconds = [_cpu_s(lambda: answer(f"the {next(nouns)} left of the {next(nouns)}")) for _ in range(EXPRESSIONS)]
+    texts = [_cpu_s(lambda: segmenter.encoder.encode_texts([f"a {n} {k}" for k in range(2)])) for n in "abcde"]  # noqa: B023
+    return {
+        "one more expression": float(np.median(seconds)),
+        "its two phrases as bare texts": float(np.median(texts)),
+        "memory, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+GROUPS: Mapping[str, Callable[[Path], dict[str, float]]] = {
+    "sam": _measure_sam,
+    "clip": _measure_clip,
+    "papers": _measure_papers,
+    "expression": lambda folder: _measure_expression(folder, SMALL_HW, 100),
+    "expression, 12 megapixels": lambda folder: _measure_expression(folder, LARGE_HW, 100),
+}
+
+
+def _import(*names: str) -> Any:
+    """The first of these modules that there is: some were renamed."""
+    for name in names:
+        with suppress(ModuleNotFoundError):
+            return importlib.import_module(name)
+    raise ModuleNotFoundError(" or ".join(names))
+
+
+def _build(profile: str, folder: Path, kinds: tuple[str, ...], proposer: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """Components of a profile, with random weights of the true size."""
+    catalog, profiles = _import("ris_core.profiles.catalog", "ris_core.catalog"), _import("ris_core.profiles")
+    sections = profiles.read_profile(profile)
+    sections["proposer"]["settings"] |= proposer
+    speed = _import("backend.bench.speed", "benchmarks.speed")
+    make_up = speed.make_up if hasattr(speed, "make_up") else speed._make_up
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
+        store = other.submit(make_up, sections, folder).result()  # its memory is no part of a prompt's
+    return {
+        kind: catalog.build(
+            f"{kind}s",
+            sections[kind]["name"],
+            sections[kind]["settings"] | ({} if kind == "method" else {"store": store, "device": "cpu"}),
+        )
+        for kind in kinds
+    }
+
+
+def _make_segmenter(built: Mapping[str, Any]) -> Any:
+    profiles = _import("ris_core.profiles")
+    segmenter = _import("ris_core.segmentation.segmenter", "ris_core.segmenter").Segmenter
+    store = _import("ris_core.runtime.weights", "ris_core.weights")
+    store = (store.WeightStore if hasattr(store, "WeightStore") else store.Store)()
+    takes = len(inspect.signature(profiles.load_parser).parameters)
+    parser = profiles.load_parser(*("base", store, "")[:takes])
+    known = {
+        "profile": "base",
+        "method_name": "guided",
+        "proposer": _NoProposer(),
+        "encoder": built["encoder"],
+        "method": built["method"],
+        "parser": parser,
+        "version_prefix": "base",
+    }
+    return segmenter(**{name: known[name] for name in inspect.signature(segmenter).parameters if name in known})
+
+
+class _NoProposer:
+    fingerprint: Mapping[str, object] = {"component": "made"}
+
+
+def _make_image(size_hw: tuple[int, int]) -> Any:
+    ramp = np.linspace(60, 200, size_hw[1]).astype(np.uint8)
+    pixels = np.broadcast_to(ramp[None, :, None], (*size_hw, 3)).copy()
+    return _import("ris_core.types").Image.from_array(pixels)
+
+
+def _make_proposals(count: int, size_hw: tuple[int, int]) -> Any:
+    """Things from a sixteenth to a half of the picture's sides."""
+    rng = np.random.default_rng(0)
+    y, x = np.arange(size_hw[0])[:, None], np.arange(size_hw[1])[None]
+    stack = np.zeros((count, *size_hw), bool)
+    for mask in stack:
+        (cy, cx), (ry, rx) = rng.uniform(0.1, 0.9, 2) * size_hw, rng.uniform(1 / 32, 1 / 4, 2) * size_hw
+        mask[:] = ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1
+    return _import("ris_core.types").Proposals.from_masks(stack)
+
+
+def _cpu_s(step: Callable[[], object]) -> float:
+    started = time.process_time()
+    step()
+    return time.process_time() - started
+
+
+if __name__ == "__main__":
+    main()

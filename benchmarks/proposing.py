@@ -66,7 +66,7 @@ def measure(points_per_side: int = 16) -> tuple[ProposingCost, ...]:
     torch.manual_seed(0)
     with torch.no_grad():
         decoders = _compare_decoders(points_per_side**2 // 4)
-        return *_compare_filters(points_per_side), *decoders, *_compare_attention()
+        return *compare_filters(points_per_side), *decoders, *_compare_attention()
 
 
 def to_json(costs: Sequence[ProposingCost]) -> str:
@@ -104,7 +104,8 @@ class _AtOnce(nn.Module):
         return self.logits[batch], self.predicted_iou[batch]
 
 
-def _compare_filters(points_per_side: int) -> Iterator[ProposingCost]:
+def compare_filters(points_per_side: int = 16) -> Iterator[ProposingCost]:
+    """The filters of made-up masks, in each way."""
     made = make_logits(points_per_side)
     ways: dict[str, Callable[[], Sequence[Any]]] = {
         "the package's generator": lambda: _generator(points_per_side, made, is_plain=True).generate(BLANK),

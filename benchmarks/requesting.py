@@ -25,16 +25,10 @@ from PIL import Image as PillowImage
 
 from backend.base import processes
 from backend.base.errors import Unreachable
-from backend.inference.expressions import AnswerOptions, answer_expression
-from backend.label_studio.label_config import read_config
+from benchmarks import stage_probe
+from benchmarks.stage_probe import CONFIG, EXPRESSIONS, WARM_UPS, make_sentences
 from demo.scenes import make_scene
-from benchmarks.stage_probe import CONFIG
-from ris_core.profiles import load_segmenter
-from ris_core.types import Image
 
-EXPRESSIONS = 60
-WARM_UPS = 10
-"""Expressions before the measured ones."""
 SEED = 32
 """Of the scene."""
 ANSWER_TIMEOUT_S = 120.0
@@ -50,7 +44,7 @@ class RequestCost:
     Attributes:
         code: Which code answered.
         health_ms: Of the backend, for a request that asks nothing.
-        answer_ms: From the words to the region, in a process without HTTP, queue and database; None of other code.
+        answer_ms: From the words to the region, in a process without HTTP, queue and database.
     """
 
     code: str
@@ -58,7 +52,7 @@ class RequestCost:
     worker_ms: float
     redis_ms: float
     health_ms: float
-    answer_ms: float | None
+    answer_ms: float
 
     @property
     def sum_ms(self) -> float:
@@ -66,9 +60,9 @@ class RequestCost:
         return self.backend_ms + self.worker_ms + self.redis_ms
 
     @property
-    def beside_ms(self) -> float | None:
+    def beside_ms(self) -> float:
         """What is not the answer: HTTP, queue and database."""
-        return None if self.answer_ms is None else self.sum_ms - self.answer_ms
+        return self.sum_ms - self.answer_ms
 
 
 def to_json(costs: Sequence[RequestCost]) -> str:
@@ -78,11 +72,13 @@ def to_json(costs: Sequence[RequestCost]) -> str:
 
 def to_markdown(costs: Sequence[RequestCost]) -> str:
     """As a table."""
-    head = "| code | backend, ms | worker, ms | Redis, ms | sum, ms | the answer alone, ms | beside it, ms | /health, ms |"
+    head = (
+        "| code | backend, ms | worker, ms | Redis, ms | sum, ms | the answer alone, ms | beside it, ms | /health, ms |"
+    )
     rows = [
         f"| {one.code} | "
         + " | ".join(
-            "" if ms is None else f"{ms:.1f}"
+            f"{ms:.1f}"
             for ms in (
                 one.backend_ms,
                 one.worker_ms,
@@ -108,18 +104,21 @@ def measure(before: Path | None = None) -> tuple[RequestCost, ...]:
     Raises:
         Unreachable: If a service does not start.
     """
-    picture = _draw()
-    own = _ask_all("now", ROOT, picture, _answer_alone(picture))
-    return (own,) if before is None else (_ask_all("before", before, picture, None), own)
+    versions = {"before": before.resolve(), "now": ROOT} if before else {"now": ROOT}
+    return tuple(_ask_all(name, code, _draw()) for name, code in versions.items())
 
 
-def _ask_all(name: str, code: Path, picture: bytes, answer_ms: float | None) -> RequestCost:
+def _ask_all(name: str, code: Path, picture: bytes) -> RequestCost:
     with _running(code) as (url, pids), httpx.Client(base_url=url, timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
         texts = make_sentences()
-        if not any([_ask(client, picture, text) for text in itertools.islice(texts, WARM_UPS)]):
+        if not sum(_ask(client, picture, text) for text in itertools.islice(texts, WARM_UPS)):
             raise Unreachable(f"The services of {code} answered nothing.", "Look at their logs with `ris doctor`.")
         asked_ms = _cpu_ms(pids, lambda: [_ask(client, picture, text) for text in itertools.islice(texts, EXPRESSIONS)])
         health_ms = _cpu_ms(pids, lambda: [client.get("/health") for _ in range(EXPRESSIONS)])
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        file.write(picture)
+        file.flush()
+        answer_ms = 1e3 * stage_probe.run(code, stage_probe.ANSWERS, file.name)["an answer"]
     return RequestCost(
         name, asked_ms["backend"], asked_ms["worker"], asked_ms["redis"], health_ms["backend"], answer_ms
     )
@@ -195,32 +194,7 @@ def _ask(client: httpx.Client, picture: bytes, text: str) -> bool:
     return bool(client.post("/predict", json=body).raise_for_status().json()["results"][0]["result"])
 
 
-def make_sentences() -> Iterator[str]:
-    """Expressions of things and colours that the demo's models know, no two the same."""
-    colours, nouns = ("pink", "orange", "green", "gray", "red", "blue"), ("frog", "tree", "car")
-    places = ("left of", "above", "below", "right of")
-    for place, (colour, noun, other, of) in itertools.product(places, itertools.product(colours, nouns, colours, nouns)):
-        yield f"the {colour} {noun} {place} the {other} {of}"
-
-
 def _draw() -> bytes:
     file = io.BytesIO()
     PillowImage.fromarray(make_scene(SEED).image).save(file, "PNG")
     return file.getvalue()
-
-
-def _answer_alone(picture: bytes) -> float:
-    """CPU milliseconds of the same answers in this process."""
-    segmenter, [control, *_] = load_segmenter("demo"), read_config(CONFIG).controls
-    encoded = segmenter.encode(Image.open(picture))
-    texts = make_sentences()
-
-    def answer() -> None:
-        answer_expression(segmenter, encoded, next(texts), control, "1", AnswerOptions(top_k=5))
-
-    for _ in range(WARM_UPS):
-        answer()
-    began = time.process_time()
-    for _ in range(EXPRESSIONS):
-        answer()
-    return 1e3 * (time.process_time() - began) / EXPRESSIONS

@@ -1,6 +1,6 @@
 """What one version of this project takes for the stages of a prompt, in a process of its own. `benchmarks.stages` runs it.
 
-    PYTHONPATH=CHECKOUT python -P stage_probe.py GROUP
+    PYTHONPATH=CHECKOUT python -P stage_probe.py GROUP [PICTURE]
 
 It runs with the code of `CHECKOUT`, which may be of an earlier version: so it imports nothing that came later, and looks for what has
 another name now. It prints one JSON object: CPU seconds by stage.
@@ -8,13 +8,16 @@ another name now. It prints one JSON object: CPU seconds by stage.
 
 import importlib
 import inspect
+import itertools
 import json
 import multiprocessing
+import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +37,10 @@ UNFILTERED = {
     "max_proposals": KEPT,
 }
 """Settings of a SAM that drops no mask: random weights call all their masks bad."""
-EXPRESSIONS = 5
+EXPRESSIONS, WARM_UPS = 60, 10
+"""Expressions that are asked of `demo`, and those before them."""
+ANSWERS = "answers"
+"""The group whose picture is given."""
 CONFIG = """<View><Image name="image" value="$image"/><TextArea name="prompt" toName="image"/>
 <BrushLabels name="label" toName="image"><Label value="Thing"/></BrushLabels></View>"""
 
@@ -44,7 +50,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory(prefix="ris-bench-") as folder:
-        stages = GROUPS[sys.argv[1]](Path(folder))
+        stages = {**GROUPS, ANSWERS: _measure_answers}[sys.argv[1]](Path(folder))
     print(json.dumps(stages))
 
 
@@ -89,21 +95,42 @@ def _measure_expression(folder: Path, size_hw: tuple[int, int], count: int) -> d
         types.EncodedImage("0" * 64, size_hw, _make_proposals(count, size_hw), features, str(behaviour)),
     )
     [control] = label_config.read_config(CONFIG).controls
-    options = {"options": answering.AnswerOptions(top_k=5)} if hasattr(answering, "AnswerOptions") else {"top_k": 5}
+    options = _options(answering)
 
     def answer(text: str) -> None:
         encoded = cache.get(str(behaviour), "0" * 64)
         answering.answer_expression(segmenter, encoded, text, control, "1", **options)
 
     answer("the dog")  # what is made once for all expressions
-    nouns = iter("horse boat lamp chair clock plate shirt fence river wheel glove truck".split())
-    seconds = [_cpu_s(lambda: answer(f"the {next(nouns)} left of the {next(nouns)}")) for _ in range(EXPRESSIONS)]
+    nouns = iter(
+        ("horse", "boat", "lamp", "chair", "clock", "plate", "shirt", "fence", "river", "wheel", "glove", "truck")
+    )
+    seconds = [_cpu_s(lambda: answer(f"the {next(nouns)} left of the {next(nouns)}")) for _ in range(5)]
     texts = [_cpu_s(lambda: segmenter.encoder.encode_texts([f"a {n} {k}" for k in range(2)])) for n in "abcde"]  # noqa: B023
     return {
         "one more expression": float(np.median(seconds)),
         "its two phrases as bare texts": float(np.median(texts)),
         "memory, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def _measure_answers(_folder: Path) -> dict[str, float]:
+    """What `demo` takes for an answer about a picture that is encoded already, without HTTP, queue and database."""
+    answering, label_config = (
+        _import("backend.inference.expressions", "backend.answering"),
+        _import("backend.label_studio.label_config"),
+    )
+    segmenter = _import("ris_core").load_segmenter("demo")
+    encoded = segmenter.encode(_import("ris_core.types").Image.open(Path(sys.argv[2]).read_bytes()))
+    [control], texts = label_config.read_config(CONFIG).controls, make_sentences()
+    options = _options(answering)
+
+    def answer(count: int) -> None:
+        for text in itertools.islice(texts, count):
+            answering.answer_expression(segmenter, encoded, text, control, "1", **options)
+
+    answer(WARM_UPS)
+    return {"an answer": _cpu_s(lambda: answer(EXPRESSIONS)) / EXPRESSIONS}
 
 
 GROUPS: Mapping[str, Callable[[Path], dict[str, float]]] = {
@@ -113,6 +140,20 @@ GROUPS: Mapping[str, Callable[[Path], dict[str, float]]] = {
     "expression": lambda folder: _measure_expression(folder, SMALL_HW, 100),
     "expression, 12 megapixels": lambda folder: _measure_expression(folder, LARGE_HW, 100),
 }
+
+
+def run(code: Path, group: str, *arguments: str) -> dict[str, float]:
+    """Measure a group with the code of a checkout."""
+    command = (sys.executable, "-P", str(Path(__file__).resolve()), group, *arguments)
+    env = {**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=code, env=env, check=True, stdout=subprocess.PIPE)
+    stages: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return stages
+
+
+def _options(answering: Any) -> dict[str, Any]:
+    """Five candidates, as each version takes them."""
+    return {"options": answering.AnswerOptions(top_k=5)} if hasattr(answering, "AnswerOptions") else {"top_k": 5}
 
 
 def _import(*names: str) -> Any:
@@ -163,6 +204,16 @@ def _make_segmenter(built: Mapping[str, Any]) -> Any:
 
 class _NoProposer:
     fingerprint: Mapping[str, object] = {"component": "made"}
+
+
+def make_sentences() -> Iterator[str]:
+    """Expressions of things and colours that the demo's models know, no two the same."""
+    colours, nouns = ("pink", "orange", "green", "gray", "red", "blue"), ("frog", "tree", "car")
+    places = ("left of", "above", "below", "right of")
+    for place, (colour, noun, other, of) in itertools.product(
+        places, itertools.product(colours, nouns, colours, nouns)
+    ):
+        yield f"the {colour} {noun} {place} the {other} {of}"
 
 
 def _make_image(size_hw: tuple[int, int]) -> Any:

@@ -16,6 +16,10 @@ from backend.settings.environment import read_settings
 
 RandomWeights = Annotated[bool, typer.Option(help="Use random weights of the true size; nothing is downloaded.")]
 
+Before = Annotated[
+    Path | None, typer.Option(help="Folder with an earlier version of this project, to be measured beside this one.")
+]
+
 
 def speed(
     profile: Profile = None,
@@ -51,6 +55,28 @@ def expression(
     with Progress(f"Measuring expressions of the profile {name}") as progress:
         report = measure(name, settings.device, repeats, random_weights, progress.say)
     print(report.to_json() if as_json else report.to_markdown())
+
+
+def requests(before: Before = None, as_json: AsJson = False) -> None:
+    """Measure the CPU time of an expression over HTTP, by process, and what of it is not the answer."""
+    from benchmarks import requesting
+
+    with Progress("Asking 60 expressions"):
+        costs = requesting.measure(before)
+    print(requesting.to_json(costs) if as_json else requesting.to_markdown(costs))
+
+
+def stages(
+    before: Before = None,
+    images: Annotated[int, typer.Option(min=0, help="Number of images of each run; 0: no runs.")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Compare each stage of a prompt and of a run with an earlier version. It takes half an hour."""
+    from benchmarks.stages import measure, to_json, to_markdown
+
+    with Progress("Measuring stages") as progress:
+        rows = measure(before, images, progress.say)
+    print(to_json(rows) if as_json else to_markdown(rows))
 
 
 def masking(as_json: AsJson = False) -> None:
@@ -250,6 +276,8 @@ bench = typer.Typer(
 for command in (
     speed,
     expression,
+    requests,
+    stages,
     masking,
     crops,
     proposals,

@@ -173,6 +173,20 @@ def ask(bench, text, task_id=1, config=CONFIG, prompt_id="p1", **data):
     )
 
 
+def test_an_expression_takes_few_statements(bench):
+    bench.start_worker()
+    ask(bench, "the red square")
+    statements = []
+
+    def note(_db, _cursor, statement, *_):
+        statements.append(statement)
+
+    sa.event.listen(bench.store.engine, "before_cursor_execute", note)
+    assert regions(ask(bench, "the blue square"))
+    sa.event.remove(bench.store.engine, "before_cursor_execute", note)
+    assert len(statements) <= 18, statements  # 28 before
+
+
 def told(answers):
     """What the page shows after the answer; None if the answer leaves it as it is."""
     [result] = answers.results

@@ -11,14 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
+from segment_anything.modeling.image_encoder import Attention as SamAttention
 
 from demo.scenes import make_scene
 from ris_core.errors import BadInput, UnknownName
 from ris_core.geometry import boxes, masks
 from ris_core.profiles import read_profile
 from ris_core.proposers._filters import _enlarge, clean
+from ris_core.proposers._image_attention import ImageAttention
 from ris_core.proposers._tiny_sam import TinyImageEncoder
 from ris_core.proposers.sam import QUIRKS, SamProposer
+from ris_core.runtime.devices import computing_in
 from ris_core.runtime.registry import Weight
 from ris_core.runtime.weights import WeightStore
 from ris_core.types import Image, Proposals
@@ -262,6 +265,38 @@ def write_other(file: Path) -> Path:
     state["mask_decoder.iou_token.weight"] += 1
     save_file(state, file)
     return file
+
+
+def test_bf16_proposes_the_same_things(demo: SamProposer):
+    quick = SamProposer(WeightStore(), **{**read_profile("demo")["proposer"]["settings"], "precision": "bf16"})
+    scene = Image.from_array(make_scene(43).image)
+    exact, found = demo.propose(scene), quick.propose(scene)
+    assert len(found) == len(exact)
+    assert (masks.iou(exact.masks, found.masks).max(1) > 0.95).all()
+    arrays = [proposer.embed(scene).arrays["array"].astype(np.float32).ravel() for proposer in (demo, quick)]
+    assert not np.array_equal(*arrays)
+    assert arrays[0] @ arrays[1] > 0.999 * np.linalg.norm(arrays[0]) * np.linalg.norm(arrays[1])
+
+
+def test_bf16_has_encodings_of_its_own(store: WeightStore):
+    exact, quick = make(store), make(store, precision="bf16")
+    assert quick.fingerprint == {**exact.fingerprint, "precision": "bf16"}
+    assert quick.embed_fp != exact.embed_fp
+    with pytest.raises(BadInput, match="precision is 'fp16'; give fp32 or bf16"):
+        make(store, precision="fp16")
+
+
+def test_attention_with_positions_computes_in_bf16():
+    stock = SamAttention(dim=64, num_heads=2, use_rel_pos=True, input_size=(6, 6)).eval()
+    torch.nn.init.normal_(stock.rel_pos_h)
+    torch.nn.init.normal_(stock.rel_pos_w)
+    tokens = torch.randn(1, 6, 6, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        exact = ImageAttention(stock)(tokens)
+        with computing_in("bf16", torch.device("cpu")):
+            quick = ImageAttention(stock)(tokens)
+    assert quick.dtype == torch.bfloat16
+    assert torch.nn.functional.cosine_similarity(exact.flatten(), quick.float().flatten(), 0) > 0.999
 
 
 def test_unknown_architecture_names_those_there_are(store: WeightStore):

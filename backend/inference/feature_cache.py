@@ -8,9 +8,11 @@ Files of former versions are read and written anew in the present format. They a
 still use them.
 """
 
+import contextlib
 import threading
-from collections import OrderedDict
 from pathlib import Path
+
+from cachetools import LRUCache
 
 from backend.inference import cache_layout
 from backend.inference.cache_files import CacheFiles, FileFormat
@@ -99,25 +101,15 @@ class OpenEncodings:
     """The encodings that were used last, in memory. An annotator asks several expressions about one image, one after the other."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes, self._bytes = max_bytes, 0
-        self._encodings: OrderedDict[tuple[str, str], EncodedImage] = OrderedDict()
+        self._encodings: LRUCache[tuple[str, str], EncodedImage] = LRUCache(max_bytes, getsizeof=cache_layout.size_bytes)
         self._lock = threading.Lock()
 
     def get(self, encode_fp: str, image_sha256: str) -> EncodedImage | None:
         """An encoding, or None if it is not here."""
         with self._lock:
-            encoded = self._encodings.get((encode_fp, image_sha256))
-            if encoded is not None:
-                self._encodings.move_to_end((encode_fp, image_sha256))
-            return encoded
+            return self._encodings.get((encode_fp, image_sha256))
 
     def put(self, encoded: EncodedImage) -> None:
         """Keep a compact encoding, as long as it is used oftener than others; one above the limit is not kept."""
-        key = (encoded.encode_fp, encoded.image_sha256)
-        with self._lock:
-            if key in self._encodings:
-                self._bytes -= cache_layout.size_bytes(self._encodings.pop(key))
-            self._encodings[key] = encoded
-            self._bytes += cache_layout.size_bytes(encoded)
-            while self._bytes > self._max_bytes:
-                self._bytes -= cache_layout.size_bytes(self._encodings.popitem(last=False)[1])
+        with self._lock, contextlib.suppress(ValueError):  # of one above the limit
+            self._encodings[encoded.encode_fp, encoded.image_sha256] = encoded

@@ -1,8 +1,10 @@
 """What was fetched or drawn last, so that it need not be again."""
 
+import contextlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
+
+from cachetools import LRUCache
 
 
 class KeptBytes:
@@ -13,33 +15,23 @@ class KeptBytes:
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._size = 0
-        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._kept: LRUCache[Hashable, bytes] = LRUCache(most, getsizeof=len)
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
         """What is kept under a key, else what is made; errors of making it are passed on, and nothing is kept then."""
         if (kept := self.find(key)) is not None:
             return kept
-        made = make()
+        made = make()  # outside the lock: others need not wait for it
         self.keep(key, made)
         return made
 
     def find(self, key: Hashable) -> bytes | None:
         """What is kept under a key; None if nothing is."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
             return self._kept.get(key)
 
     def keep(self, key: Hashable, value: bytes) -> None:
         """Keep something, and drop what was not used for the longest time."""
-        if len(value) > self._most:
-            return
-        with self._lock:
-            self._size += len(value) - len(self._kept.pop(key, b""))
+        with self._lock, contextlib.suppress(ValueError):  # of what has more than all may
             self._kept[key] = value
-            while self._size > self._most:
-                _, dropped = self._kept.popitem(last=False)
-                self._size -= len(dropped)

@@ -101,7 +101,9 @@ class OpenEncodings:
     """The encodings that were used last, in memory. An annotator asks several expressions about one image, one after the other."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._encodings: LRUCache[tuple[str, str], EncodedImage] = LRUCache(max_bytes, getsizeof=cache_layout.size_bytes)
+        self._encodings: LRUCache[tuple[str, str], EncodedImage] = LRUCache(
+            max_bytes, getsizeof=cache_layout.size_bytes
+        )
         self._lock = threading.Lock()
 
     def get(self, encode_fp: str, image_sha256: str) -> EncodedImage | None:

@@ -144,13 +144,12 @@ class SamProposer:
         self.quirks, self.filter_logits = frozenset(quirks), filter_logits
         self.precision = check_precision(precision)
         sees = {"component": "sam", "architecture": architecture, "digest": store.digest(weights), "work_px": work_px}
-        if precision != "fp32":  # without the name otherwise: what was encoded before the setting came stays valid
-            sees["precision"] = precision
+        # Both without the name otherwise: what was encoded before the settings came stays valid.
+        sees |= {} if precision == "fp32" else {"precision": precision}
         embeds = {**sees, "behaviour": ENCODE_BEHAVIOUR}
         self.embed_fp = hashlib.sha256(json.dumps(embeds, sort_keys=True).encode()).hexdigest()[:16]
         self.fingerprint = {"weights": weights, **sees, **asks, **keeps, "quirks": sorted(quirks)}
-        if filter_logits:  # as for the precision
-            self.fingerprint["filter_logits"] = True
+        self.fingerprint |= {"filter_logits": True} if filter_logits else {}
         self._seen: tuple[str, Tensor] | None = None
 
     @property

@@ -141,7 +141,7 @@ def remember(
     for one in kept:
         by_noun[one.noun.casefold()].append(one.visual[int(one.overlaps.argmax())])
     prototypes = {noun: unit(np.stack(own) - centre).astype(np.float16) for noun, own in by_noun.items()}
-    return RegionMemory(centre.astype(np.float16).astype(np.float32), prototypes, weight, SUREST)
+    return RegionMemory(centre.astype(np.float16).astype(np.float32), prototypes, weight, SUREST, heeds_colour=True)
 
 
 def lower_bound(gains: Float[Array, "m"], image: Int[Array, "m"]) -> float:

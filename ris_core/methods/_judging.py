@@ -101,7 +101,7 @@ class Judge:
             return np.full(len(self.same), NAMELESS)
         look = self.probability(self.features(referent.phrase))
         if self.memory:
-            look = self.memory.adjust(look, referent.head, self.looks.visual)
+            look = self.memory.adjust(look, referent.head, self.looks.visual, self.looks.colour_fit(referent.phrase))
         return np.clip(look, FLOOR, 1 - FLOOR)
 
     def _where(self, landmark: Referent) -> Float[Array, "n"]:

@@ -102,6 +102,15 @@ class Appearance:
             "colour": self._contrast(self.wordings.recoloured(phrase)),
         }
 
+    def colour_fit(self, phrase: str) -> Float[Array, "n"]:
+        """How likely a phrase's colour is beside the likeliest colour, in (0, 1]; 1 without a colour."""
+        phrases = self.wordings.recoloured(phrase)
+        if not phrases:
+            return np.ones(len(self.visual))
+        similarity = self.similarity(phrases)
+        fit: Float[Array, "n"] = np.exp(similarity[:, 0] - similarity.max(axis=1))
+        return fit
+
     def _contrast(self, phrases: Sequence[str]) -> Float[Array, "n"]:
         """Logarithm of the first one's share among the phrases; 0 without phrases."""
         return log_share(self.similarity(phrases), axis=1)[:, 0] if phrases else np.zeros(len(self.visual))

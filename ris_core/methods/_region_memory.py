@@ -3,8 +3,9 @@
 The log-odds that a proposal shows a noun rise with its likeness to the nearest remembered region of that noun. Likeness is the cosine
 after the mean of the project's proposals is taken off: features of one encoder all point much the same way, and only what is left tells
 things apart. What is unlike all that is remembered is judged by the text alone: a noun may have other looks, too. Likeness says nothing of
-colours and places, so it makes nothing surer than a text does: else what stands elsewhere would be taken. Expressions that name no
-remembered noun are judged as if there were no memory.
+colours and places, so it makes nothing surer than a text does: else what stands elsewhere would be taken. And where a colour is asked
+for, it counts as much as that colour is likely beside the likeliest: else a red one would be taken for the blue one that is not there.
+Expressions that name no remembered noun are judged as if there were no memory.
 
 Source: ours; regions kept beside texts follow the idea of [0] Zhang et al., "Tip-Adapter", ECCV 2022, section 3.1.
 """
@@ -39,22 +40,31 @@ class RegionMemory:
         prototypes: (P, E) by noun, float16: features of saved regions, centred and of length 1. Nouns are in the singular.
         weight: Log-odds for each unit of likeness above `ALIKE`.
         surest: Probability to which the best proposal is lifted at most, the others as far below it as before; in (0, 1].
+        heeds_colour: Whether likeness counts less for proposals of another colour than the one that is asked for.
     """
 
     centre: Float[Array, "e"]
     prototypes: Mapping[str, Float[Array, "_ e"]]
     weight: float
     surest: float = 1.0
+    heeds_colour: bool = False
 
     def knows(self, noun: str) -> bool:
         """Whether anything is remembered of a noun."""
         return noun.casefold() in self.prototypes
 
-    def adjust(self, probability: Float[Array, "n"], noun: str, visual: Float[Array, "n e"]) -> Float[Array, "n"]:
+    def adjust(
+        self,
+        probability: Float[Array, "n"],
+        noun: str,
+        visual: Float[Array, "n e"],
+        colour: Float[Array, "n"] | float = 1.0,
+    ) -> Float[Array, "n"]:
         """Probabilities of showing a noun, with what is remembered of it; the same ones if nothing is.
 
         Args:
             visual: Features of the proposals, of length 1.
+            colour: How likely the colour that is asked for is beside the likeliest, in [0, 1]; 1 if none is asked for.
         """
         if not self.knows(noun):
             return probability
@@ -62,7 +72,8 @@ class RegionMemory:
         likeness = (unit(visual - self.centre) @ remembered.T).max(axis=1)
         sure = np.clip(probability, CERTAIN, 1 - CERTAIN)
         by_text = np.log(sure / (1 - sure))
-        logits = by_text + self.weight * np.maximum(likeness - ALIKE, 0)
+        lift = self.weight * np.maximum(likeness - ALIKE, 0)
+        logits = by_text + (lift * colour if self.heeds_colour else lift)
         if self.surest < 1:
             at_most = max(np.log(self.surest / (1 - self.surest)), by_text.max())
             logits = np.maximum(by_text, logits - max(logits.max() - at_most, 0))
@@ -86,6 +97,7 @@ class RegionMemory:
             "prototypes": {noun: _pack(own) for noun, own in self.prototypes.items()},
             "weight": self.weight,
             **({"surest": self.surest} if self.surest < 1 else {}),
+            **({"heeds_colour": True} if self.heeds_colour else {}),
         }
 
     @classmethod
@@ -93,8 +105,11 @@ class RegionMemory:
         """Read `to_json`'s values."""
         centre = _unpack(stored["centre"])
         prototypes = {noun: _unpack(own).reshape(-1, len(centre)) for noun, own in stored["prototypes"].items()}
-        surest = stored.get("surest", 1.0)  # the first ones had no bound
-        return cls(centre.astype(np.float32), prototypes, stored["weight"], surest)
+        surest, heeds_colour = (
+            stored.get("surest", 1.0),
+            stored.get("heeds_colour", False),
+        )  # the first ones had neither
+        return cls(centre.astype(np.float32), prototypes, stored["weight"], surest, heeds_colour)
 
 
 def _pack(values: Float[Array, "..."]) -> str:

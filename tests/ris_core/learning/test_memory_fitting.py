@@ -137,11 +137,25 @@ def test_a_likeness_makes_nothing_surer_than_a_text_does_and_keeps_the_distances
     assert bound.adjust(sure, "widget", visual).max() == pytest.approx(0.995)
 
 
-def test_a_memory_of_before_the_bound_is_read_and_decides_as_it_did():
+def test_a_likeness_counts_less_where_the_colour_is_another():
+    visual = np.stack([THINGS["a"], THINGS["a"], THINGS["b"]]).astype(np.float32)
+    former = RegionMemory(np.zeros(SIZE, np.float32), {"widget": visual[:1].astype(np.float16)}, 8.0)
+    memory = replace(former, heeds_colour=True)
+    unsure, colour = np.array([0.3, 0.3, 0.3]), np.array([1.0, 0.01, 1.0])
+    right, wrong, _ = memory.adjust(unsure, "widget", visual, colour)
+    assert right > 0.9
+    assert wrong < 0.35
+    assert former.adjust(unsure, "widget", visual, colour)[1] == pytest.approx(right)
+    np.testing.assert_array_equal(memory.adjust(unsure, "widget", visual), former.adjust(unsure, "widget", visual))
+
+
+def test_a_memory_of_before_is_read_and_decides_as_it_did():
     memory = fit_memory([draw(i, "widget", "a") for i in range(20)]).memory
-    former = replace(memory, surest=1.0)
+    former = replace(memory, surest=1.0, heeds_colour=False)
     assert set(former.to_json()) == {"centre", "prototypes", "weight"}
     back = RegionMemory.from_json(former.to_json())
-    assert (back.surest, back.digest) == (1.0, former.digest)
-    assert RegionMemory.from_json(memory.to_json()).surest == memory.surest < 1
+    assert (back.surest, back.heeds_colour, back.digest) == (1.0, False, former.digest)
+    back = RegionMemory.from_json(memory.to_json())
+    assert back.surest == memory.surest < 1
+    assert back.heeds_colour
     assert memory.digest != former.digest

@@ -9,6 +9,8 @@ from ris_core import EncodedImage, Expression, Proposals
 from ris_core.errors import BadInput, UnknownName
 from ris_core.language.values import Clause, Referent
 from ris_core.methods._calibration import Calibrator, Logistic
+from ris_core.methods._region_memory import RegionMemory
+from ris_core.methods._similarity import unit
 from ris_core.methods.guided import IMPROVEMENTS, GuidedMethod
 from ris_core.types import NO_CHANCE
 
@@ -390,3 +392,20 @@ def test_settings_change_with_everything_that_decides():
 def test_bad_settings_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         GuidedMethod(**settings)
+
+
+def test_what_is_remembered_of_a_noun_makes_up_for_no_colour():
+    image = scene(("blue dog", (50, 50)), ("red tree", (150, 50)))
+    expression = asked(thing("red dog"))
+    method = GuidedMethod(negatives=NOUNS)
+    method.calibrator = CALIBRATOR
+    features = {name: feature(text) for name, text in method.texts(expression).items()}
+    visual = method.visual(image)
+    centre = visual.mean(axis=0)
+    former = RegionMemory(centre, {"dog": unit(visual[:1] - centre).astype(np.float16)}, 16.0)
+    plain, lifted, heeded = (
+        method.with_memory(memory).score(image, expression, features, SCALE).values[0]
+        for memory in (None, former, replace(former, heeds_colour=True))
+    )
+    assert lifted > 1000 * plain
+    assert heeded < 3 * plain

@@ -12,7 +12,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ EXPRESSIONS, WARM_UPS = 60, 10
 """Expressions that are asked of `demo`, and those before them."""
 ANSWERS = "answers"
 """The group whose picture is given."""
+WIDTH = 512
+"""Numbers of a feature of CLIP ViT-B/16."""
+IMAGE_SHA256, ENCODE_FP = "0" * 64, "bench"
 CONFIG = """<View><Image name="image" value="$image"/><TextArea name="prompt" toName="image"/>
 <BrushLabels name="label" toName="image"><Label value="Thing"/></BrushLabels></View>"""
 
@@ -74,31 +77,23 @@ def _measure_papers(folder: Path) -> dict[str, float]:
     stages = {}
     for profile in ("paper-gl", "paper"):
         encoder = _build(profile, folder, ("encoder",))["encoder"]
-        proposals = _make_proposals(5, SMALL_HW)
-        stages[f"features of 5 proposals, {profile}"] = _cpu_s(lambda: encoder.encode(_make_image(SMALL_HW), proposals))  # noqa: B023
+        proposals = _make_proposals(20, SMALL_HW)
+        encode = partial(encoder.encode, _make_image(SMALL_HW), proposals)
+        stages[f"features of 20 proposals, {profile}"] = _cpu_s(encode)
     return stages
 
 
 def _measure_expression(folder: Path, size_hw: tuple[int, int], count: int) -> dict[str, float]:
     """One more expression on a picture that is encoded already, as a worker answers it: from its cache to the region."""
-    answering = _import("backend.inference.expressions", "backend.answering")
-    cache = _import("backend.inference.feature_cache", "backend.feature_cache").FeatureCache(folder / "cache", 1 << 32)
+    _elsewhere(_fill_cache, folder, size_hw, count)
+    answering, cache = _import("backend.inference.expressions", "backend.answering"), _open_cache(folder)
     label_config = _import("backend.label_studio.label_config")
-    built = _build("base", folder, ("encoder", "method"))
-    segmenter = _make_segmenter(built)
-    rng = np.random.default_rng(0)
-    width = segmenter.encoder.encode_texts(["a thing"]).shape[1]
-    features = {name: rng.standard_normal((count, width)).astype(np.float32) for name in segmenter.method.features}
-    types = _import("ris_core.types")
-    behaviour = getattr(_import("ris_core.behaviour", "ris_core.errors"), "ENCODE_BEHAVIOUR", "1")
-    cache.put(
-        types.EncodedImage("0" * 64, size_hw, _make_proposals(count, size_hw), features, str(behaviour)),
-    )
+    segmenter = _make_segmenter(_build("base", folder, ("encoder", "method")))
     [control] = label_config.read_config(CONFIG).controls
     options = _options(answering)
 
     def answer(text: str) -> None:
-        encoded = cache.get(str(behaviour), "0" * 64)
+        encoded = cache.get(ENCODE_FP, IMAGE_SHA256)
         answering.answer_expression(segmenter, encoded, text, control, "1", **options)
 
     answer("the dog")  # what is made once for all expressions
@@ -110,8 +105,31 @@ def _measure_expression(folder: Path, size_hw: tuple[int, int], count: int) -> d
     return {
         "one more expression": float(np.median(seconds)),
         "its two phrases as bare texts": float(np.median(texts)),
-        "memory, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "memory, MiB": _read_peak_mib(),
     }
+
+
+def _open_cache(folder: Path) -> Any:
+    return _import("backend.inference.feature_cache", "backend.feature_cache").FeatureCache(folder / "cache", 1 << 32)
+
+
+def _fill_cache(folder: Path, size_hw: tuple[int, int], count: int) -> None:
+    rng, method = np.random.default_rng(0), _build("base", folder, ("method",))["method"]
+    features = {name: rng.standard_normal((count, WIDTH)).astype(np.float32) for name in method.features}
+    encoded = _import("ris_core.types").EncodedImage
+    _open_cache(folder).put(encoded(IMAGE_SHA256, size_hw, _make_proposals(count, size_hw), features, ENCODE_FP))
+
+
+def _elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do something in a process of its own: its memory is no part of a prompt's."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
+        return other.submit(work, *arguments).result()
+
+
+def _read_peak_mib() -> float:
+    """The most memory that this process has taken; `getrusage` would count what started it too."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
 
 
 def _measure_answers(_folder: Path) -> dict[str, float]:
@@ -169,10 +187,9 @@ def _build(profile: str, folder: Path, kinds: tuple[str, ...], proposer: Mapping
     catalog, profiles = _import("ris_core.profiles.catalog", "ris_core.catalog"), _import("ris_core.profiles")
     sections = profiles.read_profile(profile)
     sections["proposer"]["settings"] |= proposer
-    speed = _import("backend.bench.speed", "benchmarks.speed")
-    make_up = speed.make_up if hasattr(speed, "make_up") else speed._make_up
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
-        store = other.submit(make_up, sections, folder).result()  # its memory is no part of a prompt's
+    if kinds != ("method",):
+        speed = _import("backend.bench.speed", "benchmarks.speed")
+        store = _elsewhere(speed.make_up if hasattr(speed, "make_up") else speed._make_up, sections, folder)
     return {
         kind: catalog.build(
             f"{kind}s",
